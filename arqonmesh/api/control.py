@@ -1,0 +1,197 @@
+"""What a running node does for those who control it. The gRPC service speaks to this and nothing else.
+
+The runtime implements `NodeControl`; every method answers with plain data and raises ArqonError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import msgspec
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    cluster: str
+    role: str
+    region: str
+    state: str
+    """alive, suspect, dead or left, as this node sees it."""
+    incarnation: int = 0
+    addresses: tuple[str, ...] = ()
+    software: str = ""
+    self_: bool = msgspec.field(default=False, name="self")
+
+
+class LinkView(msgspec.Struct, frozen=True, kw_only=True):
+    """A link anywhere in the mesh, from the members' own records; figures of this node's links are live."""
+
+    a: str
+    b: str
+    state: str
+    transport: str
+    rtt_ms: float
+    loss: float = 0.0
+    bytes_per_s: float = 0.0
+    backlog: int = 0
+    """Messages held for the other side, known for this node's own links only."""
+    mine: bool = False
+
+
+class PartitionView(msgspec.Struct, frozen=True, kw_only=True):
+    state: str
+    writable: bool
+    reachable: int
+    required: int
+    members: int
+    preset: str
+
+
+class MeshView(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    id: str
+    health: str
+    root: str = ""
+    """Hash over all statement heads; equal on two nodes when their records are equal."""
+
+
+class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`arqon mesh status --json`, its `data`. `mesh` is None before seed or join."""
+
+    mesh: MeshView | None
+    self_: str = msgspec.field(name="self")
+    nodes: tuple[NodeView, ...]
+    links: tuple[LinkView, ...]
+    partition: PartitionView | None
+
+
+class OwnLinkView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `arqon link ls`: a wish, a connection, or both."""
+
+    peer: str
+    address: str
+    state: str
+    transport: str
+    why: str
+    """Why this transport, or why not up."""
+    rtt_ms: float | None
+    loss: float | None
+    attempt: int
+    last_error: str
+    next_try_in_s: float | None
+    backlog: int
+    asked_by: str
+    """"operator" (link add), "mesh" (roles) or "peer" (dialled by the other side)."""
+
+
+class CauseView(msgspec.Struct, frozen=True, kw_only=True):
+    at_ms: int
+    delta: float
+    cause: str
+    evidence: str = ""
+
+
+class PeerView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    cluster: str
+    role: str
+    region: str
+    state: str
+    score: float
+    ignored: bool
+    standing: str
+    latency_ms: float | None
+    first_seen_ms: int
+    last_seen_ms: int
+    addresses: tuple[str, ...]
+    deliveries: int = 0
+    causes: tuple[CauseView, ...] = ()
+
+
+class InviteView(msgspec.Struct, frozen=True, kw_only=True):
+    ticket_id: str
+    cluster: str
+    role: str
+    expires_ms: int
+    uses: int
+    used: int
+    revoked: bool
+    inviter: str
+
+
+class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
+    node_id: str
+    subject: str
+    serial: str
+    not_before_ms: int
+    not_after_ms: int
+    renew_at_ms: int
+    previous_valid_until_ms: int | None
+
+
+class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
+    export_allow: tuple[str, ...]
+    export_deny: tuple[str, ...]
+    import_allow: tuple[str, ...]
+    import_deny: tuple[str, ...]
+    decisions: tuple[dict[str, Any], ...]
+    """Counts so far: direction, channel, cluster, allowed, rule, messages."""
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`arqon node status`."""
+
+    node_id: str
+    cluster: str
+    role: str
+    region: str
+    version: str
+    pid: int
+    uptime_s: float
+    mesh: str
+    quic: str
+    bus: str
+    http: str
+    data_dir: str
+    clients: int
+    channels: int
+    counters: dict[str, int]
+    """published, delivered, exported, imported, kept_local, held, dropped ... since the start."""
+
+
+class MeshEvent(msgspec.Struct, frozen=True, kw_only=True):
+    at_ms: int
+    kind: str
+    """member, link, partition, federation, reputation, mesh or node."""
+    text: str
+    fields: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class NodeControl(Protocol):
+    """Implemented by runtime/control.py."""
+
+    async def node_status(self) -> NodeStatus: ...
+    async def mesh_status(self) -> MeshStatus: ...
+    def watch(self) -> AsyncIterator[MeshEvent]:
+        """The newest events first seen, then live ones; a slow reader loses the oldest (bounded queue)."""
+
+    async def seed(self, name: str, policy: str, key: str) -> MeshView:
+        """`policy`: open, key or closed. `key` empty under "key": nobody joins without a ticket until one is set."""
+
+    async def join_ticket(self, ticket: str) -> MeshView: ...
+    async def join_address(self, address: str, key: str) -> MeshView: ...
+    async def leave(self) -> None: ...
+    async def link_add(self, address: str) -> OwnLinkView: ...
+    async def link_remove(self, address: str) -> None: ...
+    async def links(self) -> tuple[OwnLinkView, ...]: ...
+    async def peers(self) -> tuple[PeerView, ...]: ...
+    async def peer(self, prefix: str) -> PeerView: ...
+    async def invite_new(self, cluster: str, role: str, expires_s: float, uses: int) -> tuple[str, InviteView]: ...
+    async def invites(self) -> tuple[InviteView, ...]: ...
+    async def invite_revoke(self, ticket_id: str) -> InviteView: ...
+    async def certificate(self) -> CertificateView: ...
+    async def certificate_rotate(self) -> CertificateView: ...
+    async def policy(self) -> PolicyView: ...
+    async def stop(self) -> None:
+        """Drain and end the process; answers before it is gone."""

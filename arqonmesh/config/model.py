@@ -1,0 +1,152 @@
+"""The settings of one node: one frozen struct per subsystem, each field with its unit and its effect.
+
+`config/load.py` reads them from arqon.yaml with `ARQON_*` over it (`ARQON_BUS__HISTORY=100`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Positive = Annotated[int, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all settings: unknown keys are errors."""
+
+
+class NodeSettings(Settings):
+    """Who this node is."""
+
+    cluster: str
+    role: Literal["hub", "spoke", "leader"] = "hub"
+    """A hub is dialled by every other member; a spoke dials hubs; a leader is a hub that speaks for its region."""
+    region: Annotated[str, Meta(max_length=64)] = ""
+
+
+class ListenSettings(Settings):
+    """Where this node listens, HOST:PORT each; port 0 takes a free one."""
+
+    quic: str = "0.0.0.0:9130"
+    bus: str = "127.0.0.1:9100"
+    http: str = "127.0.0.1:9180"
+    advertise: Annotated[tuple[str, ...], Meta(max_length=8)] = ()
+    """Addresses told to other members for dialling; empty: derived from `quic` where it names a host."""
+
+
+class LinkSettings(Settings):
+    """Links between nodes."""
+
+    auto: Literal["hubs", "full", "none"] = "hubs"
+    """Which members are dialled without being asked: hubs and leaders, everyone, or nobody."""
+    auto_max: Positive = 8
+    """At most so many members are dialled without being asked."""
+    heartbeat_ms: Positive = 100
+    """Time between heartbeats; stretched to 2 x smoothed RTT on slow links. Less notices a cut sooner and sends more."""
+    misses: Annotated[int, Meta(ge=2, le=20)] = 3
+    """Missed heartbeats after which a link is down."""
+    reconnect_min_ms: Positive = 200
+    reconnect_max_ms: Positive = 15_000
+    """Back-off between dials doubles from min to max, with full jitter on its upper half, for ever."""
+    max_datagram_size: Annotated[int, Meta(ge=1_200, le=16_000)] = 1_200
+    """QUIC packet size. 1,200 fits every path; larger only where both ends and the path carry it."""
+
+
+class MembershipSettings(Settings):
+    """SWIM. Names and defaults after memberlist's LAN profile, with a shorter period."""
+
+    probe_interval_ms: Positive = 1_000
+    probe_timeout_ms: Positive = 500
+    indirect_checks: Annotated[int, Meta(ge=0, le=16)] = 3
+    suspicion_mult: Annotated[int, Meta(ge=1, le=32)] = 4
+    suspicion_max_mult: Annotated[int, Meta(ge=1, le=32)] = 6
+    partition_preset: Literal["crash", "byzantine"] = "crash"
+    """Quorum over the agreed membership: a majority, or n - f with f < n/3."""
+
+
+class GossipSettings(Settings):
+    repair_interval_ms: Positive = 1_000
+    """Time between root comparisons with one linked peer. Push on change does not wait for it."""
+    delta_bytes_max: Positive = 60_000
+
+
+class PeerSettings(Settings):
+    rate_per_s: Positive = 1_000
+    """Control messages per second that one link peer may send (token bucket), checked before signatures."""
+    burst: Positive = 2_000
+    ignore_below: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    half_life_s: Seconds = 1_800.0
+    """Time in which half of a lost score comes back, proofs apart."""
+    causes_max: Positive = 100
+
+
+class Rules(Settings):
+    """Channel patterns, `room:channel` with `*`. Deny wins over allow; what matches nothing is denied."""
+
+    allow: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    deny: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+
+
+class OutboxSettings(Settings):
+    when_down: Literal["hold", "drop"] = "hold"
+    """Policy for exported messages while a link is down: hold and replay, or drop; both counted."""
+    messages_max: Positive = 200_000
+    bytes_max: Positive = 64 << 20
+    """Bounds of what is held per link; beyond them the oldest goes, counted."""
+    window_bytes: Positive = 4 << 20
+    """Unacknowledged bytes on an up link above which publishers are paused."""
+
+
+class FederationSettings(Settings):
+    """What crosses the cluster's border. Nothing does unless a rule allows it."""
+
+    export: Rules = Rules()
+    import_: Rules = field(default=Rules(allow=("*",)), name="import")
+    ttl: Annotated[int, Meta(ge=1, le=16)] = 8
+    outbox: OutboxSettings = OutboxSettings()
+
+
+class BusSettings(Settings):
+    history: Annotated[int, Meta(ge=0, le=100_000)] = 500
+    """Messages kept per channel in memory."""
+    channels_max: Positive = 10_000
+    clients_max: Positive = 5_000
+    frame_bytes_max: Positive = 262_144
+    """Largest text frame that a client may send."""
+    buffer_bytes_max: Positive = 8 << 20
+    """Unsent bytes to one client above which it is cut off (close code 1008)."""
+    rate_per_s: Annotated[int, Meta(ge=0)] = 0
+    """Frames per second per client (token bucket); 0 is no limit."""
+    auth_token: str = ""
+    """A bearer token every client must show; empty accepts anyone who reaches the port."""
+
+
+class CertificateSettings(Settings):
+    lifetime_s: Seconds = 172_800.0
+    """Life of a leaf certificate; 48 h."""
+    renew_after_s: Seconds = 86_400.0
+    """Age at which a new leaf is made, with jitter; old and new are both valid meanwhile."""
+    clock_skew_s: Seconds = 300.0
+
+
+class LogSettings(Settings):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Config(Settings):
+    """All settings of one node, the content of arqon.yaml."""
+
+    node: NodeSettings
+    listen: ListenSettings = ListenSettings()
+    links: LinkSettings = LinkSettings()
+    membership: MembershipSettings = MembershipSettings()
+    gossip: GossipSettings = GossipSettings()
+    peers: PeerSettings = PeerSettings()
+    federation: FederationSettings = FederationSettings()
+    bus: BusSettings = BusSettings()
+    certificates: CertificateSettings = CertificateSettings()
+    log: LogSettings = LogSettings()

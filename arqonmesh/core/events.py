@@ -1,0 +1,224 @@
+"""What cores tell each other and the runtime. One file, because together they are the node's inner protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arqonmesh.core.kernel import Event
+from arqonmesh.ids import ClientId, NodeId
+from arqonmesh.wire.statement import Body
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted(Event):
+    """The transaction of `Persist(token)` is done. Delivered only to the core that asked."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Late(Event):
+    """The runtime noticed that this process itself ran late (loop lag, suspension), by this many microseconds."""
+
+    by_us: int
+
+
+# --- statements: other cores ask gossip to publish; gossip says what it accepted -----------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Publish(Event):
+    """Sign, persist and spread this as our newest statement of (kind, key). Gossip listens."""
+
+    kind: int
+    key: str
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Event):
+    """A verified statement is now the newest of its (author, kind, key): ours, a peer's, or one from disk at start."""
+
+    author: NodeId
+    kind: int
+    key: str
+    body: Body
+    encoded: bytes
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forked(Event):
+    """`author` signed two different statements for one (epoch, seq). Both are the proof."""
+
+    author: NodeId
+    epoch: int
+    seq: int
+    first: bytes
+    second: bytes
+
+
+# --- members: admission keeps the roster, membership says who is alive ---------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAdmitted(Event):
+    """The roster grew. `public_key` is checked against the id."""
+
+    node: NodeId
+    public_key: bytes
+    cluster: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChanged(Event):
+    """A member's state as we see it: "alive", "suspect", "dead", "left". `old` is "" for a new one."""
+
+    node: NodeId
+    old: str
+    new: str
+    incarnation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDescribed(Event):
+    """A member's own record is new or changed: where it listens, what it is."""
+
+    node: NodeId
+    cluster: str
+    role: str
+    region: str
+    addresses: tuple[str, ...]
+    software: str
+
+
+# --- links ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TransportUp(Event):
+    """The runtime: an authenticated connection to this member stands. The link core listens."""
+
+    peer: NodeId
+    transport: str
+    outbound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransportDown(Event):
+    """The runtime: the connection is gone."""
+
+    peer: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp(Event):
+    """The link carries traffic. From the link core to everyone else."""
+
+    peer: NodeId
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown(Event):
+    """The link does not carry traffic any more, and why."""
+
+    peer: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMeasured(Event):
+    """A new estimate of a link; at most a few per second and link."""
+
+    peer: NodeId
+    rtt_us: int
+    rtt_var_us: int
+    loss_ppm: int
+
+
+# --- peers, partition ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fault(Event):
+    """`party` did something wrong. `proof` is evidence that convicts by itself, else empty. Peers listens."""
+
+    party: NodeId
+    cause: str
+    """One of core/peers/causes.py."""
+    proof: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreChanged(Event):
+    node: NodeId
+    score_ppm: int
+    cause: str
+    ignored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionChanged(Event):
+    """`state`: "healthy", "degraded" or "critical"; `writable` is False on the side without a quorum."""
+
+    state: str
+    writable: bool
+    reachable: int
+    required: int
+    members: int
+    preset: str
+
+
+# --- the bus and its federation ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Published(Event):
+    """A local client's event on a channel, as the finished canonical frame. Federation listens."""
+
+    channel: str
+    frame: bytes
+    client: ClientId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported(Event):
+    """Events of another node, admitted by the import policy. The bus listens and delivers them locally."""
+
+    origin: NodeId
+    origin_cluster: str
+    channel: str
+    frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Event):
+    """A federation decision, told once per (direction, peer cluster, channel) and rule; counts run in the core."""
+
+    direction: str
+    channel: str
+    cluster: str
+    allowed: bool
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog(Event):
+    """The outbox of an up link rose above (or fell below) its mark; the bus pauses who publishes into it."""
+
+    peer: NodeId
+    above: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped(Event):
+    """Something was dropped, and why. Everyone may emit it; observe counts it and keeps the newest."""
+
+    where: str
+    reason: str
+    count: int = 1
+    detail: str = ""

@@ -1,0 +1,196 @@
+"""The vocabulary of every core: what goes in, what comes out, and nothing else.
+
+A core is a state machine. One input in, a list of effects out. It reads no clock, opens no socket, rolls no
+dice and never calls another core; `core/node.py` routes what one core emits to the cores that listen.
+
+The loop that its user writes:
+
+    effects = core.start(now, durable)
+    while True:
+        perform(effects)                                   # in order; Persist answers later with Persisted
+        now, input = wait_until(core.next_deadline())      # a message, an event, or the deadline itself
+        effects = core.on_message(...) or core.on_event(...) or core.on_timer(now)
+
+Rules: a spurious or late `on_timer` is harmless. What is signed or promised is persisted first: the core
+returns `Persist(token)` and the dependent `Send` only when `Persisted(token)` comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, Protocol, TypeAlias
+
+from arqonmesh.ids import ClientId, ClusterId, MeshId, NodeId
+from arqonmesh.wire.messages import WireMessage
+
+Instant: TypeAlias = int
+"""Monotonic microseconds on the node's own clock."""
+
+Scalar: TypeAlias = "int | str | bytes | None"
+Row: TypeAlias = tuple[Scalar, ...]
+Durable: TypeAlias = Mapping[str, Sequence[Row]]
+"""What survived: table name (core/tables.py) to its rows, each in the order of the table's columns."""
+
+MILLISECOND: int = 1_000
+SECOND: int = 1_000_000
+
+
+class Lane(IntEnum):
+    """Class of traffic on a link; a lower value leaves first. DATAGRAM may be lost, the others may not."""
+
+    DATAGRAM = 0
+    CONTROL = 1
+    PRIORITY = 2
+    BULK = 3
+
+
+class Event:
+    """Base of what cores tell each other and the runtime (core/events.py)."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Insert or replace one row; `row` is in the order of the table's columns in core/tables.py."""
+
+    table: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the row with this primary key; absent is fine."""
+
+    table: str
+    key: Row
+
+
+Write: TypeAlias = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send to a member. Directly linked or not is the node's business (routing wraps it in Relay)."""
+
+    to: NodeId
+    lane: Lane
+    message: WireMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write all of `writes` in one transaction, then answer with `Persisted(token)`.
+
+    `sync=True`: on disk before the answer. `sync=False`: survives the death of the process, not of the machine.
+    A negative token asks for no answer.
+    """
+
+    token: int
+    writes: tuple[Write, ...]
+    sync: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand these ready-made text frames to bus clients, in order."""
+
+    clients: tuple[ClientId, ...]
+    frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Stop (or resume) reading from these bus clients; how a full outbox reaches the producer."""
+
+    clients: tuple[ClientId, ...]
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseClient:
+    """Close this bus client's connection with an RFC 6455 close code and a reason it can show."""
+
+    client: ClientId
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell whoever listens: other cores first, then the runtime (metrics, log, control API)."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Want a link to this member; the dialer tries for ever until Disconnect. Repeats are harmless."""
+
+    peer: NodeId
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close the link's connection now. `forget=True` also ends the wish for the link."""
+
+    peer: NodeId
+    reason: str
+    forget: bool = False
+
+
+Effect: TypeAlias = Send | Persist | Deliver | Throttle | CloseClient | Emit | Connect | Disconnect
+
+
+class Rng(Protocol):
+    """The injected dice; `random.Random` fits."""
+
+    def random(self) -> float: ...
+    def randrange(self, start: int, stop: int, /) -> int: ...
+    def getrandbits(self, k: int, /) -> int: ...
+    def shuffle(self, x: list[NodeId], /) -> None: ...
+
+
+class Crypto(Protocol):
+    """Signing as this node and verifying anyone. Real keys in the runtime, a toy MAC in the simulator."""
+
+    def sign(self, message: bytes) -> bytes: ...
+    def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env:
+    """What a core may know about its world, all injected."""
+
+    node_id: NodeId
+    public_key: bytes
+    cluster: ClusterId
+    role: str
+    region: str
+    mesh_id: MeshId
+    rng: Rng
+    """One generator per core, seeded apart, so that a draw in one core does not shift another."""
+    wall_ms: Callable[[], int]
+    """Wall clock, milliseconds since the epoch. For display, certificates and tickets; never for order."""
+    crypto: Crypto
+    boot_epoch: int
+    """Raised and persisted at every start; part of every sequence that a crash could otherwise repeat."""
+
+
+class Core(Protocol):
+    """One protocol state machine. Absent a need, a method returns []."""
+
+    NAME: ClassVar[str]
+    MESSAGES: ClassVar[tuple[type[WireMessage], ...]]
+    """The wire messages that are routed to this core; no two cores share one."""
+    EVENTS: ClassVar[tuple[type[Event], ...]]
+    """The events that this core listens to, its own `Persisted` apart (that always comes back)."""
+
+    def start(self, now: Instant, durable: Durable) -> list[Effect]: ...
+    def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]: ...
+    def on_event(self, now: Instant, event: Event) -> list[Effect]: ...
+    def on_timer(self, now: Instant) -> list[Effect]: ...
+    def next_deadline(self) -> Instant | None: ...

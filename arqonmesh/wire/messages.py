@@ -1,0 +1,218 @@
+"""Every message that crosses a link, as a type. `wire/codec.py` turns them into bytes and back, strictly.
+
+On the wire a message is a deterministic CBOR array whose first element is the tag below (RFC 8949, 4.2).
+Field constraints are checked while decoding, so a core never sees an oversized or mistyped field.
+Units: *_us microseconds, *_ms milliseconds since the epoch, *_ppm millionths.
+
+| tags    | spoken by       |
+|---------|-----------------|
+| 1-9     | handshake, join |
+| 10-19   | membership      |
+| 20-29   | link liveness   |
+| 30-39   | routing         |
+| 40-49   | gossip          |
+| 50-59   | federation      |
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+U32: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
+U63: TypeAlias = Annotated[int, Meta(ge=0, le=0x7FFF_FFFF_FFFF_FFFF)]
+Key32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Hash32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Signature64: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
+NodeText: TypeAlias = Annotated[str, Meta(min_length=32, max_length=32, pattern="^[a-z2-7]{32}$")]
+UlidText: TypeAlias = Annotated[str, Meta(min_length=26, max_length=26, pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+NameText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+ShortText: TypeAlias = Annotated[str, Meta(max_length=256)]
+AddressText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=262)]
+ChannelText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+
+MAX_HOPS = 16
+MAX_FRAME_BYTES = 1 << 20
+"""The largest encoded message on a stream lane."""
+MAX_DATAGRAM_BYTES = 1_100
+"""The largest encoded message on the DATAGRAM lane; larger ones would block aioquic's queue."""
+
+
+class WireMessage(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+# --- handshake and join -----------------------------------------------------------------------------------
+
+
+class Hello(WireMessage, tag=1):
+    """First message on the control stream of a mesh connection, both ways; signed with the node key.
+
+    `signature` covers "arqonmesh/v1/hello" with the TLS channel binding and both node ids (net/hello.py), so it
+    cannot be replayed on another connection.
+    """
+
+    versions: Annotated[tuple[U32, ...], Meta(min_length=1, max_length=8)]
+    mesh_id: UlidText
+    node_id: NodeText
+    cluster: NameText
+    boot_epoch: U63
+    wall_ms: U63
+    capabilities: Annotated[tuple[ShortText, ...], Meta(max_length=32)]
+    software: ShortText
+    signature: Signature64
+
+
+class JoinOffer(WireMessage, tag=2):
+    """From the admitting member, first on a join connection: which mesh this is and how one gets in."""
+
+    mesh_id: UlidText
+    mesh_name: NameText
+    founder: NodeText
+    policy: Annotated[str, Meta(pattern="^(open|key|closed)$")]
+    key_salt: Annotated[bytes, Meta(max_length=32)]
+    """Salt of the join key's scrypt hash; empty when the mesh has none."""
+
+
+class JoinRequest(WireMessage, tag=3):
+    """From the joiner. `signature` is by the ticket's one-time key, or the key derived from the join key.
+
+    It covers "arqonmesh/v1/join" with mesh_id, node key, cluster, role and the TLS channel binding; empty only under
+    policy `open`.
+    """
+
+    mesh_id: UlidText
+    node_key: Key32
+    cluster: NameText
+    role: NameText
+    region: Annotated[str, Meta(max_length=64)]
+    ticket_id: Annotated[str, Meta(max_length=26)]
+    """Empty when joining by key or into an open mesh."""
+    signature: Annotated[bytes, Meta(max_length=64)]
+
+
+class JoinAccept(WireMessage, tag=4):
+    """You are in: the statements that prove it (genesis, admissions, policy) and where members listen."""
+
+    role: NameText
+    statements: Annotated[tuple[Annotated[bytes, Meta(max_length=16_384)], ...], Meta(max_length=4_096)]
+    members: Annotated[tuple[tuple[NodeText, tuple[AddressText, ...]], ...], Meta(max_length=256)]
+
+
+class JoinReject(WireMessage, tag=5):
+    """Not in: a stable code and a sentence for the person at the other end."""
+
+    code: NameText
+    sentence: Annotated[str, Meta(max_length=512)]
+
+
+# --- membership (SWIM) ------------------------------------------------------------------------------------
+
+
+class Ping(WireMessage, tag=10):
+    """Are you there? `accused` is the incarnation at which the sender holds you suspect, else -1 (Lifeguard's buddy)."""
+
+    seq: U32
+    accused: Annotated[int, Meta(ge=-1)]
+
+
+class Ack(WireMessage, tag=11):
+    seq: U32
+
+
+class PingReq(WireMessage, tag=12):
+    """Probe `target` for me; answer with Ack(seq) when it answers, with Nack(seq) when it does not in time."""
+
+    seq: U32
+    target: NodeText
+
+
+class Nack(WireMessage, tag=13):
+    seq: U32
+
+
+# --- link liveness ----------------------------------------------------------------------------------------
+
+
+class Heartbeat(WireMessage, tag=20):
+    seq: U32
+    sent_us: U63
+    """The sender's clock; echoed, so that only the sender ever reads it."""
+
+
+class HeartbeatAck(WireMessage, tag=21):
+    seq: U32
+    sent_us: U63
+
+
+# --- routing ----------------------------------------------------------------------------------------------
+
+
+class Relay(WireMessage, tag=30):
+    """A control message on a source route: `route[0]` is the origin, `route[-1]` the destination, `hop` the
+    index of the node that now holds it. The origin is as claimed by the route; what must not be forged is signed."""
+
+    route: Annotated[tuple[NodeText, ...], Meta(min_length=2, max_length=MAX_HOPS)]
+    hop: Annotated[int, Meta(ge=0, lt=MAX_HOPS)]
+    lane: Annotated[int, Meta(ge=0, le=2)]
+    inner: Annotated[bytes, Meta(max_length=65_536)]
+
+
+# --- gossip -----------------------------------------------------------------------------------------------
+
+
+class GossipRoot(WireMessage, tag=40):
+    """The hash over all (author, epoch, seq) heads: equal roots, nothing to do."""
+
+    root: Hash32
+
+
+class GossipDigest(WireMessage, tag=41):
+    """What I have. `heads` is sorted by author. `reply` asks for your digest's answer in kind."""
+
+    heads: Annotated[tuple[tuple[NodeText, U63, U63], ...], Meta(max_length=16_384)]
+    reply: bool
+
+
+class GossipDelta(WireMessage, tag=42):
+    """Signed statements (wire/statement.py) in the order of their sequence per author; a prefix when truncated."""
+
+    statements: Annotated[tuple[Annotated[bytes, Meta(max_length=16_384)], ...], Meta(max_length=4_096)]
+
+
+# --- federation -------------------------------------------------------------------------------------------
+
+
+class BusBatch(WireMessage, tag=50):
+    """Bus messages of one tick of one origin. `head` and `sections` are signed by the origin and pass through
+    transit nodes untouched; the other fields belong to the hop.
+
+    `head` is the CBOR array [origin, origin cluster, boot epoch, first section seq, [sha256 of each section]];
+    section i has sequence first + i. A section is the CBOR array [channel, [frame, ...]]; a hop that may not
+    forward one replaces it by an empty byte string, and the signature still holds.
+    """
+
+    link_seq: U63
+    """Numbered per link and direction by the sender; acknowledged by BusAck."""
+    via: Annotated[tuple[NodeText, ...], Meta(min_length=1, max_length=MAX_HOPS)]
+    ttl: Annotated[int, Meta(ge=0, le=MAX_HOPS)]
+    head: Annotated[bytes, Meta(max_length=65_536)]
+    signature: Signature64
+    sections: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=1_024)]
+
+
+class BusAck(WireMessage, tag=51):
+    """Every batch up to and including `link_seq` is settled here: delivered, or held durably for the next hop."""
+
+    link_seq: U63
+
+
+AnyMessage: TypeAlias = (
+    Hello | JoinOffer | JoinRequest | JoinAccept | JoinReject
+    | Ping | Ack | PingReq | Nack
+    | Heartbeat | HeartbeatAck
+    | Relay
+    | GossipRoot | GossipDigest | GossipDelta
+    | BusBatch | BusAck
+)  # fmt: skip

@@ -1,0 +1,195 @@
+"""Signed statements: what an author says once, numbered, chained and provable to anyone.
+
+    Statement = [mesh, author, epoch, seq, prev_hash, kind, key, body, signature]
+
+Deterministic CBOR; the signature covers "arqonmesh/v1/statement" 0x00 and the array without its last element.
+A newer (epoch, seq) with the same (author, kind, key) supersedes the older. Two different statements with one
+(author, epoch, seq) prove a fork (algorithms: hash-chained logs, PeerReview SOSP 2007).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import IntEnum
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from arqonmesh.wire.cbor import decode_as, encode
+from arqonmesh.wire.messages import (
+    AddressText,
+    Hash32,
+    Key32,
+    NameText,
+    NodeText,
+    ShortText,
+    Signature64,
+    U63,
+    UlidText,
+)
+
+DOMAIN: Final = b"arqonmesh/v1/statement\x00"
+GENESIS_HASH: Final = bytes(32)
+"""`prev_hash` of an author's first statement in an epoch that begins without a known head."""
+MAX_STATEMENT_BYTES: Final = 16_384
+
+
+class Kind(IntEnum):
+    """What a statement says; its body is the Struct of the same name below."""
+
+    GENESIS = 1
+    ADMISSION = 2
+    JOIN_POLICY = 3
+    INVITE = 4
+    REDEMPTION = 5
+    NODE = 6
+    LINKS = 7
+    ACCUSATIONS = 8
+
+
+class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    mesh_id: UlidText
+    author: NodeText
+    epoch: U63
+    seq: U63
+    prev_hash: Hash32
+    kind: Annotated[int, Meta(ge=1, le=255)]
+    key: ShortText
+    """Names the record among those of one author and kind: a node id, a ticket id, or empty for the only one."""
+    body: Annotated[bytes, Meta(max_length=MAX_STATEMENT_BYTES)]
+    signature: Signature64
+
+    def encode(self) -> bytes:
+        return encode(msgspec.to_builtins(self, builtin_types=(bytes,)))
+
+    def signed_bytes(self) -> bytes:
+        """What the signature covers."""
+        fields = msgspec.to_builtins(self, builtin_types=(bytes,))
+        return DOMAIN + encode(fields[:-1])
+
+
+def decode_statement(data: bytes) -> Statement:
+    """Raises DecodeError unless `data` is exactly one well-formed statement. The signature is not checked here."""
+    return decode_as(data, Statement, max_bytes=MAX_STATEMENT_BYTES)
+
+
+def statement_hash(encoded: bytes) -> bytes:
+    """The link of the author's chain: SHA-256 over the encoded statement."""
+    return hashlib.sha256(encoded).digest()
+
+
+class Body(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Base of statement bodies."""
+
+    def encode(self) -> bytes:
+        return encode(msgspec.to_builtins(self, builtin_types=(bytes,)))
+
+
+class Genesis(Body):
+    """The mesh exists. By its founder, once; `author` of this statement is the founder."""
+
+    name: NameText
+    created_ms: U63
+    founder_key: Key32
+    cluster: NameText
+    role: NameText
+
+
+class Admission(Body):
+    """A member lets a node in. Key: the new node's id."""
+
+    node_key: Key32
+    cluster: NameText
+    role: NameText
+    ticket_id: Annotated[str, Meta(max_length=26)]
+    admitted_ms: U63
+
+
+class JoinPolicy(Body):
+    """How one gets in. By the founder. `key_public` is Ed25519, seeded with scrypt(join key, salt)."""
+
+    policy: Annotated[str, Meta(pattern="^(open|key|closed)$")]
+    key_salt: Annotated[bytes, Meta(max_length=32)]
+    key_public: Annotated[bytes, Meta(max_length=32)]
+
+
+class Invite(Body):
+    """A ticket exists. Key: the ticket id. The mesh stores the public half of its one-time key, never the secret."""
+
+    public_key: Key32
+    cluster: NameText
+    role: NameText
+    expires_ms: U63
+    uses: Annotated[int, Meta(ge=1, le=10_000)]
+    revoked: bool
+
+
+class Redemption(Body):
+    """A ticket was used here. Key: ticket id + "/" + node id."""
+
+    ticket_id: UlidText
+    node_id: NodeText
+
+
+class NodeRecord(Body):
+    """What a node says about itself. One per node; raised incarnations refute suspicions."""
+
+    node_key: Key32
+    cluster: NameText
+    role: NameText
+    region: Annotated[str, Meta(max_length=64)]
+    addresses: Annotated[tuple[AddressText, ...], Meta(max_length=8)]
+    incarnation: U63
+    leaving: bool
+    software: ShortText
+    capabilities: Annotated[tuple[ShortText, ...], Meta(max_length=32)]
+
+
+class Adjacency(Body):
+    """One usable link as its owner measures it. `transport` is "quic"; `state` "up" or "down"."""
+
+    peer: NodeText
+    state: Annotated[str, Meta(pattern="^(up|down)$")]
+    transport: Annotated[str, Meta(max_length=16)]
+    rtt_us: U63
+    loss_ppm: Annotated[int, Meta(ge=0, le=1_000_000)]
+
+
+class Links(Body):
+    """All links of a node: its link-state advertisement."""
+
+    adjacencies: Annotated[tuple[Adjacency, ...], Meta(max_length=128)]
+
+
+class Accusation(Body):
+    target: NodeText
+    incarnation: U63
+    level: Annotated[str, Meta(pattern="^(suspect|dead)$")]
+
+
+class Accusations(Body):
+    """Whom this node holds suspect or dead right now; rewritten as a whole, so a refuted one disappears."""
+
+    accusations: Annotated[tuple[Accusation, ...], Meta(max_length=64)]
+
+
+BODY_TYPES: Final[dict[int, type[Body]]] = {
+    Kind.GENESIS: Genesis,
+    Kind.ADMISSION: Admission,
+    Kind.JOIN_POLICY: JoinPolicy,
+    Kind.INVITE: Invite,
+    Kind.REDEMPTION: Redemption,
+    Kind.NODE: NodeRecord,
+    Kind.LINKS: Links,
+    Kind.ACCUSATIONS: Accusations,
+}
+
+
+def decode_body(kind: int, body: bytes) -> Body | None:
+    """The typed body; None for a kind that this version does not know (stored and passed on, not understood).
+
+    Raises DecodeError when a known kind's body is malformed.
+    """
+    body_type = BODY_TYPES.get(kind)
+    return None if body_type is None else decode_as(body, body_type, max_bytes=MAX_STATEMENT_BYTES)
