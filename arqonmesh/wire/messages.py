@@ -26,7 +26,9 @@ Key32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Hash32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature64: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
 NodeText: TypeAlias = Annotated[str, Meta(min_length=32, max_length=32, pattern="^[a-z2-7]{32}$")]
-UlidText: TypeAlias = Annotated[str, Meta(min_length=26, max_length=26, pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+UlidText: TypeAlias = Annotated[
+    str, Meta(min_length=26, max_length=26, pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
+]
 NameText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 ShortText: TypeAlias = Annotated[str, Meta(max_length=256)]
 AddressText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=262)]
@@ -46,7 +48,7 @@ class WireMessage(Struct, array_like=True, frozen=True, forbid_unknown_fields=Tr
 # --- handshake and join -----------------------------------------------------------------------------------
 
 
-class Hello(WireMessage, tag=1):
+class Hello(WireMessage, tag=1, frozen=True):
     """First message on the control stream of a mesh connection, both ways; signed with the node key.
 
     `signature` covers "arqonmesh/v1/hello" with the TLS channel binding and both node ids (net/hello.py), so it
@@ -64,7 +66,7 @@ class Hello(WireMessage, tag=1):
     signature: Signature64
 
 
-class JoinOffer(WireMessage, tag=2):
+class JoinOffer(WireMessage, tag=2, frozen=True):
     """From the admitting member, first on a join connection: which mesh this is and how one gets in."""
 
     mesh_id: UlidText
@@ -75,7 +77,7 @@ class JoinOffer(WireMessage, tag=2):
     """Salt of the join key's scrypt hash; empty when the mesh has none."""
 
 
-class JoinRequest(WireMessage, tag=3):
+class JoinRequest(WireMessage, tag=3, frozen=True):
     """From the joiner. `signature` is by the ticket's one-time key, or the key derived from the join key.
 
     It covers "arqonmesh/v1/join" with mesh_id, node key, cluster, role and the TLS channel binding; empty only under
@@ -92,7 +94,7 @@ class JoinRequest(WireMessage, tag=3):
     signature: Annotated[bytes, Meta(max_length=64)]
 
 
-class JoinAccept(WireMessage, tag=4):
+class JoinAccept(WireMessage, tag=4, frozen=True):
     """You are in: the statements that prove it (genesis, admissions, policy) and where members listen."""
 
     role: NameText
@@ -100,7 +102,7 @@ class JoinAccept(WireMessage, tag=4):
     members: Annotated[tuple[tuple[NodeText, tuple[AddressText, ...]], ...], Meta(max_length=256)]
 
 
-class JoinReject(WireMessage, tag=5):
+class JoinReject(WireMessage, tag=5, frozen=True):
     """Not in: a stable code and a sentence for the person at the other end."""
 
     code: NameText
@@ -110,38 +112,38 @@ class JoinReject(WireMessage, tag=5):
 # --- membership (SWIM) ------------------------------------------------------------------------------------
 
 
-class Ping(WireMessage, tag=10):
+class Ping(WireMessage, tag=10, frozen=True):
     """Are you there? `accused` is the incarnation at which the sender holds you suspect, else -1 (Lifeguard's buddy)."""
 
     seq: U32
     accused: Annotated[int, Meta(ge=-1)]
 
 
-class Ack(WireMessage, tag=11):
+class Ack(WireMessage, tag=11, frozen=True):
     seq: U32
 
 
-class PingReq(WireMessage, tag=12):
+class PingReq(WireMessage, tag=12, frozen=True):
     """Probe `target` for me; answer with Ack(seq) when it answers, with Nack(seq) when it does not in time."""
 
     seq: U32
     target: NodeText
 
 
-class Nack(WireMessage, tag=13):
+class Nack(WireMessage, tag=13, frozen=True):
     seq: U32
 
 
 # --- link liveness ----------------------------------------------------------------------------------------
 
 
-class Heartbeat(WireMessage, tag=20):
+class Heartbeat(WireMessage, tag=20, frozen=True):
     seq: U32
     sent_us: U63
     """The sender's clock; echoed, so that only the sender ever reads it."""
 
 
-class HeartbeatAck(WireMessage, tag=21):
+class HeartbeatAck(WireMessage, tag=21, frozen=True):
     seq: U32
     sent_us: U63
 
@@ -149,7 +151,7 @@ class HeartbeatAck(WireMessage, tag=21):
 # --- routing ----------------------------------------------------------------------------------------------
 
 
-class Relay(WireMessage, tag=30):
+class Relay(WireMessage, tag=30, frozen=True):
     """A control message on a source route: `route[0]` is the origin, `route[-1]` the destination, `hop` the
     index of the node that now holds it. The origin is as claimed by the route; what must not be forged is signed."""
 
@@ -162,20 +164,20 @@ class Relay(WireMessage, tag=30):
 # --- gossip -----------------------------------------------------------------------------------------------
 
 
-class GossipRoot(WireMessage, tag=40):
+class GossipRoot(WireMessage, tag=40, frozen=True):
     """The hash over all (author, epoch, seq) heads: equal roots, nothing to do."""
 
     root: Hash32
 
 
-class GossipDigest(WireMessage, tag=41):
+class GossipDigest(WireMessage, tag=41, frozen=True):
     """What I have. `heads` is sorted by author. `reply` asks for your digest's answer in kind."""
 
     heads: Annotated[tuple[tuple[NodeText, U63, U63], ...], Meta(max_length=16_384)]
     reply: bool
 
 
-class GossipDelta(WireMessage, tag=42):
+class GossipDelta(WireMessage, tag=42, frozen=True):
     """Signed statements (wire/statement.py) in the order of their sequence per author; a prefix when truncated."""
 
     statements: Annotated[tuple[Annotated[bytes, Meta(max_length=16_384)], ...], Meta(max_length=4_096)]
@@ -184,7 +186,7 @@ class GossipDelta(WireMessage, tag=42):
 # --- federation -------------------------------------------------------------------------------------------
 
 
-class BusBatch(WireMessage, tag=50):
+class BusBatch(WireMessage, tag=50, frozen=True):
     """Bus messages of one tick of one origin. `head` and `sections` are signed by the origin and pass through
     transit nodes untouched; the other fields belong to the hop.
 
@@ -202,7 +204,7 @@ class BusBatch(WireMessage, tag=50):
     sections: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=1_024)]
 
 
-class BusAck(WireMessage, tag=51):
+class BusAck(WireMessage, tag=51, frozen=True):
     """Every batch up to and including `link_seq` is settled here: delivered, or held durably for the next hop."""
 
     link_seq: U63

@@ -86,7 +86,7 @@ class Body(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
         return encode(msgspec.to_builtins(self, builtin_types=(bytes,)))
 
 
-class Genesis(Body):
+class Genesis(Body, frozen=True):
     """The mesh exists. By its founder, once; `author` of this statement is the founder."""
 
     name: NameText
@@ -96,7 +96,7 @@ class Genesis(Body):
     role: NameText
 
 
-class Admission(Body):
+class Admission(Body, frozen=True):
     """A member lets a node in. Key: the new node's id."""
 
     node_key: Key32
@@ -106,7 +106,7 @@ class Admission(Body):
     admitted_ms: U63
 
 
-class JoinPolicy(Body):
+class JoinPolicy(Body, frozen=True):
     """How one gets in. By the founder. `key_public` is Ed25519, seeded with scrypt(join key, salt)."""
 
     policy: Annotated[str, Meta(pattern="^(open|key|closed)$")]
@@ -114,7 +114,7 @@ class JoinPolicy(Body):
     key_public: Annotated[bytes, Meta(max_length=32)]
 
 
-class Invite(Body):
+class Invite(Body, frozen=True):
     """A ticket exists. Key: the ticket id. The mesh stores the public half of its one-time key, never the secret."""
 
     public_key: Key32
@@ -125,14 +125,14 @@ class Invite(Body):
     revoked: bool
 
 
-class Redemption(Body):
+class Redemption(Body, frozen=True):
     """A ticket was used here. Key: ticket id + "/" + node id."""
 
     ticket_id: UlidText
     node_id: NodeText
 
 
-class NodeRecord(Body):
+class NodeRecord(Body, frozen=True):
     """What a node says about itself. One per node; raised incarnations refute suspicions."""
 
     node_key: Key32
@@ -146,7 +146,7 @@ class NodeRecord(Body):
     capabilities: Annotated[tuple[ShortText, ...], Meta(max_length=32)]
 
 
-class Adjacency(Body):
+class Adjacency(Body, frozen=True):
     """One usable link as its owner measures it. `transport` is "quic"; `state` "up" or "down"."""
 
     peer: NodeText
@@ -156,19 +156,19 @@ class Adjacency(Body):
     loss_ppm: Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
-class Links(Body):
+class Links(Body, frozen=True):
     """All links of a node: its link-state advertisement."""
 
     adjacencies: Annotated[tuple[Adjacency, ...], Meta(max_length=128)]
 
 
-class Accusation(Body):
+class Accusation(Body, frozen=True):
     target: NodeText
     incarnation: U63
     level: Annotated[str, Meta(pattern="^(suspect|dead)$")]
 
 
-class Accusations(Body):
+class Accusations(Body, frozen=True):
     """Whom this node holds suspect or dead right now; rewritten as a whole, so a refuted one disappears."""
 
     accusations: Annotated[tuple[Accusation, ...], Meta(max_length=64)]

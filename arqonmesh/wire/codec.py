@@ -1,0 +1,38 @@
+"""Messages to bytes and back: deterministic CBOR arrays whose first element names the type (wire/messages.py)."""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+import msgspec
+
+from arqonmesh.errors import DecodeError
+from arqonmesh.wire.cbor import convert, decode, encode
+from arqonmesh.wire.messages import MAX_FRAME_BYTES, AnyMessage, WireMessage
+
+MESSAGE_TYPES: Final[dict[int, type[WireMessage]]] = {
+    kind.__struct_config__.tag: kind for kind in get_args(AnyMessage)
+}
+"""Every message type by its tag."""
+
+assert len(MESSAGE_TYPES) == len(get_args(AnyMessage)), "two messages share a tag"
+
+
+def encode_message(message: WireMessage) -> bytes:
+    """The one encoding of a message."""
+    return encode(msgspec.to_builtins(message, builtin_types=(bytes,)))
+
+
+def decode_message(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> WireMessage:
+    """The message that `data` is the one encoding of, its field constraints checked.
+
+    Raises DecodeError: the codes of `wire.cbor.decode`, `wire.unknown-message` for a tag that this version does not
+    know, `wire.schema` for fields that do not fit.
+    """
+    value = decode(data, max_bytes=max_bytes)
+    if type(value) is not list or not value or type(value[0]) is not int:
+        raise DecodeError("wire.schema", "not a message: a message is an array that begins with its tag")
+    kind = MESSAGE_TYPES.get(value[0])
+    if kind is None:
+        raise DecodeError("wire.unknown-message", f"message tag {value[0]}, which this version does not know")
+    return convert(value, kind)
