@@ -1,0 +1,70 @@
+# ArqonMesh: the front door. `just` lists what there is; arguments pass through (`just test -k suspect`).
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# this list
+default:
+    @just --list --unsorted
+
+# environment in .venv, with exact versions, and a first green run
+setup:
+    python3 -m venv .venv
+    .venv/bin/python -m pip install --quiet --upgrade pip
+    .venv/bin/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+    source .venv/bin/activate && just check && just test -q
+
+# the tests; any pytest option passes through
+test *ARGS:
+    python -m pytest {{ ARGS }}
+
+# all that must be green before pushing, fastest first
+check:
+    ruff check .
+    ruff format --check .
+    lint-imports
+    mypy
+
+# rewrite the files as ruff wants them
+fix:
+    ruff check --fix .
+    ruff format .
+
+# three clusters on this machine, live (`just demo --once` runs unattended)
+demo *ARGS:
+    arqon demo {{ ARGS }}
+
+# three nodes in network namespaces (root); see `arqon lab --help`
+up TOPOLOGY="star3":
+    arqon lab up {{ TOPOLOGY }}
+
+# the lab gone, nothing left behind
+down:
+    arqon lab down
+
+# replay one seed of the simulator
+sim SEED="42" *ARGS:
+    python -m arqonmesh.sim run --seed {{ SEED }} {{ ARGS }}
+
+# search many seeds; a failure prints the line that replays it
+sim-many SEEDS="200" *ARGS:
+    python -m arqonmesh.sim explore --seeds {{ SEEDS }} {{ ARGS }}
+
+# a story on real processes in network namespaces (root)
+lab SCENARIO="partition":
+    arqon lab run {{ SCENARIO }}
+
+# the numbers: link, cross_node, fan_out
+bench *ARGS:
+    python -m bench.link {{ ARGS }}
+    python -m bench.cross_node {{ ARGS }}
+    python -m bench.fan_out {{ ARGS }}
+
+# every parser of remote input, hammered for SECONDS
+fuzz SECONDS="60":
+    python -m bench.fuzz --seconds {{ SECONDS }}
+
+# regenerate what is generated: stubs, CLI and configuration reference
+docs:
+    python -m arqonmesh.api.generate
+    python -m arqonmesh.config.reference > docs/reference/config.md
+    python -m arqonmesh_cli.reference > docs/reference/cli.md
