@@ -1,0 +1,208 @@
+"""One node, still pure: the bus alone, and once it belongs to a mesh, the bus with the mesh's cores around it.
+
+    bytes from a link ──decode, rate check, unwrap──▶ cores ──▶ effects ──source routes──▶ the runtime or the simulator
+    frames of a client ───────────────────────────▶ bus ──▶ federation ─┘
+
+Who drives it: `runtime/` on real links and disks, `sim/` on simulated ones. Both call the same methods, perform the
+returned effects in order, and call `end_tick` once all inputs of one tick are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from arqonmesh.config.model import Config
+from arqonmesh.core.bus.core import Bus, ClientInfo
+from arqonmesh.core.events import Applied, Dropped, Fault, Publish, TransportDown, TransportUp
+from arqonmesh.core.kernel import Crypto, Durable, Effect, Emit, Env, Event, Instant, Lane, Rng, Send
+from arqonmesh.core.plane import MeshIdentity, Plane
+from arqonmesh.core.relay import RELAYABLE, arrived, wrap
+from arqonmesh.core.router import Router
+from arqonmesh.errors import DecodeError, PeerError
+from arqonmesh.ids import ClientId, ClusterId, MeshId, NodeId
+from arqonmesh.wire.codec import decode_message
+from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, Relay
+
+LIMITED_LANES: Final = (Lane.DATAGRAM, Lane.CONTROL)
+"""Lanes under the per-peer message rate; data is bounded by the outbox window instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything that a node is given from outside; nothing in here does I/O when called."""
+
+    node_id: NodeId
+    public_key: bytes
+    crypto: Crypto
+    wall_ms: Callable[[], int]
+    rng_for: Callable[[str], Rng]
+    """A generator per core name."""
+    boot_epoch: int
+
+
+class Node:
+    """The composition of the cores of one node."""
+
+    def __init__(self, config: Config, world: World) -> None:
+        self.config = config
+        self.world = world
+        self.bus = Bus(
+            node_id=world.node_id,
+            cluster=config.node.cluster,
+            rng=world.rng_for("bus"),
+            wall_ms=world.wall_ms,
+            settings=config.bus,
+            exported=self._is_exported,
+        )
+        self.plane: Plane | None = None
+        self._router = Router((self.bus,))
+        self._neighbours: dict[NodeId, None] = {}
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    def start(self, now: Instant, durable: Durable, mesh: MeshIdentity | None) -> list[Effect]:
+        effects = self._router.start(now, durable)
+        return effects if mesh is None else effects + self.enter_mesh(now, durable, mesh)
+
+    def enter_mesh(self, now: Instant, durable: Durable, mesh: MeshIdentity) -> list[Effect]:
+        """Belong to this mesh from now on. `durable` holds what an earlier life in it left behind."""
+        assert self.plane is None, "already in a mesh; leave it first"
+        self.plane = Plane(self.config, self._env_of, mesh)
+        self._router = Router((*self.plane.cores, self.bus))
+        return self._leaving(now, self.plane.start(now, durable, self._router))
+
+    def leave_mesh(self, now: Instant) -> list[Effect]:
+        """Forget the mesh at once. The farewell (membership's `leave`) has to be sent and heard before."""
+        self.plane = None
+        self._router = Router((self.bus,))
+        self._neighbours.clear()
+        return []
+
+    def publish(self, now: Instant, statements: Sequence[Publish]) -> list[Effect]:
+        """Publish statements of ours that come from an operator or an admission."""
+        effects: list[Effect] = []
+        for statement in statements:
+            effects += self._router.event(now, statement)
+        return self._leaving(now, effects)
+
+    # --- links --------------------------------------------------------------------------------------------
+
+    def transport_up(self, now: Instant, peer: NodeId, transport: str, *, outbound: bool) -> list[Effect]:
+        if self.plane is None:
+            return []
+        self._neighbours[peer] = None
+        return self._leaving(now, self._router.event(now, TransportUp(peer, transport, outbound)))
+
+    def transport_down(self, now: Instant, peer: NodeId, reason: str) -> list[Effect]:
+        if self._neighbours.pop(peer, self) is self:
+            return []
+        return self._leaving(now, self._router.event(now, TransportDown(peer, reason)))
+
+    def frame(self, now: Instant, link_peer: NodeId, lane: Lane, data: bytes) -> list[Effect]:
+        """One encoded message of a linked peer. Rubbish costs the peer reputation and us nothing."""
+        plane = self.plane
+        if plane is None or link_peer not in self._neighbours:
+            return [Emit(Dropped("node", "not-linked"))]
+        if lane in LIMITED_LANES and not plane.peers.allow(now, link_peer):
+            return [Emit(Dropped("node", "rate-limited", 1, link_peer))]
+        try:
+            limit = MAX_DATAGRAM_BYTES if lane is Lane.DATAGRAM else MAX_FRAME_BYTES
+            message = decode_message(data, max_bytes=limit)
+            author = link_peer
+            if type(message) is Relay:
+                unwrapped = arrived(self.world.node_id, link_peer, message)
+                if isinstance(unwrapped, Send):
+                    return self._pass_on(unwrapped)
+                author, message = unwrapped
+        except DecodeError as error:
+            return self._blame(now, link_peer, "malformed", error.code)
+        except PeerError as error:
+            return self._blame(now, link_peer, "bad-route", error.code)
+        effects = self._router.message(now, author, message)
+        if effects is None:
+            return self._blame(now, link_peer, "malformed", "node.unexpected-message")
+        return self._leaving(now, effects)
+
+    # --- bus clients --------------------------------------------------------------------------------------
+
+    def client_connected(self, now: Instant, client: ClientInfo) -> list[Effect]:
+        return self._leaving(now, self._router.run(now, self.bus, self.bus.client_connected(now, client)))
+
+    def client_frames(self, now: Instant, client: ClientId, frames: Sequence[bytes]) -> list[Effect]:
+        return self._leaving(now, self._router.run(now, self.bus, self.bus.client_frames(now, client, frames)))
+
+    def client_disconnected(self, now: Instant, client: ClientId) -> list[Effect]:
+        return self._leaving(now, self._router.run(now, self.bus, self.bus.client_disconnected(now, client)))
+
+    # --- time, disk, ticks --------------------------------------------------------------------------------
+
+    def event(self, now: Instant, event: Event) -> list[Effect]:
+        """An event of the runtime: Late, or one that a test wants to tell."""
+        return self._leaving(now, self._router.event(now, event))
+
+    def persisted(self, now: Instant, token: int) -> list[Effect]:
+        return self._leaving(now, self._router.persisted(now, token))
+
+    def on_timer(self, now: Instant) -> list[Effect]:
+        return self._leaving(now, self._router.timer(now))
+
+    def next_deadline(self) -> Instant | None:
+        return self._router.next_deadline()
+
+    def end_tick(self, now: Instant) -> list[Effect]:
+        """All inputs of this tick are in: batch what was published, sign once, send."""
+        if self.plane is None:
+            return []
+        federation = self.plane.federation
+        return self._leaving(now, self._router.run(now, federation, federation.flush(now)))
+
+    # --- private ------------------------------------------------------------------------------------------
+
+    def _env_of(self, mesh_id: MeshId, core: str) -> Env:
+        world, node = self.world, self.config.node
+        return Env(
+            node_id=world.node_id,
+            public_key=world.public_key,
+            cluster=ClusterId(node.cluster),
+            role=node.role,
+            region=node.region,
+            mesh_id=mesh_id,
+            rng=world.rng_for(core),
+            wall_ms=world.wall_ms,
+            crypto=world.crypto,
+            boot_epoch=world.boot_epoch,
+        )
+
+    def _is_exported(self, channel: str) -> bool:
+        return self.plane is not None and self.plane.federation.exported(channel)
+
+    def _leaving(self, now: Instant, effects: list[Effect]) -> list[Effect]:
+        """Give every Send to a member without a direct link its source route."""
+        for index, effect in enumerate(effects):
+            if type(effect) is Send and effect.to not in self._neighbours:
+                effects[index] = self._routed(effect)
+        return effects
+
+    def _routed(self, send: Send) -> Effect:
+        assert self.plane is not None
+        name = type(send.message).__name__
+        if type(send.message) not in RELAYABLE:
+            return Emit(Dropped("routing", "link-gone", 1, name))
+        route = self.plane.routing.route(send.to)
+        if route is None or len(route) < 2 or route[1] not in self._neighbours:
+            return Emit(Dropped("routing", "no-route", 1, name))
+        return wrap(route, send.lane, send.message)
+
+    def _pass_on(self, send: Send) -> list[Effect]:
+        if send.to not in self._neighbours:
+            return [Emit(Dropped("routing", "next-hop-gone"))]
+        return [send]
+
+    def _blame(self, now: Instant, peer: NodeId, cause: str, detail: str) -> list[Effect]:
+        dropped = Emit(Dropped("node", cause, 1, detail))
+        return [dropped, *self._leaving(now, self._router.event(now, Fault(peer, cause)))]
+
+
+__all__ = ["Applied", "ClientInfo", "MeshIdentity", "Node", "World"]

@@ -1,0 +1,90 @@
+"""The cores that make a node a member of a mesh, and the order in which they hear and start.
+
+Order is part of the design: admission tells who belongs before membership asks whether they live; gossip starts
+last, because what it reads from disk rebuilds all the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from arqonmesh.config.model import Config
+from arqonmesh.core.admission.core import Admission
+from arqonmesh.core.events import Applied
+from arqonmesh.core.federation.core import Federation
+from arqonmesh.core.gossip.core import Gossip
+from arqonmesh.core.kernel import Core, Durable, Effect, Env, Instant
+from arqonmesh.core.link.core import Links
+from arqonmesh.core.membership.core import Membership
+from arqonmesh.core.partition.core import Partition
+from arqonmesh.core.peers.core import Peers
+from arqonmesh.core.router import Router
+from arqonmesh.core.routing.core import Routing
+from arqonmesh.core.topology import Topology
+from arqonmesh.errors import DecodeError
+from arqonmesh.ids import MeshId, NodeId
+from arqonmesh.wire.statement import decode_body, decode_statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshIdentity:
+    """Which mesh, by whom it was founded, and the statements that prove our own admission to it."""
+
+    mesh_id: MeshId
+    founder: NodeId
+    bootstrap: tuple[bytes, ...] = ()
+    """Verified statements of a JoinAccept; they carry the roster until gossip has brought the rest."""
+
+
+class Plane:
+    """Composes the mesh's cores; holds no logic of its own."""
+
+    def __init__(self, config: Config, env_of: Callable[[MeshId, str], Env], mesh: MeshIdentity) -> None:
+        def env(core: type[Core]) -> Env:
+            return env_of(mesh.mesh_id, core.NAME)
+
+        self.mesh = mesh
+        self.admission = Admission(env(Admission), founder=mesh.founder)
+        self.peers = Peers(env(Peers), config.peers)
+        self.links = Links(env(Links), config.links)
+        self.membership = Membership(env(Membership), config.membership)
+        self.routing = Routing(env(Routing))
+        self.partition = Partition(env(Partition), config.membership)
+        self.topology = Topology(env(Topology), config.links)
+        self.federation = Federation(
+            env(Federation),
+            config.federation,
+            keys=self.admission.key_of,
+            cluster_of=self.admission.cluster_of,
+        )
+        self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of)
+        self.cores: tuple[Core, ...] = (
+            self.admission,
+            self.peers,
+            self.links,
+            self.membership,
+            self.routing,
+            self.partition,
+            self.topology,
+            self.federation,
+            self.gossip,
+        )
+
+    def start(self, now: Instant, durable: Durable, router: Router) -> list[Effect]:
+        effects: list[Effect] = []
+        for core in self.cores[:-1]:
+            effects += router.run(now, core, core.start(now, durable))
+        for encoded in self.mesh.bootstrap:
+            effects += router.event(now, _applied(encoded))
+        effects += router.run(now, self.gossip, self.gossip.start(now, durable))
+        return effects
+
+
+def _applied(encoded: bytes) -> Applied:
+    """A bootstrap statement as if gossip had accepted it; it was verified when the mesh was joined."""
+    statement = decode_statement(encoded)
+    body = decode_body(statement.kind, statement.body)
+    if body is None:
+        raise DecodeError("trust.bootstrap", f"the stored admission holds a statement of unknown kind {statement.kind}")
+    return Applied(NodeId(statement.author), statement.kind, statement.key, body, encoded, ours=False)

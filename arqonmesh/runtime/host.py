@@ -1,0 +1,234 @@
+"""Drives one `core.node.Node` on real links, disk and clients. The only place that touches the node.
+
+    socket readable ─▶ Listener.frame ─▶ node.frame ─▶ effects, performed at once and in order
+    client frames   ─▶ BusPort        ─▶ node.client_frames ─▶ ...
+    disk            ─▶ Persisted      ─▶ node.persisted
+    deadline        ─▶ node.on_timer
+    end of the tick ─▶ node.end_tick  ─▶ one signed batch per link
+
+Everything runs on the event loop's thread. An effect is performed by handing it to a room that queues (endpoint,
+bridge, store), so nothing here waits and nothing re-enters the node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final, Protocol
+
+from arqonmesh.core.bus.core import ClientInfo
+from arqonmesh.core.events import Late
+from arqonmesh.core.kernel import (
+    CloseClient,
+    Connect,
+    Deliver,
+    Delete,
+    Disconnect,
+    Effect,
+    Emit,
+    Event,
+    Instant,
+    Lane,
+    Persist,
+    Put,
+    Send,
+    Throttle,
+)
+from arqonmesh.core.node import Node
+from arqonmesh.ids import ClientId, NodeId
+from arqonmesh.net.api import Endpoint, LinkInfo
+from arqonmesh.wire.codec import encode_message
+
+LATE_AFTER_US: Final = 50_000
+"""A deadline met later than this was missed by our own process, not by a peer."""
+
+
+def monotonic_us() -> Instant:
+    return time.monotonic_ns() // 1_000
+
+
+class Writer(Protocol):
+    """The part of the store that the host needs."""
+
+    def persist(self, writes: tuple[Put | Delete, ...], *, sync: bool, done: Callable[[], None] | None) -> None: ...
+
+
+class ClientSide(Protocol):
+    """The part of the WebSocket bridge that the host needs."""
+
+    def deliver(self, clients: tuple[ClientId, ...], frames: tuple[bytes, ...]) -> None: ...
+    def throttle(self, clients: tuple[ClientId, ...], paused: bool) -> None: ...
+    def close_client(self, client: ClientId, code: int, reason: str) -> None: ...
+
+
+class Host:
+    """Implements net.Listener and bridge.BusPort; performs what the node decides."""
+
+    def __init__(self, node: Node, store: Writer, *, clock: Callable[[], Instant] = monotonic_us) -> None:
+        self.node = node
+        self._store = store
+        self._clock = clock
+        self._endpoint: Endpoint | None = None
+        self._clients: ClientSide | None = None
+        self._loop = asyncio.get_running_loop()
+        self._flush_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Instant = 0
+        self._closed = False
+        self._watchers: dict[type[Event], list[Callable[[Event], None]]] = {}
+        self.refusals: dict[str, int] = {}
+        """Connections refused before they became links, by reason; reasons are a fixed set of codes."""
+        self.unsent: int = 0
+        """Messages that the endpoint did not take: the link went, or its lane was full."""
+        self._perform: dict[type[Effect], Callable[..., None]] = {
+            Send: self._send,
+            Persist: self._persist,
+            Deliver: self._deliver,
+            Throttle: self._throttle,
+            CloseClient: self._close_client,
+            Emit: self._emit,
+            Connect: self._connect,
+            Disconnect: self._disconnect,
+        }
+
+    def attach(self, endpoint: Endpoint | None, clients: ClientSide | None) -> None:
+        """Where effects go; before this, sends and deliveries have nowhere to go and are counted."""
+        self._endpoint = endpoint
+        self._clients = clients
+
+    def watch(self, event_type: type[Event], watcher: Callable[[Event], None]) -> None:
+        """Be told of every event of this exact type that leaves the node. Watchers must not call back into it."""
+        self._watchers.setdefault(event_type, []).append(watcher)
+
+    def close(self) -> None:
+        """No more inputs, timers or effects."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def now(self) -> Instant:
+        return self._clock()
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Perform in order, then see to the tick's end and the next deadline."""
+        table = self._perform
+        for effect in effects:
+            table[type(effect)](effect)
+        self._touch()
+
+    # --- net.Listener -------------------------------------------------------------------------------------
+
+    def link_up(self, peer: NodeId, link: LinkInfo) -> None:
+        self.perform(self.node.transport_up(self._clock(), peer, link.transport, outbound=link.outbound))
+
+    def link_down(self, peer: NodeId, reason: str) -> None:
+        self.perform(self.node.transport_down(self._clock(), peer, reason))
+
+    def frame(self, peer: NodeId, lane: Lane, data: bytes) -> None:
+        self.perform(self.node.frame(self._clock(), peer, lane, data))
+
+    def tick(self) -> None:
+        self._touch()
+
+    def refused(self, reason: str, address: str) -> None:
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+
+    # --- bridge.BusPort -----------------------------------------------------------------------------------
+
+    def client_connected(self, client: ClientInfo) -> None:
+        self.perform(self.node.client_connected(self._clock(), client))
+
+    def client_frames(self, client: ClientId, frames: list[bytes]) -> None:
+        self.perform(self.node.client_frames(self._clock(), client, frames))
+
+    def client_disconnected(self, client: ClientId) -> None:
+        self.perform(self.node.client_disconnected(self._clock(), client))
+
+    # --- effects ------------------------------------------------------------------------------------------
+
+    def _send(self, effect: Send) -> None:
+        endpoint = self._endpoint
+        if endpoint is None or not endpoint.send(effect.to, effect.lane, encode_message(effect.message)):
+            self.unsent += 1
+
+    def _persist(self, effect: Persist) -> None:
+        done = None if effect.token < 0 else partial(self._persisted, effect.token)
+        self._store.persist(effect.writes, sync=effect.sync, done=done)
+
+    def _persisted(self, token: int) -> None:
+        if not self._closed:
+            self.perform(self.node.persisted(self._clock(), token))
+
+    def _deliver(self, effect: Deliver) -> None:
+        if self._clients is not None:
+            self._clients.deliver(effect.clients, effect.frames)
+
+    def _throttle(self, effect: Throttle) -> None:
+        if self._clients is not None:
+            self._clients.throttle(effect.clients, effect.paused)
+
+    def _close_client(self, effect: CloseClient) -> None:
+        if self._clients is not None:
+            self._clients.close_client(effect.client, effect.code, effect.reason)
+
+    def _emit(self, effect: Emit) -> None:
+        watchers = self._watchers.get(type(effect.event))
+        if watchers is not None:
+            for watcher in watchers:
+                watcher(effect.event)
+
+    def _connect(self, effect: Connect) -> None:
+        if self._endpoint is not None:
+            self._endpoint.want(effect.peer, effect.addresses)
+
+    def _disconnect(self, effect: Disconnect) -> None:
+        if self._endpoint is not None:
+            if effect.forget:
+                self._endpoint.forget(effect.peer)
+            self._endpoint.disconnect(effect.peer, effect.reason)
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def _touch(self) -> None:
+        if not self._flush_due and not self._closed:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """End the tick: everything that arrived in this turn of the loop shares its batches."""
+        self._flush_due = False
+        if self._closed:
+            return
+        effects = self.node.end_tick(self._clock())
+        if effects:
+            table = self._perform
+            for effect in effects:
+                table[type(effect)](effect)
+        self._rearm()
+
+    def _rearm(self) -> None:
+        deadline = self.node.next_deadline()
+        if deadline is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            return
+        if self._timer is not None:
+            if self._timer_at <= deadline:
+                return  # fires early, does nothing, and arms itself again
+            self._timer.cancel()
+        self._timer_at = deadline
+        delay_s = max(0, deadline - self._clock()) / 1_000_000
+        self._timer = self._loop.call_later(delay_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._closed:
+            return
+        now = self._clock()
+        deadline = self.node.next_deadline()
+        if deadline is not None and now - deadline > LATE_AFTER_US:
+            self.perform(self.node.event(now, Late(now - deadline)))
+        self.perform(self.node.on_timer(now))
