@@ -84,4 +84,40 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A cluster name is used in certificates, policies and on screens, so it is kept to plain characters.",
         "Choose a name such as `factory` or `eu-west.prod` and run the command again.",
     ),
+    "wire.oversized": (
+        "A peer sent, or announced, more bytes than a message of that kind may have. The stream was given up.",
+        "Nothing on this node. See `arqon peer show ID`: the peer runs other software, or means harm.",
+    ),
+    "wire.truncated": (
+        "A message ended in the middle of a value.",
+        "Nothing on this node; `arqon peer show ID` names the sender and counts the cases.",
+    ),
+    "wire.too-deep": (
+        "A message nests arrays deeper than any of ours does.",
+        "Nothing on this node; `arqon peer show ID` names the sender and counts the cases.",
+    ),
+    "wire.malformed": (
+        "The bytes of a message are not CBOR.",
+        "Nothing on this node; `arqon peer show ID` names the sender and counts the cases.",
+    ),
+    "wire.not-canonical": (
+        "A message is CBOR but not the one deterministic encoding of its content, so signatures could differ.",
+        "Nothing on this node; the sender's software does not encode as RFC 8949, 4.2 asks.",
+    ),
+    "wire.trailing": (
+        "Bytes follow the end of a message.",
+        "Nothing on this node; `arqon peer show ID` names the sender and counts the cases.",
+    ),
+    "wire.type": (
+        "A message holds a kind of value that the mesh does not use: a float, a tag, a map key that is not text.",
+        "Nothing on this node; `arqon peer show ID` names the sender and counts the cases.",
+    ),
+    "wire.schema": (
+        "A message is well encoded, but its fields are not those of its type or out of their bounds.",
+        "Compare `arqon version` on both nodes: fields differ between versions that do not fit together.",
+    ),
+    "wire.unknown-message": (
+        "A message carries a tag that this version does not know.",
+        "Compare `arqon version` on both nodes and update the older one.",
+    ),
 }

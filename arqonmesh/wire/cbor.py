@@ -2,22 +2,24 @@
 
 The subset: integers of -2^64 to 2^64 - 1, byte strings, text, arrays, maps with text keys, true, false, null.
 Refused in both directions: floats, tags, undefined and other simple values. Refused on the way in besides:
-longer heads than needed, indefinite lengths, unsorted or repeated map keys, invalid UTF-8, trailing bytes, too
-many bytes, too much nesting.
+longer heads than needed, indefinite lengths, unsorted or repeated map keys, invalid UTF-8, trailing bytes,
+too many bytes, too much nesting.
 
-Encoding is our own, because what we send is mostly byte strings and joining parts copies them once; cbor2 is the
-oracle in the tests. Decoding is cbor2's, tags and indefinite lengths switched off, and one walk over the result.
+Encoding is our own, because what we send is mostly byte strings and joining parts copies them once; cbor2 is
+the oracle in the tests. Decoding is cbor2's, tags and indefinite lengths switched off, and one walk over the
+result.
 
-Why the walk proves that the input was canonical, without encoding again: with tags and indefinite lengths refused,
-every item of the input became exactly one value of the result. Each item is a head and its content; the content's
-length is that of the value, and a head is as long as the shortest one or longer. So if the shortest heads and the
-contents add up to the length of the input, every head was the shortest and no byte was left over. Only the order
-of map keys remains, and the walk compares it.
+Why the walk proves that the input was canonical, without encoding again: with tags and indefinite lengths
+refused, every item of the input became exactly one value of the result. Each item is a head and its content;
+the content's length is that of the value, and a head is as long as the shortest one or longer. So if the
+shortest heads and the contents add up to the length of the input, every head was the shortest and no byte was
+left over. Only the order of map keys remains, and the walk compares it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final, TypeAlias, TypeVar
 
 import cbor2
@@ -39,7 +41,7 @@ _LIMIT: Final = 1 << 64
 def encode(value: Value) -> bytes:
     """The one encoding of `value`. Tuples are written as arrays, maps sorted by key.
 
-    Raises TypeError for a value outside the subset and ValueError for an integer outside 64 bits: both are our bugs.
+    Raises TypeError for a value outside the subset, ValueError for an integer outside 64 bits: our bugs.
     """
     parts: list[bytes] = []
     _encode_items((value,), parts)
@@ -162,17 +164,14 @@ def _refuse_tag(_decoder: object, _immutable: bool) -> Value:
     raise ValueError("tags are refused")
 
 
-class _EveryTag(Mapping[int, Callable[[Any, bool], Any]]):
-    """Every tag has a decoder, and it refuses; also those that cbor2 knows by itself (shared references first)."""
+class _EveryTag(dict[int, Callable[[Any, bool], Any]]):
+    """Gives every tag a decoder that refuses, also those that cbor2 knows by itself (shared references).
 
-    def __getitem__(self, tag: int) -> Callable[[Any, bool], Any]:
+    A dict, because cbor2 takes 0.3 us longer to recognise any other mapping, at each call.
+    """
+
+    def __missing__(self, tag: int) -> Callable[[Any, bool], Any]:
         return _refuse_tag
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return _LIMIT >> 1
 
 
 _EVERY_TAG_REFUSED: Final = _EveryTag()
@@ -221,7 +220,7 @@ def _check_keys(keys: list[Value]) -> None:
         if type(key) is not str:
             raise DecodeError("wire.type", f"a map key of type {type(key).__name__}; keys are text")
     orders = [_key_order(key) for key in keys]
-    if any(left >= right for left, right in zip(orders, orders[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(orders)):
         raise DecodeError("wire.not-canonical", "map keys are not in the order of their encodings")
 
 

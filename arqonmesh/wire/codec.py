@@ -1,4 +1,4 @@
-"""Messages to bytes and back: deterministic CBOR arrays whose first element names the type (wire/messages.py)."""
+"""Messages to bytes and back: deterministic CBOR arrays that begin with the tag of their type."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def encode_message(message: WireMessage) -> bytes:
 def decode_message(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> WireMessage:
     """The message that `data` is the one encoding of, its field constraints checked.
 
-    Raises DecodeError: the codes of `wire.cbor.decode`, `wire.unknown-message` for a tag that this version does not
-    know, `wire.schema` for fields that do not fit.
+    Raises DecodeError: the codes of `wire.cbor.decode`, `wire.unknown-message` for a tag that this
+    version does not know, `wire.schema` for fields that do not fit.
     """
     value = decode(data, max_bytes=max_bytes)
     if type(value) is not list or not value or type(value[0]) is not int:

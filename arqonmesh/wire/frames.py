@@ -1,7 +1,7 @@
 """Frames on a byte stream: each is a length of four bytes, big endian, and as many bytes.
 
-The parser takes the stream in any cut and gives whole frames back. A length above the bound is refused when its
-four bytes are in, before anything of the frame is kept, so a peer can make us hold one frame and no more.
+The parser takes the stream in any cut and gives whole frames back. A length above the bound is refused when
+its four bytes are in, before anything of the frame is kept, so a peer can make us hold one frame and no more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def frame(data: bytes) -> bytes:
 
 
 class FrameParser:
-    """The frames of one stream. After a DecodeError the stream is lost: every further `feed` raises it again."""
+    """The frames of one stream. After a DecodeError the stream is lost and `feed` raises it again."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -37,8 +37,8 @@ class FrameParser:
     def feed(self, data: bytes) -> list[bytes]:
         """The frames completed by `data`, in order.
 
-        Raises DecodeError `wire.oversized` for a length above `max_bytes`; frames completed by the same `data`
-        before it are given up with the stream.
+        Raises DecodeError `wire.oversized` for a length above `max_bytes`; frames that the same `data`
+        completed before it are given up with the stream.
         """
         if self._refusal is not None:
             raise self._refusal

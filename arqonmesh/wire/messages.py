@@ -51,8 +51,8 @@ class WireMessage(Struct, array_like=True, frozen=True, forbid_unknown_fields=Tr
 class Hello(WireMessage, tag=1, frozen=True):
     """First message on the control stream of a mesh connection, both ways; signed with the node key.
 
-    `signature` covers "arqonmesh/v1/hello" with the TLS channel binding and both node ids (net/hello.py), so it
-    cannot be replayed on another connection.
+    `signature` covers "arqonmesh/v1/hello" with the TLS channel binding and both node ids (net/hello.py), so
+    it cannot be replayed on another connection.
     """
 
     versions: Annotated[tuple[U32, ...], Meta(min_length=1, max_length=8)]
@@ -80,8 +80,8 @@ class JoinOffer(WireMessage, tag=2, frozen=True):
 class JoinRequest(WireMessage, tag=3, frozen=True):
     """From the joiner. `signature` is by the ticket's one-time key, or the key derived from the join key.
 
-    It covers "arqonmesh/v1/join" with mesh_id, node key, cluster, role and the TLS channel binding; empty only under
-    policy `open`.
+    It covers trust.tickets.redemption_bytes: "arqonmesh/v1/join" with mesh_id, node key, cluster, role,
+    ticket id and the TLS channel binding. Empty only under policy `open`.
     """
 
     mesh_id: UlidText
@@ -113,7 +113,7 @@ class JoinReject(WireMessage, tag=5, frozen=True):
 
 
 class Ping(WireMessage, tag=10, frozen=True):
-    """Are you there? `accused` is the incarnation at which the sender holds you suspect, else -1 (Lifeguard's buddy)."""
+    """Are you there? `accused`: at which incarnation the sender suspects you, else -1 (Lifeguard's buddy)."""
 
     seq: U32
     accused: Annotated[int, Meta(ge=-1)]
@@ -124,7 +124,7 @@ class Ack(WireMessage, tag=11, frozen=True):
 
 
 class PingReq(WireMessage, tag=12, frozen=True):
-    """Probe `target` for me; answer with Ack(seq) when it answers, with Nack(seq) when it does not in time."""
+    """Probe `target` for me; answer with Ack(seq) when it answers, with Nack(seq) when not in time."""
 
     seq: U32
     target: NodeText
@@ -153,7 +153,7 @@ class HeartbeatAck(WireMessage, tag=21, frozen=True):
 
 class Relay(WireMessage, tag=30, frozen=True):
     """A control message on a source route: `route[0]` is the origin, `route[-1]` the destination, `hop` the
-    index of the node that now holds it. The origin is as claimed by the route; what must not be forged is signed."""
+    index of the node that now holds it. The origin is a claim; what must not be forged is signed."""
 
     route: Annotated[tuple[NodeText, ...], Meta(min_length=2, max_length=MAX_HOPS)]
     hop: Annotated[int, Meta(ge=0, lt=MAX_HOPS)]
@@ -178,7 +178,7 @@ class GossipDigest(WireMessage, tag=41, frozen=True):
 
 
 class GossipDelta(WireMessage, tag=42, frozen=True):
-    """Signed statements (wire/statement.py) in the order of their sequence per author; a prefix when truncated."""
+    """Signed statements (wire/statement.py), per author in order of sequence; a prefix when truncated."""
 
     statements: Annotated[tuple[Annotated[bytes, Meta(max_length=16_384)], ...], Meta(max_length=4_096)]
 
@@ -190,9 +190,9 @@ class BusBatch(WireMessage, tag=50, frozen=True):
     """Bus messages of one tick of one origin. `head` and `sections` are signed by the origin and pass through
     transit nodes untouched; the other fields belong to the hop.
 
-    `head` is the CBOR array [origin, origin cluster, boot epoch, first section seq, [sha256 of each section]];
-    section i has sequence first + i. A section is the CBOR array [channel, [frame, ...]]; a hop that may not
-    forward one replaces it by an empty byte string, and the signature still holds.
+    `head` is the CBOR array [origin, origin cluster, boot epoch, first section seq, [sha256 of each section]]
+    and section i has sequence first + i. A section is the CBOR array [channel, [frame, ...]]; a hop that may
+    not forward one replaces it by an empty byte string, and the signature still holds.
     """
 
     link_seq: U63
@@ -205,7 +205,7 @@ class BusBatch(WireMessage, tag=50, frozen=True):
 
 
 class BusAck(WireMessage, tag=51, frozen=True):
-    """Every batch up to and including `link_seq` is settled here: delivered, or held durably for the next hop."""
+    """Every batch up to and including `link_seq` is settled: delivered, or held durably for the next hop."""
 
     link_seq: U63
 

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from arqonmesh.wire.cbor import decode_as, encode
 from arqonmesh.wire.messages import (
+    U63,
     AddressText,
     Hash32,
     Key32,
@@ -25,7 +26,6 @@ from arqonmesh.wire.messages import (
     NodeText,
     ShortText,
     Signature64,
-    U63,
     UlidText,
 )
 
@@ -56,7 +56,7 @@ class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True
     prev_hash: Hash32
     kind: Annotated[int, Meta(ge=1, le=255)]
     key: ShortText
-    """Names the record among those of one author and kind: a node id, a ticket id, or empty for the only one."""
+    """Names the record among those of one author and kind: a node id, a ticket id, empty if there is one."""
     body: Annotated[bytes, Meta(max_length=MAX_STATEMENT_BYTES)]
     signature: Signature64
 
@@ -70,7 +70,7 @@ class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True
 
 
 def decode_statement(data: bytes) -> Statement:
-    """Raises DecodeError unless `data` is exactly one well-formed statement. The signature is not checked here."""
+    """Raises DecodeError unless `data` is exactly one well-formed statement. The signature is not checked."""
     return decode_as(data, Statement, max_bytes=MAX_STATEMENT_BYTES)
 
 
@@ -115,7 +115,7 @@ class JoinPolicy(Body, frozen=True):
 
 
 class Invite(Body, frozen=True):
-    """A ticket exists. Key: the ticket id. The mesh stores the public half of its one-time key, never the secret."""
+    """A ticket exists. Key: the ticket id. The mesh keeps the public half of its one-time key, no secret."""
 
     public_key: Key32
     cluster: NameText
