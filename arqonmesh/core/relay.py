@@ -1,8 +1,8 @@
 """Source routing of control messages between members that share no link.
 
-The origin wraps a message in `Relay` with the whole path; every hop checks that the message came from the node before it
-on the path and passes it to the node after. A path cannot loop, is at most MAX_HOPS long, and only the small messages of
-the failure detector may travel so: what could be forged by a relay must be signed and goes by gossip.
+The origin wraps a message in `Relay` with the whole path; every hop checks that the message came from the node
+before it on the path and passes it to the node after. A path cannot loop, is at most MAX_HOPS long, and only the
+small messages of the failure detector may travel so: what must not be forged is signed and goes by gossip.
 """
 
 from __future__ import annotations

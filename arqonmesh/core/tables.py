@@ -33,7 +33,14 @@ TABLES: Final[tuple[TableSpec, ...]] = (
     ),
     TableSpec(
         "statements",
-        (("author", "text"), ("kind", "integer"), ("key", "text"), ("epoch", "integer"), ("seq", "integer"), ("bytes", "blob")),
+        (
+            ("author", "text"),
+            ("kind", "integer"),
+            ("key", "text"),
+            ("epoch", "integer"),
+            ("seq", "integer"),
+            ("bytes", "blob"),
+        ),
         3,
         "the newest signed statement per author, kind and key, as it came over the wire",
     ),
@@ -64,7 +71,14 @@ TABLES: Final[tuple[TableSpec, ...]] = (
     ),
     TableSpec(
         "peer_causes",
-        (("node_id", "text"), ("n", "integer"), ("at_ms", "integer"), ("delta_ppm", "integer"), ("cause", "text"), ("evidence", "blob")),
+        (
+            ("node_id", "text"),
+            ("n", "integer"),
+            ("at_ms", "integer"),
+            ("delta_ppm", "integer"),
+            ("cause", "text"),
+            ("evidence", "blob"),
+        ),
         2,
         "why a score moved: the newest changes of each peer",
     ),

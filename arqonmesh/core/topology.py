@@ -1,9 +1,10 @@
 """Which members this node wants a link to, without being asked.
 
-Roles are routing attributes: hubs and leaders are dialled by everyone, spokes by nobody. `links.auto` says which members are
-wanted: `hubs` (the default), `full` (everyone: for small meshes), or `none` (only what the operator adds). The wish is for
-ever: the dialer keeps trying until the member leaves. At most `auto_max` members are wanted; the choice is stable and
-spread by rendezvous hashing (Thaler and Ravishankar 1998), so that a hundred spokes do not all pick the same hubs.
+Roles are routing attributes: hubs and leaders are dialled by everyone, spokes by nobody. `links.auto` says which
+members are wanted: `hubs` (the default), `full` (everyone: for small meshes), or `none` (only what the operator adds).
+The wish is for ever: the dialer keeps trying until the member leaves. At most `auto_max` members are wanted; the
+choice is stable and spread by rendezvous hashing (Thaler and Ravishankar 1998), so that a hundred spokes do not all
+pick the same hubs.
 """
 
 from __future__ import annotations
@@ -75,9 +76,7 @@ class Topology:
         others = sorted((node for node in self._candidates if node not in self._wanted), key=self._rank)
         chosen = (kept + others)[: self._settings.auto_max]
         effects: list[Effect] = [
-            Connect(node, self._candidates[node])
-            for node in chosen
-            if self._wanted.get(node) != self._candidates[node]
+            Connect(node, self._candidates[node]) for node in chosen if self._wanted.get(node) != self._candidates[node]
         ]
         self._wanted = {node: self._candidates[node] for node in chosen}
         return effects

@@ -23,8 +23,8 @@ from arqonmesh.core.events import Late
 from arqonmesh.core.kernel import (
     CloseClient,
     Connect,
-    Deliver,
     Delete,
+    Deliver,
     Disconnect,
     Effect,
     Emit,

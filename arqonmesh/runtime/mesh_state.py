@@ -64,9 +64,7 @@ def forget_mesh(durable: Durable) -> tuple[Write, ...]:
     for table in TABLES:
         if table.name in MESH_TABLES:
             writes += [Delete(table.name, _key(row, table.key)) for row in durable.get(table.name, ())]
-    writes += [
-        Delete("scalars", (row[0], row[1])) for row in durable.get("scalars", ()) if row[0] != CORE
-    ]
+    writes += [Delete("scalars", (row[0], row[1])) for row in durable.get("scalars", ()) if row[0] != CORE]
     return tuple(writes)
 
 
@@ -75,11 +73,11 @@ def _key(row: Row, width: int) -> Row:
 
 
 def _scalars(durable: Durable) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for core, name, value in durable.get("scalars", ()):
-        if core == CORE and isinstance(name, str) and isinstance(value, bytes):
-            found[name] = value
-    return found
+    return {
+        name: value
+        for core, name, value in durable.get("scalars", ())
+        if core == CORE and isinstance(name, str) and isinstance(value, bytes)
+    }
 
 
 def _damaged(seen: str) -> StorageError:
