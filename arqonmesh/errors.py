@@ -120,4 +120,35 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A message carries a tag that this version does not know.",
         "Compare `arqon version` on both nodes and update the older one.",
     ),
+    # control socket
+    "api.already-running": (
+        "Another process serves this node's control socket; one data directory is one node.",
+        "Use that one (`arqon node status`), or end it with `arqon node stop`, or give another --data-dir.",
+    ),
+    "api.deadline": (
+        "The node took the call and did not answer in time; it is overloaded or stuck.",
+        "Look with `arqon node logs`; a stuck node is ended with `arqon node stop --force`.",
+    ),
+    "api.failed": ("The control call ended in a way this version does not know.", "Look with `arqon node logs`."),
+    "api.internal": (
+        "The node failed on a control call in a way nobody foresaw; its log has the whole trace.",
+        "Look with `arqon node logs` and report it with that trace.",
+    ),
+    "api.join-request": ("A join needs a ticket or an address, not both.", "`arqon mesh join TICKET`"),
+    "api.not-running": (
+        "No process listens on the control socket of this data directory.",
+        "Start it with `arqon node start`; check --data-dir, ARQON_DATA_DIR and --context.",
+    ),
+    "api.socket-bind": (
+        "The control socket could not be made in the data directory.",
+        "Check that the directory exists, is yours, and holds no other file under the socket's name.",
+    ),
+    "api.socket-path": (
+        "The kernel holds at most 107 bytes of a Unix socket's path, and the data directory's path is longer.",
+        "Choose a data directory with a shorter path.",
+    ),
+    "api.version": (
+        "Command and node are of different versions, and the node does not know this call.",
+        "Restart the node with the version of the command.",
+    ),
 }

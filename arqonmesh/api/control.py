@@ -177,7 +177,7 @@ class NodeControl(Protocol):
         """The newest events first seen, then live ones; a slow reader loses the oldest (bounded queue)."""
 
     async def seed(self, name: str, policy: str, key: str) -> MeshView:
-        """`policy`: open, key or closed. `key` empty under "key": nobody joins without a ticket until one is set."""
+        """`policy`: open, key or closed. `key` empty under "key": only tickets let anyone in."""
 
     async def join_ticket(self, ticket: str) -> MeshView: ...
     async def join_address(self, address: str, key: str) -> MeshView: ...

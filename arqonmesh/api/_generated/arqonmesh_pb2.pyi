@@ -1,0 +1,431 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetMeshStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MeshStatus(_message.Message):
+    __slots__ = ("mesh", "self", "nodes", "links", "partition")
+    MESH_FIELD_NUMBER: _ClassVar[int]
+    SELF_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    mesh: Mesh
+    self: str
+    nodes: _containers.RepeatedCompositeFieldContainer[Node]
+    links: _containers.RepeatedCompositeFieldContainer[Link]
+    partition: Partition
+    def __init__(self_, mesh: _Optional[_Union[Mesh, _Mapping]] = ..., self: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., partition: _Optional[_Union[Partition, _Mapping]] = ...) -> None: ...
+
+class Mesh(_message.Message):
+    __slots__ = ("name", "id", "health", "root")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    id: str
+    health: str
+    root: str
+    def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ..., health: _Optional[str] = ..., root: _Optional[str] = ...) -> None: ...
+
+class Node(_message.Message):
+    __slots__ = ("id", "cluster", "role", "region", "state", "incarnation", "addresses", "software", "self")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    SELF_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    cluster: str
+    role: str
+    region: str
+    state: str
+    incarnation: int
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    software: str
+    self: bool
+    def __init__(self_, id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., software: _Optional[str] = ..., self: _Optional[bool] = ...) -> None: ...
+
+class Link(_message.Message):
+    __slots__ = ("a", "b", "state", "transport", "rtt_ms", "loss", "bytes_per_s", "backlog", "mine")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    RTT_MS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_FIELD_NUMBER: _ClassVar[int]
+    MINE_FIELD_NUMBER: _ClassVar[int]
+    a: str
+    b: str
+    state: str
+    transport: str
+    rtt_ms: float
+    loss: float
+    bytes_per_s: float
+    backlog: int
+    mine: bool
+    def __init__(self, a: _Optional[str] = ..., b: _Optional[str] = ..., state: _Optional[str] = ..., transport: _Optional[str] = ..., rtt_ms: _Optional[float] = ..., loss: _Optional[float] = ..., bytes_per_s: _Optional[float] = ..., backlog: _Optional[int] = ..., mine: _Optional[bool] = ...) -> None: ...
+
+class Partition(_message.Message):
+    __slots__ = ("state", "writable", "reachable", "required", "members", "preset")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WRITABLE_FIELD_NUMBER: _ClassVar[int]
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    writable: bool
+    reachable: int
+    required: int
+    members: int
+    preset: str
+    def __init__(self, state: _Optional[str] = ..., writable: _Optional[bool] = ..., reachable: _Optional[int] = ..., required: _Optional[int] = ..., members: _Optional[int] = ..., preset: _Optional[str] = ...) -> None: ...
+
+class WatchMeshEventsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MeshEvent(_message.Message):
+    __slots__ = ("at_ms", "kind", "text", "fields")
+    class FieldsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    at_ms: int
+    kind: str
+    text: str
+    fields: _containers.ScalarMap[str, str]
+    def __init__(self, at_ms: _Optional[int] = ..., kind: _Optional[str] = ..., text: _Optional[str] = ..., fields: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class SeedMeshRequest(_message.Message):
+    __slots__ = ("name", "policy", "key")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    policy: str
+    key: str
+    def __init__(self, name: _Optional[str] = ..., policy: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
+
+class JoinMeshRequest(_message.Message):
+    __slots__ = ("ticket", "address", "key")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ticket: str
+    address: str
+    key: str
+    def __init__(self, ticket: _Optional[str] = ..., address: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
+
+class LeaveMeshRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LeaveMeshResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AddLinkRequest(_message.Message):
+    __slots__ = ("address",)
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    def __init__(self, address: _Optional[str] = ...) -> None: ...
+
+class DropLinkRequest(_message.Message):
+    __slots__ = ("address",)
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    def __init__(self, address: _Optional[str] = ...) -> None: ...
+
+class DropLinkResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListLinksRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListLinksResponse(_message.Message):
+    __slots__ = ("links",)
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    links: _containers.RepeatedCompositeFieldContainer[OwnLink]
+    def __init__(self, links: _Optional[_Iterable[_Union[OwnLink, _Mapping]]] = ...) -> None: ...
+
+class OwnLink(_message.Message):
+    __slots__ = ("peer", "address", "state", "transport", "why", "rtt_ms", "loss", "attempt", "last_error", "next_try_in_s", "backlog", "asked_by")
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    RTT_MS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TRY_IN_S_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_FIELD_NUMBER: _ClassVar[int]
+    ASKED_BY_FIELD_NUMBER: _ClassVar[int]
+    peer: str
+    address: str
+    state: str
+    transport: str
+    why: str
+    rtt_ms: float
+    loss: float
+    attempt: int
+    last_error: str
+    next_try_in_s: float
+    backlog: int
+    asked_by: str
+    def __init__(self, peer: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., transport: _Optional[str] = ..., why: _Optional[str] = ..., rtt_ms: _Optional[float] = ..., loss: _Optional[float] = ..., attempt: _Optional[int] = ..., last_error: _Optional[str] = ..., next_try_in_s: _Optional[float] = ..., backlog: _Optional[int] = ..., asked_by: _Optional[str] = ...) -> None: ...
+
+class ListPeersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListPeersResponse(_message.Message):
+    __slots__ = ("peers",)
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    peers: _containers.RepeatedCompositeFieldContainer[Peer]
+    def __init__(self, peers: _Optional[_Iterable[_Union[Peer, _Mapping]]] = ...) -> None: ...
+
+class GetPeerRequest(_message.Message):
+    __slots__ = ("prefix",)
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    def __init__(self, prefix: _Optional[str] = ...) -> None: ...
+
+class Peer(_message.Message):
+    __slots__ = ("id", "cluster", "role", "region", "state", "score", "ignored", "standing", "latency_ms", "first_seen_ms", "last_seen_ms", "addresses", "deliveries", "causes")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_MS_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_MS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    CAUSES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    cluster: str
+    role: str
+    region: str
+    state: str
+    score: float
+    ignored: bool
+    standing: str
+    latency_ms: float
+    first_seen_ms: int
+    last_seen_ms: int
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    deliveries: int
+    causes: _containers.RepeatedCompositeFieldContainer[Cause]
+    def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., state: _Optional[str] = ..., score: _Optional[float] = ..., ignored: _Optional[bool] = ..., standing: _Optional[str] = ..., latency_ms: _Optional[float] = ..., first_seen_ms: _Optional[int] = ..., last_seen_ms: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., deliveries: _Optional[int] = ..., causes: _Optional[_Iterable[_Union[Cause, _Mapping]]] = ...) -> None: ...
+
+class Cause(_message.Message):
+    __slots__ = ("at_ms", "delta", "cause", "evidence")
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    at_ms: int
+    delta: float
+    cause: str
+    evidence: str
+    def __init__(self, at_ms: _Optional[int] = ..., delta: _Optional[float] = ..., cause: _Optional[str] = ..., evidence: _Optional[str] = ...) -> None: ...
+
+class CreateInviteRequest(_message.Message):
+    __slots__ = ("cluster", "role", "expires_s", "uses")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_S_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    role: str
+    expires_s: float
+    uses: int
+    def __init__(self, cluster: _Optional[str] = ..., role: _Optional[str] = ..., expires_s: _Optional[float] = ..., uses: _Optional[int] = ...) -> None: ...
+
+class CreateInviteResponse(_message.Message):
+    __slots__ = ("ticket", "invite")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    INVITE_FIELD_NUMBER: _ClassVar[int]
+    ticket: str
+    invite: Invite
+    def __init__(self, ticket: _Optional[str] = ..., invite: _Optional[_Union[Invite, _Mapping]] = ...) -> None: ...
+
+class ListInvitesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListInvitesResponse(_message.Message):
+    __slots__ = ("invites",)
+    INVITES_FIELD_NUMBER: _ClassVar[int]
+    invites: _containers.RepeatedCompositeFieldContainer[Invite]
+    def __init__(self, invites: _Optional[_Iterable[_Union[Invite, _Mapping]]] = ...) -> None: ...
+
+class RevokeInviteRequest(_message.Message):
+    __slots__ = ("ticket_id",)
+    TICKET_ID_FIELD_NUMBER: _ClassVar[int]
+    ticket_id: str
+    def __init__(self, ticket_id: _Optional[str] = ...) -> None: ...
+
+class Invite(_message.Message):
+    __slots__ = ("ticket_id", "cluster", "role", "expires_ms", "uses", "used", "revoked", "inviter")
+    TICKET_ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_MS_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    INVITER_FIELD_NUMBER: _ClassVar[int]
+    ticket_id: str
+    cluster: str
+    role: str
+    expires_ms: int
+    uses: int
+    used: int
+    revoked: bool
+    inviter: str
+    def __init__(self, ticket_id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., expires_ms: _Optional[int] = ..., uses: _Optional[int] = ..., used: _Optional[int] = ..., revoked: _Optional[bool] = ..., inviter: _Optional[str] = ...) -> None: ...
+
+class GetCertificateRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RotateCertificateRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Certificate(_message.Message):
+    __slots__ = ("node_id", "subject", "serial", "not_before_ms", "not_after_ms", "renew_at_ms", "previous_valid_until_ms")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
+    NOT_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    RENEW_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_VALID_UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    subject: str
+    serial: str
+    not_before_ms: int
+    not_after_ms: int
+    renew_at_ms: int
+    previous_valid_until_ms: int
+    def __init__(self, node_id: _Optional[str] = ..., subject: _Optional[str] = ..., serial: _Optional[str] = ..., not_before_ms: _Optional[int] = ..., not_after_ms: _Optional[int] = ..., renew_at_ms: _Optional[int] = ..., previous_valid_until_ms: _Optional[int] = ...) -> None: ...
+
+class GetPolicyRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ("export_allow", "export_deny", "import_allow", "import_deny", "decisions")
+    EXPORT_ALLOW_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_DENY_FIELD_NUMBER: _ClassVar[int]
+    IMPORT_ALLOW_FIELD_NUMBER: _ClassVar[int]
+    IMPORT_DENY_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    export_allow: _containers.RepeatedScalarFieldContainer[str]
+    export_deny: _containers.RepeatedScalarFieldContainer[str]
+    import_allow: _containers.RepeatedScalarFieldContainer[str]
+    import_deny: _containers.RepeatedScalarFieldContainer[str]
+    decisions: _containers.RepeatedCompositeFieldContainer[Decision]
+    def __init__(self, export_allow: _Optional[_Iterable[str]] = ..., export_deny: _Optional[_Iterable[str]] = ..., import_allow: _Optional[_Iterable[str]] = ..., import_deny: _Optional[_Iterable[str]] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ...) -> None: ...
+
+class Decision(_message.Message):
+    __slots__ = ("direction", "channel", "cluster", "allowed", "rule", "messages")
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    direction: str
+    channel: str
+    cluster: str
+    allowed: bool
+    rule: str
+    messages: int
+    def __init__(self, direction: _Optional[str] = ..., channel: _Optional[str] = ..., cluster: _Optional[str] = ..., allowed: _Optional[bool] = ..., rule: _Optional[str] = ..., messages: _Optional[int] = ...) -> None: ...
+
+class GetNodeStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class NodeStatus(_message.Message):
+    __slots__ = ("node_id", "cluster", "role", "region", "version", "pid", "uptime_s", "mesh", "quic", "bus", "http", "data_dir", "clients", "channels", "counters")
+    class CountersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_S_FIELD_NUMBER: _ClassVar[int]
+    MESH_FIELD_NUMBER: _ClassVar[int]
+    QUIC_FIELD_NUMBER: _ClassVar[int]
+    BUS_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FIELD_NUMBER: _ClassVar[int]
+    DATA_DIR_FIELD_NUMBER: _ClassVar[int]
+    CLIENTS_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    cluster: str
+    role: str
+    region: str
+    version: str
+    pid: int
+    uptime_s: float
+    mesh: str
+    quic: str
+    bus: str
+    http: str
+    data_dir: str
+    clients: int
+    channels: int
+    counters: _containers.ScalarMap[str, int]
+    def __init__(self, node_id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime_s: _Optional[float] = ..., mesh: _Optional[str] = ..., quic: _Optional[str] = ..., bus: _Optional[str] = ..., http: _Optional[str] = ..., data_dir: _Optional[str] = ..., clients: _Optional[int] = ..., channels: _Optional[int] = ..., counters: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class StopNodeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StopNodeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,161 @@
+"""The control API's client. It is a NodeControl itself, so a script can do what the runtime offers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from arqonmesh.api._generated import arqonmesh_pb2 as pb
+from arqonmesh.api.control import (
+    CertificateView,
+    InviteView,
+    MeshEvent,
+    MeshStatus,
+    MeshView,
+    NodeStatus,
+    OwnLinkView,
+    PeerView,
+    PolicyView,
+)
+from arqonmesh.api.convert import to_view
+from arqonmesh.api.failures import error_of, not_running
+from arqonmesh.api.methods import MESSAGE_BYTES_MAX, METHODS, target_of
+from arqonmesh.api.probe import answers
+
+CALL_TIMEOUT_S: Final = 10.0
+JOIN_TIMEOUT_S: Final = 60.0
+"""A join dials, shakes hands and waits for the admission to be on the other side's disk."""
+OPTIONS: Final = [
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+]
+
+
+class NodeClient:
+    """Speaks to the node behind one control socket.
+
+        async with NodeClient(socket, start_hint="arqon node start") as node:
+            status = await node.mesh_status()
+
+    Every method raises the ArqonError that the node raised, NotRunning when none answers, TimedOut when
+    it is late.
+    """
+
+    def __init__(self, socket: str | os.PathLike[str], *, start_hint: str = "arqon node start") -> None:
+        self._socket = Path(socket)
+        self._start_hint = start_hint
+        self._target = target_of(socket)
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __aenter__(self) -> NodeClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close(None)
+            self._channel = None
+
+    async def node_status(self) -> NodeStatus:
+        return to_view(await self._call(pb.GetNodeStatusRequest()), NodeStatus)
+
+    async def mesh_status(self) -> MeshStatus:
+        return to_view(await self._call(pb.GetMeshStatusRequest()), MeshStatus)
+
+    async def watch(self) -> AsyncIterator[MeshEvent]:
+        method = METHODS["WatchMeshEvents"]
+        call = self._connected().unary_stream(
+            method.path, request_serializer=method.encode, response_deserializer=method.decode_response
+        )(pb.WatchMeshEventsRequest())
+        try:
+            async for message in call:
+                yield to_view(message, MeshEvent)
+        except grpc.aio.AioRpcError as failure:
+            raise self._error(failure) from failure
+        finally:
+            call.cancel()
+
+    async def seed(self, name: str, policy: str, key: str) -> MeshView:
+        return to_view(await self._call(pb.SeedMeshRequest(name=name, policy=policy, key=key)), MeshView)
+
+    async def join_ticket(self, ticket: str) -> MeshView:
+        return to_view(await self._call(pb.JoinMeshRequest(ticket=ticket), JOIN_TIMEOUT_S), MeshView)
+
+    async def join_address(self, address: str, key: str) -> MeshView:
+        return to_view(await self._call(pb.JoinMeshRequest(address=address, key=key), JOIN_TIMEOUT_S), MeshView)
+
+    async def leave(self) -> None:
+        await self._call(pb.LeaveMeshRequest())
+
+    async def link_add(self, address: str) -> OwnLinkView:
+        return to_view(await self._call(pb.AddLinkRequest(address=address)), OwnLinkView)
+
+    async def link_remove(self, address: str) -> None:
+        await self._call(pb.DropLinkRequest(address=address))
+
+    async def links(self) -> tuple[OwnLinkView, ...]:
+        answer = await self._call(pb.ListLinksRequest())
+        return tuple(to_view(link, OwnLinkView) for link in answer.links)
+
+    async def peers(self) -> tuple[PeerView, ...]:
+        answer = await self._call(pb.ListPeersRequest())
+        return tuple(to_view(peer, PeerView) for peer in answer.peers)
+
+    async def peer(self, prefix: str) -> PeerView:
+        return to_view(await self._call(pb.GetPeerRequest(prefix=prefix)), PeerView)
+
+    async def invite_new(self, cluster: str, role: str, expires_s: float, uses: int) -> tuple[str, InviteView]:
+        request = pb.CreateInviteRequest(cluster=cluster, role=role, expires_s=expires_s, uses=uses)
+        answer = await self._call(request)
+        return answer.ticket, to_view(answer.invite, InviteView)
+
+    async def invites(self) -> tuple[InviteView, ...]:
+        answer = await self._call(pb.ListInvitesRequest())
+        return tuple(to_view(invite, InviteView) for invite in answer.invites)
+
+    async def invite_revoke(self, ticket_id: str) -> InviteView:
+        return to_view(await self._call(pb.RevokeInviteRequest(ticket_id=ticket_id)), InviteView)
+
+    async def certificate(self) -> CertificateView:
+        return to_view(await self._call(pb.GetCertificateRequest()), CertificateView)
+
+    async def certificate_rotate(self) -> CertificateView:
+        return to_view(await self._call(pb.RotateCertificateRequest()), CertificateView)
+
+    async def policy(self) -> PolicyView:
+        return to_view(await self._call(pb.GetPolicyRequest()), PolicyView)
+
+    async def stop(self) -> None:
+        await self._call(pb.StopNodeRequest())
+
+    async def _call(self, request: Message, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        method = METHODS[request.DESCRIPTOR.name.removesuffix("Request")]
+        call = self._connected().unary_unary(
+            method.path, request_serializer=method.encode, response_deserializer=method.decode_response
+        )
+        try:
+            return await call(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as failure:
+            raise self._error(failure) from failure
+
+    def _connected(self) -> grpc.aio.Channel:
+        # Asking the kernel first answers at once where gRPC would back off and try again.
+        if not answers(self._socket):
+            raise not_running(str(self._socket), self._start_hint)
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._target, options=OPTIONS)
+        return self._channel
+
+    def _error(self, failure: grpc.aio.AioRpcError) -> Exception:
+        return error_of(failure, socket=str(self._socket), start_hint=self._start_hint)
