@@ -1,0 +1,113 @@
+"""Turns what the cores emit into the sentences that an operator reads, and counts what was dropped.
+
+One line per change of state, never one per message.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arqonmesh.core.events import (
+    Dropped,
+    Forked,
+    LinkDown,
+    LinkUp,
+    MemberAdmitted,
+    MemberChanged,
+    PartitionChanged,
+    ScoreChanged,
+    Verdict,
+)
+from arqonmesh.core.kernel import Event
+from arqonmesh.ids import NodeId, short
+from arqonmesh.runtime.event_log import EventLog
+from arqonmesh.runtime.host import Host
+
+REASONS_MAX: Final = 1_000
+
+
+class EventStory:
+    """Watches a host and writes its event log."""
+
+    def __init__(self, host: Host, log: EventLog) -> None:
+        self._host = host
+        self._log = log
+        self.dropped: dict[tuple[str, str], int] = {}
+        """Drops since the start by (where, reason). Both come from our own code; the cap guards against a slip."""
+        for event_type, tell in (
+            (MemberAdmitted, self._admitted),
+            (MemberChanged, self._member),
+            (LinkUp, self._link_up),
+            (LinkDown, self._link_down),
+            (PartitionChanged, self._partition),
+            (ScoreChanged, self._score),
+            (Forked, self._forked),
+            (Verdict, self._verdict),
+            (Dropped, self._dropped),
+        ):
+            host.watch(event_type, tell)
+
+    def name(self, node: NodeId) -> str:
+        """A node as a person knows it: cluster and the beginning of its id."""
+        plane = self._host.node.plane
+        cluster = None if plane is None else plane.admission.cluster_of(node)
+        return short(node) if cluster is None else f"{cluster}/{short(node)}"
+
+    def _admitted(self, event: Event) -> None:
+        assert isinstance(event, MemberAdmitted)
+        self._log.add("mesh", f"{self.name(event.node)} is a member, as {event.role}", node=event.node)
+
+    def _member(self, event: Event) -> None:
+        assert isinstance(event, MemberChanged)
+        was = f" (was {event.old})" if event.old else ""
+        text = f"{self.name(event.node)} is {event.new}{was}: {event.reason}"
+        self._log.add("member", text, node=event.node, state=event.new)
+
+    def _link_up(self, event: Event) -> None:
+        assert isinstance(event, LinkUp)
+        text = f"link to {self.name(event.peer)} is up over {event.transport}"
+        self._log.add("link", text, peer=event.peer, state="up")
+
+    def _link_down(self, event: Event) -> None:
+        assert isinstance(event, LinkDown)
+        text = f"link to {self.name(event.peer)} is down: {event.reason}"
+        self._log.add("link", text, peer=event.peer, state="down")
+
+    def _partition(self, event: Event) -> None:
+        assert isinstance(event, PartitionChanged)
+        access = "writable" if event.writable else "read-only"
+        text = f"mesh is {event.state}, {access}: {event.reachable} of {event.members} reachable, {event.required} required"
+        self._log.add(
+            "partition",
+            text,
+            state=event.state,
+            reachable=str(event.reachable),
+            required=str(event.required),
+            writable=str(event.writable).lower(),
+        )
+
+    def _score(self, event: Event) -> None:
+        assert isinstance(event, ScoreChanged)
+        ignored = ", ignored from now on" if event.ignored else ""
+        text = f"{self.name(event.node)} has reputation {event.score_ppm / 1_000_000:.2f}: {event.cause}{ignored}"
+        self._log.add("reputation", text, node=event.node, cause=event.cause)
+
+    def _forked(self, event: Event) -> None:
+        assert isinstance(event, Forked)
+        text = (
+            f"{self.name(event.author)} signed two statements as ({event.epoch}, {event.seq}); both are kept as proof"
+        )
+        self._log.add("reputation", text, node=event.author)
+
+    def _verdict(self, event: Event) -> None:
+        assert isinstance(event, Verdict)
+        allowed = "crosses" if event.allowed else "stays"
+        text = f"{event.direction} {event.channel} {allowed} ({event.rule})"
+        self._log.add("federation", text, channel=event.channel, cluster=event.cluster, rule=event.rule)
+
+    def _dropped(self, event: Event) -> None:
+        assert isinstance(event, Dropped)
+        key = (event.where, event.reason)
+        if key not in self.dropped and len(self.dropped) >= REASONS_MAX:
+            key = ("other", "other")
+        self.dropped[key] = self.dropped.get(key, 0) + event.count
