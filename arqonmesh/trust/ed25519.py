@@ -33,17 +33,11 @@ _P: Final = 2**255 - 19
 _L: Final = 2**252 + 27742317777372353535851937790883648493
 _Y_MASK: Final = (1 << 255) - 1
 
-_SMALL_ORDER_Y: Final = frozenset(
-    {
-        0,  # order 4
-        1,  # the neutral element
-        _P - 1,  # order 2
-        # Order 8: both square roots that solve the curve for such a point.
-        2707385501144840649318225287225658788936804267575313519463743609750303021863,
-        55188659117513257062467267217118295137698188065244968500265048394206261417926,
-    }
+_ORDER_8_Y: Final = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
 )
-"""The y coordinates of the eight points whose order divides the cofactor."""
+_SMALL_ORDER_Y: Final = frozenset({0, 1, _P - 1, _ORDER_8_Y, _P - _ORDER_8_Y})
+"""The y coordinates of the eight points whose order divides the cofactor: order 4, 1, 2, 8 and 8."""
 
 
 def sign(secret_key: bytes, message: bytes) -> bytes:
