@@ -27,11 +27,8 @@ class Authority(Protocol):
     def join_offer(self) -> JoinOffer | None:
         """What a joiner is told first; None: no joining here."""
 
-    def admit(self, request: JoinRequest, node: NodeId, channel_binding: bytes) -> JoinAccept | JoinReject:
-        """Judge a join request. A JoinAccept is sent only after the admission is on disk (see `settled`)."""
-
-    async def settled(self) -> None:
-        """Wait until what `admit` promised is persisted."""
+    async def admit(self, request: JoinRequest, node: NodeId, channel_binding: bytes) -> JoinAccept | JoinReject:
+        """Judge a join request. Returns once an admission is on disk: what is accepted is never forgotten."""
 
 
 class Listener(Protocol):
