@@ -1,0 +1,92 @@
+"""Answers the endpoint's questions from the roster: who may link, how one joins, who gets in.
+
+An admission is a promise, so `admit` returns only when the statement that makes it is on disk and applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from arqonmesh.core.admission.core import Admit
+from arqonmesh.core.events import Applied
+from arqonmesh.core.kernel import Event
+from arqonmesh.ids import MeshId, NodeId
+from arqonmesh.runtime.host import Host
+from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
+from arqonmesh.wire.statement import Kind, NodeRecord
+
+ADMISSIONS_WAITING_MAX: Final = 64
+PERSIST_TIMEOUT_S: Final = 10.0
+MEMBERS_TOLD_MAX: Final = 256
+
+
+class RosterAuthority:
+    """Implements net.Authority."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._waiting: dict[NodeId, list[asyncio.Future[None]]] = {}
+        host.watch(Applied, self._applied)
+
+    @property
+    def mesh_id(self) -> MeshId | None:
+        plane = self._host.node.plane
+        return None if plane is None else plane.mesh.mesh_id
+
+    def refuse_member(self, node: NodeId, public_key: bytes) -> str | None:
+        plane = self._host.node.plane
+        if plane is None:
+            return "no-mesh"
+        return plane.admission.refuse(node, public_key)
+
+    def join_offer(self) -> JoinOffer | None:
+        plane = self._host.node.plane
+        if plane is None:
+            return None
+        return plane.admission.offer()
+
+    async def admit(self, request: JoinRequest, node: NodeId, channel_binding: bytes) -> JoinAccept | JoinReject:
+        plane = self._host.node.plane
+        if plane is None:
+            return JoinReject("join.no-mesh", "this node belongs to no mesh itself")
+        if len(self._waiting) >= ADMISSIONS_WAITING_MAX:
+            return JoinReject("join.busy", "too many are joining through this node right now; try again in a second")
+        verdict = plane.admission.judge(self._host.node.world.wall_ms(), request, node, channel_binding)
+        if not isinstance(verdict, Admit):
+            return JoinReject(verdict.code, verdict.sentence)
+        if verdict.publishes:
+            written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(node, []).append(written)
+            try:
+                self._host.perform(self._host.node.publish(self._host.now(), verdict.publishes))
+                await asyncio.wait_for(written, PERSIST_TIMEOUT_S)
+            except TimeoutError:
+                return JoinReject("join.not-stored", "the admission could not be stored in time; try again")
+            finally:
+                self._forget(node, written)
+        if self._host.node.plane is not plane:
+            return JoinReject("join.no-mesh", "this node has just left its mesh; join through another member")
+        records = plane.gossip.statements(Kind.NODE)
+        members = tuple(
+            (author, body.addresses) for author, _, body in records if isinstance(body, NodeRecord) and body.addresses
+        )
+        return JoinAccept(
+            role=verdict.role,
+            statements=plane.gossip.encoded_for_join(),
+            members=members[:MEMBERS_TOLD_MAX],
+        )
+
+    def _applied(self, event: Event) -> None:
+        assert isinstance(event, Applied)
+        if event.ours and event.kind == Kind.ADMISSION:
+            for written in self._waiting.get(NodeId(event.key), ()):
+                if not written.done():
+                    written.set_result(None)
+
+    def _forget(self, node: NodeId, written: asyncio.Future[None]) -> None:
+        rest = [other for other in self._waiting.get(node, ()) if other is not written]
+        if rest:
+            self._waiting[node] = rest
+        else:
+            self._waiting.pop(node, None)
