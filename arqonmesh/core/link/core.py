@@ -1,0 +1,271 @@
+"""All links of this node: one `Liveness` each, and what the node as a whole concludes from them.
+
+A connection is the transport's word; a link is ours: it is up once the first heartbeat was answered, and down when
+answers stop, long before the transport would notice. Every flip and every noticeable change of a figure goes into this
+node's link-state advertisement (the LINKS record), paced so that a flapping link floods nobody.
+
+Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
+and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
+listen again.
+
+Heartbeats and their answers only count between direct neighbours; they are never relayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from arqonmesh.config.model import LinkSettings
+from arqonmesh.core.events import (
+    Dropped,
+    Late,
+    LinkDown,
+    LinkMeasured,
+    LinkUp,
+    Publish,
+    TransportDown,
+    TransportUp,
+)
+from arqonmesh.core.kernel import (
+    MILLISECOND,
+    SECOND,
+    Disconnect,
+    Durable,
+    Effect,
+    Emit,
+    Env,
+    Event,
+    Instant,
+    Lane,
+    Send,
+)
+from arqonmesh.core.link.liveness import Beat, Changed, LinkState, Liveness
+from arqonmesh.core.link.pacing import Pacer
+from arqonmesh.ids import NodeId
+from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
+from arqonmesh.wire.statement import Adjacency, Kind
+from arqonmesh.wire.statement import Links as LinksRecord
+
+ADJACENCIES_MAX: Final = 128
+"""As many as a LINKS record carries."""
+DOWN_SHOWN_MAX: Final = 32
+DOWN_SHOWN_US: Final = 600 * SECOND
+"""So long a lost link is still listed, as down, for whoever looks at the mesh."""
+MEASURED_EVERY_US: Final = SECOND // 2
+LATE_US: Final = 50 * MILLISECOND
+"""Own timers later than this mean that we were not listening."""
+FIRST_PUBLISH_US: Final = 500 * MILLISECOND
+"""After a start the first record waits for the first links; it replaces what an earlier life advertised."""
+DRIFT_US: Final = 2 * MILLISECOND
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """One link as this node measures it. `state`: opening, up or probing (an answer is overdue)."""
+
+    peer: NodeId
+    state: str
+    transport: str
+    outbound: bool
+    rtt_us: int
+    rtt_var_us: int
+    loss_ppm: int
+    since: Instant
+
+
+@dataclass(slots=True)
+class _Link:
+    transport: str
+    outbound: bool
+    since: Instant
+    liveness: Liveness
+    measured_at: Instant | None = None
+    loss_ppm: int = 0
+    advertised_rtt_us: int = 0
+
+    @property
+    def up(self) -> bool:
+        return self.liveness.state in (LinkState.UP, LinkState.PROBING)
+
+
+class Links:
+    """Turns TransportUp/Down and heartbeats into LinkUp, LinkDown, LinkMeasured and the LINKS record."""
+
+    NAME: ClassVar[str] = "link"
+    MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Heartbeat, HeartbeatAck)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (TransportUp, TransportDown, Late)
+
+    def __init__(self, env: Env, settings: LinkSettings) -> None:
+        self._env = env
+        self._settings = settings
+        self._links: dict[NodeId, _Link] = {}
+        self._lost: dict[NodeId, tuple[Instant, Adjacency]] = {}
+        self._pacer = Pacer()
+        self._stretched = False
+        self._deadline: Instant | None = None
+
+    # --- what the node asks -------------------------------------------------------------------------------
+
+    def is_up(self, peer: NodeId) -> bool:
+        link = self._links.get(peer)
+        return link is not None and link.up
+
+    def report(self) -> tuple[LinkReport, ...]:
+        """Every connection with its liveness, sorted by peer."""
+        return tuple(self._report(peer, self._links[peer]) for peer in sorted(self._links))
+
+    # --- Core ---------------------------------------------------------------------------------------------
+
+    def start(self, now: Instant, durable: Durable) -> list[Effect]:
+        self._pacer.changed(now, FIRST_PUBLISH_US)
+        return self._armed([])
+
+    def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
+        link = self._links.get(link_peer)
+        if link is None:
+            return []
+        if isinstance(message, Heartbeat):
+            link.liveness.heard(now)
+            return [Send(link_peer, Lane.DATAGRAM, HeartbeatAck(message.seq, message.sent_us))]
+        assert isinstance(message, HeartbeatAck), f"link speaks no {type(message).__name__}"
+        self._stretched = False
+        effects = self._follow(now, link_peer, link, link.liveness.answered(now, message.seq))
+        return self._armed(effects + self._measure(now, link_peer, link))
+
+    def on_event(self, now: Instant, event: Event) -> list[Effect]:
+        if isinstance(event, TransportUp):
+            return self._armed(self._transport_up(now, event))
+        if isinstance(event, TransportDown):
+            return self._armed(self._transport_down(now, event))
+        if isinstance(event, Late):
+            self._extend_all(now, event.by_us)
+        return self._armed([])
+
+    def on_timer(self, now: Instant) -> list[Effect]:
+        if self._deadline is not None and now - self._deadline >= LATE_US:
+            self._extend_all(now, now - self._deadline)
+        self._suspect_ourselves(now)
+        effects: list[Effect] = []
+        for peer, link in list(self._links.items()):
+            effects += self._follow(now, peer, link, link.liveness.tick(now))
+        if self._pacer.due is not None and now >= self._pacer.due:
+            effects += self._publish(now)
+        return self._armed(effects)
+
+    def next_deadline(self) -> Instant | None:
+        return self._deadline
+
+    # --- connections --------------------------------------------------------------------------------------
+
+    def _transport_up(self, now: Instant, event: TransportUp) -> list[Effect]:
+        known = self._links.get(event.peer)
+        if known is not None:  # simultaneous dials collapsed to another connection: answers go on counting
+            known.transport, known.outbound = event.transport, event.outbound
+            return []
+        liveness = Liveness(
+            interval_us=self._settings.heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now
+        )
+        link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness)
+        return self._follow(now, event.peer, link, liveness.tick(now))
+
+    def _transport_down(self, now: Instant, event: TransportDown) -> list[Effect]:
+        link = self._links.get(event.peer)
+        return [] if link is None else self._take_down(now, event.peer, link, link.up, event.reason)
+
+    def _follow(self, now: Instant, peer: NodeId, link: _Link, steps: Sequence[Beat | Changed]) -> list[Effect]:
+        """Perform what one link's liveness asks for."""
+        effects: list[Effect] = []
+        for step in steps:
+            if isinstance(step, Beat):
+                effects.append(Send(peer, Lane.DATAGRAM, Heartbeat(step.seq, now)))
+            elif step.new is LinkState.DOWN:
+                effects += self._take_down(now, peer, link, step.old is not LinkState.OPENING, step.reason)
+                effects.append(Disconnect(peer, "liveness"))
+            elif step.old is LinkState.OPENING:
+                link.since = now
+                self._lost.pop(peer, None)
+                self._pacer.changed(now)
+                effects.append(Emit(LinkUp(peer, link.transport)))
+        return effects
+
+    def _take_down(self, now: Instant, peer: NodeId, link: _Link, was_up: bool, reason: str) -> list[Effect]:
+        del self._links[peer]
+        if not was_up:
+            return []
+        self._lost.pop(peer, None)
+        self._lost[peer] = (now, self._adjacency(peer, link, "down"))
+        while len(self._lost) > DOWN_SHOWN_MAX:
+            del self._lost[next(iter(self._lost))]
+        self._pacer.changed(now)
+        return [Emit(LinkDown(peer, reason))]
+
+    # --- patience with ourselves --------------------------------------------------------------------------
+
+    def _extend_all(self, now: Instant, by_us: int) -> None:
+        for link in self._links.values():
+            link.liveness.extend(now, by_us)
+
+    def _suspect_ourselves(self, now: Instant) -> None:
+        """All links silent at once: one more interval, once until an answer comes."""
+        if self._stretched or not any(link.liveness.verdict_due(now) for link in self._links.values()):
+            return
+        up = [link.liveness for link in self._links.values() if link.up]
+        if len(up) >= 2 and all(liveness.silent(now) for liveness in up):
+            self._stretched = True
+            for liveness in up:
+                liveness.extend(now, 0)
+
+    # --- figures ------------------------------------------------------------------------------------------
+
+    def _measure(self, now: Instant, peer: NodeId, link: _Link) -> list[Effect]:
+        if not link.up or (link.measured_at is not None and now - link.measured_at < MEASURED_EVERY_US):
+            return []
+        rtt = link.liveness.rtt
+        link.measured_at = now
+        link.loss_ppm = link.liveness.loss_ppm(now)
+        drift_us = abs(rtt.srtt_us - link.advertised_rtt_us)
+        if link.advertised_rtt_us and drift_us > DRIFT_US and drift_us * 4 > link.advertised_rtt_us:
+            self._pacer.drifted(now)
+        return [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
+
+    def _report(self, peer: NodeId, link: _Link) -> LinkReport:
+        rtt = link.liveness.rtt
+        return LinkReport(
+            peer=peer,
+            state=link.liveness.state.value,
+            transport=link.transport,
+            outbound=link.outbound,
+            rtt_us=rtt.srtt_us,
+            rtt_var_us=rtt.rttvar_us,
+            loss_ppm=link.loss_ppm,
+            since=link.since,
+        )
+
+    def _adjacency(self, peer: NodeId, link: _Link, state: str) -> Adjacency:
+        link.advertised_rtt_us = link.liveness.rtt.srtt_us
+        return Adjacency(peer, state, link.transport, link.advertised_rtt_us, link.loss_ppm)
+
+    def _publish(self, now: Instant) -> list[Effect]:
+        self._pacer.published(now)
+        for peer, (lost_at, _) in list(self._lost.items()):
+            if now - lost_at > DOWN_SHOWN_US:
+                del self._lost[peer]
+        up = [self._adjacency(peer, link, "up") for peer, link in sorted(self._links.items()) if link.up]
+        effects: list[Effect] = []
+        if len(up) > ADJACENCIES_MAX:
+            effects.append(Emit(Dropped("link", "adjacencies-full", len(up) - ADJACENCIES_MAX)))
+            up = up[:ADJACENCIES_MAX]
+        down = [adjacency for _, adjacency in self._lost.values()][: ADJACENCIES_MAX - len(up)]
+        record = LinksRecord(tuple(sorted(up + down, key=lambda adjacency: adjacency.peer)))
+        return [*effects, Emit(Publish(Kind.LINKS, "", record))]
+
+    def _armed(self, effects: list[Effect]) -> list[Effect]:
+        deadline = self._pacer.due
+        for link in self._links.values():
+            wakeup = link.liveness.next_wakeup()
+            if wakeup is not None and (deadline is None or wakeup < deadline):
+                deadline = wakeup
+        self._deadline = deadline
+        return effects

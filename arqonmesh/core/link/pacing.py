@@ -1,0 +1,55 @@
+"""When may the next link-state advertisement leave?
+
+The first change is told almost at once; changes that follow closely wait 200 ms, then twice as long each time, up to
+5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 5 s.
+
+Source: the exponential back-off of OSPF's LSA and SPF timers (RFC 8405).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
+
+SETTLE_US: Final = 20 * MILLISECOND
+"""Links that change within one moment share an advertisement."""
+HOLD_US_MIN: Final = 200 * MILLISECOND
+HOLD_US_MAX: Final = 5 * SECOND
+
+
+class Pacer:
+    """Ask with `changed` or `drifted`; publish when `due` has come and say so with `published`."""
+
+    def __init__(self) -> None:
+        self.due: Instant | None = None
+        self._hold_us = HOLD_US_MIN
+        self._last: Instant | None = None
+        self._flip_asked = False
+
+    def changed(self, now: Instant, settle_us: int = SETTLE_US) -> None:
+        """A link went up or down."""
+        self._flip_asked = True
+        self._ask(max(now + settle_us, 0 if self._last is None else self._last + self._hold_us))
+
+    def drifted(self, now: Instant) -> None:
+        """A figure moved noticeably; nobody reroutes in a hurry for that."""
+        self._ask(now if self._last is None else max(now, self._last + HOLD_US_MAX))
+
+    def published(self, now: Instant) -> None:
+        if self._flip_asked:
+            self._hold_us = self._next_hold_us(now)
+        self._flip_asked = False
+        self._last = now
+        self.due = None
+
+    def _ask(self, when: Instant) -> None:
+        self.due = when if self.due is None else min(self.due, when)
+
+    def _next_hold_us(self, now: Instant) -> int:
+        if self._last is None:
+            return HOLD_US_MIN
+        quiet_us = now - self._last
+        if quiet_us < 2 * self._hold_us:
+            return min(2 * self._hold_us, HOLD_US_MAX)
+        return max(self._hold_us >> (quiet_us // (2 * self._hold_us)), HOLD_US_MIN)

@@ -1,0 +1,306 @@
+"""All links of a node together: two real cores on a pretend wire."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from itertools import pairwise
+
+import pytest
+
+from arqonmesh.config.model import LinkSettings
+from arqonmesh.core.events import Late, LinkDown, LinkMeasured, LinkUp, Publish, TransportDown, TransportUp
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Disconnect, Effect, Emit, Lane, Send
+from arqonmesh.core.link.core import Links
+from arqonmesh.ids import NodeId
+from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
+from arqonmesh.wire.statement import Links as LinksRecord
+from tests.core.toy import env_of, node_of
+
+MS = MILLISECOND
+
+
+class Wire:
+    """Some link cores, a constant one-way delay, and directed cuts."""
+
+    def __init__(self, *names: str, delay_us: int = MS) -> None:
+        self.now = 0
+        self.delay_us = delay_us
+        self.cores = {node_of(name): Links(env_of(name), LinkSettings()) for name in names}
+        self.cut: dict[tuple[NodeId, NodeId], None] = {}
+        self.log: list[tuple[int, NodeId, Effect]] = []
+        self._air: list[tuple[int, int, NodeId, NodeId, WireMessage]] = []
+        self._sent = 0
+        self.frozen: dict[NodeId, None] = {}
+        for node, core in self.cores.items():
+            self.perform(node, core.start(0, {}))
+
+    def connect(self, a: str, b: str) -> None:
+        one, two = node_of(a), node_of(b)
+        self.perform(one, self.cores[one].on_event(self.now, TransportUp(two, "quic", True)))
+        self.perform(two, self.cores[two].on_event(self.now, TransportUp(one, "quic", False)))
+
+    def sever(self, a: str, b: str) -> None:
+        """Silently lose everything from a to b."""
+        self.cut[(node_of(a), node_of(b))] = None
+
+    def perform(self, node: NodeId, effects: list[Effect]) -> None:
+        for effect in effects:
+            self.log.append((self.now, node, effect))
+            if isinstance(effect, Send):
+                assert effect.lane is Lane.DATAGRAM
+                self._sent += 1
+                if (node, effect.to) not in self.cut:
+                    arrives = self.now + self.delay_us
+                    heapq.heappush(self._air, (arrives, self._sent, node, effect.to, effect.message))
+
+    def run(self, until: int) -> None:
+        while True:
+            due = self._air[0][0] if self._air else until + 1
+            timers = [
+                (deadline, node)
+                for node, core in self.cores.items()
+                if node not in self.frozen and (deadline := core.next_deadline()) is not None
+            ]
+            timer = min(timers, default=(until + 1, node_of("a")))
+            step = min(due, max(timer[0], self.now))
+            if step > until:
+                self.now = until
+                return
+            self.now = step
+            if due <= timer[0]:
+                _, _, origin, to, message = heapq.heappop(self._air)
+                if to not in self.frozen:
+                    self.perform(to, self.cores[to].on_message(self.now, origin, message))
+            else:
+                self.perform(timer[1], self.cores[timer[1]].on_timer(self.now))
+
+    def events(self, name: str, kind: type) -> list[tuple[int, object]]:
+        node = node_of(name)
+        found: list[tuple[int, object]] = []
+        for at, who, effect in self.log:
+            if who == node:
+                thing = effect.event if isinstance(effect, Emit) else effect
+                if isinstance(thing, kind):
+                    found.append((at, thing))
+        return found
+
+
+def test_both_sides_say_the_link_is_up_within_two_round_trips() -> None:
+    """LinkUp follows the first answer."""
+    wire = Wire("a", "b")
+    wire.connect("a", "b")
+    wire.run(10 * MS)
+    assert wire.events("a", LinkUp) == [(2 * MS, LinkUp(node_of("b"), "quic"))]
+    assert wire.events("b", LinkUp) == [(2 * MS, LinkUp(node_of("a"), "quic"))]
+
+
+@pytest.mark.requirement("R-TR-8")
+@pytest.mark.parametrize("directions", [("ab",), ("ba",), ("ab", "ba")])
+@pytest.mark.parametrize("phase_ms", [0, 13, 37, 50, 77, 99])
+@pytest.mark.parametrize("delay_ms", [0, 1, 10, 25])
+def test_both_sides_notice_a_silent_cut_of_one_or_both_directions(
+    directions: tuple[str, ...], phase_ms: int, delay_ms: int
+) -> None:
+    """At 100 ms x 3 within 400 ms on each side, whichever direction was cut, up to 50 ms of round trip."""
+    wire = Wire("a", "b", delay_us=delay_ms * MS)
+    wire.connect("a", "b")
+    wire.run(3 * SECOND + phase_ms * MS)
+    for direction in directions:
+        wire.sever(direction[0], direction[1])
+    cut_at = wire.now
+    wire.run(cut_at + 400 * MS)
+    for name in ("a", "b"):
+        downs = wire.events(name, LinkDown)
+        assert len(downs) == 1
+        assert wire.events(name, Disconnect)[0][0] == downs[0][0]
+
+
+def test_the_worst_case_of_detection_is_what_the_readme_may_say() -> None:
+    """Over all phases of the cut, 1 ms one way: never more than 352 ms."""
+    worst = 0
+    for phase_ms in range(0, 100, 3):
+        wire = Wire("a", "b")
+        wire.connect("a", "b")
+        wire.run(2 * SECOND + phase_ms * MS)
+        wire.sever("a", "b")
+        cut_at = wire.now
+        wire.run(cut_at + SECOND)
+        worst = max(worst, *(at - cut_at for name in "ab" for at, _ in wire.events(name, LinkDown)))
+    assert worst <= 352 * MS
+
+
+def test_when_all_links_fall_silent_at_once_they_get_one_more_interval() -> None:
+    """Lifeguard's rule, bounded: 100 ms more than a single link, not a second time."""
+    wire = Wire("a", "b", "c")
+    wire.connect("a", "b")
+    wire.connect("a", "c")
+    wire.run(2 * SECOND)
+    for peer in "bc":
+        wire.sever("a", peer)
+        wire.sever(peer, "a")
+    cut_at = wire.now
+    wire.run(cut_at + SECOND)
+    after = [at - cut_at for at, _ in wire.events("a", LinkDown)]
+    assert len(after) == 2
+    assert min(after) > 350 * MS and max(after) <= 500 * MS
+
+
+def test_one_of_two_links_falling_silent_gets_no_extra_time() -> None:
+    """The other link proves that we listen."""
+    wire = Wire("a", "b", "c")
+    wire.connect("a", "b")
+    wire.connect("a", "c")
+    wire.run(2 * SECOND)
+    wire.sever("b", "a")
+    cut_at = wire.now
+    wire.run(cut_at + SECOND)
+    ((at, down),) = wire.events("a", LinkDown)
+    assert at - cut_at <= 352 * MS
+    assert isinstance(down, LinkDown) and down.reason.startswith("silent")
+
+
+def test_a_process_that_was_stopped_judges_no_link_before_it_has_listened() -> None:
+    """Three seconds asleep: the late timer probes at once and takes nothing down; an answer settles it."""
+    core = Links(env_of("a"), LinkSettings())
+    core.start(0, {})
+    peer = node_of("b")
+    core.on_event(0, TransportUp(peer, "quic", True))
+    core.on_message(MS, peer, HeartbeatAck(1, 0))
+    woke = 3 * SECOND
+    (beat,) = [e.message for e in core.on_timer(woke) if isinstance(e, Send)]
+    assert isinstance(beat, Heartbeat)
+    assert core.is_up(peer)
+    core.on_message(woke + 2 * MS, peer, HeartbeatAck(beat.seq, beat.sent_us))
+    assert [link.state for link in core.report()] == ["up"]
+
+
+def test_a_late_event_extends_patience() -> None:
+    """The runtime says that the loop lagged: nothing is judged for at least an interval."""
+    core = Links(env_of("a"), LinkSettings())
+    core.start(0, {})
+    peer = node_of("b")
+    core.on_event(0, TransportUp(peer, "quic", True))
+    core.on_message(MS, peer, HeartbeatAck(1, 0))
+    core.on_event(340 * MS, Late(300 * MS))
+    for now in range(341 * MS, 440 * MS, MS):
+        if (core.next_deadline() or 0) <= now:
+            assert not [e for e in core.on_timer(now) if isinstance(e, Disconnect)]
+    assert core.is_up(peer)
+
+
+def test_heartbeats_of_a_peer_without_a_connection_are_not_answered() -> None:
+    """An answer would travel by relay and fake a link."""
+    core = Links(env_of("a"), LinkSettings())
+    core.start(0, {})
+    assert core.on_message(0, node_of("b"), Heartbeat(1, 0)) == []
+    assert core.on_message(0, node_of("b"), HeartbeatAck(1, 0)) == []
+
+
+def test_a_closed_connection_takes_the_link_down_at_once_with_the_transports_reason() -> None:
+    """No heartbeat is waited for, and no second Disconnect asked."""
+    wire = Wire("a", "b")
+    wire.connect("a", "b")
+    wire.run(SECOND)
+    a, b = node_of("a"), node_of("b")
+    effects = wire.cores[a].on_event(wire.now, TransportDown(b, "closed by peer"))
+    assert effects == [Emit(LinkDown(b, "closed by peer"))]
+    assert wire.cores[a].on_event(wire.now, TransportDown(b, "closed by peer")) == []
+
+
+def test_measurements_come_at_most_twice_a_second() -> None:
+    """With ten answers a second."""
+    wire = Wire("a", "b", delay_us=5 * MS)
+    wire.connect("a", "b")
+    wire.run(10 * SECOND)
+    times = [at for at, _ in wire.events("a", LinkMeasured)]
+    assert 15 <= len(times) <= 21
+    assert min(b - a for a, b in pairwise(times)) >= 500 * MS
+    last = wire.events("a", LinkMeasured)[-1][1]
+    assert isinstance(last, LinkMeasured) and last.rtt_us == 10 * MS and last.loss_ppm == 0
+
+
+def records(wire: Wire, name: str) -> list[tuple[int, LinksRecord]]:
+    out = []
+    for at, event in wire.events(name, Publish):
+        assert isinstance(event, Publish) and isinstance(event.body, LinksRecord)
+        out.append((at, event.body))
+    return out
+
+
+def test_the_advertisement_lists_links_sorted_and_says_which_went_down() -> None:
+    """Up and recently lost ones, by peer."""
+    wire = Wire("a", "b", "c")
+    wire.connect("a", "c")
+    wire.connect("a", "b")
+    wire.run(2 * SECOND)
+    wire.sever("b", "a")
+    wire.run(4 * SECOND)
+    at, record = records(wire, "a")[-1]
+    assert at - 2 * SECOND <= 400 * MS
+    assert [(x.peer, x.state) for x in record.adjacencies] == sorted([(node_of("b"), "down"), (node_of("c"), "up")])
+
+
+def test_a_flapping_link_is_advertised_ever_more_rarely_and_a_calm_one_soon() -> None:
+    """200 ms, doubling to 5 s; after quiet the first change is told within 50 ms again."""
+    core = Links(env_of("a"), LinkSettings())
+    peer = node_of("b")
+    core.start(0, {})
+    published: list[int] = []
+    now = 0
+
+    def step(effects: list[Effect]) -> None:
+        published.extend(now for e in effects if isinstance(e, Emit) and isinstance(e.event, Publish))
+
+    for now in range(0, 60 * SECOND, 10 * MS):
+        if now % (100 * MS) == 0:
+            if (now // (100 * MS)) % 2 == 0:
+                step(core.on_event(now, TransportUp(peer, "quic", True)))
+                step(core.on_message(now, peer, HeartbeatAck(1, 0)))
+            else:
+                step(core.on_event(now, TransportDown(peer, "flap")))
+        if (core.next_deadline() or 0) <= now:
+            step(core.on_timer(now))
+    assert len(published) <= 20
+    assert published[-1] - published[-2] >= 5 * SECOND
+    before = len(published)
+    now += 200 * SECOND
+    step(core.on_timer(now))
+    before = len(published)
+    now += 100 * SECOND
+    step(core.on_event(now, TransportUp(peer, "quic", True)))
+    step(core.on_message(now, peer, HeartbeatAck(1, 0)))
+    now += 50 * MS
+    step(core.on_timer(now))
+    assert len(published) == before + 1
+
+
+def test_a_changed_round_trip_is_advertised_at_most_every_five_seconds() -> None:
+    """More than a quarter and more than 2 ms."""
+    wire = Wire("a", "b", delay_us=5 * MS)
+    wire.connect("a", "b")
+    wire.run(10 * SECOND)
+    before = len(records(wire, "a"))
+    wire.delay_us = 15 * MS
+    wire.run(21 * SECOND)
+    after = records(wire, "a")[before:]
+    assert 1 <= len(after) <= 3
+    assert after[-1][1].adjacencies[0].rtt_us > 25 * MS
+
+
+def test_a_link_survives_heavy_loss() -> None:
+    """15 % of datagrams lost each way for two minutes: about 28 % of round trips, no link taken down."""
+    rng = random.Random(7)
+    wire = Wire("a", "b")
+    wire.connect("a", "b")
+    plain = wire.perform
+
+    def lossy(node: NodeId, effects: list[Effect]) -> None:
+        plain(node, [e for e in effects if not isinstance(e, Send) or rng.random() >= 0.15])
+
+    wire.perform = lossy  # type: ignore[method-assign]
+    wire.run(120 * SECOND)
+    assert wire.events("a", LinkDown) == []
+    assert wire.events("b", LinkDown) == []
+    last = wire.events("a", LinkMeasured)[-1][1]
+    assert isinstance(last, LinkMeasured) and 100_000 < last.loss_ppm < 450_000

@@ -1,0 +1,171 @@
+"""The liveness of one link, on a clock moved by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arqonmesh.core.kernel import MILLISECOND, SECOND
+from arqonmesh.core.link.liveness import EXTENSIONS_MAX, Beat, Changed, LinkState, Liveness
+from arqonmesh.core.link.rtt import RttEstimator
+
+MS = MILLISECOND
+
+
+def opened(rtt_us: int = MS) -> tuple[Liveness, int]:
+    """A link that came up, and the time."""
+    link = Liveness(interval_us=100 * MS, misses=3, now=0)
+    assert link.tick(0) == [Beat(1)]
+    assert link.answered(rtt_us, 1) == [Changed(LinkState.OPENING, LinkState.UP, "answered")]
+    return link, rtt_us
+
+
+def run_until_down(link: Liveness, limit: int) -> Changed:
+    """Let time pass without a word from the peer."""
+    while True:
+        now = link.next_wakeup()
+        assert now is not None and now <= limit, f"still {link.state} at {limit}"
+        for step in link.tick(now):
+            if isinstance(step, Changed) and step.new is LinkState.DOWN:
+                return step
+
+
+def test_a_link_is_up_only_after_its_first_heartbeat_was_answered() -> None:
+    """Hearing the peer is one direction; an answer proves both."""
+    link = Liveness(interval_us=100 * MS, misses=3, now=0)
+    link.tick(0)
+    link.heard(5 * MS)
+    assert link.tick(6 * MS) == []
+    assert link.answered(9 * MS, 1) == [Changed(LinkState.OPENING, LinkState.UP, "answered")]
+
+
+def test_a_connection_that_never_answers_is_given_up_after_three_seconds() -> None:
+    """Its round-trip time is unknown, so the first patience is generous, but it ends."""
+    link = Liveness(interval_us=100 * MS, misses=3, now=0)
+    change = run_until_down(link, 3 * SECOND)
+    assert change.old is LinkState.OPENING
+    assert change.reason == "no heartbeat was ever answered"
+
+
+def test_a_quiet_link_is_probed_faster_before_it_is_given_up() -> None:
+    """Overdue after one and a half intervals, then four heartbeats per interval, down after three and a half."""
+    link, t0 = opened()
+    sent: list[int] = []
+    now = t0
+    while link.state is not LinkState.DOWN:
+        now = link.next_wakeup() or now
+        sent += [now - t0 for step in link.tick(now) if isinstance(step, Beat)]
+        if sent and link.state is LinkState.UP:
+            link_up_until = now - t0
+    assert link_up_until < 150 * MS
+    in_the_last_200_ms = [at for at in sent if at >= 150 * MS]
+    assert len(in_the_last_200_ms) >= 7
+    assert now - t0 == 350 * MS
+
+
+@given(rtt_ms=st.integers(0, 50), phase_us=st.integers(0, 100 * MS))
+@settings(max_examples=60, deadline=None)
+def test_a_cut_is_noticed_within_400_ms_up_to_50_ms_of_round_trip(rtt_ms: int, phase_us: int) -> None:
+    """100 ms x 3: the bound of algorithms 1.8 holds whenever the cut comes, answers in the air included."""
+    rtt_us = rtt_ms * MS
+    link = Liveness(interval_us=100 * MS, misses=3, now=0)
+    cut_at = 5 * SECOND + phase_us
+    air: list[tuple[int, int]] = []
+    while link.state is not LinkState.DOWN:
+        wake = link.next_wakeup()
+        assert wake is not None
+        if air and air[0][0] <= wake:
+            at, seq = air.pop(0)
+            link.answered(at, seq)
+            continue
+        now = wake
+        heard = [step for step in link.tick(now) if isinstance(step, Beat) and now + rtt_us // 2 < cut_at]
+        air += [(now + rtt_us, beat.seq) for beat in heard]
+    assert now - cut_at <= 400 * MS
+
+
+def test_being_heard_but_not_answered_takes_the_link_down_in_the_same_time() -> None:
+    """The side whose sends vanish hears the peer all along; it must notice too, and say which it was."""
+    link, t0 = opened()
+    now = t0
+    while link.state is not LinkState.DOWN:
+        now = link.next_wakeup() or 0
+        link.heard(now)
+        steps = link.tick(now)
+    assert now - t0 == 350 * MS
+    assert isinstance(steps[0], Changed)
+    assert steps[0].reason == "one way: heard, but not answered for 350 ms"
+
+
+def test_heartbeats_stretch_to_twice_the_round_trip_on_slow_links() -> None:
+    """max(base, 2 srtt)."""
+    link, _ = opened(rtt_us=300 * MS)
+    assert link.interval_us == 600 * MS
+    assert link.patience_us == 2_100 * MS
+
+
+def test_an_answer_that_fits_no_heartbeat_proves_nothing() -> None:
+    """Unknown, repeated and forgotten sequence numbers change nothing."""
+    link, t0 = opened()
+    for seq in (0, 1, 2, 500, 2**32 - 1):
+        assert link.answered(t0 + 200 * MS, seq) == []
+    assert run_until_down(link, t0 + 351 * MS).new is LinkState.DOWN
+
+
+def test_a_late_process_gets_more_patience_but_not_for_ever() -> None:
+    """Each extension is at most one patience and there are at most four in a silence."""
+    link, t0 = opened()
+    now = t0
+    for _ in range(50):
+        now += 300 * MS
+        link.extend(now, 10 * SECOND)
+    assert link.verdict_due(now)
+    link, t0 = opened()
+    now = t0 + 10 * SECOND
+    link.extend(now, 10 * SECOND)
+    assert not link.verdict_due(now)
+    assert link.verdict_due(now + 350 * MS)
+    assert EXTENSIONS_MAX == 4
+
+
+def test_a_lossy_link_stays_up() -> None:
+    """Every third round trip lost is loss, not death."""
+    link, now = opened()
+    lost = 0
+    for _ in range(400):
+        now = link.next_wakeup() or 0
+        for step in link.tick(now):
+            assert not (isinstance(step, Changed) and step.new is LinkState.DOWN)
+            if isinstance(step, Beat):
+                lost += 1
+                if lost % 3:
+                    link.answered(now + MS, step.seq)
+    assert 250_000 <= link.loss_ppm(now) <= 400_000
+
+
+def test_rtt_follows_rfc_6298() -> None:
+    """First sample R: srtt = R, rttvar = R/2; then gains of 1/8 and 1/4."""
+    rtt = RttEstimator()
+    rtt.sample(80_000)
+    assert (rtt.srtt_us, rtt.rttvar_us) == (80_000, 40_000)
+    rtt.sample(160_000)
+    assert (rtt.srtt_us, rtt.rttvar_us) == (90_000, 50_000)
+
+
+@given(st.lists(st.integers(0, 10 * SECOND), min_size=1, max_size=50))
+def test_the_estimate_stays_between_the_samples(samples: list[int]) -> None:
+    """A mean never leaves its samples, whatever the truncation."""
+    rtt = RttEstimator()
+    for sample in samples:
+        rtt.sample(sample)
+    assert min(samples) <= rtt.srtt_us + 1
+    assert rtt.srtt_us <= max(1, *samples)
+
+
+@pytest.mark.parametrize("now", [0, 50 * MS, 99 * MS])
+def test_an_early_tick_does_nothing(now: int) -> None:
+    """Spurious wake-ups are harmless."""
+    link, t0 = opened()
+    link.tick(t0 + 95 * MS)
+    assert link.tick(t0 + 95 * MS + now % (90 * MS)) == []
