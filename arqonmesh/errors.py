@@ -120,6 +120,69 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A message carries a tag that this version does not know.",
         "Compare `arqon version` on both nodes and update the older one.",
     ),
+    # bus
+    "bus.auth": (
+        "The bus asks for a bearer token (bus.auth_token), and the client showed none or another one.",
+        "Send `Authorization: Bearer TOKEN`, or `?token=TOKEN` in the URL; `arqon sub` takes --token.",
+    ),
+    "bus.channel-missing": (
+        "The frame names no channel, and the client has no subscription that could be meant.",
+        'Name one: {"type": "event", "channel": "telemetry:host", "payload": {"load": 0.5}}.',
+    ),
+    "bus.channel-name": (
+        "A channel is ROOM:CHANNEL of letters, digits and . _ - @ / + ~ # =; only a subscription may end in `*`.",
+        "Use a name such as `telemetry:host`; `room:*` takes a whole room.",
+    ),
+    "bus.channels-full": (
+        "Every channel that bus.channels_max allows has members, so none can make room for another.",
+        "Raise bus.channels_max in arqon.yaml, or find who makes so many with `list_channels`.",
+    ),
+    "bus.clients-max": (
+        "As many clients are connected as bus.clients_max allows; the new one was closed with code 1013.",
+        "Try again later, or raise bus.clients_max in arqon.yaml.",
+    ),
+    "bus.closed": ("The connection to the bus ended.", "Look with `arqon node status`; a client may connect again."),
+    "bus.frame-too-large": (
+        "The frame is larger than bus.frame_bytes_max.",
+        "Send it in parts, or raise bus.frame_bytes_max in arqon.yaml.",
+    ),
+    "bus.invalid-field": (
+        "The frame is JSON, but one of its fields has the wrong type or is out of bounds; `field` names it.",
+        'See what fits: {"type": "help"}.',
+    ),
+    "bus.invalid-json": (
+        "The frame is not JSON in UTF-8, or is nested too deeply.",
+        'See what fits: {"type": "help"}.',
+    ),
+    "bus.no-such-channel": (
+        "The channel does not exist on this node: nobody is in it and nothing was published.",
+        'List them: {"type": "list_channels"}.',
+    ),
+    "bus.no-such-client": (
+        "A private message names a client that is not connected to this node; the others got it.",
+        'See who is there: {"type": "info", "channel": "ROOM:CHANNEL"}.',
+    ),
+    "bus.not-subscribed": (
+        "The client is not in the channel that it leaves.",
+        'Its subscriptions: {"type": "status"}.',
+    ),
+    "bus.payload-missing": ("The message has no payload.", "Add one; any JSON value will do."),
+    "bus.rate-limited": (
+        "The client sends more frames per second than bus.rate_per_s allows; the rest was dropped.",
+        "Send more slowly, or raise bus.rate_per_s in arqon.yaml (0 is no limit).",
+    ),
+    "bus.subscriptions-full": (
+        "One client may hold 256 subscriptions.",
+        "Leave some, or subscribe to a whole room: `room:*`.",
+    ),
+    "bus.target-missing": ("A private message names nobody.", 'Add `to`: {"type": "private", "to": ["arq_..."]}.'),
+    "bus.timeout": ("The bus did not answer in time.", "Check the address and `arqon node status`."),
+    "bus.unknown-command": ("The bus does not know this command.", 'See them all: {"type": "help"}.'),
+    "bus.unknown-type": ("A client may not send frames of this type.", 'See what fits: {"type": "help"}.'),
+    "bus.unreachable": (
+        "Nothing answers as a bus at this address.",
+        "Check the address; `arqon node status` shows where the bus listens.",
+    ),
     # control socket
     "api.already-running": (
         "Another process serves this node's control socket; one data directory is one node.",

@@ -1,0 +1,202 @@
+"""Channels and who listens to them, tracked both ways; patterns; audiences worked out once per change.
+
+A channel exists while it has members, history, or someone made it. When the table is full, the channel that has
+been without members longest makes room; when every channel has members, a new one is refused.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from arqonmesh.core.bus.history import History, Ring
+from arqonmesh.core.bus.names import EVERYTHING, is_pattern
+from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.ids import ClientId
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.clients import Client
+
+SUBSCRIPTIONS_MAX: Final = 256
+"""Channels and patterns per client."""
+_WITHOUT_MAX: Final = 64
+"""Publishers per channel for whom the audience without themselves is remembered."""
+
+
+class Audience:
+    """Who gets a frame of one channel, by dialect, in the order of joining. Never changes; a new one is made."""
+
+    __slots__ = ("_without", "canonical", "generation", "legacy")
+
+    def __init__(self, members: dict[ClientId, Client], generation: int) -> None:
+        self.canonical = tuple(client.id for client in members.values() if client.canonical)
+        self.legacy = tuple(client.id for client in members.values() if not client.canonical)
+        self.generation = generation
+        self._without: dict[ClientId, tuple[tuple[ClientId, ...], tuple[ClientId, ...]]] = {}
+
+    def without(self, sender: ClientId) -> tuple[tuple[ClientId, ...], tuple[ClientId, ...]]:
+        """(canonical, legacy) except this client; the same tuples again for the same client."""
+        found = self._without.get(sender)
+        if found is None:
+            found = (_except(self.canonical, sender), _except(self.legacy, sender))
+            if len(self._without) < _WITHOUT_MAX:
+                self._without[sender] = found
+        return found
+
+
+class Channel:
+    """One `room:channel`."""
+
+    __slots__ = ("alive", "audience", "created_ms", "kept", "leaf", "members", "name", "published", "ring", "room")
+
+    def __init__(self, name: str, created_ms: int) -> None:
+        self.name = name
+        self.room, _, self.leaf = name.partition(":")
+        self.created_ms = created_ms
+        self.members: dict[ClientId, Client] = {}
+        self.ring = Ring()
+        self.published = 0
+        self.kept = False
+        """Made with create_channel: stays without members, until the table is full."""
+        self.alive = True
+        self.audience: Audience | None = None
+
+
+class Channels:
+    """All channels of a node."""
+
+    def __init__(self, channels_max: int, history: History) -> None:
+        self._channels_max = channels_max
+        self._history = history
+        self._by_name: dict[str, Channel] = {}
+        self._rooms: dict[str, dict[str, Channel]] = {}
+        self._idle: OrderedDict[str, Channel] = OrderedDict()
+        """Without members, quiet longest first."""
+        self._patterns: dict[str, dict[ClientId, Client]] = {}
+        self._generation = 0
+        """Raised when a pattern subscription changes, because that may change any audience."""
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def find(self, name: str) -> Channel | None:
+        return self._by_name.get(name)
+
+    def obtain(self, name: str, wall_ms: int) -> Channel:
+        """The channel, made if need be. Raises Refusal when there is no room for another."""
+        channel = self._by_name.get(name)
+        if channel is not None:
+            return channel
+        if len(self._by_name) >= self._channels_max:
+            if not self._idle:
+                raise Refusal(
+                    "bus.channels-full",
+                    f"{len(self._by_name)} channels have members, which is all that bus.channels_max allows",
+                    field="channel",
+                    hint="raise bus.channels_max in arqon.yaml",
+                )
+            self._remove(next(iter(self._idle.values())))
+            self.evicted += 1
+        channel = Channel(name, wall_ms)
+        self._by_name[name] = channel
+        self._rooms.setdefault(channel.room, {})[name] = channel
+        self._idle[name] = channel
+        return channel
+
+    def keep_frames(self, channel: Channel, frames: list[bytes]) -> None:
+        """Count and remember what was published; a channel without members becomes the freshest of those."""
+        channel.published += len(frames)
+        self._history.extend(channel.name, channel.ring, frames)
+        if not channel.members:
+            if channel.ring.frames or channel.kept:
+                self._idle.move_to_end(channel.name)
+            else:
+                self._remove(channel)
+
+    def listing(self, room: str, limit: int) -> tuple[list[Channel], int]:
+        """The oldest `limit` channels, of one room or of all, and how many there are."""
+        chosen = self._rooms.get(room, {}) if room else self._by_name
+        return list(islice(chosen.values(), limit)), len(chosen)
+
+    def rooms(self) -> Iterator[str]:
+        return iter(self._rooms)
+
+    # --- subscriptions ---------------------------------------------------------------------------------------
+
+    def subscribe(self, client: Client, name: str, wall_ms: int) -> Channel | None:
+        """Add a subscription; its channel, or None for a pattern. Repeats are harmless. Raises Refusal."""
+        if name not in client.subscriptions and len(client.subscriptions) >= SUBSCRIPTIONS_MAX:
+            raise Refusal(
+                "bus.subscriptions-full",
+                f"this client has {SUBSCRIPTIONS_MAX} subscriptions, which is the most; `room:*` takes a whole room",
+                field="channel",
+                hint='{"type": "leave", "channel": "ROOM:CHANNEL"}',
+            )
+        if is_pattern(name):
+            self._patterns.setdefault(name, {})[client.id] = client
+            self._generation += 1
+            client.subscriptions[name] = None
+            return None
+        channel = self.obtain(name, wall_ms)
+        channel.members[client.id] = client
+        channel.audience = None
+        self._idle.pop(name, None)
+        client.subscriptions[name] = None
+        return channel
+
+    def unsubscribe(self, client: Client, name: str) -> bool:
+        """Take a subscription away; False when there was none."""
+        if name not in client.subscriptions:
+            return False
+        del client.subscriptions[name]
+        if is_pattern(name):
+            listeners = self._patterns[name]
+            del listeners[client.id]
+            if not listeners:
+                del self._patterns[name]
+            self._generation += 1
+            return True
+        channel = self._by_name[name]
+        del channel.members[client.id]
+        channel.audience = None
+        if not channel.members:
+            self._idle[name] = channel
+            if not channel.ring.frames and not channel.kept:
+                self._remove(channel)
+        return True
+
+    def dialect_changed(self, client: Client) -> None:
+        """The client moves from one half of its audiences to the other."""
+        for name in client.subscriptions:
+            if is_pattern(name):
+                self._generation += 1
+            else:
+                self._by_name[name].audience = None
+
+    def audience(self, channel: Channel) -> Audience:
+        """Members and those who listen by pattern, each once."""
+        audience = channel.audience
+        if audience is None or audience.generation != self._generation:
+            listeners = channel.members
+            if self._patterns:
+                by_room = self._patterns.get(f"{channel.room}:*", {})
+                listeners = {**channel.members, **by_room, **self._patterns.get(EVERYTHING, {})}
+            audience = channel.audience = Audience(listeners, self._generation)
+        return audience
+
+    def _remove(self, channel: Channel) -> None:
+        channel.alive = False
+        self._idle.pop(channel.name, None)
+        self._history.forget(channel.name, channel.ring)
+        del self._by_name[channel.name]
+        in_room = self._rooms[channel.room]
+        del in_room[channel.name]
+        if not in_room:
+            del self._rooms[channel.room]
+
+
+def _except(clients: tuple[ClientId, ...], one: ClientId) -> tuple[ClientId, ...]:
+    return tuple(client for client in clients if client != one) if one in clients else clients

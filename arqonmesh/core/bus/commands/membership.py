@@ -1,0 +1,61 @@
+"""join_channel, leave_channel, create_channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from arqonmesh.core.bus.commands.request import Command, Request
+from arqonmesh.core.bus.presence import notices
+from arqonmesh.core.bus.refusal import Refusal
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
+
+_CHANNEL: Final = "ROOM:CHANNEL, or room and channel apart; also `channel_id` or `name`"
+
+
+def _join(bus: Bus, request: Request) -> dict[str, Any]:
+    name = request.target(pattern=True)
+    client = request.client
+    fresh = name not in client.subscriptions
+    channel = bus.channels.subscribe(client, name, bus.wall_ms)
+    client.routes.clear()  # "no address" means the first subscription, which may just have changed
+    answer: dict[str, Any] = {"success": True, "channel": name, "subscriptions": len(client.subscriptions)}
+    if channel is not None:
+        answer["members"] = len(channel.members)
+        if fresh:
+            request.effects.extend(notices(bus.stamps, channel, client, "joined"))
+    return answer
+
+
+def _leave(bus: Bus, request: Request) -> dict[str, Any]:
+    name = request.target(pattern=True)
+    client = request.client
+    if not bus.channels.unsubscribe(client, name):
+        listed = ", ".join(list(client.subscriptions)[:8]) or "none"
+        raise Refusal(
+            "bus.not-subscribed",
+            f"this client is not in {name}; its subscriptions: {listed}",
+            field="channel",
+            hint='{"type": "status"}',
+        )
+    client.routes.clear()
+    channel = bus.channels.find(name)
+    if channel is not None:
+        request.effects.extend(notices(bus.stamps, channel, client, "left"))
+    return {"success": True, "channel": name, "subscriptions": len(client.subscriptions)}
+
+
+def _create(bus: Bus, request: Request) -> dict[str, Any]:
+    name = request.target()
+    existed = bus.channels.find(name) is not None
+    channel = bus.channels.obtain(name, bus.wall_ms)
+    channel.kept = True
+    return {"success": True, "channel": name, "channel_id": name, "created": not existed}
+
+
+JOIN: Final = Command(
+    "join_channel", "Receive what is published there. `room:*` and `*` take many.", {"channel": _CHANNEL}, _join
+)
+LEAVE: Final = Command("leave_channel", "Receive it no longer.", {"channel": _CHANNEL}, _leave)
+CREATE: Final = Command("create_channel", "Make a channel that stays without members.", {"channel": _CHANNEL}, _create)

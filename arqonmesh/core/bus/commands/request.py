@@ -1,0 +1,69 @@
+"""A command as it reaches its handler, from whichever place its dialect wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from arqonmesh.core.bus.envelope import CommandArgs
+from arqonmesh.core.bus.names import resolve, resolve_pattern
+from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.kernel import Effect, Instant
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
+    from arqonmesh.core.bus.clients import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One command of one client. `effects` collects what it does beside its answer; they follow the answer."""
+
+    now: Instant
+    client: Client
+    args: CommandArgs
+    room: str
+    """The envelope's own room and channel: the target when the arguments name none."""
+    channel: str
+    effects: list[Effect]
+
+    def target(self, *, pattern: bool = False) -> str:
+        """The channel that is meant. Raises Refusal when none is named."""
+        args = self.args
+        channel = args.channel or args.channel_id or args.name
+        room = args.room
+        if not channel and not room:
+            channel, room = self.channel, self.room
+        elif not room:
+            room = self.room
+        if not channel and not room:
+            raise Refusal(
+                "bus.channel-missing",
+                "no channel is named; it needs a `channel`, such as telemetry:host",
+                field="channel",
+                hint='{"type": "join", "channel": "telemetry:host"}',
+            )
+        return resolve_pattern(room, channel) if pattern else resolve(room, channel)
+
+    def limit(self, default: int, most: int) -> int:
+        """Raises Refusal unless it is 1 to `most`."""
+        limit = default if self.args.limit is None else self.args.limit
+        if not 1 <= limit <= most:
+            raise Refusal(
+                "bus.invalid-field",
+                f"limit is {limit}; it needs to be 1 to {most}",
+                field="limit",
+                hint='{"type": "help"}',
+            )
+        return limit
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`run` returns the answer's payload; it raises Refusal for an `error` instead."""
+
+    name: str
+    help: str
+    args: dict[str, str]
+    run: Callable[[Bus, Request], dict[str, Any]]

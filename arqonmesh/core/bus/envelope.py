@@ -1,0 +1,280 @@
+"""The JSON envelope: what a client may send, and the frames it is sent, in both dialects.
+
+A frame is parsed once, into the few fields that routing needs; the payload stays the bytes that the client
+wrote and is spliced into the frame that the bus builds. That one canonical frame goes to every member, into the
+history and to other clusters. Clients of ArqonBus 1.0 get a rendering of their own:
+
+|           | canonical (`arqon.v1`)        | ArqonBus 1.0                                              |
+|-----------|-------------------------------|-----------------------------------------------------------|
+| marked by | `v`, sub-protocol `arqon.v1`  | `version: "1.0"`                                          |
+| an event  | `type: "event"`, `from`       | `type: "message"`, `from` and also `sender`, `from_client` |
+| an answer | `type: "response"`            | `type: "response"`, or `command_response` when the command |
+|           |                               | stood in the payload (the form of its published contract) |
+| an error  | `payload.code` ...            | `error.code` ..., `error_code`                            |
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from arqonmesh.core.bus.refusal import Refusal
+
+SUBPROTOCOL: Final = "arqon.v1"
+BUS_SENDER: Final = "arqonbus"
+"""`from` of the frames that the bus itself sends."""
+ID_LENGTH_MAX: Final = 128
+TARGETS_MAX: Final = 64
+EMPTY: Final = Raw(b"")
+_HELP: Final = '{"type": "help"}'
+_FIELD: Final = re.compile(r"^(.*) - at `\$\.?(.*)`$")
+
+
+class Dialect(Enum):
+    """How a client speaks. UNTOLD is answered as ArqonBus 1.0 until its first telling frame settles it."""
+
+    UNTOLD = "untold"
+    ARQONBUS_1 = "1.0"
+    CANONICAL = "v1"
+
+
+class Inbound(Struct, gc=False):
+    """The fields of a client's frame that are read. Unknown ones are ignored, as `from` is: the bus knows it."""
+
+    type: str = ""
+    id: str = ""
+    room: str = ""
+    channel: str = ""
+    payload: Raw = EMPTY
+    metadata: Raw = EMPTY
+    correlation_id: str = ""
+    v: int | str = 0
+    to: list[str] | str = ""
+    command: str = ""
+    args: Raw = EMPTY
+    limit: int | None = None
+    version: str = ""
+    sender: Raw = EMPTY
+    from_client: Raw = EMPTY
+    to_client: str = ""
+
+
+class Hints(Struct, gc=False):
+    """What a publisher may ask of the bus in `metadata`; the rest of it is the applications' own."""
+
+    echo: bool = False
+    """Send this event to its own publisher too."""
+    ack: bool = False
+    """Answer with the event's id and how many members it went to."""
+
+
+class PayloadCommand(Struct, gc=False):
+    """A command inside the payload, as the published contract of ArqonBus 1.0 has it."""
+
+    command: str = ""
+    parameters: Raw = EMPTY
+    args: Raw = EMPTY
+
+
+class PayloadTarget(Struct, gc=False):
+    target: str = ""
+
+
+class CommandArgs(Struct, gc=False):
+    """Everything that any command takes."""
+
+    room: str = ""
+    channel: str = ""
+    name: str = ""
+    channel_id: str = ""
+    limit: int | None = None
+
+
+class Stored(Struct, gc=False):
+    """A finished canonical event, read back: from the history, or from another node."""
+
+    id: str
+    type: str
+    room: str
+    channel: str
+    from_: str = msgspec.field(name="from")
+    payload: Raw
+    timestamp: str
+    correlation_id: str = ""
+    metadata: Raw = EMPTY
+
+
+_Part = TypeVar("_Part", bound=Struct)
+
+_inbound: Final = msgspec.json.Decoder(Inbound)
+_stored: Final = msgspec.json.Decoder(Stored)
+_hints: Final = msgspec.json.Decoder(Hints)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def parse(frame: bytes) -> Inbound:
+    """Read a client's frame. Raises Refusal, and nothing else, whatever the bytes are."""
+    try:
+        message = _inbound.decode(frame)
+        if not frame.isascii():
+            frame.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+        raise _unreadable(wrong) from None
+    if len(message.id) > ID_LENGTH_MAX or len(message.correlation_id) > ID_LENGTH_MAX:
+        field = "id" if len(message.id) > ID_LENGTH_MAX else "correlation_id"
+        raise Refusal("bus.invalid-field", f"the id is longer than {ID_LENGTH_MAX} characters", field=field, hint=_HELP)
+    return message
+
+
+def decode_part(raw: Raw, kind: type[_Part], field: str) -> _Part:
+    """Read an object inside a frame; absent and null give the defaults. Raises Refusal."""
+    if not raw or raw == b"null":
+        return kind()
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+        raise _unreadable(wrong, field) from None
+
+
+def parse_hints(metadata: Raw) -> Hints:
+    """Raises Refusal when `metadata` is not an object, or a hint is not a boolean."""
+    try:
+        return _hints.decode(metadata)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+        raise _unreadable(wrong, "metadata") from None
+
+
+def parse_stored(frame: bytes) -> Stored | None:
+    """Read a finished canonical event back; None when it is not one."""
+    try:
+        stored = _stored.decode(frame)
+        if not frame.isascii():
+            frame.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if len(stored.id) > ID_LENGTH_MAX or len(stored.from_) > ID_LENGTH_MAX:
+        return None
+    return stored
+
+
+def dialect_of(message: Inbound) -> Dialect:
+    """What this frame says about its sender; UNTOLD when both dialects write it so."""
+    if message.v:
+        return Dialect.CANONICAL
+    if message.version or message.sender or message.from_client or message.to_client or message.type == "message":
+        return Dialect.ARQONBUS_1
+    return Dialect.UNTOLD if message.type == "command" else Dialect.CANONICAL
+
+
+def targets_of(message: Inbound) -> list[str]:
+    """The clients that a message is meant for, wherever its dialect writes them. Raises Refusal."""
+    targets = [message.to] if isinstance(message.to, str) and message.to else list(message.to)
+    if not targets and message.to_client:
+        targets = [message.to_client]
+    if not targets and message.type == "private" and message.payload[:1] == b"{":
+        target = decode_part(message.payload, PayloadTarget, "payload").target
+        targets = [target] if target else []
+    if len(targets) > TARGETS_MAX:
+        raise Refusal(
+            "bus.invalid-field",
+            f"to names {len(targets)} clients; at most {TARGETS_MAX} fit, a channel reaches more",
+            field="to",
+            hint=_HELP,
+        )
+    return list(dict.fromkeys(targets))
+
+
+# --- building ------------------------------------------------------------------------------------------------
+
+
+def text(value: str) -> bytes:
+    """A JSON string."""
+    return _encode(value)
+
+
+def canonical_middle(kind: str, room: str, channel: str, sender: str) -> bytes:
+    """What stands between the id and the payload of an event; the same for every event of a publisher there."""
+    return b'","type":%b,"room":%b,"channel":%b,"from":%b,"payload":' % (
+        text(kind),
+        text(room),
+        text(channel),
+        text(sender),
+    )
+
+
+def extras(correlation_id: str, metadata: Raw | bytes) -> bytes:
+    """The optional fields that travel with an event."""
+    correlation = b',"correlation_id":' + text(correlation_id) if correlation_id else b""
+    return correlation + (b',"metadata":' + bytes(metadata) if metadata else b"")
+
+
+def canonical_private(id_: bytes, sender: str, to: list[str], payload: bytes, more: bytes, time: bytes) -> bytes:
+    return b'{"id":"%b","type":"private","from":%b,"to":%b,"payload":%b%b,"timestamp":"%bZ","v":1}' % (
+        id_,
+        text(sender),
+        _encode(to),
+        payload,
+        more,
+        time,
+    )
+
+
+def legacy_event(id_: bytes, where: bytes, sender: str, payload: bytes, more: bytes, timestamp: bytes) -> bytes:
+    """An event for an ArqonBus 1.0 client. `where`: its room, channel or to_client fields, with a leading comma."""
+    name = text(sender)
+    return (
+        b'{"version":"1.0","id":"%b","type":"message"%b,"from":%b,"sender":%b,"from_client":%b,"payload":%b%b,'
+        b'"timestamp":"%b"}'
+    ) % (id_, where, name, name, name, payload, more, timestamp)
+
+
+def legacy_where(room: str, channel: str) -> bytes:
+    return b',"room":%b,"channel":%b' % (text(room), text(channel))
+
+
+def legacy_of(stored: Stored) -> bytes:
+    """The ArqonBus 1.0 rendering of a finished canonical event."""
+    timestamp = stored.timestamp
+    return legacy_event(
+        text(stored.id)[1:-1],
+        legacy_where(stored.room, stored.channel),
+        stored.from_,
+        bytes(stored.payload),
+        extras(stored.correlation_id, stored.metadata),
+        text(timestamp[:-1] + "+00:00" if timestamp.endswith("Z") else timestamp)[1:-1],
+    )
+
+
+def from_bus(dialect: Dialect, kind: str, id_: str, time: bytes, payload: dict[str, Any], **fields: Any) -> bytes:
+    """A frame that the bus itself sends: welcome, notice, answer. `time` is without a zone."""
+    canonical = dialect is Dialect.CANONICAL
+    head: dict[str, Any] = {"id": id_, "type": kind} if canonical else {"version": "1.0", "id": id_, "type": kind}
+    head.update((name, value) for name, value in fields.items() if value != "")
+    head["from"] = BUS_SENDER
+    if not canonical:
+        head["sender"] = BUS_SENDER
+    head["payload"] = payload
+    head["timestamp"] = time.decode() + ("Z" if canonical else "+00:00")
+    if canonical:
+        head["v"] = 1
+    return _encode(head)
+
+
+def _unreadable(wrong: Exception, field: str = "") -> Refusal:
+    if isinstance(wrong, RecursionError):
+        return Refusal("bus.invalid-json", "the frame is nested too deeply", field=field, hint=_HELP)
+    if isinstance(wrong, UnicodeDecodeError):
+        return Refusal("bus.invalid-json", "the frame is not UTF-8", field=field, hint=_HELP)
+    sentence = str(wrong)
+    found = _FIELD.match(sentence)
+    if isinstance(wrong, msgspec.ValidationError):
+        if found is not None:
+            field = f"{field}.{found[2]}".strip(".")
+            sentence = found[1]
+        where = f"{field}: " if field else "the frame: "
+        return Refusal("bus.invalid-field", where + sentence[:1].lower() + sentence[1:], field=field, hint=_HELP)
+    return Refusal("bus.invalid-json", f"the frame is not JSON: {sentence}"[:200], field=field, hint=_HELP)

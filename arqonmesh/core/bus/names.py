@@ -1,0 +1,69 @@
+"""Addresses on the bus: `room:channel`, in the spellings that clients use.
+
+    {"room": "science", "channel": "explore"}     science:explore
+    {"room": "science:explore"}                   science:explore
+    {"channel": "science:explore"}                science:explore
+    {"channel": "explore"}                        default:explore
+    {"room": "science"}                           science:general
+
+The channel field goes before the room field, and both before the client's first subscription. A subscription
+may also be `room:*` (the whole room) or `*` (everything); a publication may not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from arqonmesh.core.bus.refusal import Refusal
+
+DEFAULT_ROOM: Final = "default"
+DEFAULT_CHANNEL: Final = "general"
+EVERYTHING: Final = "*"
+
+_PART: Final = re.compile(r"[\w.@/+~#=-]{1,64}")
+_FORM: Final = "letters, digits and any of . _ - @ / + ~ # =, at most 64 characters on each side of the colon"
+
+
+def resolve(room: str, channel: str) -> str:
+    """The full `room:channel` of a non-empty room or channel field. Raises Refusal."""
+    name = _joined(room, channel)
+    left, _, right = name.partition(":")
+    if _PART.fullmatch(left) is None or _PART.fullmatch(right) is None:
+        raise _refusal(room, channel, name)
+    return name
+
+
+def resolve_pattern(room: str, channel: str) -> str:
+    """As `resolve`, for a subscription: `room:*` and `*` are fine too. Raises Refusal."""
+    if EVERYTHING in (channel, room) and not (room and channel and room != EVERYTHING):
+        return EVERYTHING
+    name = _joined(room, channel)
+    if name == "*:*":
+        return EVERYTHING
+    left, _, right = name.partition(":")
+    if _PART.fullmatch(left) is None or (right != EVERYTHING and _PART.fullmatch(right) is None):
+        raise _refusal(room, channel, name)
+    return name
+
+
+def is_pattern(name: str) -> bool:
+    return name.endswith("*")
+
+
+def _joined(room: str, channel: str) -> str:
+    if channel:
+        if ":" in channel:
+            return channel
+        return f"{room.partition(':')[0] or DEFAULT_ROOM}:{channel}"
+    return room if ":" in room else f"{room}:{DEFAULT_CHANNEL}"
+
+
+def _refusal(room: str, channel: str, name: str) -> Refusal:
+    field = "channel" if channel else "room"
+    return Refusal(
+        "bus.channel-name",
+        f"{name[:160]!r} is not a channel; it needs to be ROOM:CHANNEL of {_FORM}",
+        field=field,
+        hint='{"type": "join", "channel": "telemetry:host"}',
+    )
