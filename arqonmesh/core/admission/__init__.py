@@ -1,0 +1,1 @@
+"""Who belongs to the mesh, and who may join it."""

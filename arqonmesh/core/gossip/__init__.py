@@ -1,0 +1,1 @@
+"""Single-writer signed records, spread by push and repaired by comparison."""

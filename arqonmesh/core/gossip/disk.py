@@ -1,0 +1,124 @@
+"""Records, heads and proofs as rows, and back. A row that does not hold together is named, never guessed at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from arqonmesh.core.gossip.log import Position, Record
+from arqonmesh.core.gossip.merge import contradict
+from arqonmesh.core.gossip.replica import Fork
+from arqonmesh.core.kernel import Delete, Durable, Put, Row, Write
+from arqonmesh.errors import DecodeError
+from arqonmesh.ids import MeshId, NodeId, is_node_id
+from arqonmesh.wire.cbor import decode, encode
+from arqonmesh.wire.statement import (
+    GENESIS_HASH,
+    MAX_STATEMENT_BYTES,
+    decode_body,
+    decode_statement,
+    statement_hash,
+)
+
+CORE: Final = "gossip"
+_FORK: Final = "fork/"
+_PROOF_BYTES_MAX: Final = 2 * MAX_STATEMENT_BYTES + 64
+
+
+@dataclass(slots=True)
+class Found:
+    """What was read at start. `corrupt` deletes the rows that were no good."""
+
+    records: list[Record] = field(default_factory=list)
+    heads: list[tuple[NodeId, Position, bytes]] = field(default_factory=list)
+    forks: list[tuple[NodeId, Fork]] = field(default_factory=list)
+    corrupt: list[Write] = field(default_factory=list)
+
+
+def rows(records: Sequence[Record], head: Record | None) -> tuple[Write, ...]:
+    """The rows of `records`, and with `head` that of their author's head."""
+    writes: list[Write] = [Put("statements", (r.author, r.kind, r.key, *r.position, r.encoded)) for r in records]
+    if head is not None:
+        writes.append(head_row(head.author, head.position, head.hash))
+    return tuple(writes)
+
+
+def head_row(author: NodeId, position: Position, hash_: bytes) -> Put:
+    return Put("heads", (author, *position, hash_))
+
+
+def fork_row(author: NodeId, fork: Fork) -> Put:
+    return Put("scalars", (CORE, _FORK + author, proof_bytes(fork)))
+
+
+def proof_bytes(fork: Fork) -> bytes:
+    """Evidence that convicts by itself: the CBOR array of the two signed statements."""
+    return encode([fork.first, fork.second])
+
+
+def fork_of(proof: bytes) -> tuple[NodeId, Fork]:
+    """The author and the fork that `proof_bytes` wrote down; signatures are not checked here.
+
+    Raises DecodeError when the two do not contradict each other.
+    """
+    pair = decode(proof, max_bytes=_PROOF_BYTES_MAX)
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(item, bytes) for item in pair):
+        raise DecodeError("gossip.not-a-proof", "a fork's proof is an array of two signed statements")
+    first, second = pair
+    a, b = decode_statement(first), decode_statement(second)
+    same_author = a.mesh_id == b.mesh_id and a.author == b.author
+    if not same_author or not contradict(a, statement_hash(first), b, statement_hash(second)):
+        raise DecodeError("gossip.not-a-proof", "the two statements do not contradict each other")
+    return NodeId(a.author), Fork(first, second, ((a.epoch, a.seq), (b.epoch, b.seq)))
+
+
+def load(durable: Durable, mesh_id: MeshId) -> Found:
+    """Everything of this mesh in the order of positions; rows that do not decode, or do not say what they hold,
+    apart."""
+    found = Found()
+    for row in durable.get("statements", ()):
+        record = _record(row, mesh_id)
+        if record is None:
+            found.corrupt.append(Delete("statements", row[:3]))
+        else:
+            found.records.append(record)
+    found.records.sort(key=lambda record: (record.author, record.position))
+    for row in durable.get("heads", ()):
+        author, epoch, seq, hash_ = row
+        if (
+            isinstance(author, str)
+            and is_node_id(author)
+            and isinstance(epoch, int)
+            and isinstance(seq, int)
+            and isinstance(hash_, bytes)
+            and len(hash_) == len(GENESIS_HASH)
+        ):
+            found.heads.append((NodeId(author), (epoch, seq), hash_))
+        else:
+            found.corrupt.append(Delete("heads", row[:1]))
+    found.heads.sort()
+    for core, name, value in durable.get("scalars", ()):
+        if core == CORE and isinstance(name, str) and name.startswith(_FORK):
+            try:
+                assert isinstance(value, bytes)
+                found.forks.append(fork_of(value))
+            except (AssertionError, DecodeError):
+                found.corrupt.append(Delete("scalars", (core, name)))
+    found.forks.sort(key=lambda item: item[0])
+    return found
+
+
+def _record(row: Row, mesh_id: MeshId) -> Record | None:
+    encoded = row[-1]
+    if not isinstance(encoded, bytes):
+        return None
+    try:
+        statement = decode_statement(encoded)
+        body = decode_body(statement.kind, statement.body)
+    except DecodeError:
+        return None
+    says = (statement.author, statement.kind, statement.key, statement.epoch, statement.seq)
+    if says != tuple(row[:5]) or statement.mesh_id != mesh_id:
+        return None
+    return Record.of(statement, body, encoded)
