@@ -84,6 +84,114 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A cluster name is used in certificates, policies and on screens, so it is kept to plain characters.",
         "Choose a name such as `factory` or `eu-west.prod` and run the command again.",
     ),
+    "trust.key-length": (
+        "A key has another length than 32 bytes.",
+        "The key or its file was cut or mixed up; restore it from a backup.",
+    ),
+    "trust.small-order-key": (
+        "A public key under which signatures can be made to fit any message; no honest generator makes one.",
+        "Nothing on this node; the peer is refused and counted.",
+    ),
+    "trust.key-invalid": (
+        "32 bytes that do not name a proper point of the curve, or do so in a second way.",
+        "Nothing on this node; the peer is refused and counted.",
+    ),
+    "trust.key-type": (
+        "A certificate with another kind of key or signature than Ed25519.",
+        "Nothing on this node; the other end is not ArqonMesh, or a proxy stands between.",
+    ),
+    "trust.key-file-missing": (
+        "The node has no private key yet, or the data directory is another one.",
+        "Run `arqon init --cluster NAME`, or give the right `--data-dir`.",
+    ),
+    "trust.key-file-exists": (
+        "A key file already stands there. It is never overwritten: it is the node's identity.",
+        "Use another data directory, or move the file away knowingly.",
+    ),
+    "trust.key-file-open": (
+        "Others than its owner have rights to the private key file.",
+        "Run `chmod 600` on the file; if others may have read it, make a new node.",
+    ),
+    "trust.key-file-owner": (
+        "The private key file belongs to another user than the one who runs the node.",
+        "Run the node as that user, or `chown` the file.",
+    ),
+    "trust.key-file-unreadable": (
+        "The private key file cannot be read.",
+        "Look at the rights of the file and of the directories above it.",
+    ),
+    "trust.key-file-unwritable": (
+        "The private key file cannot be written.",
+        "Look at the rights of the directory and at the free space.",
+    ),
+    "trust.key-file-malformed": (
+        "The private key file does not hold an Ed25519 key in PEM form.",
+        "Restore it from a backup, or move it away and run `arqon init` for a new identity.",
+    ),
+    "trust.no-certificate": (
+        "The other end showed no certificate; both ends of a link must.",
+        "Nothing on this node; the other end is not ArqonMesh, or a proxy stands between.",
+    ),
+    "trust.chain-length": (
+        "The other end showed more or fewer certificates than its leaf and its node certificate.",
+        "Nothing on this node; the other end is not ArqonMesh, or a proxy stands between.",
+    ),
+    "trust.malformed-certificate": (
+        "The bytes shown as a certificate are none, or none of ours.",
+        "Nothing on this node; the peer is refused and counted.",
+    ),
+    "trust.node-signature": (
+        "The node certificate is not signed by the key in it, so the peer did not prove to hold it.",
+        "Nothing on this node; the peer is refused and counted.",
+    ),
+    "trust.leaf-signature": (
+        "The leaf certificate is not signed by the node key shown with it.",
+        "Nothing on this node; the peer is refused and counted.",
+    ),
+    "trust.leaf-key": (
+        "The leaf certificate carries the node key itself instead of a fresh key.",
+        "Nothing on this node; the peer is refused and counted.",
+    ),
+    "trust.leaf-name": (
+        "The leaf certificate needs one name arqon://MESH/CLUSTER/NODE that fits its node key.",
+        "Nothing on this node; the peer is refused and counted.",
+    ),
+    "trust.not-yet-valid": (
+        "The certificate begins in the future by more than clocks may differ.",
+        "Compare the clocks of both machines (`timedatectl`), or raise `certificates.clock_skew_s`.",
+    ),
+    "trust.expired-leaf": (
+        "The certificate ended by more than clocks may differ.",
+        "On the peer run `arqon certs rotate`; compare the clocks of both machines (`timedatectl`).",
+    ),
+    "trust.ticket-malformed": (
+        "The text is not a ticket.",
+        "Copy the whole line that `arqon invite new` printed; it begins with `arqon1`.",
+    ),
+    "trust.ticket-checksum": (
+        "The ticket lost or changed a character on its way.",
+        "Copy the whole line again.",
+    ),
+    "trust.ticket-signature": (
+        "The ticket is not signed by the member that it names as inviter.",
+        "Ask a member for a new one: `arqon invite new --cluster NAME`.",
+    ),
+    "trust.ticket-expired": (
+        "The ticket's time is over.",
+        "Ask a member for a new one: `arqon invite new --cluster NAME`.",
+    ),
+    "trust.ticket-unfit": (
+        "A ticket cannot hold what was asked for: too many uses or addresses, or a name out of bounds.",
+        "Give fewer or shorter values to `arqon invite new`.",
+    ),
+    "trust.join-key-length": (
+        "A join key is too short to be a secret, or too long.",
+        "Choose 8 to 256 characters; several words are better than one.",
+    ),
+    "trust.join-key-salt": (
+        "The salt that the mesh shows for its join key has a length that ours never have.",
+        "The other end is not ArqonMesh, or means harm; check the address.",
+    ),
     "wire.oversized": (
         "A peer sent, or announced, more bytes than a message of that kind may have. The stream was given up.",
         "Nothing on this node. See `arqon peer show ID`: the peer runs other software, or means harm.",
@@ -213,5 +321,119 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "api.version": (
         "Command and node are of different versions, and the node does not know this call.",
         "Restart the node with the version of the command.",
+    ),
+    # store
+    "store.busy": (
+        "Another program held the write lock of the node's database for seconds; the node stopped rather than wait.",
+        "Find it with `fuser mesh.db`, end its transaction, and start the node again.",
+    ),
+    "store.corrupt": (
+        "The node's database is damaged. It was neither repaired nor overwritten.",
+        "Put a backup in its place, or move it away: with its key the node gets the mesh's records from its peers.",
+    ),
+    "store.foreign": (
+        "The file where the node's database should be belongs to another program. It was not touched.",
+        "Choose another --data-dir, or move that file away.",
+    ),
+    "store.full": (
+        "The disk is full; the node stopped, because what it promises must be on disk first.",
+        "Free some space (`df -h`) and start the node again; nothing that was promised is lost.",
+    ),
+    "store.in-use": (
+        "Another process has this data directory open; one data directory is one node.",
+        "Use that one (`arqon node status`), stop it, or give another --data-dir.",
+    ),
+    "store.io": (
+        "The disk refused a write. The node stops: after a failed write nothing more can be promised.",
+        "Look at `dmesg` and the disk, then start the node again.",
+    ),
+    "store.newer": (
+        "The database was written by a newer version of ArqonMesh.",
+        "Upgrade this one; there is no way back to an older schema.",
+    ),
+    "store.stalled": (
+        "The disk falls so far behind that memory would fill; the node stopped rather than drop anything.",
+        "Look at `dmesg` and the disk's load, then start the node again.",
+    ),
+    "store.unwritable": (
+        "The data directory or the database in it cannot be written.",
+        "Check owner and mode (`ls -ld`), and that the file system is not read-only.",
+    ),
+    # admission
+    "admission.bad-signature": (
+        "A signature in the answer to the join request does not hold; the answering node lies or is broken.",
+        "Join at another member, and tell the operator of this one.",
+    ),
+    "admission.closed": (
+        "The mesh takes no new nodes, not even with a ticket.",
+        "Ask the founder's operator to open it.",
+    ),
+    "admission.cluster-name": (
+        "The joining node's cluster name is not a valid one.",
+        "Set `node.cluster` in its arqon.yaml to a name such as `factory`, restart it and join again.",
+    ),
+    "admission.key-mismatch": (
+        "The join request carries another node key than the connection was authenticated with.",
+        "Restart the joining node, so that it uses one identity, and join again.",
+    ),
+    "admission.key-needed": (
+        "The mesh lets nodes in by its join key or by ticket, and the request had neither.",
+        "`arqon mesh join --address HOST:PORT --key KEY`, or ask a member for a ticket (`arqon invite new`).",
+    ),
+    "admission.malformed-statement": (
+        "The answer to the join request holds something that is not a signed statement.",
+        "Compare `arqon version` on both nodes, then join again.",
+    ),
+    "admission.no-genesis": (
+        "The answer to the join request does not prove who founded the mesh, so nothing in it can be believed.",
+        "Ask for a new ticket; if it happens again, the admitting node is not of this mesh.",
+    ),
+    "admission.no-policy": (
+        "The member that was asked has not received the mesh's join policy yet.",
+        "Try again in a few seconds, or at another member.",
+    ),
+    "admission.ticket-cluster": (
+        "A ticket lets nodes of one cluster in, and this node is of another.",
+        "Ask for a ticket for this cluster: `arqon invite new --cluster NAME`.",
+    ),
+    "admission.ticket-expired": (
+        "The ticket's time is over, by the clock of the member that was asked.",
+        "Ask for a new one: `arqon invite new --expires 1h`; check both clocks if it should still be valid.",
+    ),
+    "admission.ticket-needed": (
+        "The mesh has no join key, so only tickets let nodes in.",
+        "Ask a member for one: `arqon invite new --cluster NAME`.",
+    ),
+    "admission.ticket-revoked": (
+        "The ticket was taken back by its inviter or by the founder.",
+        "Ask for a new one: `arqon invite new`.",
+    ),
+    "admission.ticket-role": (
+        "A ticket lets nodes of one role in, and this node asks for another.",
+        "Set `node.role` as the ticket says, or ask for another: `arqon invite new --role ROLE`.",
+    ),
+    "admission.ticket-signature": (
+        "The request was not signed with the ticket's one-time key: the ticket was altered, or overheard and replayed.",
+        "Copy the ticket's line again, whole; else ask for a new one.",
+    ),
+    "admission.ticket-unknown": (
+        "The member that was asked knows no invite with this ticket's id.",
+        "If the ticket is new, try again in a few seconds; else ask for a new one: `arqon invite new`.",
+    ),
+    "admission.ticket-used-up": (
+        "The ticket has let in as many nodes as it was made for.",
+        "Ask for a new one: `arqon invite new --uses N`.",
+    ),
+    "admission.unknown-role": (
+        "Roles are hub, spoke and leader.",
+        "Correct `node.role` in the joining node's arqon.yaml, restart it and join again.",
+    ),
+    "admission.wrong-key": (
+        "The join key is not the one of this mesh.",
+        "Ask for the key again, or for a ticket: `arqon invite new`.",
+    ),
+    "admission.wrong-mesh": (
+        "The two nodes speak of different meshes; meshes with different ids never mix.",
+        "Check the ticket or the address: `arqon mesh status` on the member shows its mesh.",
     ),
 }
