@@ -262,6 +262,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The frame is not JSON in UTF-8, or is nested too deeply.",
         'See what fits: {"type": "help"}.',
     ),
+    "bus.listen": (
+        "The address in listen.bus cannot be had: it is taken, not ours, or needs more rights.",
+        "Set listen.bus in arqon.yaml to a free HOST:PORT, or `arqon init --bus HOST:PORT`.",
+    ),
     "bus.no-such-channel": (
         "The channel does not exist on this node: nobody is in it and nothing was published.",
         'List them: {"type": "list_channels"}.',
@@ -290,6 +294,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "bus.unreachable": (
         "Nothing answers as a bus at this address.",
         "Check the address; `arqon node status` shows where the bus listens.",
+    ),
+    # http
+    "http.listen": (
+        "The address in listen.http cannot be had: it is taken, not ours, or needs more rights.",
+        "Set listen.http in arqon.yaml to a free HOST:PORT, or `arqon init --http HOST:PORT`.",
     ),
     # control socket
     "api.already-running": (

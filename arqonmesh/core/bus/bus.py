@@ -27,6 +27,7 @@ from arqonmesh.core.bus.envelope import (
     dialect_of,
     extras,
     from_bus,
+    is_object,
     legacy_event,
     legacy_of,
     legacy_where,
@@ -375,7 +376,7 @@ class Bus:
             channel = self.channels.obtain(resolve("", event.channel), self.wall_ms)
         except Refusal as refusal:
             self.counters["import_refused"] += len(good)
-            effects.append(Emit(Dropped("bus", refusal.code, len(good), event.channel)))
+            effects.append(Emit(Dropped("bus", refusal.code.removeprefix("bus."), len(good), event.channel)))
             return effects
         audience = self.channels.audience(channel)
         if audience.canonical:
@@ -471,7 +472,7 @@ class Bus:
         asked, args, in_payload = message.command, message.args, False
         if message.type != "command":
             asked = message.type
-        elif not asked and message.payload[:1] == b"{":
+        elif not asked and is_object(message.payload):
             inner = decode_part(message.payload, PayloadCommand, "payload")
             asked, args, in_payload = inner.command, inner.parameters or inner.args, True
         name = ALIASES.get(asked, asked)
@@ -540,7 +541,7 @@ class Bus:
                     error_code=refusal.code,
                 )
             )
-        effects.append(Emit(Dropped("bus", refusal.code, 1, client.id)))
+        effects.append(Emit(Dropped("bus", refusal.code.removeprefix("bus."), 1, client.id)))
         if refusal.code not in _UNREADABLE:
             return
         client.bad_in_a_row += 1

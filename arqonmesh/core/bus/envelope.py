@@ -132,12 +132,16 @@ def parse(frame: bytes) -> Inbound:
 
 def decode_part(raw: Raw, kind: type[_Part], field: str) -> _Part:
     """Read an object inside a frame; absent and null give the defaults. Raises Refusal."""
-    if not raw or raw == b"null":
+    if not raw or bytes(raw) == b"null":
         return kind()
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise _unreadable(wrong, field) from None
+
+
+def is_object(raw: Raw) -> bool:
+    return bytes(raw).startswith(b"{")
 
 
 def parse_hints(metadata: Raw) -> Hints:
@@ -175,7 +179,7 @@ def targets_of(message: Inbound) -> list[str]:
     targets = [message.to] if isinstance(message.to, str) and message.to else list(message.to)
     if not targets and message.to_client:
         targets = [message.to_client]
-    if not targets and message.type == "private" and message.payload[:1] == b"{":
+    if not targets and message.type == "private" and is_object(message.payload):
         target = decode_part(message.payload, PayloadTarget, "payload").target
         targets = [target] if target else []
     if len(targets) > TARGETS_MAX:

@@ -1,0 +1,125 @@
+"""A listening socket that speaks WebSocket through picows, with its handshakes bounded and counted.
+
+`picows.ws_create_server` has no hook for connections that never finish their handshake, so this derives from its
+protocol class. The constructor's positional arguments are private to picows; they are named here and nowhere
+else (2.3, pinned below 3), and tests/bridge holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
+from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]
+
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+HANDSHAKES_MAX: Final = 256
+"""Connections whose handshake is not done, beyond which new ones are turned away."""
+_READ_BUFFER_BYTES: Final = 16_384
+_KERNEL_BUFFER_BYTES: Final = 131_072
+"""SO_RCVBUF of clients. picows doubles its read buffer whenever a read fills it, so this bounds that too."""
+_BACKLOG: Final = 1_024
+
+Accept = Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener]
+Refused = Callable[[str, str], None]
+"""Told (reason, address) of a connection that did not become a client."""
+
+
+class Acceptor:
+    """What all connections of one listening socket share."""
+
+    def __init__(self, accept: Accept, refused: Refused, frame_bytes_max: int) -> None:
+        self.accept = accept
+        self.refused = refused
+        self.frame_bytes_max = frame_bytes_max
+        self.handshakes = 0
+        # picows logs every connection and every mistake of a client; we count them instead.
+        self.logger = logging.getLogger("arqonmesh.bridge.picows")
+        self.logger.setLevel(logging.CRITICAL)
+
+    async def listen(self, host: str, port: int) -> asyncio.Server:
+        """Listen on HOST:PORT; port 0 takes a free one. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        family, kind, protocol, _, address = (
+            await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER_BYTES)
+            sock.bind(address)
+            return await loop.create_server(lambda: _Connection(self), sock=sock, backlog=_BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
+
+
+class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types for this class
+    """One accepted connection, from its first byte to its last."""
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        super().__init__(
+            None,  # host_port, for clients
+            None,  # ws_path, for clients
+            False,  # is_client_side
+            self._upgrade,
+            acceptor.logger,
+            True,  # disconnect_on_exception
+            HANDSHAKE_TIMEOUT_S,
+            False,  # enable_auto_ping: the server pings all clients from one timer
+            10.0,
+            10.0,
+            WSAutoPingStrategy.PING_WHEN_IDLE,
+            False,  # enable_auto_pong: a PING answered by picows would hide the end of a read
+            acceptor.frame_bytes_max,
+            None,  # extra_headers
+            _READ_BUFFER_BYTES,
+        )
+        self._acceptor = acceptor
+        self._shaking = False
+        self._turned_away = False
+
+    def connection_made(self, transport: Any) -> None:
+        acceptor = self._acceptor
+        if acceptor.handshakes >= HANDSHAKES_MAX:
+            self._turned_away = True
+            acceptor.refused("handshakes-max", _address(transport))
+            _say_and_close(transport, b"503 Service Unavailable")
+            return
+        self._shaking = True
+        acceptor.handshakes += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._turned_away:
+            return
+        self._shaken()
+        super().connection_lost(exc)
+
+    def _handshake_timeout_callback(self) -> None:
+        raw = self.transport.underlying_transport
+        self._acceptor.refused("handshake-slow", _address(raw))
+        _say_and_close(raw, b"408 Request Timeout")
+
+    def _upgrade(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        self._shaken()
+        return self._acceptor.accept(request)
+
+    def _shaken(self) -> None:
+        if self._shaking:
+            self._shaking = False
+            self._acceptor.handshakes -= 1
+
+
+def _say_and_close(transport: Any, status: bytes) -> None:
+    transport.write(b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
+    transport.close()
+
+
+def _address(transport: Any) -> str:
+    name = transport.get_extra_info("peername")
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")

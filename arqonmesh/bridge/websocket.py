@@ -1,0 +1,502 @@
+"""The bus over WebSocket (RFC 6455, text frames; sub-protocol `arqon.v1` for canonical clients).
+
+Frames for clients are framed once per audience and tick into one buffer, and each client is written to once per
+tick. What a client may do to others is bounded here: unsent bytes, frame size, silence, half-done handshakes.
+
+| what a client does                     | what happens                        | reason in `Dropped` |
+|----------------------------------------|-------------------------------------|---------------------|
+| stops reading                          | 1008 when `buffer_bytes_max` waits  | slow-client         |
+| sends a giant frame                    | 1009                                | frame-too-large     |
+| sends bytes that are no WebSocket      | 1002                                | protocol-error      |
+| sends a binary frame                   | 1003                                | binary-frame        |
+| sends text that is not UTF-8           | 1007                                | not-utf8            |
+| vanishes without closing               | 1011 when a ping stays unanswered   | half-open           |
+| shows no or a wrong token              | HTTP 401                            | auth                |
+| does not finish its handshake          | HTTP 408 after 5 s                  | handshake-slow      |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+from collections import Counter
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+)
+
+from arqonmesh.bridge.framing import append_text_frames
+from arqonmesh.bridge.picows_server import Acceptor
+from arqonmesh.bridge.port import BusPort
+from arqonmesh.config.model import BusSettings
+from arqonmesh.core.bus.clients import ClientInfo
+from arqonmesh.core.bus.envelope import SUBPROTOCOL
+from arqonmesh.core.events import Dropped
+from arqonmesh.errors import ConfigError
+from arqonmesh.ids import ClientId
+
+PING_INTERVAL_S: Final = 20.0
+PONG_TIMEOUT_S: Final = 20.0
+"""ArqonBus pings after 20 s and waits 20 s, and so do the `websockets` library's clients."""
+CLOSE_GRACE_S: Final = 2.0
+"""How long a client has to read its close frame and answer it."""
+UNSENT_BYTES_MAX: Final = 256 << 20
+"""Over all clients together; beyond it the slowest goes first."""
+FRAGMENTS_MAX: Final = 1_024
+"""Frames per message: an empty fragment costs its sender a few bytes and us an entry."""
+_REASON_BYTES_MAX: Final = 123
+_PICOWS_CLOSES: Final = {
+    WSCloseCode.MESSAGE_TOO_BIG: "frame-too-large",
+    WSCloseCode.PROTOCOL_ERROR: "protocol-error",
+    WSCloseCode.INVALID_TEXT: "protocol-error",
+}
+
+_log = logging.getLogger("arqonmesh.bridge.websocket")
+
+
+class _Segment:
+    """Frames of one audience and tick: the parts, joined once when the first client is written to."""
+
+    __slots__ = ("_joined", "audience", "parts")
+
+    def __init__(self, audience: tuple[ClientId, ...]) -> None:
+        self.audience = audience
+        self.parts: list[bytes] = []
+        self._joined: bytes | None = None
+
+    def data(self) -> bytes:
+        if self._joined is None:
+            self._joined = b"".join(self.parts)
+        return self._joined
+
+
+class BusServer:
+    """All bus clients of a node. `deliver`, `throttle` and `close_client` perform the bus core's effects."""
+
+    def __init__(
+        self,
+        port: BusPort,
+        settings: BusSettings,
+        *,
+        ping_interval_s: float = PING_INTERVAL_S,
+        pong_timeout_s: float = PONG_TIMEOUT_S,
+        unsent_bytes_max: int = UNSENT_BYTES_MAX,
+    ) -> None:
+        self.port = port
+        self.counters: Counter[str] = Counter()
+        """frames_in, frames_out, bytes_out, and one per reason of the table above."""
+        self._settings = settings
+        self._ping_interval_s = ping_interval_s
+        self._pong_timeout_s = pong_timeout_s
+        self._unsent_bytes_max = unsent_bytes_max
+        self._unsent_bytes = 0
+        self._acceptor = Acceptor(self._accept, self._refused, settings.frame_bytes_max)
+        self._server: asyncio.Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: dict[ClientId, _Connection] = {}
+        self._dirty: list[_Connection] = []
+        self._open_segment: _Segment | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Event | None = None
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen. Raises ConfigError when the address cannot be had."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._server = await self._acceptor.listen(host, port)
+        except OSError as wrong:
+            raise ConfigError(
+                "bus.listen",
+                f"the bus cannot listen on {host}:{port}: {wrong.strerror or wrong}",
+                hint="set listen.bus in arqon.yaml to a free HOST:PORT",
+            ) from wrong
+        self._sweep_later()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens; the port that was taken when 0 was asked for."""
+        assert self._server is not None
+        name = self._server.sockets[0].getsockname()
+        return name[0], name[1]
+
+    @property
+    def client_count(self) -> int:
+        return len(self._connections)
+
+    def unsent_bytes(self) -> int:
+        """Bytes waiting for clients to read, all together."""
+        return sum(connection.waiting_bytes() for connection in self._connections.values())
+
+    async def close(self, reason: str = "the node stops") -> None:
+        """Say 1001 to everyone, give them a moment, and be gone."""
+        if self._server is not None:
+            self._server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._flush()
+        for connection in list(self._connections.values()):
+            connection.close(WSCloseCode.GOING_AWAY, reason)
+        if self._connections:
+            self._emptied = asyncio.Event()
+            await self._emptied.wait()  # each connection aborts itself after CLOSE_GRACE_S
+
+    # --- effects ---------------------------------------------------------------------------------------------
+
+    def deliver(self, clients: tuple[ClientId, ...], frames: tuple[bytes, ...]) -> None:
+        """Queue these frames for these clients; written at the end of the tick, in the order of the calls."""
+        segment = self._open_segment
+        if segment is None or (segment.audience is not clients and segment.audience != clients):
+            segment = self._open_segment = _Segment(clients)
+            find = self._connections.get
+            for client in clients:
+                connection = find(client)
+                if connection is not None and not connection.closing:
+                    if not connection.out:
+                        if not self._dirty:
+                            assert self._loop is not None
+                            self._loop.call_soon(self._flush)
+                        self._dirty.append(connection)
+                    connection.out.append(segment)
+        append_text_frames(segment.parts, frames)
+        self.counters["frames_out"] += len(frames) * len(clients)
+
+    def throttle(self, clients: tuple[ClientId, ...], paused: bool) -> None:
+        """Stop or go on reading from these clients."""
+        for client in clients:
+            connection = self._connections.get(client)
+            if connection is not None:
+                connection.pause(paused)
+
+    def close_client(self, client: ClientId, code: int, reason: str) -> None:
+        """Close with this code after what is queued has been written."""
+        connection = self._connections.get(client)
+        if connection is not None:
+            self._flush()
+            connection.close(code, reason)
+
+    def _flush(self) -> None:
+        """One write per client that something was queued for."""
+        dirty, self._dirty = self._dirty, []
+        self._open_segment = None
+        buffer_bytes_max = self._settings.buffer_bytes_max
+        written = 0
+        for connection in dirty:
+            segments, connection.out = connection.out, []
+            if connection.closing:
+                continue
+            data = segments[0].data() if len(segments) == 1 else b"".join([part.data() for part in segments])
+            raw = connection.raw
+            raw.write(data)
+            written += len(data)
+            unsent = raw.get_write_buffer_size()
+            if unsent or connection.unsent:
+                self._unsent_bytes += unsent - connection.unsent
+                connection.unsent = unsent
+                if unsent > buffer_bytes_max:
+                    self._too_slow(connection, unsent)
+        self.counters["bytes_out"] += written
+        if self._unsent_bytes > self._unsent_bytes_max:
+            self._recount()
+
+    def _too_slow(self, connection: _Connection, unsent: int) -> None:
+        self.cut_off(
+            connection,
+            "slow-client",
+            WSCloseCode.POLICY_VIOLATION,
+            f"{unsent} bytes wait to be read, more than bus.buffer_bytes_max allows; read faster",
+        )
+
+    def _recount(self) -> None:
+        """Bring the sum of unsent bytes up to date, and cut off the slowest while it is too much."""
+        by_unsent = []
+        self._unsent_bytes = 0
+        for connection in self._connections.values():
+            connection.unsent = connection.waiting_bytes()
+            self._unsent_bytes += connection.unsent
+            if connection.unsent and not connection.closing:
+                by_unsent.append(connection)
+        by_unsent.sort(key=lambda connection: connection.unsent)
+        while by_unsent and self._unsent_bytes > self._unsent_bytes_max:
+            slowest = by_unsent.pop()
+            self._unsent_bytes -= slowest.unsent
+            self._too_slow(slowest, slowest.unsent)
+            slowest.abort()
+
+    # --- connections -----------------------------------------------------------------------------------------
+
+    def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        """Judge a handshake request."""
+        headers = request.headers
+        if "websocket" not in headers.get("Upgrade", "").lower():
+            return _http_refusal(426, "this is the message bus; connect with WebSocket", {"Upgrade": "websocket"})
+        if "upgrade" in headers.get("Connection", "").lower():
+            headers["Connection"] = "Upgrade"  # Firefox says "keep-alive, Upgrade", which picows would refuse
+        query = parse_qs(urlsplit(request.path.decode("latin-1")).query, max_num_fields=16)
+        if self._settings.auth_token and not _shows_token(self._settings.auth_token, headers, query):
+            self._refused("auth", "")
+            return _http_refusal(
+                401, "the bus asks for a bearer token (bus.auth)", {"WWW-Authenticate": 'Bearer realm="arqonbus"'}
+            )
+        offered = [name.strip() for name in headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else ""
+        extra = {"Sec-WebSocket-Protocol": chosen} if chosen else None
+        connection = _Connection(self, chosen, query.get("name", [""])[0][:64], query.get("type", [""])[0][:32])
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(extra), connection)
+
+    def _refused(self, reason: str, address: str) -> None:
+        self.counters[reason] += 1
+        self.port.dropped(Dropped("bridge", reason, 1, address))
+
+    def connected(self, connection: _Connection, info: ClientInfo) -> ClientId:
+        client = self.port.new_client_id()
+        connection.client = client
+        self._connections[client] = connection
+        self.port.client_connected(client, info)
+        return client
+
+    def disconnected(self, connection: _Connection) -> None:
+        if self._connections.pop(connection.client, None) is not None:
+            self._unsent_bytes -= connection.unsent
+            self.port.client_disconnected(connection.client)
+            if self._emptied is not None and not self._connections:
+                self._emptied.set()
+
+    def cut_off(self, connection: _Connection, reason: str, code: int, sentence: str) -> None:
+        """Close a client that broke a rule, and count it."""
+        if not connection.closing:
+            self._refused(reason, connection.client)
+            connection.close(code, sentence)
+
+    def _sweep_later(self) -> None:
+        assert self._loop is not None
+        self._sweeper = self._loop.call_later(self._ping_interval_s / 2, self._sweep)
+
+    def _sweep(self) -> None:
+        """Ping the silent, cut off those who did not answer, recount what waits."""
+        assert self._loop is not None
+        now_s = self._loop.time()
+        for connection in list(self._connections.values()):
+            connection.look_after(now_s, self._ping_interval_s, self._pong_timeout_s)
+        self._recount()
+        self._sweep_later()
+
+
+class _Connection(WSListener):  # type: ignore[misc]  # an extension class
+    """One client's connection, as picows drives it."""
+
+    def __init__(self, server: BusServer, subprotocol: str, name: str, kind: str) -> None:
+        self.client = ClientId("")
+        self.out: list[_Segment] = []
+        self.unsent = 0
+        self.closing = False
+        self.raw: Any = None
+        self._server = server
+        self._subprotocol = subprotocol
+        self._name = name
+        self._kind = kind
+        self._transport: WSTransport | None = None
+        self._batch: list[bytes] = []
+        self._fragments: list[bytes] = []
+        self._fragments_bytes = 0
+        self._paused = False
+        self._heard = True
+        self._heard_at_s = 0.0
+        self._pinged_at_s: float | None = None
+        self._grave: asyncio.TimerHandle | None = None
+
+    # --- from picows -----------------------------------------------------------------------------------------
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self.raw = transport.underlying_transport
+        self._heard_at_s = asyncio.get_running_loop().time()
+        peer = self.raw.get_extra_info("peername")
+        address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+        self._server.connected(self, ClientInfo(address, self._subprotocol, self._name, self._kind))
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind == WSMsgType.TEXT and frame.fin and not self._fragments and not self.closing:
+            data = frame.get_payload_as_bytes()
+            if data.isascii() or _is_utf8(data):
+                self._batch.append(data)
+            else:
+                self._not_utf8()
+        else:
+            self._unusual(kind, frame)
+        if frame.last_in_buffer:
+            self._heard = True
+            self._hand_over()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        if self._grave is not None:
+            self._grave.cancel()
+        handshake = transport.close_handshake
+        if not self.closing and handshake is not None and handshake.sent is not None:
+            reason = _PICOWS_CLOSES.get(handshake.sent.code)
+            if reason is not None:
+                self._server._refused(reason, self.client)
+        self.closing = True
+        self._server.disconnected(self)
+
+    def pause_writing(self) -> None:
+        """Not needed: the server looks at the buffer after each write."""
+
+    def resume_writing(self) -> None:
+        """As above."""
+
+    # --- from the server -------------------------------------------------------------------------------------
+
+    def waiting_bytes(self) -> int:
+        return 0 if self.raw is None else int(self.raw.get_write_buffer_size())
+
+    def pause(self, paused: bool) -> None:
+        if self._paused is paused or self.closing:
+            return
+        self._paused = paused
+        if paused:
+            self.raw.pause_reading()
+        else:
+            self._heard = True
+            self.raw.resume_reading()
+
+    def close(self, code: int, reason: str) -> None:
+        """Say why, and leave at the latest after `CLOSE_GRACE_S`."""
+        if self.closing:
+            return
+        self.closing = True
+        self._batch.clear()
+        self._fragments.clear()
+        assert self._transport is not None
+        if self._paused:
+            self.raw.resume_reading()
+        self._transport.send_close(code, _cut(reason))
+        self._grave = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
+
+    def abort(self) -> None:
+        if self.raw is not None:
+            self.raw.abort()
+
+    def look_after(self, now_s: float, ping_interval_s: float, pong_timeout_s: float) -> None:
+        """Every half `ping_interval_s`: is anyone there?"""
+        assert self._transport is not None
+        if self.closing:
+            return
+        if self._transport.is_close_frame_sent:  # picows closed it for a protocol error and waits politely
+            self._grave = self._grave or asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
+        elif self._heard or self._paused:
+            self._heard = False
+            self._heard_at_s = now_s
+            self._pinged_at_s = None
+        elif self._pinged_at_s is None:
+            if now_s - self._heard_at_s >= ping_interval_s:
+                self._pinged_at_s = now_s
+                self._transport.send_ping()
+        elif now_s - self._pinged_at_s >= pong_timeout_s:
+            sentence = f"no answer to a ping within {pong_timeout_s:g} s"
+            self._server.cut_off(self, "half-open", WSCloseCode.INTERNAL_ERROR, sentence)
+
+    # --- inside ----------------------------------------------------------------------------------------------
+
+    def _hand_over(self) -> None:
+        batch = self._batch
+        if not batch or self.closing:
+            return
+        self._batch = []
+        self._server.counters["frames_in"] += len(batch)
+        try:
+            self._server.port.client_frames(self.client, batch)
+        except Exception:
+            _log.exception("the bus failed on frames of %s", self.client)
+            self.close(WSCloseCode.INTERNAL_ERROR, "the node failed on this client's frames; its log has the trace")
+
+    def _unusual(self, kind: WSMsgType, frame: WSFrame) -> None:
+        """Anything but a whole text frame."""
+        assert self._transport is not None
+        if kind == WSMsgType.CLOSE:
+            self._hand_over()
+            if not self._transport.is_close_frame_sent:
+                code = frame.get_close_code()
+                self._transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
+            self.closing = True
+            self._transport.disconnect()
+            self._grave = self._grave or asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
+        elif self.closing or kind == WSMsgType.PONG:
+            return
+        elif kind == WSMsgType.PING:
+            self._transport.send_pong(frame.get_payload_as_bytes())
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._stop("protocol-error", WSCloseCode.PROTOCOL_ERROR, "a reserved bit is set; no extension was agreed")
+        elif kind == WSMsgType.BINARY:
+            self._stop("binary-frame", WSCloseCode.UNSUPPORTED_DATA, "the bus takes text frames, JSON in UTF-8")
+        else:
+            self._fragment(kind, frame)
+
+    def _fragment(self, kind: WSMsgType, frame: WSFrame) -> None:
+        """A message in several frames (RFC 6455, 5.4)."""
+        if (kind == WSMsgType.CONTINUATION) is not bool(self._fragments):
+            self._stop("protocol-error", WSCloseCode.PROTOCOL_ERROR, "a fragment is out of place")
+            return
+        data = frame.get_payload_as_bytes()
+        self._fragments.append(data)
+        self._fragments_bytes += len(data)
+        bytes_max = self._server._settings.frame_bytes_max
+        if self._fragments_bytes > bytes_max or len(self._fragments) > FRAGMENTS_MAX:
+            self._stop("frame-too-large", WSCloseCode.MESSAGE_TOO_BIG, "the message is more than bus.frame_bytes_max")
+        elif frame.fin:
+            whole = b"".join(self._fragments)
+            self._fragments = []
+            self._fragments_bytes = 0
+            if whole.isascii() or _is_utf8(whole):
+                self._batch.append(whole)
+            else:
+                self._not_utf8()
+
+    def _not_utf8(self) -> None:
+        self._stop("not-utf8", WSCloseCode.INVALID_TEXT, "a text frame is not UTF-8")
+
+    def _stop(self, reason: str, code: int, sentence: str) -> None:
+        """Cut off, after what came before was handed over."""
+        self._hand_over()
+        self._server.cut_off(self, reason, code, sentence)
+
+
+def _shows_token(token: str, headers: Any, query: dict[str, list[str]]) -> bool:
+    """In the header, or in the URL as browsers must: `?token=`, `?access_token=` or `?auth_token=`."""
+    scheme, _, shown = headers.get("Authorization", "").strip().partition(" ")
+    candidates = [shown.strip()] if scheme.lower() == "bearer" else []
+    for name in ("token", "access_token", "auth_token"):
+        candidates.extend(query.get(name, []))
+    return any(hmac.compare_digest(candidate.encode("utf-8", "replace"), token.encode()) for candidate in candidates)
+
+
+def _http_refusal(status: int, details: str, headers: dict[str, str]) -> WSUpgradeResponseWithListener:
+    body = json.dumps({"error": {"code": f"http.{status}", "message": details}}).encode()
+    extra = {"Content-Type": "application/json", **headers}
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, body, extra), None)
+
+
+def _is_utf8(data: bytes) -> bool:
+    with contextlib.suppress(UnicodeDecodeError):
+        data.decode()
+        return True
+    return False
+
+
+def _cut(reason: str) -> bytes:
+    """A close reason that fits a control frame (RFC 6455, 5.5), cut between characters."""
+    return reason.encode()[:_REASON_BYTES_MAX].decode(errors="ignore").encode()
