@@ -42,7 +42,7 @@ MAX_DATAGRAM_BYTES = 1_100
 
 
 class WireMessage(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Base of all messages."""
+    """Base of all messages. No field has a default: one could be left out, and a message have two encodings."""
 
 
 # --- handshake and join -----------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ class GossipDelta(WireMessage, tag=42, frozen=True):
     """Signed statements (wire/statement.py), per author in order of sequence; a prefix when truncated."""
 
     statements: Annotated[tuple[Annotated[bytes, Meta(max_length=16_384)], ...], Meta(max_length=4_096)]
-    bases: Annotated[tuple[tuple[NodeText, U63, U63], ...], Meta(max_length=4_096)] = ()
+    bases: Annotated[tuple[tuple[NodeText, U63, U63], ...], Meta(max_length=4_096)]
     """Per author (author, epoch, seq), sorted: the sender vouches that the author's statements in here are all
     that are not superseded between this point and the last of them. Whoever stands at the point or beyond may
     merge them; anyone else has a gap and asks by digest. So a delta explains itself, whenever it arrives."""

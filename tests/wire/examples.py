@@ -61,7 +61,7 @@ MESSAGES: Final[tuple[WireMessage, ...]] = (
     Relay((NODE, OTHER), 1, 2, b"inner"),
     GossipRoot(KEY),
     GossipDigest(((NODE, 1, 2), (OTHER, 3, 4)), True),
-    GossipDelta((b"one", b"two")),
+    GossipDelta((b"one", b"two"), ((NODE, 3, 4),)),
     BusBatch(1, (NODE,), 8, b"head", SIGNATURE, (b"section", b"")),
     BusAck(9),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from msgspec import Struct
 
 from arqonmesh.errors import DecodeError
 from arqonmesh.wire.cbor import encode
@@ -24,7 +25,10 @@ from arqonmesh.wire.statement import (
     BODY_TYPES,
     DOMAIN,
     MAX_STATEMENT_BYTES,
+    Accusation,
+    Adjacency,
     Kind,
+    Statement,
     decode_body,
     decode_statement,
     statement_hash,
@@ -64,6 +68,12 @@ def test_a_message_with_a_field_more_or_less_is_refused(message: WireMessage) ->
 
     assert refusal(bytes((0x80 | count + 1,)) + encoded[1:] + b"\x00") == "wire.schema"
     assert refusal(bytes((0x81,)) + encoded[1:2] if encoded[1] < 24 else b"\x81" + encoded[1:3]) == "wire.schema"
+
+
+@pytest.mark.parametrize("kind", [*MESSAGE_TYPES.values(), *BODY_TYPES.values(), Statement, Adjacency, Accusation])
+def test_no_field_has_a_default(kind: type[Struct]) -> None:
+    """A field with a default could be left out, and one message would have two encodings."""
+    assert kind.__struct_defaults__ == ()
 
 
 def test_what_is_not_a_message_is_refused_by_name() -> None:
