@@ -1,0 +1,26 @@
+"""Local health: how far may this node trust its own probes?
+
+A count from 0 (well) to 7. Failed probes that nobody explains, missing nacks, refutations and lateness of our own raise
+it; successful probes lower it. The probe period is multiplied by it plus one, so that a sick node accuses more slowly.
+
+Source: Lifeguard's Local Health Multiplier (DSN-W 2018, section IV-A); memberlist's awareness.go.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+WORST: Final = 7
+
+
+class Awareness:
+    __slots__ = ("score",)
+
+    def __init__(self) -> None:
+        self.score = 0
+
+    def adjust(self, delta: int) -> None:
+        self.score = min(max(self.score + delta, 0), WORST)
+
+    def scale(self, period_us: int) -> int:
+        return period_us * (self.score + 1)

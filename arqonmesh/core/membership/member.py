@@ -1,0 +1,77 @@
+"""One member, and its state as a function of what is on record.
+
+    unknown ──its own record──▶ alive ◀──higher incarnation── suspect ──our timer──▶ dead
+                                  └──────anyone's accusation─────▶                     │
+    left ◀── its own record says so          alive ◀── higher incarnation ────────────┘
+
+The state follows from the newest records alone, plus our own verdict; the order in which they came does not matter.
+An accusation counts against exactly the incarnation that it names: below, it is refuted; above, the record that it
+speaks of has not come yet, or was never published (so nobody can be driven to exhaust the counter).
+
+Precedence within one incarnation as in SWIM (DSN 2002, 4.2): alive < suspect < dead; left is the member's own word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from arqonmesh.core.kernel import Instant
+from arqonmesh.core.membership.suspicion import Suspicion
+from arqonmesh.ids import NodeId
+from arqonmesh.wire.statement import NodeRecord
+
+State = Literal["", "alive", "suspect", "dead", "left"]
+Level = Literal["suspect", "dead"]
+
+UNKNOWN: Final = ""
+"""Admitted, but it has not spoken for itself yet: neither probed nor counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Our own accusation. A private one was reached while we had no link at all: it is not told to anyone."""
+
+    level: Level
+    incarnation: int
+    private: bool
+
+
+@dataclass(slots=True)
+class Member:
+    node: NodeId
+    cluster: str
+    role: str
+    record: NodeRecord | None = None
+    accusers: dict[NodeId, tuple[int, str]] = field(default_factory=dict)
+    """What others' present records say of it: accuser to (incarnation, level)."""
+    verdict: Verdict | None = None
+    state: State = UNKNOWN
+    since: Instant = 0
+    suspicion: Suspicion | None = None
+    heard_at: Instant | None = None
+    """When it last answered or pinged us itself."""
+
+    @property
+    def incarnation(self) -> int:
+        return 0 if self.record is None else self.record.incarnation
+
+    @property
+    def probed(self) -> bool:
+        return self.state in ("alive", "suspect")
+
+    def standing_accusers(self) -> list[tuple[NodeId, str]]:
+        """Others' accusations that name the present incarnation, as (accuser, level), sorted by accuser."""
+        present = self.incarnation
+        return [(accuser, level) for accuser, (at, level) in sorted(self.accusers.items()) if at == present]
+
+    def derive(self) -> State:
+        """The state that the records and our verdict amount to."""
+        if self.record is None:
+            return UNKNOWN
+        if self.record.leaving:
+            return "left"
+        verdict = self.verdict
+        if verdict is not None and verdict.incarnation == self.incarnation:
+            return verdict.level
+        return "suspect" if self.standing_accusers() else "alive"

@@ -1,0 +1,108 @@
+"""One suspicion: how long may a suspect take to refute before it is declared dead?
+
+The more members confirm from their own probes, the shorter: from `max` with nobody else down to `min` with `k` others,
+along a logarithm, so that the first confirmations count most.
+
+    timeout = max - (max - min) * ln(c + 1) / ln(k + 1),   floored to milliseconds, never below min
+
+Source: Lifeguard (DSN-W 2018, section IV-B) as in memberlist's suspicion.go. The logarithms are computed in integers,
+so every node on every machine comes to the same deadline.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arqonmesh.core.kernel import MILLISECOND, Instant
+from arqonmesh.ids import NodeId
+
+_BITS: Final = 24
+_ONE: Final = 1 << _BITS
+
+
+def log2_fixed(n: int) -> int:
+    """log2(n) for n >= 1 with 24 fractional bits, by repeated squaring; exact to the last bit but one."""
+    assert n >= 1, n
+    whole = n.bit_length() - 1
+    mantissa = (n << _BITS) >> whole
+    result = whole << _BITS
+    for bit in range(_BITS - 1, -1, -1):
+        mantissa = mantissa * mantissa >> _BITS
+        if mantissa >= 2 * _ONE:
+            mantissa >>= 1
+            result += 1 << bit
+    return result
+
+
+_LOG2_10: Final = log2_fixed(10)
+
+
+def minimum_us(multiplier: int, members: int, period_us: int) -> int:
+    """The shortest suspicion: multiplier x max(1, log10(members)) x probe period."""
+    return multiplier * period_us * max(_LOG2_10, log2_fixed(max(1, members))) // _LOG2_10
+
+
+def confirmations_wanted(multiplier: int, members: int) -> int:
+    """k: multiplier - 2, or 0 when so many others do not exist."""
+    wanted = max(0, multiplier - 2)
+    return 0 if members - 2 < wanted else wanted
+
+
+def timeout_us(confirmed: int, wanted: int, min_us: int, max_us: int) -> int:
+    """How long a suspicion with `confirmed` of `wanted` confirmations lasts from its start."""
+    if wanted < 1:
+        return min_us
+    share = log2_fixed(min(confirmed, wanted) + 1)
+    raw = max_us - (max_us - min_us) * share // log2_fixed(wanted + 1)
+    return max(raw // MILLISECOND * MILLISECOND, min_us)
+
+
+class Suspicion:
+    """The timer of one suspect. The first accuser starts it; each further one confirms, once."""
+
+    __slots__ = ("_accusers", "_floor_at", "_hastened", "_max_us", "_min_us", "_wanted", "restarts", "started_at")
+
+    def __init__(self, now: Instant, accuser: NodeId, *, wanted: int, min_us: int, max_us: int) -> None:
+        self.started_at = now
+        self.restarts = 0
+        self._accusers: dict[NodeId, None] = {accuser: None}
+        self._wanted = wanted
+        self._min_us = min_us
+        self._max_us = max(min_us, max_us)
+        self._hastened = False
+        self._floor_at = now
+
+    @property
+    def confirmations(self) -> int:
+        return len(self._accusers) - 1
+
+    @property
+    def complete(self) -> bool:
+        """No further confirmation would shorten it."""
+        return self._hastened or self.confirmations >= self._wanted
+
+    def confirm(self, accuser: NodeId) -> None:
+        """Another member's own probe failed too; whoever was counted is not counted again."""
+        if len(self._accusers) <= self._wanted:
+            self._accusers[accuser] = None
+
+    def hasten(self) -> None:
+        """Another member's suspicion already ran out: the shortest timeout applies."""
+        self._hastened = True
+
+    def postpone(self, now: Instant, by_us: int, at_least_us: int) -> None:
+        """We were not listening for `by_us`; the suspect gets that time again."""
+        self.started_at += by_us
+        self._floor_at = max(self._floor_at, now + at_least_us)
+
+    def restart(self, now: Instant) -> None:
+        """The suspect was heard from meanwhile: the same patience once more."""
+        self.started_at = now
+        self.restarts += 1
+
+    @property
+    def expires_at(self) -> Instant:
+        lasts_us = self._min_us
+        if not self._hastened:
+            lasts_us = timeout_us(self.confirmations, self._wanted, self._min_us, self._max_us)
+        return max(self.started_at + lasts_us, self._floor_at)
