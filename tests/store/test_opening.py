@@ -1,0 +1,168 @@
+"""Which files are taken and which are refused, and that a refused file is left exactly as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from arqonmesh.core.kernel import Put
+from arqonmesh.core.tables import SCHEMA_VERSION, TABLES
+from arqonmesh.errors import CATALOGUE, StorageError
+from arqonmesh.store import Store
+from arqonmesh.store.migrations import version_of
+from arqonmesh.store.opening import open_database
+from arqonmesh.store.schema import create_table
+
+
+def ours(path: Path) -> None:
+    """A database of ours with something in it."""
+
+    async def make() -> None:
+        store = Store.open(path)
+        store.persist([Put("outbox", ("p", n, b"x" * 500)) for n in range(100)], sync=True, done=None)
+        await store.close()
+
+    asyncio.run(make())
+
+
+def rubbish(path: Path) -> None:
+    path.write_bytes(b"these are my holiday notes\n" * 10)
+
+
+def cut_header(path: Path) -> None:
+    path.write_bytes(b"SQLite format 3\x00" + bytes(20))
+
+
+def other_application(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA application_id = 252006673")
+    connection.execute("CREATE TABLE t (x)")
+    connection.close()
+
+
+def unnamed_application(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE t (x)")
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    ours(path)
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+
+
+def damaged(path: Path) -> None:
+    ours(path)
+    data = bytearray(path.read_bytes())
+    for offset in range(4_096, len(data), 4_096):
+        data[offset : offset + 200] = b"\xff" * 200
+    path.write_bytes(data)
+
+
+def truncated(path: Path) -> None:
+    ours(path)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def without_a_table(path: Path) -> None:
+    ours(path)
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE heads")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (rubbish, "store.foreign"),
+        (cut_header, "store.corrupt"),
+        (other_application, "store.foreign"),
+        (unnamed_application, "store.foreign"),
+        (newer, "store.newer"),
+        (damaged, "store.corrupt"),
+        (truncated, "store.corrupt"),
+        (without_a_table, "store.corrupt"),
+    ],
+)
+def test_a_file_that_is_not_whole_and_ours_is_refused_and_left_as_it_was(
+    tmp_path: Path, make: Callable[[Path], None], code: str
+) -> None:
+    """Refused with its code, the path and what helps; not one byte is changed, and the lock is let go."""
+    path = tmp_path / "mesh.db"
+    make(path)
+    before = path.read_bytes()
+
+    for _ in range(2):
+        with pytest.raises(StorageError) as caught:
+            Store.open(path)
+        assert caught.value.code == code
+        assert str(path) in caught.value.sentence
+        assert caught.value.hint
+        assert code in CATALOGUE
+
+    assert path.read_bytes() == before
+
+
+async def test_two_processes_cannot_share_a_data_directory(tmp_path: Path) -> None:
+    """The second is told who has it; after the first ends, it may."""
+    first = Store.open(tmp_path / "mesh.db")
+    with pytest.raises(StorageError, match=f"pid {os.getpid()}") as caught:
+        Store.open(tmp_path / "mesh.db")
+    assert caught.value.code == "store.in-use"
+    await first.close()
+    second = Store.open(tmp_path / "mesh.db")
+    await second.close()
+
+
+def test_a_directory_that_is_absent_is_refused_with_its_name(tmp_path: Path) -> None:
+    """Making directories is `arqon init`'s business."""
+    with pytest.raises(StorageError, match="absent") as caught:
+        Store.open(tmp_path / "absent" / "mesh.db")
+    assert caught.value.code == "store.unwritable"
+
+
+def test_a_directory_in_the_files_place_is_refused(tmp_path: Path) -> None:
+    """Whatever stands there, it is not opened for writing."""
+    (tmp_path / "mesh.db").mkdir()
+    with pytest.raises(StorageError) as caught:
+        Store.open(tmp_path / "mesh.db")
+    assert caught.value.code == "store.unwritable"
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Mode 0600, as is the lock's."""
+    ours(tmp_path / "mesh.db")
+    assert (tmp_path / "mesh.db").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "mesh.db.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_file_becomes_ours(tmp_path: Path) -> None:
+    """A crash between making the file and its first commit is not damage."""
+    path = tmp_path / "mesh.db"
+    path.touch()
+    connection = open_database(path)
+    assert version_of(connection) == SCHEMA_VERSION
+    connection.close()
+
+
+def test_migrations_end_at_the_tables_that_the_cores_declare(tmp_path: Path) -> None:
+    """A new file, stepped through every migration, has exactly the statements made from core/tables.py."""
+    connection = open_database(tmp_path / "mesh.db")
+    made = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL").fetchall())
+    connection.close()
+    for table in TABLES:
+        assert made[table.name] == create_table(table)
+
+
+def test_the_header_itself_says_whose_file_it_is(tmp_path: Path) -> None:
+    """So that a reader that never opens it through SQLite (`file`, our own first look) can tell."""
+    path = tmp_path / "mesh.db"
+    open_database(path).close()
+    assert path.read_bytes()[68:72] == b"ARQN"
