@@ -1,0 +1,104 @@
+"""What an origin signs: the head of a batch and, through their hashes, its sections.
+
+    head    = [origin, origin cluster, boot epoch, first section seq, [sha256 of each section]]
+    section = [channel, [frame, ...]]          section i has the sequence number first + i
+
+The signature covers "arqonmesh/v1/bus-batch" 0x00, the mesh id and the head. A hop that may not forward a section puts
+an empty byte string in its place; the signature still holds, and nobody can relabel what an origin said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from arqonmesh.ids import MeshId
+from arqonmesh.wire.cbor import decode_as, encode
+from arqonmesh.wire.messages import U63, BusBatch, ChannelText, Hash32, NameText, NodeText
+
+DOMAIN: Final = b"arqonmesh/v1/bus-batch\x00"
+
+SECTIONS_MAX: Final = 1_024
+BATCH_BYTES_MAX: Final = 512 << 10
+"""Section bytes per batch: half of what a stream message may have, so that head and path always fit beside them."""
+FRAME_BYTES_MAX: Final = BATCH_BYTES_MAX - 2_048
+"""The largest single event that can leave the node: one that fills a section of its own."""
+CHANNEL_LENGTH_MAX: Final = 256
+HEAD_BYTES_MAX: Final = 65_536
+WITHHELD: Final = b""
+
+
+class Head(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    origin: NodeText
+    cluster: NameText
+    epoch: U63
+    first: Annotated[int, Meta(ge=1, le=0x7FFF_FFFF_FFFF_0000)]
+    hashes: Annotated[tuple[Hash32, ...], Meta(min_length=1, max_length=SECTIONS_MAX)]
+
+    def encode(self) -> bytes:
+        return encode((self.origin, self.cluster, self.epoch, self.first, self.hashes))
+
+
+class Section(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    channel: ChannelText
+    frames: Annotated[tuple[Annotated[bytes, Meta(min_length=1)], ...], Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What all links with the same rights get of one batch: a BusBatch without its number on the link."""
+
+    via: tuple[str, ...]
+    ttl: int
+    head: bytes
+    signature: bytes
+    sections: tuple[bytes, ...]
+    messages: int
+    """Bus events inside."""
+    size: int
+    """Bytes of head and sections: what bounds and windows count."""
+
+    def numbered(self, link_seq: int) -> BusBatch:
+        return BusBatch(link_seq, self.via, self.ttl, self.head, self.signature, self.sections)
+
+
+def parcel_of(
+    via: tuple[str, ...], ttl: int, head: bytes, signature: bytes, sections: tuple[bytes, ...], messages: int
+) -> Parcel:
+    size = len(head) + sum(map(len, sections))
+    return Parcel(via, ttl, head, signature, sections, messages, size)
+
+
+def decode_head(data: bytes) -> Head:
+    """Raises DecodeError unless `data` is exactly one well-formed head."""
+    return decode_as(data, Head, max_bytes=HEAD_BYTES_MAX)
+
+
+def decode_section(data: bytes) -> Section:
+    """Raises DecodeError unless `data` is exactly one well-formed section."""
+    return decode_as(data, Section, max_bytes=2 * BATCH_BYTES_MAX)
+
+
+def encode_sections(channel: str, frames: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
+    """The frames as sections of at most BATCH_BYTES_MAX (a lone frame apart), each with its number of frames."""
+    start, size = 0, 0
+    for index, frame in enumerate(frames):
+        cost = len(frame) + 5
+        if index > start and size + cost > FRAME_BYTES_MAX:
+            yield encode((channel, frames[start:index])), index - start
+            start, size = index, 0
+        size += cost
+    yield encode((channel, frames[start:] if start else frames)), len(frames) - start
+
+
+def signed_bytes(mesh_id: MeshId, head: bytes) -> bytes:
+    """What the origin's signature covers."""
+    return DOMAIN + mesh_id.encode() + head
+
+
+def section_hash(section: bytes) -> bytes:
+    return hashlib.sha256(section).digest()
