@@ -204,6 +204,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A message nests arrays deeper than any of ours does.",
         "Nothing on this node; `arqon peer show ID` names the sender and counts the cases.",
     ),
+    "wire.too-many-items": (
+        "A message holds more values than any of ours does; reading it would have cost the node memory and time.",
+        "Nothing on this node; `arqon peer show ID` names the sender and counts the cases.",
+    ),
     "wire.malformed": (
         "The bytes of a message are not CBOR.",
         "Nothing on this node; `arqon peer show ID` names the sender and counts the cases.",

@@ -32,6 +32,9 @@ Value: TypeAlias = Any
 
 MAX_DEPTH: Final = 16
 """How deeply arrays and maps may nest."""
+MAX_ITEMS: Final = 70_000
+"""How many items one encoding may hold; the longest gossip digest has 65,540. Without it, a megabyte of empty
+arrays would be taken in at 64 times its size and hold the event loop for a second."""
 
 T = TypeVar("T")
 
@@ -52,10 +55,13 @@ def decode(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> Value:
     """The value that `data` is the one encoding of; arrays come back as lists.
 
     Raises DecodeError, and nothing else, for anything else: `wire.oversized` before a byte is read,
-    `wire.truncated`, `wire.too-deep`, `wire.malformed`, `wire.not-canonical`, `wire.trailing` or `wire.type`.
+    `wire.too-many-items` before a value is made, `wire.truncated`, `wire.too-deep`, `wire.malformed`,
+    `wire.not-canonical`, `wire.trailing` or `wire.type`.
     """
     if len(data) > max_bytes:
         raise DecodeError("wire.oversized", f"{len(data)} bytes; at most {max_bytes} are taken here")
+    if len(data) > MAX_ITEMS:  # an item takes a byte at least
+        _check_item_count(data)
     try:
         value = cbor2.loads(
             data,
@@ -177,6 +183,27 @@ class _EveryTag(dict[int, Callable[[Any, bool], Any]]):
 _EVERY_TAG_REFUSED: Final = _EveryTag()
 
 
+def _check_item_count(data: bytes) -> None:
+    """Step from head to head over at most MAX_ITEMS of them; what else is wrong with the bytes is not said here."""
+    position, end = 0, len(data)
+    for allowed in range(MAX_ITEMS, 0, -1):
+        if end - position <= allowed:
+            return
+        head = data[position]
+        argument = head & 0x1F
+        position += 1
+        if argument > 23:
+            if argument > 27:
+                return  # reserved or indefinite: the decoder refuses it when it comes to it
+            width = 1 << (argument - 24)
+            argument = int.from_bytes(data[position : position + width], "big")
+            position += width
+        if head >> 5 in (2, 3):
+            position += argument
+    if position < end:
+        raise DecodeError("wire.too-many-items", f"more than {MAX_ITEMS} CBOR items in {end} bytes")
+
+
 def _canonical_length(items: Sequence[Value]) -> int:
     """The bytes that `encode` would give for the items together. Raises DecodeError outside the subset."""
     total = 0
@@ -198,12 +225,11 @@ def _canonical_length(items: Sequence[Value]) -> int:
             continue
         elif kind is dict:
             argument = len(value)
-            _check_keys(list(value))
-            total += _canonical_length(list(value)) + _canonical_length(list(value.values()))
+            if value:
+                _check_keys(list(value))
+                total += _canonical_length(list(value)) + _canonical_length(list(value.values()))
         else:
-            raise DecodeError(
-                "wire.type", f"a CBOR item of type {kind.__name__}, which the mesh does not use"
-            )
+            raise DecodeError("wire.type", f"a CBOR item of type {kind.__name__}, which the mesh does not use")
         total += (
             1 if argument < 24
             else 2 if argument < 0x100
@@ -241,6 +267,4 @@ def _refusal(error: Exception, max_depth: int) -> DecodeError:
 def _not_canonical(value: Value, data: bytes, length: int) -> DecodeError:
     if data.startswith(encode(value)):
         return DecodeError("wire.trailing", f"{len(data) - length} bytes after the CBOR item of {length}")
-    return DecodeError(
-        "wire.not-canonical", f"{len(data)} bytes for what takes {length}: a head is longer than needed"
-    )
+    return DecodeError("wire.not-canonical", f"{len(data)} bytes for what takes {length}: a head is longer than needed")

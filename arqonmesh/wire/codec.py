@@ -10,9 +10,7 @@ from arqonmesh.errors import DecodeError
 from arqonmesh.wire.cbor import convert, decode, encode
 from arqonmesh.wire.messages import MAX_FRAME_BYTES, AnyMessage, WireMessage
 
-MESSAGE_TYPES: Final[dict[int, type[WireMessage]]] = {
-    kind.__struct_config__.tag: kind for kind in get_args(AnyMessage)
-}
+MESSAGE_TYPES: Final[dict[int, type[WireMessage]]] = {kind.__struct_config__.tag: kind for kind in get_args(AnyMessage)}
 """Every message type by its tag."""
 
 assert len(MESSAGE_TYPES) == len(get_args(AnyMessage)), "two messages share a tag"

@@ -26,9 +26,7 @@ Key32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Hash32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature64: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
 NodeText: TypeAlias = Annotated[str, Meta(min_length=32, max_length=32, pattern="^[a-z2-7]{32}$")]
-UlidText: TypeAlias = Annotated[
-    str, Meta(min_length=26, max_length=26, pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
-]
+UlidText: TypeAlias = Annotated[str, Meta(min_length=26, max_length=26, pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
 NameText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 ShortText: TypeAlias = Annotated[str, Meta(max_length=256)]
 AddressText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=262)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from arqonmesh.errors import DecodeError
-from arqonmesh.wire.cbor import decode, decode_as, encode
+from arqonmesh.wire.cbor import MAX_ITEMS, decode, decode_as, encode
 from tests.wire import vectors
 
 INTEGERS = st.integers(-(2**64), 2**64 - 1)
@@ -248,7 +248,7 @@ def test_the_bounds_on_bytes_and_depth_are_exact() -> None:
     """At the bound is well, one above is refused; too many bytes before any is read."""
     assert decode(nested(16), max_bytes=17) is not None
     assert code_of(nested(17)) == "wire.too-deep"
-    assert code_of(nested(100_000)) == "wire.too-deep"
+    assert code_of(nested(60_000)) == "wire.too-deep"
     assert code_of(nested(3), max_depth=2) == "wire.too-deep"
     assert decode(b"\x43abc", max_bytes=4) == b"abc"
     assert code_of(b"\xff" * 5, max_bytes=4) == "wire.oversized"
@@ -263,6 +263,38 @@ def test_a_length_that_the_bytes_do_not_keep_costs_no_memory(head: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("item", ["80", "00", "a0", "6161", "40"])
+def test_a_frame_of_very_many_small_items_is_refused_before_it_is_made(item: str) -> None:
+    """A megabyte of them would become 64; the bound on items is exact."""
+    few, many = MAX_ITEMS - 1, (1 << 20) // len(bytes.fromhex(item)) - 5
+    tracemalloc.start()
+    try:
+        assert code_of(b"\x9a" + many.to_bytes(4, "big") + bytes.fromhex(item) * many) == "wire.too-many-items"
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    for count, fits in ((few, True), (few + 1, False)):
+        encoded = b"\x9a" + count.to_bytes(4, "big") + bytes.fromhex(item) * count
+        if fits:
+            assert len(decode(encoded, max_bytes=1 << 20)) == count
+        else:
+            assert code_of(encoded) == "wire.too-many-items"
+
+
+def test_the_largest_messages_are_within_the_bound_on_items() -> None:
+    """A gossip digest of 16,384 authors, the most that its type allows."""
+    heads = [["a" * 32, 1, n] for n in range(16_384)]
+
+    assert len(decode(encode([41, heads, True]), max_bytes=1 << 20)[1]) == 16_384
+
+
+@pytest.mark.parametrize("rubbish", ["1c", "5f", "1b", "5bffffffffffffffff", "ff"])
+def test_counting_items_first_changes_no_verdict(rubbish: str) -> None:
+    """In more bytes than are decoded without counting, what is wrong is still found, and by the same name."""
+    content = bytes.fromhex(rubbish)
+    assert code_of(b"\x82" + encode(bytes(MAX_ITEMS)) + content) == code_of(b"\x82" + encode(b"") + content)
 
 
 # --- typed ------------------------------------------------------------------------------------------------
