@@ -8,7 +8,17 @@ import msgspec
 import pytest
 
 from arqonmesh.config.model import FederationSettings, OutboxSettings, Rules
-from arqonmesh.core.events import Backlog, Dropped, Fault, Imported, MemberAdmitted, MemberChanged, Published, Verdict
+from arqonmesh.core.events import (
+    Backlog,
+    Dropped,
+    Fault,
+    Imported,
+    MemberAdmitted,
+    MemberChanged,
+    Published,
+    TransportUp,
+    Verdict,
+)
 from arqonmesh.core.federation.batch import FRAME_BYTES_MAX, Head, decode_head, encode_sections, parcel_of, signed_bytes
 from arqonmesh.core.federation.core import CUSTODY_PATIENCE_US, EARLY_FLUSH_BYTES, STRANGER_PATIENCE_US
 from arqonmesh.core.kernel import Persist, Send
@@ -18,9 +28,9 @@ from arqonmesh.wire.messages import BusAck, BusBatch
 from tests.core.federation.pretend import MESH, KeyedHash, Member, Net
 
 
-def exporting(*allow: str, deny: tuple[str, ...] = (), **outbox: object) -> FederationSettings:
+def exporting(*allow: str, **outbox: object) -> FederationSettings:
     settings = msgspec.convert(outbox, OutboxSettings)
-    return FederationSettings(export=Rules(allow=allow, deny=deny), outbox=settings)
+    return FederationSettings(export=Rules(allow=allow), outbox=settings)
 
 
 def pair(a: FederationSettings | None = None, b: FederationSettings | None = None) -> tuple[Net, Member, Member]:
@@ -593,6 +603,22 @@ def test_a_missing_number_closes_the_link_instead_of_losing_a_batch() -> None:
     net.connect(one, two)
     net.settle()
     assert two.delivered == [("telemetry:x", b"%d" % number) for number in range(4)]
+
+
+def test_a_connection_that_replaces_another_carries_again_what_flew_on_the_old_one() -> None:
+    """Both sides see TransportUp and nothing else; unsettled batches take off again, and nothing is doubled."""
+    net, one, two = pair()
+    for number in range(3):
+        net.publish(one, "telemetry:x", b"%d" % number)
+        net.tick(one)
+    net.deliver(one, two)
+    net.queues[one.node_id, two.node_id].clear()
+    net.tell(two, TransportUp(one.node_id, "test", False))
+    net.tell(one, TransportUp(two.node_id, "test", True))
+    net.settle()
+
+    assert two.delivered == [("telemetry:x", b"%d" % number) for number in range(3)]
+    assert drops(two) == []
 
 
 def test_an_acknowledgement_of_what_was_never_sent_settles_nothing() -> None:
