@@ -18,26 +18,31 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all settings: unknown keys are errors."""
 
 
-class NodeSettings(Settings):
+class NodeSettings(Settings, frozen=True):
     """Who this node is."""
 
     cluster: str
+    """The trust domain and bus that this node belongs to: 1 to 63 characters of a-z, 0-9, '.', '_', '-'."""
     role: Literal["hub", "spoke", "leader"] = "hub"
     """A hub is dialled by every other member; a spoke dials hubs; a leader is a hub that speaks for its region."""
     region: Annotated[str, Meta(max_length=64)] = ""
+    """Free text such as `eu`; told to the other members, shown on screens."""
 
 
-class ListenSettings(Settings):
+class ListenSettings(Settings, frozen=True):
     """Where this node listens, HOST:PORT each; port 0 takes a free one."""
 
     quic: str = "0.0.0.0:9130"
+    """UDP address for links to other nodes, dialling and listening."""
     bus: str = "127.0.0.1:9100"
+    """TCP address of the WebSocket bus for applications."""
     http: str = "127.0.0.1:9180"
+    """TCP address of /health, /version, /metrics and /status."""
     advertise: Annotated[tuple[str, ...], Meta(max_length=8)] = ()
     """Addresses told to other members for dialling; empty: derived from `quic` where it names a host."""
 
 
-class LinkSettings(Settings):
+class LinkSettings(Settings, frozen=True):
     """Links between nodes."""
 
     auto: Literal["hubs", "full", "none"] = "hubs"
@@ -49,71 +54,96 @@ class LinkSettings(Settings):
     misses: Annotated[int, Meta(ge=2, le=20)] = 3
     """Missed heartbeats after which a link is down."""
     reconnect_min_ms: Positive = 200
+    """First pause between dials of a link that is down."""
     reconnect_max_ms: Positive = 15_000
-    """Back-off between dials doubles from min to max, with full jitter on its upper half, for ever."""
+    """The pause doubles from min up to this, with full jitter on its upper half, for ever."""
     max_datagram_size: Annotated[int, Meta(ge=1_200, le=16_000)] = 1_200
     """QUIC packet size. 1,200 fits every path; larger only where both ends and the path carry it."""
 
 
-class MembershipSettings(Settings):
+class MembershipSettings(Settings, frozen=True):
     """SWIM. Names and defaults after memberlist's LAN profile, with a shorter period."""
 
     probe_interval_ms: Positive = 1_000
+    """Time between probes of one member. Less notices a death sooner and sends more."""
     probe_timeout_ms: Positive = 500
+    """Silence after a direct probe before others are asked to probe; at most the interval."""
     indirect_checks: Annotated[int, Meta(ge=0, le=16)] = 3
+    """How many others are asked."""
     suspicion_mult: Annotated[int, Meta(ge=1, le=32)] = 4
+    """Shortest suspicion in units of log10(members) x probe interval, once enough others suspect too."""
     suspicion_max_mult: Annotated[int, Meta(ge=1, le=32)] = 6
+    """Longest suspicion as a multiple of the shortest: how long a lone accuser waits for a refutation."""
     partition_preset: Literal["crash", "byzantine"] = "crash"
     """Quorum over the agreed membership: a majority, or n - f with f < n/3."""
 
 
-class GossipSettings(Settings):
+class GossipSettings(Settings, frozen=True):
+    """How members' signed records spread."""
+
     repair_interval_ms: Positive = 1_000
     """Time between root comparisons with one linked peer. Push on change does not wait for it."""
     delta_bytes_max: Positive = 60_000
+    """Largest repair message; what is left over goes in the next one."""
 
 
-class PeerSettings(Settings):
+class PeerSettings(Settings, frozen=True):
+    """What a link peer may do, and how faults count."""
+
     rate_per_s: Positive = 1_000
     """Control messages per second that one link peer may send (token bucket), checked before signatures."""
     burst: Positive = 2_000
+    """Control messages it may send at once after a pause."""
     ignore_below: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    """Reputation, 0 to 1, below which a member is not selected, merged or relayed for."""
     half_life_s: Seconds = 1_800.0
     """Time in which half of a lost score comes back, proofs apart."""
     causes_max: Positive = 100
 
 
-class Rules(Settings):
+class Rules(Settings, frozen=True):
     """Channel patterns, `room:channel` with `*`. Deny wins over allow; what matches nothing is denied."""
 
     allow: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    """Patterns that pass."""
     deny: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    """Patterns that do not, whatever `allow` says."""
 
 
-class OutboxSettings(Settings):
+class OutboxSettings(Settings, frozen=True):
+    """What is kept for a link that cannot carry it."""
+
     when_down: Literal["hold", "drop"] = "hold"
     """Policy for exported messages while a link is down: hold and replay, or drop; both counted."""
     messages_max: Positive = 200_000
+    """Most messages held per link; beyond it the oldest goes, counted."""
     bytes_max: Positive = 64 << 20
-    """Bounds of what is held per link; beyond them the oldest goes, counted."""
+    """Most bytes held per link; beyond it the oldest goes, counted."""
     window_bytes: Positive = 4 << 20
     """Unacknowledged bytes on an up link above which publishers are paused."""
 
 
-class FederationSettings(Settings):
+class FederationSettings(Settings, frozen=True):
     """What crosses the cluster's border. Nothing does unless a rule allows it."""
 
     export: Rules = Rules()
+    """What leaves for other clusters."""
     import_: Rules = field(default=Rules(allow=("*",)), name="import")
+    """What is let in from other clusters."""
     ttl: Annotated[int, Meta(ge=1, le=16)] = 8
+    """Clusters that a message may cross."""
     outbox: OutboxSettings = OutboxSettings()
 
 
-class BusSettings(Settings):
+class BusSettings(Settings, frozen=True):
+    """The WebSocket bus and its limits."""
+
     history: Annotated[int, Meta(ge=0, le=100_000)] = 500
     """Messages kept per channel in memory."""
     channels_max: Positive = 10_000
+    """Most channels at one time; joining one more is refused."""
     clients_max: Positive = 5_000
+    """Most clients at one time; one more is refused."""
     frame_bytes_max: Positive = 262_144
     """Largest text frame that a client may send."""
     buffer_bytes_max: Positive = 8 << 20
@@ -124,20 +154,27 @@ class BusSettings(Settings):
     """A bearer token every client must show; empty accepts anyone who reaches the port."""
 
 
-class CertificateSettings(Settings):
+class CertificateSettings(Settings, frozen=True):
+    """The short-lived leaf certificates that links show each other."""
+
     lifetime_s: Seconds = 172_800.0
     """Life of a leaf certificate; 48 h."""
     renew_after_s: Seconds = 86_400.0
     """Age at which a new leaf is made, with jitter; old and new are both valid meanwhile."""
     clock_skew_s: Seconds = 300.0
+    """How far another node's clock may be off when its certificate's dates are checked."""
 
 
-class LogSettings(Settings):
+class LogSettings(Settings, frozen=True):
+    """What is written to standard error, or to node.log under --detach."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is written."""
     format: Literal["auto", "json", "console"] = "auto"
+    """JSON lines or columns for people; auto: columns on a terminal, JSON elsewhere."""
 
 
-class Config(Settings):
+class Config(Settings, frozen=True):
     """All settings of one node, the content of arqon.yaml."""
 
     node: NodeSettings

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from arqonmesh.config.model import Config
-from arqonmesh.core.bus.core import Bus, ClientInfo
-from arqonmesh.core.events import Applied, Dropped, Fault, Publish, TransportDown, TransportUp
+from arqonmesh.core.bus.bus import Bus, BusEnv
+from arqonmesh.core.bus.clients import ClientInfo
+from arqonmesh.core.events import Dropped, Fault, Publish, TransportDown, TransportUp
 from arqonmesh.core.kernel import Crypto, Durable, Effect, Emit, Env, Event, Instant, Lane, Rng, Send
 from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.core.relay import RELAYABLE, arrived, wrap
@@ -48,14 +49,13 @@ class Node:
     def __init__(self, config: Config, world: World) -> None:
         self.config = config
         self.world = world
-        self.bus = Bus(
+        bus_env = BusEnv(
             node_id=world.node_id,
-            cluster=config.node.cluster,
+            cluster=ClusterId(config.node.cluster),
             rng=world.rng_for("bus"),
             wall_ms=world.wall_ms,
-            settings=config.bus,
-            exported=self._is_exported,
         )
+        self.bus = Bus(bus_env, config.bus, self._is_exported)
         self.plane: Plane | None = None
         self._router = Router((self.bus,))
         self._neighbours: dict[NodeId, None] = {}
@@ -79,6 +79,21 @@ class Node:
         self._router = Router((self.bus,))
         self._neighbours.clear()
         return []
+
+    def describe(
+        self, now: Instant, addresses: tuple[str, ...], software: str, capabilities: tuple[str, ...]
+    ) -> list[Effect]:
+        """Tell the mesh where this node listens and what it is; again when that changes."""
+        assert self.plane is not None, "only a member describes itself"
+        membership = self.plane.membership
+        said = membership.describe(addresses, software, capabilities)
+        return self._leaving(now, self._router.run(now, membership, said))
+
+    def say_farewell(self, now: Instant) -> list[Effect]:
+        """Tell the mesh that this node leaves for good; `leave_mesh` once that is heard."""
+        assert self.plane is not None, "only a member leaves"
+        membership = self.plane.membership
+        return self._leaving(now, self._router.run(now, membership, membership.leave(now)))
 
     def publish(self, now: Instant, statements: Sequence[Publish]) -> list[Effect]:
         """Publish statements of ours that come from an operator or an admission."""
@@ -127,8 +142,8 @@ class Node:
 
     # --- bus clients --------------------------------------------------------------------------------------
 
-    def client_connected(self, now: Instant, client: ClientInfo) -> list[Effect]:
-        return self._leaving(now, self._router.run(now, self.bus, self.bus.client_connected(now, client)))
+    def client_connected(self, now: Instant, client: ClientId, info: ClientInfo) -> list[Effect]:
+        return self._leaving(now, self._router.run(now, self.bus, self.bus.client_connected(now, client, info)))
 
     def client_frames(self, now: Instant, client: ClientId, frames: Sequence[bytes]) -> list[Effect]:
         return self._leaving(now, self._router.run(now, self.bus, self.bus.client_frames(now, client, frames)))
@@ -203,6 +218,3 @@ class Node:
     def _blame(self, now: Instant, peer: NodeId, cause: str, detail: str) -> list[Effect]:
         dropped = Emit(Dropped("node", cause, 1, detail))
         return [dropped, *self._leaving(now, self._router.event(now, Fault(peer, cause)))]
-
-
-__all__ = ["Applied", "ClientInfo", "MeshIdentity", "Node", "World"]

@@ -1,7 +1,7 @@
 """The cores that make a node a member of a mesh, and the order in which they hear and start.
 
-Order is part of the design: admission tells who belongs before membership asks whether they live; gossip starts
-last, because what it reads from disk rebuilds all the others.
+Order is part of the design: admission tells who belongs before membership asks whether they live, and what gossip reads
+from disk rebuilds all the others before they say anything.
 """
 
 from __future__ import annotations
@@ -72,12 +72,13 @@ class Plane:
         )
 
     def start(self, now: Instant, durable: Durable, router: Router) -> list[Effect]:
+        """Load every core before any of them is heard; then the roster, then what gossip knows, then the rest."""
+        said = {core.NAME: core.start(now, durable) for core in self.cores}
         effects: list[Effect] = []
-        for core in self.cores[:-1]:
-            effects += router.run(now, core, core.start(now, durable))
         for encoded in self.mesh.bootstrap:
             effects += router.event(now, _applied(encoded))
-        effects += router.run(now, self.gossip, self.gossip.start(now, durable))
+        for core in (self.gossip, *(core for core in self.cores if core is not self.gossip)):
+            effects += router.run(now, core, said[core.NAME])
         return effects
 
 

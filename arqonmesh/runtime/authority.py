@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from arqonmesh.core.admission.core import Admit
+from arqonmesh.core.admission.judge import Admit
 from arqonmesh.core.events import Applied
 from arqonmesh.core.kernel import Event
 from arqonmesh.ids import MeshId, NodeId
@@ -55,11 +55,11 @@ class RosterAuthority:
         verdict = plane.admission.judge(self._host.node.world.wall_ms(), request, node, channel_binding)
         if not isinstance(verdict, Admit):
             return JoinReject(verdict.code, verdict.sentence)
-        if verdict.publishes:
+        if verdict.publish:
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(node, []).append(written)
             try:
-                self._host.perform(self._host.node.publish(self._host.now(), verdict.publishes))
+                self._host.perform(self._host.node.publish(self._host.now(), verdict.publish))
                 await asyncio.wait_for(written, PERSIST_TIMEOUT_S)
             except TimeoutError:
                 return JoinReject("join.not-stored", "the admission could not be stored in time; try again")

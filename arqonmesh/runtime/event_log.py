@@ -37,8 +37,8 @@ class EventLog:
     async def watch(self) -> AsyncIterator[MeshEvent]:
         """The ring first, oldest to newest, then live events until the reader stops."""
         watcher = _Watcher(self._wall_ms)
-        for event in self._ring:
-            watcher.put(event)
+        for past in self._ring:
+            watcher.put(past)
         if len(self._watchers) >= WATCHERS_MAX:
             self._watchers.pop(0).end()
         self._watchers.append(watcher)

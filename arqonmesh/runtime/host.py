@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from arqonmesh.core.bus.core import ClientInfo
-from arqonmesh.core.events import Late
+from arqonmesh.core.bus.clients import ClientInfo
+from arqonmesh.core.events import Dropped, Late
 from arqonmesh.core.kernel import (
     CloseClient,
     Connect,
@@ -102,6 +102,9 @@ class Host:
         """Be told of every event of this exact type that leaves the node. Watchers must not call back into it."""
         self._watchers.setdefault(event_type, []).append(watcher)
 
+    def unwatch(self, event_type: type[Event], watcher: Callable[[Event], None]) -> None:
+        self._watchers[event_type].remove(watcher)
+
     def close(self) -> None:
         """No more inputs, timers or effects."""
         self._closed = True
@@ -137,14 +140,20 @@ class Host:
 
     # --- bridge.BusPort -----------------------------------------------------------------------------------
 
-    def client_connected(self, client: ClientInfo) -> None:
-        self.perform(self.node.client_connected(self._clock(), client))
+    def new_client_id(self) -> ClientId:
+        return self.node.bus.new_client_id()
 
-    def client_frames(self, client: ClientId, frames: list[bytes]) -> None:
+    def client_connected(self, client: ClientId, info: ClientInfo) -> None:
+        self.perform(self.node.client_connected(self._clock(), client, info))
+
+    def client_frames(self, client: ClientId, frames: Sequence[bytes]) -> None:
         self.perform(self.node.client_frames(self._clock(), client, frames))
 
     def client_disconnected(self, client: ClientId) -> None:
         self.perform(self.node.client_disconnected(self._clock(), client))
+
+    def dropped(self, event: Dropped) -> None:
+        self.perform((Emit(event),))
 
     # --- effects ------------------------------------------------------------------------------------------
 
@@ -176,7 +185,7 @@ class Host:
     def _emit(self, effect: Emit) -> None:
         watchers = self._watchers.get(type(effect.event))
         if watchers is not None:
-            for watcher in watchers:
+            for watcher in tuple(watchers):
                 watcher(effect.event)
 
     def _connect(self, effect: Connect) -> None:

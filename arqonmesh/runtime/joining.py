@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arqonmesh.core.admission.core import roster_from
+from arqonmesh.core.admission.roster import roster_from
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.errors import ArqonError, Denied, PeerError, TimedOut, TrustError, UsageError
 from arqonmesh.ids import MeshId, NodeId
@@ -134,11 +134,11 @@ def _checked(joiner: Joiner, offer: JoinOffer, accept: JoinAccept) -> Joined:
     mesh_id, founder = MeshId(offer.mesh_id), NodeId(offer.founder)
     statements: Sequence[bytes] = accept.statements
     roster = roster_from(statements, founder, mesh_id, ed25519.verify)
-    if joiner.key.node_id not in roster:
+    if joiner.key.node_id not in roster.members:
         raise TrustError(
             "trust.unproven-admission",
             f"the member at the other end says that we are in, but its statements do not prove it "
-            f"({len(roster)} members proven from the founder {founder})",
+            f"({len(roster.members)} members proven from the founder {founder})",
         )
     mesh = MeshIdentity(mesh_id=mesh_id, founder=founder, bootstrap=tuple(statements))
     members = tuple((NodeId(node), tuple(addresses)) for node, addresses in accept.members)

@@ -8,6 +8,7 @@ followed by a failure is never reported done.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,11 @@ class Store:
         except sqlite3.Error as error:
             raise explain(error, self.path) from error
         return durable
+
+    def snapshot(self) -> Durable:
+        """All rows of all tables as committed right now, read on a connection of its own: for any thread, at any time."""
+        with contextlib.closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
+            return {table.name: reader.execute(SELECT_ALL[table.name]).fetchall() for table in TABLES}
 
     def persist(self, writes: Sequence[Write], *, sync: bool, done: Callable[[], None] | None) -> None:
         """Write all of `writes` in one transaction; then call `done` on the loop.

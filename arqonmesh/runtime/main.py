@@ -1,0 +1,53 @@
+"""The process behind `arqon node start`: from a data directory to a running node, and back out without a loss."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from arqonmesh.api.server import ApiServer
+from arqonmesh.config.datadir import DataDir
+from arqonmesh.config.load import load
+from arqonmesh.observe.logging import configure
+from arqonmesh.runtime.control import Control
+from arqonmesh.runtime.log_events import log_events
+from arqonmesh.runtime.service import Service
+from arqonmesh.store.store import Store
+from arqonmesh.trust.keystore import load_node_key
+
+
+def run(data_dir: Path, ready: Callable[[], None] | None = None) -> int:
+    """Run the node of `data_dir` until SIGTERM, SIGINT or a stop over the control socket.
+
+    `ready` is called once clients, peers and the control socket are served. Returns the exit code; raises ArqonError
+    (configuration, keys, store, taken ports) before anything was served.
+    """
+    layout = DataDir(data_dir)
+    config = load(layout.config, os.environ)
+    key = load_node_key(layout.node_key)
+    configure(config.log)
+    store = Store.open(layout.database)
+    return asyncio.run(_serve(lambda: Service(config, key, store, layout.root), layout, ready))
+
+
+async def _serve(make: Callable[[], Service], layout: DataDir, ready: Callable[[], None] | None) -> int:
+    service = make()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.request_stop, signal.Signals(number).name)
+    teller = asyncio.create_task(log_events(service.log))
+    api = ApiServer(Control(service), layout.control_socket)
+    try:
+        await service.open()
+        await api.start()
+        if ready is not None:
+            ready()
+        await service.stopping.wait()
+    finally:
+        await api.close()
+        await service.close()
+        await teller
+    return 0 if service.failure is None else 1

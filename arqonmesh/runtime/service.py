@@ -1,0 +1,320 @@
+"""One node as a process: opens its rooms in order, keeps them running, and closes them so that nothing is lost.
+
+start: lock and store → key → boot epoch on disk → node → bus, HTTP, QUIC → cores → control socket → ready
+stop:  bus says goodbye → outboxes drain → links close → what is held goes to disk → store closes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import random
+import socket
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import arqonmesh
+from arqonmesh.api.control import NodeStatus
+from arqonmesh.bridge.http import HttpServer, HttpSources
+from arqonmesh.bridge.websocket import BusServer
+from arqonmesh.config.model import Config
+from arqonmesh.core.kernel import Delete, Put, Write
+from arqonmesh.core.node import Node, World
+from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.errors import StorageError
+from arqonmesh.ids import ClusterId, NodeId, short
+from arqonmesh.net.endpoint import QuicEndpoint
+from arqonmesh.net.hello import LocalNode
+from arqonmesh.runtime import mesh_state, views
+from arqonmesh.runtime.authority import RosterAuthority
+from arqonmesh.runtime.certificates import Certificates
+from arqonmesh.runtime.crypto import NodeCrypto
+from arqonmesh.runtime.event_log import EventLog
+from arqonmesh.runtime.event_story import EventStory
+from arqonmesh.runtime.host import Host
+from arqonmesh.runtime.throughput import Throughput
+from arqonmesh.store.store import Store
+from arqonmesh.trust.certificates import NO_MESH
+from arqonmesh.trust.keys import NodeKey
+
+SAMPLE_EVERY_S: Final = 1.0
+DRAIN_TIMEOUT_S: Final = 5.0
+CAPABILITIES: Final = ("bus/1", "federation/1")
+SOFTWARE: Final = f"arqon/{arqonmesh.__version__}"
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Service:
+    """Everything of one running node. `open` before, `close` after; `stopping` tells when."""
+
+    def __init__(self, config: Config, key: NodeKey, store: Store, data_dir: Path) -> None:
+        self.config = config
+        self.key = key
+        self.store = store
+        self.data_dir = data_dir
+        self.started_s = time.monotonic()
+        self.stopping = asyncio.Event()
+        self.failure: StorageError | None = None
+        self.log = EventLog(wall_ms)
+        self.throughput = Throughput()
+        durable = store.load()
+        self._durable = durable
+        self.operator_links = {str(address): str(peer) for address, peer, _ in durable.get("links", ())}
+        self._mesh = mesh_state.load(durable)
+        epoch = mesh_state.boot_epoch(durable) + 1
+        world = World(
+            node_id=key.node_id,
+            public_key=key.public,
+            crypto=NodeCrypto(key),
+            wall_ms=wall_ms,
+            rng_for=lambda core: random.Random(os.urandom(16)),
+            boot_epoch=epoch,
+        )
+        self._epoch = epoch
+        self.node = Node(config, world)
+        self.host = Host(self.node, store)
+        self.story = EventStory(self.host, self.log)
+        self.authority = RosterAuthority(self.host)
+        mesh_id = None if self._mesh is None else self._mesh.mesh_id
+        self.certificates = Certificates(key, ClusterId(config.node.cluster), mesh_id, config.certificates, wall_ms)
+        self.endpoint = QuicEndpoint(
+            listen=config.listen.quic,
+            local=LocalNode(
+                key=key,
+                cluster=ClusterId(config.node.cluster),
+                boot_epoch=epoch,
+                software=SOFTWARE,
+                capabilities=CAPABILITIES,
+            ),
+            leaf=self.certificates.leaf,
+            authority=self.authority,
+            listener=self.host,
+            settings=config.links,
+            skew_ms=int(config.certificates.clock_skew_s * 1_000),
+            wall_ms=wall_ms,
+        )
+        self.bus = BusServer(self.host, config.bus)
+        self.http = HttpServer(
+            HttpSources(
+                health=self.health,
+                ready=lambda: not self.stopping.is_set(),
+                version=lambda: {"version": arqonmesh.__version__, "software": "arqonmesh"},
+                status=self._status,
+                metrics=self._metrics,
+                history=self.node.bus.history_frames,
+            ),
+            token=config.bus.auth_token,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Raises ConfigError when a port is taken and StorageError when the disk fails."""
+        self.store.on_fatal = self._disk_failed
+        await self._stored((mesh_state.put_boot_epoch(self._epoch),))
+        await self.bus.start(*split(self.config.listen.bus))
+        await self.http.start(*split(self.config.listen.http))
+        self.certificates.on_rotated = self.endpoint.rotate
+        self.host.attach(self.endpoint, self.bus)
+        self.host.perform(self.node.start(self.host.now(), self._durable, self._mesh))
+        self._describe()
+        for address in self.operator_links:
+            self.endpoint.want(None, (address,))
+        self._durable = {}
+        self._tasks = [asyncio.create_task(self._sample()), asyncio.create_task(self._renew())]
+        self.log.add("node", f"node {short(self.key.node_id)} of cluster {self.config.node.cluster} is up")
+
+    def request_stop(self, why: str) -> None:
+        if not self.stopping.is_set():
+            self.log.add("node", f"stopping: {why}")
+            self.stopping.set()
+
+    async def close(self) -> None:
+        """Drain and end. What bus clients handed over before this is sent, or held on disk."""
+        self.stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.bus.close()
+        await self._drain()
+        peers = list(self.endpoint.links())
+        await self.endpoint.close("the node stops")
+        for peer in peers:
+            self.host.perform(self.node.transport_down(self.host.now(), peer, "the node stops"))
+        self.host.close()
+        await self.http.close()
+        self.log.close()
+        await self.store.close()
+
+    # --- mesh ---------------------------------------------------------------------------------------------
+
+    async def enter(self, mesh: MeshIdentity) -> None:
+        """Belong to this mesh, on disk first."""
+        await self._stored(mesh_state.put_mesh(mesh))
+        self._mesh = mesh
+        self.certificates.rotate(mesh_id=mesh.mesh_id)
+        self.host.perform(self.node.enter_mesh(self.host.now(), {}, mesh))
+        self._describe()
+
+    async def leave_mesh(self) -> None:
+        """Close the links, forget the mesh and everything kept of it."""
+        for peer in list(self.endpoint.links()):
+            self.endpoint.forget(peer)
+            self.endpoint.disconnect(peer, "left the mesh")
+        for dial in self.endpoint.dials():
+            self.endpoint.forget(dial.peer, dial.address)
+        self.node.leave_mesh(self.host.now())
+        self._mesh = None
+        self.certificates.rotate(mesh_id=NO_MESH)
+        await self._stored(())  # whatever the cores had queued is written before it is forgotten
+        await self._stored(mesh_state.forget_mesh(await asyncio.to_thread(self.store.snapshot)))
+        self.log.add("mesh", "left the mesh")
+
+    # --- links --------------------------------------------------------------------------------------------
+
+    def want(self, node: NodeId, addresses: tuple[str, ...]) -> None:
+        """Dial a member that we were told of before gossip describes it."""
+        if node != self.key.node_id:
+            self.endpoint.want(node, addresses)
+
+    async def add_link(self, address: str) -> None:
+        await self._stored((Put("links", (address, "", wall_ms())),))
+        self.operator_links[address] = ""
+        self.endpoint.want(None, (address,))
+
+    async def remove_link(self, address: str) -> bool:
+        if address not in self.operator_links:
+            return False
+        del self.operator_links[address]
+        await self._stored((Delete("links", (address,)),))
+        self.endpoint.forget(None, address)
+        return True
+
+    def addresses(self) -> tuple[str, ...]:
+        """Where others may dial this node: as advertised, else as it listens."""
+        if self.config.listen.advertise:
+            return self.config.listen.advertise
+        host, port = self.endpoint.address
+        if host not in ("0.0.0.0", "::", ""):
+            return (f"{host}:{port}",)
+        own = _outward_address()
+        return () if own is None else (f"{own}:{port}",)
+
+    # --- status -------------------------------------------------------------------------------------------
+
+    def node_status(self) -> NodeStatus:
+        settings, plane = self.config.node, self.node.plane
+        quic, bus, http = self.endpoint.address, self.bus.address, self.http.address
+        stats = self.node.bus.stats()
+        return NodeStatus(
+            node_id=self.key.node_id,
+            cluster=settings.cluster,
+            role=settings.role,
+            region=settings.region,
+            version=arqonmesh.__version__,
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - self.started_s,
+            mesh="" if plane is None else views.mesh_name(plane),
+            quic=f"{quic[0]}:{quic[1]}",
+            bus=f"ws://{bus[0]}:{bus[1]}",
+            http=f"http://{http[0]}:{http[1]}",
+            data_dir=str(self.data_dir),
+            clients=stats["clients_connected"],
+            channels=stats["channels"],
+            counters=self.counters(),
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Every counter of the node by name, since the start."""
+        found = dict(self.node.bus.counters)
+        plane = self.node.plane
+        if plane is not None:
+            federation = dataclasses.asdict(plane.federation.counters)
+            found |= {f"federation_{name}": value for name, value in federation.items()}
+        found |= {f"refused_{reason}": count for reason, count in self.host.refusals.items()}
+        found |= {f"dropped_{where}_{reason}": count for (where, reason), count in self.story.dropped.items()}
+        found["unsent"] = self.host.unsent
+        found["certificate_rotations"] = self.certificates.rotations
+        return found
+
+    def health(self) -> dict[str, dict[str, object]]:
+        """Per component; the node is healthy when all are ok."""
+        plane = self.node.plane
+        partition = None if plane is None else plane.partition.view()
+        links = self.endpoint.links()
+        return {
+            "store": {"ok": self.store.fatal is None, "waiting_bytes": self.store.waiting_bytes},
+            "bus": {"ok": not self.stopping.is_set(), "clients": self.bus.client_count},
+            "transport": {"ok": True, "links": len(links), "wanted": len(self.endpoint.dials())},
+            "mesh": {
+                "ok": partition is None or partition.writable,
+                "state": "none" if partition is None else partition.state,
+            },
+        }
+
+    def _status(self) -> dict[str, object]:
+        mesh = views.mesh_status(self.node, self.throughput)
+        built: dict[str, object] = msgspec.to_builtins({"node": self.node_status(), "mesh": mesh})
+        return built
+
+    def _metrics(self) -> bytes:
+        return b""
+
+    # --- private ------------------------------------------------------------------------------------------
+
+    def _describe(self) -> None:
+        if self.node.plane is not None:
+            self.host.perform(self.node.describe(self.host.now(), self.addresses(), SOFTWARE, CAPABILITIES))
+
+    async def _stored(self, writes: tuple[Write, ...]) -> None:
+        """Write and wait until it is on disk."""
+        done = asyncio.Event()
+        self.store.persist(writes, sync=True, done=done.set)
+        await done.wait()
+
+    async def _drain(self) -> None:
+        """Until every up link has acknowledged what it was sent, or the time is over."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        plane = self.node.plane
+        while plane is not None and time.monotonic() < deadline:
+            if not any(plane.federation.backlog(peer) for peer in self.endpoint.links()):
+                return
+            await asyncio.sleep(0.01)
+
+    async def _sample(self) -> None:
+        while True:
+            self.throughput.sample(self.host.now(), self.endpoint.links())
+            await asyncio.sleep(SAMPLE_EVERY_S)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(min(60.0, max(0.05, self.certificates.renew_in_s)))
+            if self.certificates.renew_if_due():
+                self.log.add("node", "a new leaf certificate is in use; the old one stays valid until it expires")
+
+    def _disk_failed(self, error: StorageError) -> None:
+        self.failure = error
+        self.request_stop(f"the store failed: {error}")
+
+
+def split(address: str) -> tuple[str, int]:
+    """HOST:PORT, checked by the configuration loader."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _outward_address() -> str | None:
+    """This machine's address on its default route; nothing is sent to find out."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+    return None

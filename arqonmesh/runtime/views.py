@@ -1,0 +1,232 @@
+"""Reads the cores and the driver into the plain views of api/control.py. Only reads; only formats."""
+
+from __future__ import annotations
+
+from arqonmesh.api.control import (
+    CauseView,
+    InviteView,
+    LinkView,
+    MeshStatus,
+    MeshView,
+    NodeView,
+    OwnLinkView,
+    PartitionView,
+    PeerView,
+    PolicyView,
+)
+from arqonmesh.core.admission.roster import Member
+from arqonmesh.core.node import Node
+from arqonmesh.core.plane import Plane
+from arqonmesh.ids import NodeId
+from arqonmesh.net.api import DialInfo, Endpoint
+from arqonmesh.runtime.throughput import Throughput
+from arqonmesh.wire.statement import Kind, NodeRecord
+
+
+def mesh_name(plane: Plane) -> str:
+    """The mesh's name from its genesis; its id until gossip has brought that."""
+    return plane.admission.mesh_name or plane.mesh.mesh_id
+
+
+def mesh_view(plane: Plane) -> MeshView:
+    return MeshView(
+        name=mesh_name(plane),
+        id=plane.mesh.mesh_id,
+        health=plane.partition.view().state,
+        root=plane.gossip.root().hex(),
+    )
+
+
+def mesh_status(node: Node, throughput: Throughput) -> MeshStatus:
+    plane = node.plane
+    if plane is None:
+        return MeshStatus(mesh=None, self_=node.world.node_id, nodes=(_own_view(node),), links=(), partition=None)
+    partition = plane.partition.view()
+    return MeshStatus(
+        mesh=mesh_view(plane),
+        self_=node.world.node_id,
+        nodes=tuple(_node_view(node, plane, member) for member in plane.admission.members()),
+        links=_link_views(node, plane, throughput),
+        partition=PartitionView(
+            state=partition.state,
+            writable=partition.writable,
+            reachable=partition.reachable,
+            required=partition.required,
+            members=partition.members,
+            preset=partition.preset,
+        ),
+    )
+
+
+def _own_view(node: Node) -> NodeView:
+    settings = node.config.node
+    return NodeView(
+        id=node.world.node_id,
+        cluster=settings.cluster,
+        role=settings.role,
+        region=settings.region,
+        state="alive",
+        self_=True,
+    )
+
+
+def _node_view(node: Node, plane: Plane, member: Member) -> NodeView:
+    record = plane.gossip.get(member.node, Kind.NODE)
+    described = record if isinstance(record, NodeRecord) else None
+    return NodeView(
+        id=member.node,
+        cluster=member.cluster,
+        role=member.role,
+        region=described.region if described else "",
+        state=plane.membership.state_of(member.node),
+        incarnation=described.incarnation if described else 0,
+        addresses=described.addresses if described else (),
+        software=described.software if described else "",
+        self_=member.node == node.world.node_id,
+    )
+
+
+def _link_views(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkView, ...]:
+    """Every link of the mesh once: ours with live figures, the others as their owners tell."""
+    own = node.world.node_id
+    views = {}
+    for edge in plane.routing.edges():
+        a, b = sorted((edge.a, edge.b))
+        views[a, b] = LinkView(
+            a=a,
+            b=b,
+            state=edge.state,
+            transport=edge.transport,
+            rtt_ms=edge.rtt_us / 1_000,
+            loss=edge.loss_ppm / 1_000_000,
+        )
+    for report in plane.links.report():
+        a, b = sorted((own, report.peer))
+        views[a, b] = LinkView(
+            a=a,
+            b=b,
+            state="up" if report.state in ("up", "probing") else "down",
+            transport=report.transport,
+            rtt_ms=report.rtt_us / 1_000,
+            loss=report.loss_ppm / 1_000_000,
+            bytes_per_s=throughput.bytes_per_s(report.peer),
+            backlog=plane.federation.backlog(report.peer),
+            mine=True,
+        )
+    return tuple(views[pair] for pair in sorted(views))
+
+
+def own_links(
+    node: Node, endpoint: Endpoint, throughput: Throughput, operator: dict[str, str]
+) -> tuple[OwnLinkView, ...]:
+    """One line per wish or connection; `operator` holds the addresses that were added by hand."""
+    plane = node.plane
+    reports = {} if plane is None else {report.peer: report for report in plane.links.report()}
+    lines: list[OwnLinkView] = []
+    told: dict[NodeId, None] = {}
+    for dial in endpoint.dials():
+        peer = dial.peer
+        link = None if peer is None else endpoint.links().get(peer)
+        report = None if peer is None else reports.get(peer)
+        if peer is not None:
+            told[peer] = None
+        up = report is not None and report.state in ("up", "probing")
+        by_hand = any(address in operator for address in (dial.address, *dial.addresses))
+        lines.append(
+            OwnLinkView(
+                peer=peer or "",
+                address=link.address if link else dial.address,
+                state="up" if up else ("opening" if link else dial.state),
+                transport=link.transport if link else "",
+                why=_why(dial, up),
+                rtt_ms=report.rtt_us / 1_000 if report and up else None,
+                loss=report.loss_ppm / 1_000_000 if report and up else None,
+                attempt=dial.attempt,
+                last_error=dial.last_error,
+                next_try_in_s=None if link else dial.next_try_in_s,
+                backlog=plane.federation.backlog(peer) if plane is not None and peer is not None else 0,
+                asked_by="operator" if by_hand else "mesh",
+            )
+        )
+    for peer, link in endpoint.links().items():
+        if peer in told:
+            continue
+        report = reports.get(peer)
+        up = report is not None and report.state in ("up", "probing")
+        lines.append(
+            OwnLinkView(
+                peer=peer,
+                address=link.address,
+                state="up" if up else "opening",
+                transport=link.transport,
+                why="dialled by the other side",
+                rtt_ms=report.rtt_us / 1_000 if report and up else None,
+                loss=report.loss_ppm / 1_000_000 if report and up else None,
+                attempt=0,
+                last_error="",
+                next_try_in_s=None,
+                backlog=plane.federation.backlog(peer) if plane is not None else 0,
+                asked_by="peer",
+            )
+        )
+    return tuple(lines)
+
+
+def _why(dial: DialInfo, up: bool) -> str:
+    if up:
+        return "QUIC is the default and answered"
+    return dial.last_error or "dialling"
+
+
+def peer_view(node: Node, plane: Plane, peer: NodeId, now: int) -> PeerView:
+    """A peer as the peer store has it; raises KeyError for one that is not there."""
+    seen = plane.peers.view(now, peer)
+    return PeerView(
+        id=peer,
+        cluster=seen.cluster,
+        role=seen.role,
+        region=seen.region,
+        state=plane.membership.state_of(peer),
+        score=seen.score_ppm / 1_000_000,
+        ignored=seen.ignored,
+        standing=seen.standing,
+        latency_ms=None if seen.latency_us is None else seen.latency_us / 1_000,
+        first_seen_ms=seen.first_seen_ms,
+        last_seen_ms=seen.last_seen_ms,
+        addresses=seen.addresses,
+        deliveries=seen.deliveries,
+        causes=tuple(
+            CauseView(
+                at_ms=cause.at_ms, delta=cause.delta_ppm / 1_000_000, cause=cause.cause, evidence=cause.evidence.hex()
+            )
+            for cause in seen.causes
+        ),
+    )
+
+
+def invite_views(plane: Plane) -> tuple[InviteView, ...]:
+    return tuple(
+        InviteView(
+            ticket_id=ticket.ticket_id,
+            cluster=ticket.invite.cluster,
+            role=ticket.invite.role,
+            expires_ms=ticket.invite.expires_ms,
+            uses=ticket.invite.uses,
+            used=ticket.used,
+            revoked=ticket.revoked,
+            inviter=ticket.inviter,
+        )
+        for ticket in plane.admission.invites()
+    )
+
+
+def policy_view(node: Node) -> PolicyView:
+    rules = node.config.federation
+    decisions = () if node.plane is None else node.plane.federation.decisions()
+    return PolicyView(
+        export_allow=rules.export.allow,
+        export_deny=rules.export.deny,
+        import_allow=rules.import_.allow,
+        import_deny=rules.import_.deny,
+        decisions=tuple(decision._asdict() for decision in decisions),
+    )
