@@ -1,0 +1,263 @@
+"""`arqon pub`, `sub` and `tail`: clients of the node's bus, over its WebSocket like everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from arqonmesh.errors import ArqonError, PeerError, TimedOut, UsageError
+from arqonmesh_cli.answer import Answer, noun, verb
+from arqonmesh_cli.connect import client_of
+from arqonmesh_cli.durations import parse_duration, show_duration
+from arqonmesh_cli.options import Context, DataDir, Json
+from arqonmesh_cli.where import place_of
+
+if TYPE_CHECKING:
+    from arqonmesh.client import BusClient, Message
+
+app = noun("The bus.")
+
+LINE_BYTES_MAX: Final = 256 << 10
+"""The longest line that `pub -` takes; the bus takes no larger frame by default."""
+CHUNK_BYTES: Final = 64 << 10
+
+Channel = Annotated[str, typer.Argument(metavar="ROOM:CHANNEL", help="Such as telemetry:host.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="WS_URL", help="A bus elsewhere, instead of this node's.", show_default=False),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="ARQON_BUS_TOKEN",
+        metavar="TOKEN",
+        help="Bearer token; by default the one in the node's arqon.yaml.",
+        show_default=False,
+    ),
+]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="End after so many messages.", show_default=False)]
+Within = Annotated[
+    str | None,
+    typer.Option("--timeout", metavar="TIME", help="Give up when --count is not reached by then.", show_default=False),
+]
+Reconnect = Annotated[bool, typer.Option("--reconnect", help="When the node goes away, wait for it to come back.")]
+
+
+@verb(
+    app,
+    "pub",
+    "arqon pub telemetry:host '{\"load\": 0.4}'",
+    "arqon pub chat:lobby 'hello there'",
+    "tail -f /var/log/syslog | arqon pub logs:web -",
+)
+def pub(
+    channel: Channel,
+    text: Annotated[
+        str,
+        typer.Argument(metavar="TEXT|-", help='A JSON object, or text to be sent as {"text": ...}; - sends each line.'),
+    ],
+    url: Url = None,
+    token: Token = None,
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer:
+    """Publish a message, or each line of standard input; returns when the bus has taken them all."""
+
+    async def publish() -> int:
+        async with await _connect(url, token, data_dir, context) as bus:
+            return await _publish(bus, channel, text)
+
+    published = asyncio.run(publish())
+    said = f"{published} message{'' if published == 1 else 's'} published on {channel}"
+    return Answer({"channel": channel, "published": published}, lambda screen: screen.line(said))
+
+
+@verb(
+    app,
+    "sub",
+    "arqon sub telemetry:host",
+    "arqon sub 'telemetry:*' --json | jq .data.payload",
+    "arqon sub telemetry:host --context hq --count 1 --timeout 5s",
+)
+def sub(
+    channel: Annotated[str, typer.Argument(metavar="ROOM:CHANNEL", help="A channel, ROOM:* or *.")],
+    count: Count = None,
+    timeout: Within = None,
+    reconnect: Reconnect = False,
+    url: Url = None,
+    token: Token = None,
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> None:
+    """Print what is published on a channel, a line each, until Ctrl-C. With --json, one JSON answer per line."""
+    _listen(channel, count, timeout, reconnect, url, token, data_dir, context, as_json)
+
+
+@verb(app, "tail", "arqon tail", "arqon tail --context factory --json")
+def tail(
+    count: Count = None,
+    timeout: Within = None,
+    reconnect: Reconnect = False,
+    url: Url = None,
+    token: Token = None,
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> None:
+    """Print everything that passes on this node's bus, until Ctrl-C."""
+    _listen("*", count, timeout, reconnect, url, token, data_dir, context, as_json)
+
+
+def payload_of(text: str) -> bytes:
+    """The JSON that stands for a line of text: itself when it is a JSON object, else {"text": ...}."""
+    import msgspec
+
+    text = text.encode("utf-8", "replace").decode()  # what the shell passed may be no text at all
+    stripped = text.strip()
+    if stripped.startswith("{"):
+        try:
+            msgspec.json.decode(stripped)
+        except msgspec.DecodeError:
+            pass
+        else:
+            return stripped.encode()
+    return msgspec.json.encode({"text": text})
+
+
+def message_line(message: Message) -> str:
+    """One line for a person; control characters of the payload are shown, not obeyed."""
+    at = message.timestamp[11:19] or "-"
+    line = f"{at} {message.channel or message.type} {message.from_ or '-'} {bytes(message.payload_).decode()}"
+    return "".join(c if c.isprintable() or c == " " else f"\\u{ord(c):04x}" for c in line)
+
+
+async def _connect(url: str | None, token: str | None, data_dir: Any, context: str | None, **how: Any) -> BusClient:
+    from arqonmesh.client import BusClient
+
+    if url is None:
+        place = place_of(data_dir, context)
+        async with client_of(place) as node:
+            url = f"ws://{(await node.node_status()).bus}"
+        token = token or place.bus_token()
+    return await BusClient.connect(url, token, **how)
+
+
+async def _publish(bus: BusClient, channel: str, text: str) -> int:
+    refusals: list[ArqonError] = []
+    refused = asyncio.ensure_future(_collect_refusals(bus, refusals))
+    published = 0
+    try:
+        if text == "-":
+            async for line in _stdin_lines():
+                await bus.publish_raw(channel, payload_of(line))
+                published += 1
+                if refusals:
+                    break
+        else:
+            await bus.publish_raw(channel, payload_of(text))
+            published = 1
+        await bus.flush()
+    finally:
+        await bus.close()
+        await refused
+    if refusals:
+        raise refusals[0]
+    return published
+
+
+async def _collect_refusals(bus: BusClient, refusals: list[ArqonError]) -> None:
+    """The bus answers a frame only when it refuses it; the first refusal is kept."""
+    try:
+        async for message in bus.messages(all_types=True):
+            if message.type == "error" and not refusals:
+                told = message.payload if isinstance(message.payload, dict) else {}
+                code, sentence = str(told.get("code", "bus.refused")), str(told.get("message", "the bus refused it"))
+                refusals.append(PeerError(code, sentence, hint=str(told.get("hint", ""))))
+    except ArqonError as lost:
+        refusals.append(lost)
+
+
+def _listen(
+    channel: str,
+    count: int | None,
+    timeout: str | None,
+    reconnect: bool,
+    url: str | None,
+    token: str | None,
+    data_dir: Any,
+    context: str | None,
+    as_json: bool,
+) -> None:
+    patience_s = None if timeout is None else parse_duration(timeout)
+    seen = 0
+
+    async def listen() -> None:
+        nonlocal seen
+        bus = await _connect(url, token, data_dir, context, reconnect=reconnect)
+        async with bus:
+            await bus.join(channel)
+            async for message in bus.messages():
+                if as_json:
+                    sys.stdout.buffer.write(b'{"v":1,"ok":true,"data":' + message.raw + b"}\n")
+                else:
+                    sys.stdout.buffer.write(message_line(message).encode() + b"\n")
+                sys.stdout.buffer.flush()
+                seen += 1
+                if seen == count:
+                    return
+
+    async def bounded() -> None:
+        async with asyncio.timeout(patience_s):
+            await listen()
+
+    try:
+        asyncio.run(bounded())
+    except TimeoutError:
+        waited = show_duration(patience_s or 0.0)
+        wanted = "no end was asked for" if count is None else f"{count} were asked for"
+        if count is not None:
+            raise TimedOut(
+                "cli.sub-timeout", f"{seen} messages on {channel} in {waited}; {wanted}", hint="arqon policy show"
+            ) from None
+    except KeyboardInterrupt:
+        return  # the way to end it
+
+
+async def _stdin_lines() -> AsyncIterator[str]:
+    """Lines of standard input as they come, read by a thread because a file cannot be awaited; one chunk ahead."""
+    loop = asyncio.get_running_loop()
+    chunks: asyncio.Queue[bytes] = asyncio.Queue(1)
+
+    def read() -> None:
+        try:
+            while True:
+                chunk = os.read(0, CHUNK_BYTES)
+                asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
+                if not chunk:
+                    return
+        except (OSError, RuntimeError):
+            return  # the loop is gone: so is the reader of this
+
+    threading.Thread(target=read, daemon=True, name="stdin").start()
+    rest = b""
+    while chunk := await chunks.get():
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            raise UsageError(
+                "cli.line-too-long",
+                f"a line of standard input has more than {LINE_BYTES_MAX} bytes; it needs to fit into one message",
+                hint="arqon pub ROOM:CHANNEL -  < a file with shorter lines",
+            )
+        for line in lines:
+            yield line.decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")

@@ -1,0 +1,38 @@
+"""Spans of time as people write them: 90s, 15m, 1h30m, 7d."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from arqonmesh.errors import UsageError
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_WHOLE: Final = re.compile(r"(\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds. Raises UsageError when `text` is not a duration above zero."""
+    total = 0.0
+    if _WHOLE.fullmatch(text):
+        total = sum(float(count) * _UNITS[unit] for count, unit in _PART.findall(text))
+    if total <= 0:
+        raise UsageError(
+            "cli.duration",
+            f"{text!r} is no span of time; it needs a form such as 90s, 15m, 1h or 7d",
+            hint="--expires 1h",
+        )
+    return total
+
+
+def show_duration(seconds: float) -> str:
+    """Two units at most: 45s, 3m 20s, 2h 5m, 6d 1h."""
+    whole = int(max(seconds, 0))
+    if whole < 1:
+        return f"{seconds * 1000:.0f}ms"
+    for unit, size, below, smaller in (("d", 86_400, "h", 3_600), ("h", 3_600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size}{unit} {rest}{below}" if rest else f"{whole // size}{unit}"
+    return f"{whole}s"

@@ -1,0 +1,76 @@
+"""`arqon link`: this node's links, those asked for and those that stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arqonmesh_cli.addresses import link_address
+from arqonmesh_cli.answer import Answer, noun, verb
+from arqonmesh_cli.connect import ask_at
+from arqonmesh_cli.durations import show_duration
+from arqonmesh_cli.options import Context, DataDir, Json
+from arqonmesh_cli.screen import Screen, state_word
+
+if TYPE_CHECKING:
+    from arqonmesh.api.control import OwnLinkView
+
+app = noun("Links of this node: what was asked for, what stands, and why not.")
+
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="quic://HOST:PORT or HOST:PORT.")]
+
+
+@verb(app, "add", "arqon link add quic://10.0.0.7:9130", "arqon link add [fd00::7]:9130 --json")
+def add(address: Address, data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
+    """Want a link to an address: dialled until it stands, and again whenever it falls."""
+    wanted = link_address(address)
+    link = ask_at(data_dir, context, lambda node: node.link_add(wanted))
+
+    def text(screen: Screen) -> None:
+        screen.line(f"link to {wanted} wanted, now {link.state}; it is tried for ever: arqon link ls")
+
+    return Answer(link, text)
+
+
+@verb(app, "rm", "arqon link rm quic://10.0.0.7:9130")
+def rm(address: Address, data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
+    """End a wish that `link add` made, and close its link."""
+    gone = link_address(address)
+    ask_at(data_dir, context, lambda node: node.link_remove(gone))
+    return Answer({"address": gone, "removed": True}, lambda screen: screen.line(f"link to {gone} is no longer wanted"))
+
+
+@verb(app, "ls", "arqon link ls", "arqon link ls --context hq --json")
+def ls(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
+    """List links: state, RTT, loss, transport and why, last error, next try."""
+    links = ask_at(data_dir, context, lambda node: node.links())
+
+    def text(screen: Screen) -> None:
+        screen.table(
+            ("PEER", "ADDRESS", "STATE", "RTT", "LOSS", "HELD", "TRANSPORT", "WHY", "ASKED BY", "TRY"),
+            [_row(link) for link in links],
+            empty="no links; one is wanted with: arqon link add quic://HOST:PORT",
+        )
+
+    return Answer({"links": links}, text)
+
+
+def _row(link: OwnLinkView) -> tuple[str, ...]:
+    tries = ""
+    if link.state != "up" and link.attempt:
+        tries = f"{link.attempt}: {link.last_error or 'no error yet'}"
+        if link.next_try_in_s is not None:
+            tries += f"; next in {show_duration(link.next_try_in_s)}"
+    return (
+        link.peer[:8] or "-",
+        link.address or "-",
+        state_word(link.state),
+        "-" if link.rtt_ms is None else f"{link.rtt_ms:.1f} ms",
+        "-" if link.loss is None else f"{link.loss:.1%}",
+        str(link.backlog),
+        link.transport or "-",
+        link.why or "-",
+        link.asked_by,
+        tries or "-",
+    )

@@ -1,0 +1,52 @@
+"""Reading a log file that somebody else writes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+TAIL_BYTES_MAX: Final = 4 << 20
+POLL_S: Final = 0.1
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The newest `count` lines; at most 4 MiB are read for them."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - TAIL_BYTES_MAX))
+        return [line.decode("utf-8", "replace").rstrip("\n") for line in deque(file, maxlen=count)]
+
+
+def follow(path: Path) -> Iterator[str]:
+    """Lines written from now on, for ever; goes on with the new file when the old one is moved away or cut."""
+    file = path.open("rb")
+    file.seek(0, 2)
+    unfinished = b""
+    try:
+        while True:
+            piece = file.readline(1 << 20)
+            if piece:
+                unfinished += piece
+                if unfinished.endswith(b"\n") or len(unfinished) > 1 << 20:
+                    yield unfinished.decode("utf-8", "replace").rstrip("\n")
+                    unfinished = b""
+                continue
+            time.sleep(POLL_S)
+            if _replaced(path, file.fileno(), file.tell()):
+                file.close()
+                file, unfinished = path.open("rb"), b""
+    finally:
+        file.close()
+
+
+def _replaced(path: Path, descriptor: int, position: int) -> bool:
+    try:
+        now = path.stat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(descriptor)
+    return (now.st_dev, now.st_ino) != (held.st_dev, held.st_ino) or now.st_size < position

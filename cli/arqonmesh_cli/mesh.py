@@ -1,0 +1,198 @@
+"""`arqon mesh`: make, join, see and leave a mesh."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from arqonmesh.errors import Degraded, UsageError
+from arqonmesh_cli.addresses import link_address
+from arqonmesh_cli.answer import Answer, noun, verb
+from arqonmesh_cli.connect import ask_at
+from arqonmesh_cli.options import Context, DataDir, Json
+from arqonmesh_cli.screen import Screen, state_word
+from arqonmesh_cli.where import place_of
+
+if TYPE_CHECKING:
+    from arqonmesh.api.control import MeshStatus, MeshView
+
+app = noun("The mesh: make, join, see and leave it.")
+
+
+@verb(app, "seed", "arqon mesh seed acme", 'arqon mesh seed acme --policy key --key "$(pwgen 32 1)"')
+def seed(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The mesh's name, for people.")],
+    policy: Annotated[
+        Literal["key", "open", "closed"],
+        typer.Option("--policy", help="Who may join: with a key (or a ticket), anyone, or ticket holders alone."),
+    ] = "key",
+    key: Annotated[
+        str,
+        typer.Option(
+            "--key",
+            envvar="ARQON_JOIN_KEY",
+            metavar="KEY",
+            help="The join key; - reads it from standard input.",
+            show_default=False,
+        ),
+    ] = "",
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer:
+    """Mint a mesh with this node as its founder."""
+    if key and policy != "key":
+        raise UsageError(
+            "cli.seed-key",
+            f"--key was given with --policy {policy}; only --policy key uses one",
+            hint=f"arqon mesh seed {name} --key KEY",
+        )
+    secret = _secret(key)
+    mesh = ask_at(data_dir, context, lambda node: node.seed(name, policy, secret))
+
+    def text(screen: Screen) -> None:
+        screen.line(f"mesh {mesh.name} is there: {mesh.id}")
+        how = {"open": "anyone may join", "closed": "tickets let nodes in"}.get(
+            policy, "the key or a ticket lets nodes in" if secret else "tickets let nodes in; no key is set"
+        )
+        screen.line((f"{how}; next: arqon invite new --cluster NAME", "dim"))
+
+    return Answer(mesh, text)
+
+
+@verb(
+    app,
+    "join",
+    "arqon mesh join TICKET",
+    "arqon invite new --cluster factory | ssh factory arqon mesh join -",
+    "arqon mesh join --address hq.example.org:9130 --key KEY",
+)
+def join(
+    ticket: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TICKET]", help="From `arqon invite new`; - reads it from standard input.", show_default=False
+        ),
+    ] = None,
+    address: Annotated[
+        str,
+        typer.Option(
+            "--address", metavar="HOST:PORT", help="A member to ask, instead of a ticket.", show_default=False
+        ),
+    ] = "",
+    key: Annotated[
+        str,
+        typer.Option(
+            "--key",
+            envvar="ARQON_JOIN_KEY",
+            metavar="KEY",
+            help="The mesh's join key; - reads it from standard input.",
+            show_default=False,
+        ),
+    ] = "",
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer:
+    """Join a mesh with a ticket, or at a member's address with the mesh's key."""
+    if (ticket is None) == (not address):
+        seen = "neither a ticket nor an address" if ticket is None else "both a ticket and an address"
+        raise UsageError("cli.join", f"{seen}; a join needs one of them", hint="arqon mesh join TICKET")
+    if address:
+        at, secret = link_address(address), _secret(key)
+        mesh = ask_at(data_dir, context, lambda node: node.join_address(at, secret))
+    else:
+        text_of_ticket = sys.stdin.readline().strip() if ticket == "-" else (ticket or "").strip()
+        mesh = ask_at(data_dir, context, lambda node: node.join_ticket(text_of_ticket))
+    return Answer(mesh, lambda screen: _joined(screen, mesh))
+
+
+@verb(app, "leave", "arqon mesh leave")
+def leave(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
+    """Leave the mesh with a farewell to the others; the node keeps its identity and goes on serving its clients."""
+    ask_at(data_dir, context, lambda node: node.leave())
+    return Answer({"left": True}, lambda screen: screen.line("left the mesh"))
+
+
+@verb(
+    app,
+    "status",
+    "arqon mesh status                (live on a terminal; keys: ? for help, q to quit)",
+    "arqon mesh status | cat          (a table)",
+    "arqon mesh status --json | jq .data.partition",
+)
+def status(
+    once: Annotated[bool, typer.Option("--once", help="Print the table also on a terminal.")] = False,
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer | None:
+    """See the whole mesh: nodes, links, quorum; live on a terminal. Exit code 7 when it is not healthy."""
+    place = place_of(data_dir, context)
+    if not as_json and not once and sys.stdin.isatty() and sys.stdout.isatty():
+        from arqonmesh_cli.tui.app import run_live
+
+        run_live(place)
+        return None
+    mesh = ask_at(data_dir, context, lambda node: node.mesh_status())
+    healthy = mesh.mesh is None or mesh.mesh.health == "healthy"
+    return Answer(mesh, lambda screen: show_status(screen, mesh), 0 if healthy else Degraded.exit_code)
+
+
+def show_status(screen: Screen, status: MeshStatus) -> None:
+    """The mesh as a page of text."""
+    if status.mesh is None:
+        screen.line(f"node {status.self_[:8]} is in no mesh; next: arqon mesh seed NAME, or arqon mesh join TICKET")
+        return
+    screen.line((f"mesh {status.mesh.name}", "bold"), f"  {status.mesh.id}  ", state_word(status.mesh.health))
+    quorum = status.partition
+    if quorum is not None:
+        rights = "writable" if quorum.writable else "read-only: too few members can be reached"
+        screen.line(
+            f"partition {state_word(quorum.state)}: {quorum.reachable} of {quorum.members} members reachable, "
+            f"{quorum.required} required ({quorum.preset}), {rights}"
+        )
+    screen.line()
+    screen.table(
+        ("NODE", "CLUSTER", "ROLE", "REGION", "STATE", "ADDRESSES"),
+        [
+            (
+                node.id[:8] + (" *" if node.self_ else ""),
+                node.cluster,
+                node.role,
+                node.region or "-",
+                state_word(node.state),
+                ", ".join(node.addresses) or "-",
+            )
+            for node in status.nodes
+        ],
+    )
+    screen.line()
+    names = {node.id: node.cluster for node in status.nodes}
+    screen.table(
+        ("LINK", "BETWEEN", "STATE", "TRANSPORT", "RTT", "LOSS", "HELD"),
+        [
+            (
+                f"{link.a[:8]} - {link.b[:8]}",
+                f"{names.get(link.a, '?')} - {names.get(link.b, '?')}",
+                state_word(link.state),
+                link.transport,
+                f"{link.rtt_ms:.1f} ms",
+                f"{link.loss:.1%}",
+                str(link.backlog) if link.mine else "-",
+            )
+            for link in status.links
+        ],
+        empty="no links yet",
+    )
+
+
+def _joined(screen: Screen, mesh: MeshView) -> None:
+    screen.line(f"joined mesh {mesh.name}: {mesh.id}")
+    screen.line(("next: arqon mesh status", "dim"))
+
+
+def _secret(key: str) -> str:
+    return sys.stdin.readline().strip() if key == "-" else key

@@ -1,0 +1,190 @@
+"""`arqon node`: the process of one node."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arqonmesh.errors import NotFound, NotRunning, TimedOut
+from arqonmesh_cli.answer import Answer, noun, print_json, verb
+from arqonmesh_cli.connect import ask
+from arqonmesh_cli.durations import parse_duration, show_duration
+from arqonmesh_cli.logs import follow, last_lines
+from arqonmesh_cli.options import Context, DataDir, Json
+from arqonmesh_cli.processes import gone, listener_pid, tell, wait_gone
+from arqonmesh_cli.screen import Screen
+from arqonmesh_cli.where import Place, place_of
+
+if TYPE_CHECKING:
+    from arqonmesh.api.control import NodeStatus
+
+app = noun("The process of this node.")
+
+Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait: 500ms, 30s.")]
+
+
+@verb(app, "start", "arqon node start                  (foreground; SIGTERM drains)", "arqon node start --detach")
+def start(
+    detach: Annotated[
+        bool, typer.Option("--detach", help="In the background; returns when the node is ready.")
+    ] = False,
+    timeout: Timeout = "30s",
+    ready_fd: Annotated[int, typer.Option("--ready-fd", hidden=True)] = -1,
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer | None:
+    """Start the node: in the foreground, its log on standard error, or in the background."""
+    place = place_of(data_dir, context)
+    if detach:
+        from arqonmesh_cli.detach import start_detached
+
+        start_detached(place, parse_duration(timeout))
+        status = ask(place, lambda node: node.node_status())
+        return Answer(status, lambda screen: _started(screen, status, place))
+
+    def ready() -> None:
+        if ready_fd >= 0:
+            tell(ready_fd, b"ready\n")
+        elif as_json:
+            print_json({"pid": os.getpid(), "data_dir": str(place.data_dir)})
+
+    from arqonmesh_cli.detach import reporting
+
+    with reporting(ready_fd):
+        from arqonmesh.runtime.main import run
+
+        code = run(place.data_dir, ready)
+    if code:
+        raise typer.Exit(code)
+    return None
+
+
+@verb(app, "stop", "arqon node stop", "arqon node stop --context hq --timeout 5s --force")
+def stop(
+    timeout: Timeout = "20s",
+    force: Annotated[bool, typer.Option("--force", help="Kill it when it has not ended in time.")] = False,
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer:
+    """End the node: it says farewell to its links, gives its clients a close frame and writes what it holds."""
+    place = place_of(data_dir, context)
+    patience_s = parse_duration(timeout)
+    begun = time.monotonic()
+    pid = listener_pid(place.socket)
+    if pid is None:
+        raise NotRunning(
+            "api.not-running", f"no node answers at {place.socket}; there is nothing to stop", hint=place.start_hint
+        )
+    killed = False
+    try:
+        ask(place, lambda node: node.stop())
+    except (NotRunning, TimedOut):
+        if not force and not gone(pid):
+            raise
+    if not wait_gone(pid, patience_s - (time.monotonic() - begun)):
+        if not force:
+            raise TimedOut(
+                "cli.stop-timeout",
+                f"node {pid} has not ended in {show_duration(patience_s)}; it needs longer, or force",
+                hint=f"arqon node stop --force --data-dir {place.data_dir}",
+            )
+        os.kill(pid, signal.SIGKILL)
+        killed = True
+        wait_gone(pid, 5.0)
+    took_s = time.monotonic() - begun
+
+    def text(screen: Screen) -> None:
+        screen.line(f"node {pid} {'was killed' if killed else 'has ended'} after {show_duration(took_s)}")
+
+    return Answer({"pid": pid, "killed": killed, "took_s": round(took_s, 3)}, text)
+
+
+@verb(app, "status", "arqon node status", "arqon node status --json | jq .data.counters")
+def status(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
+    """Show the node: identity, addresses, clients, counters. Exit code 3 when it is not running."""
+    node = ask(place_of(data_dir, context), lambda client: client.node_status())
+    return Answer(node, lambda screen: _status(screen, node))
+
+
+@verb(app, "logs", "arqon node logs -n 20", "arqon node logs -f", "arqon node logs -f --json | jq .data.entry")
+def logs(
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the newest lines.")] = 50,
+    follow_: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> None:
+    """Print the log of a node that was started with --detach; one in the foreground logs to its terminal."""
+    place = place_of(data_dir, context)
+    if not place.log.is_file():
+        raise NotFound(
+            "cli.no-log",
+            f"there is no log at {place.log}; only a node started with --detach writes one",
+            hint=f"{place.start_hint} --detach",
+        )
+    for line in last_lines(place.log, lines):
+        _log_line(line, as_json)
+    if follow_:
+        for line in follow(place.log):
+            _log_line(line, as_json)
+
+
+def _log_line(line: str, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        try:
+            print_json({"line": line, "entry": msgspec.json.decode(line)})
+        except msgspec.DecodeError:
+            print_json({"line": line, "entry": None})
+    else:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def _started(screen: Screen, node: NodeStatus, place: Place) -> None:
+    screen.line(f"node {node.node_id[:8]} of {node.cluster} is running, pid {node.pid}")
+    screen.fields(_addresses(node, place.log))
+    if not node.mesh:
+        screen.line(("next: arqon mesh seed NAME, or arqon mesh join TICKET", "dim"))
+
+
+def _addresses(node: NodeStatus, log: Path) -> list[tuple[str, str]]:
+    return [
+        ("bus", f"ws://{node.bus}"),
+        ("http", f"http://{node.http}/status"),
+        ("quic", node.quic),
+        ("data", node.data_dir),
+        ("log", str(log)),
+    ]
+
+
+def _status(screen: Screen, node: NodeStatus) -> None:
+    screen.fields(
+        (
+            ("node", node.node_id),
+            ("cluster", node.cluster),
+            ("role", node.role),
+            ("region", node.region or "-"),
+            ("mesh", node.mesh or "none; next: arqon mesh seed NAME, or arqon mesh join TICKET"),
+            ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
+            ("bus", f"ws://{node.bus}, {node.clients} clients, {node.channels} channels"),
+            ("http", f"http://{node.http}/status"),
+            ("quic", node.quic),
+            ("data", node.data_dir),
+        )
+    )
+    screen.line()
+    screen.table(
+        ("COUNTER", "SINCE THE START"),
+        [(name, str(count)) for name, count in sorted(node.counters.items())],
+        empty="nothing counted yet",
+    )

@@ -1,0 +1,89 @@
+"""What the detail page says about one node or link, asked from the node when the page opens."""
+
+from __future__ import annotations
+
+from arqonmesh.api.client import NodeClient
+from arqonmesh.api.control import MeshStatus
+from arqonmesh.errors import ArqonError
+from arqonmesh_cli.durations import show_duration
+from arqonmesh_cli.screen import state_word
+from arqonmesh_cli.times import day_and_clock
+from arqonmesh_cli.tui.state import Selection
+
+Lines = tuple[tuple[str, str], ...]
+
+
+async def details(client: NodeClient, status: MeshStatus, chosen: Selection) -> Lines:
+    """Names and values; a failure to ask is one of them."""
+    try:
+        if chosen.kind == "link":
+            return await _link(client, status, chosen)
+        if chosen.key == status.self_:
+            return await _self(client)
+        return await _peer(client, str(chosen.key))
+    except ArqonError as error:
+        return (("error", f"{error} [{error.code}]"), ("try", error.hint or "esc"))
+
+
+async def _self(client: NodeClient) -> Lines:
+    node = await client.node_status()
+    counters = tuple((name, str(count)) for name, count in sorted(node.counters.items()))
+    return (
+        ("id", node.node_id),
+        ("cluster", f"{node.cluster}, {node.role}" + (f", {node.region}" if node.region else "")),
+        ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
+        ("quic", node.quic),
+        ("bus", f"{node.bus}, {node.clients} clients, {node.channels} channels"),
+        ("http", node.http),
+        ("data", node.data_dir),
+        *counters,
+    )
+
+
+async def _peer(client: NodeClient, node_id: str) -> Lines:
+    peer = await client.peer(node_id)
+    causes = tuple((day_and_clock(c.at_ms), f"{c.delta:+.3f} {c.cause} {c.evidence}".rstrip()) for c in peer.causes)
+    return (
+        ("id", peer.id),
+        ("cluster", f"{peer.cluster}, {peer.role}" + (f", {peer.region}" if peer.region else "")),
+        ("state", state_word(peer.state)),
+        ("score", f"{peer.score:.3f}" + (" (ignored)" if peer.ignored else "") + f", standing {peer.standing}"),
+        ("latency", "-" if peer.latency_ms is None else f"{peer.latency_ms:.2f} ms"),
+        ("first seen", _at(peer.first_seen_ms)),
+        ("last seen", _at(peer.last_seen_ms)),
+        ("addresses", ", ".join(peer.addresses) or "none told"),
+        ("causes", "why its score changed, newest last" if causes else "its score has not changed"),
+        *causes,
+    )
+
+
+async def _link(client: NodeClient, status: MeshStatus, chosen: Selection) -> Lines:
+    link = next((link for link in status.links if (link.a, link.b) == chosen.key), None)
+    if link is None:
+        return (("link", "is not in the mesh any more"),)
+    lines: Lines = (
+        ("a", link.a),
+        ("b", link.b),
+        ("state", state_word(link.state)),
+        ("transport", link.transport),
+        ("rtt", f"{link.rtt_ms:.2f} ms"),
+        ("loss", f"{link.loss:.2%}"),
+    )
+    other = link.b if link.a == status.self_ else link.a
+    own = next((own for own in await client.links() if own.peer == other), None) if link.mine else None
+    if own is None:
+        return (*lines, ("source", "the members' own records"))
+    return (
+        *lines,
+        ("address", own.address or "-"),
+        ("why", own.why or "-"),
+        ("asked by", own.asked_by),
+        ("held", f"{own.backlog} messages"),
+        ("attempt", str(own.attempt)),
+        ("last error", own.last_error or "-"),
+        ("next try", "-" if own.next_try_in_s is None else f"in {show_duration(own.next_try_in_s)}"),
+    )
+
+
+def _at(at_ms: int) -> str:
+    return day_and_clock(at_ms) if at_ms else "-"

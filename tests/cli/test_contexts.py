@@ -1,0 +1,71 @@
+"""Named data directories of a running demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from arqonmesh_cli import contexts
+
+from arqonmesh.errors import ConfigError, NotFound
+from tests.cli.conftest import Arqon, Served
+
+
+def test_a_registered_name_finds_its_directory_until_it_is_removed(tmp_path: Path) -> None:
+    """Who starts named nodes writes the names and removes them."""
+    names = {"hq": tmp_path / "hq", "factory": tmp_path / "factory"}
+    contexts.register(names)
+    assert contexts.contexts() == names
+    contexts.unregister({"hq": tmp_path / "hq"})
+    assert contexts.contexts() == {"factory": tmp_path / "factory"}
+
+
+def test_another_s_name_is_not_removed(tmp_path: Path) -> None:
+    """A second demo took the name over; the first one's end must not take it away."""
+    contexts.register({"hq": tmp_path / "second"})
+    contexts.unregister({"hq": tmp_path / "first"})
+    assert contexts.find("hq") == tmp_path / "second"
+
+
+def test_a_name_whose_owner_died_does_not_count(tmp_path: Path) -> None:
+    """After kill -9 of the demo its names must not lead into the void."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    contexts.register({"hq": tmp_path})
+    path = contexts.registry_path()
+    entries = json.loads(path.read_text())
+    entries["hq"]["pid"] = dead.pid
+    path.write_text(json.dumps(entries))
+    assert contexts.contexts() == {}
+    with pytest.raises(NotFound) as caught:
+        contexts.find("hq")
+    assert caught.value.exit_code == 5
+
+
+def test_a_registry_of_rubbish_is_an_empty_one(tmp_path: Path) -> None:
+    """The file is a convenience; losing it loses only names."""
+    contexts.registry_path().write_text("{not json")
+    assert contexts.contexts() == {}
+    contexts.register({"hq": tmp_path})
+    assert contexts.find("hq") == tmp_path
+
+
+def test_a_runtime_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    """Whoever could write there could send our commands to a node of theirs."""
+    directory = contexts.registry_path().parent
+    os.chmod(directory, 0o777)
+    with pytest.raises(ConfigError) as caught:
+        contexts.contexts()
+    assert caught.value.code == "cli.runtime-dir"
+
+
+def test_a_command_speaks_to_the_node_of_its_context(arqon: Arqon, served: Served) -> None:
+    """--context wins over --data-dir, so that it works also where ARQON_DATA_DIR is set."""
+    contexts.register({"hq": served.data_dir})
+    assert arqon("node", "status", "--context", "hq", "--data-dir", "/nonexistent").code == 0
+    missing = arqon("node", "status", "--context", "nowhere", "--json")
+    assert missing.code == 5
+    assert "hq" in missing.json["error"]["message"]

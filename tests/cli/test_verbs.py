@@ -1,0 +1,183 @@
+"""The verbs that ask a node, against a control side with fixed answers on a real socket."""
+
+from __future__ import annotations
+
+import pytest
+
+from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
+from tests.api.fake import FACTORY, HQ, mesh_status
+from tests.cli.conftest import Arqon, Served
+
+ASKING = (
+    ["node", "status"],
+    ["mesh", "seed", "acme"],
+    ["mesh", "join", "arqon1-ticket"],
+    ["mesh", "join", "--address", "10.0.0.1:9130", "--key", "k"],
+    ["mesh", "status"],
+    ["status"],
+    ["mesh", "leave"],
+    ["invite", "new", "--cluster", "factory"],
+    ["invite", "ls"],
+    ["invite", "revoke", "01JB0000000000000000000001"],
+    ["link", "add", "quic://10.9.9.9:9130"],
+    ["link", "rm", "10.9.9.9:9130"],
+    ["link", "ls"],
+    ["peer", "ls"],
+    ["peer", "show", "fac"],
+    ["certs", "show"],
+    ["certs", "rotate"],
+    ["policy", "show"],
+)
+ids = [" ".join(words[:2]) + ("-address" if "--address" in words else "") for words in ASKING]
+
+
+@pytest.mark.parametrize("words", ASKING, ids=ids)
+def test_a_verb_answers_people_and_scripts(words: list[str], arqon: Arqon, served: Served) -> None:
+    """Text without --json, {"v":1,"ok":true,"data":...} with it; exit code 0."""
+    done = arqon(*words, *served.at)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.strip()
+    assert "\x1b" not in done.out
+    answer = arqon(*words, *served.at, "--json")
+    assert answer.code == 0
+    assert set(answer.json) == {"v", "ok", "data"}
+    assert (answer.json["v"], answer.json["ok"]) == (1, True)
+
+
+@pytest.mark.parametrize("words", [*ASKING, ["node", "stop"], ["pub", "a:b", "x"], ["sub", "a:b"], ["tail"]])
+def test_without_a_node_the_exit_code_is_3_and_the_hint_starts_one(
+    words: list[str], arqon: Arqon, tmp_path: object
+) -> None:
+    """Three lines for people, JSON for scripts; the hint carries the data directory that was meant."""
+    at = ("--data-dir", f"{tmp_path}/absent")
+    done = arqon(*words, *at)
+    assert done.code == 3
+    assert done.out == ""
+    lines = done.err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].endswith("[api.not-running]")
+    assert lines[2] == f"try:   arqon node start --data-dir {tmp_path}/absent"
+    answer = arqon(*words, *at, "--json")
+    assert answer.code == 3
+    assert answer.json["error"]["code"] == "api.not-running"
+    assert answer.json["error"]["hint"] == f"arqon node start --data-dir {tmp_path}/absent"
+
+
+@pytest.mark.parametrize(("kind", "code"), [(ArqonError, 1), (Denied, 4), (NotFound, 5), (TimedOut, 6), (PeerError, 1)])
+def test_the_node_s_error_decides_the_exit_code(
+    kind: type[ArqonError], code: int, arqon: Arqon, served: Served
+) -> None:
+    """0 ok, 1 failed, 2 usage, 3 node not running, 4 denied, 5 not found, 6 timeout, 7 degraded."""
+    served.node.failure = kind("room.reason", "saw this; that is needed", hint="arqon do that")
+    done = arqon("peer", "ls", *served.at)
+    assert done.code == code
+    assert done.err.splitlines() == ["error: saw this [room.reason]", "       that is needed", "try:   arqon do that"]
+    answer = arqon("peer", "ls", *served.at, "--json")
+    assert answer.code == code
+    assert answer.json == {
+        "v": 1,
+        "ok": False,
+        "error": {"code": "room.reason", "message": "saw this; that is needed", "hint": "arqon do that"},
+    }
+
+
+def test_mesh_status_has_the_promised_fields(arqon: Arqon, served: Served) -> None:
+    """The form is in the documentation; scripts rely on it."""
+    data = arqon("mesh", "status", *served.at, "--json").json["data"]
+    assert {"name", "id", "health"} <= set(data["mesh"])
+    assert data["self"] == HQ
+    assert {"id", "cluster", "role", "region", "state"} <= set(data["nodes"][0])
+    assert {"a", "b", "state", "transport", "rtt_ms"} <= set(data["links"][0])
+    assert {"state", "reachable", "required", "preset"} <= set(data["partition"])
+
+
+def test_a_mesh_that_is_not_healthy_is_exit_code_7_with_its_data(arqon: Arqon, served: Served) -> None:
+    """A script can branch on the code alone and still gets the whole answer."""
+    served.node.status = mesh_status(state="critical", cut=True)
+    done = arqon("mesh", "status", *served.at)
+    assert done.code == 7
+    assert "critical" in done.out
+    answer = arqon("mesh", "status", *served.at, "--json")
+    assert answer.code == 7
+    assert answer.json["ok"] is True
+    assert answer.json["data"]["partition"]["state"] == "critical"
+
+
+def test_a_table_in_a_pipe_is_never_wrapped_or_cut(arqon: Arqon, served: Served) -> None:
+    """Lines are for grep and awk: one thing, one line, whole."""
+    lines = arqon("link", "ls", *served.at).out.splitlines()
+    assert len(lines) == 3
+    assert all(line == line.rstrip() for line in lines)
+    assert "no answer in 3 s; next in 1s" in lines[2]
+
+
+def test_join_needs_a_ticket_or_an_address(arqon: Arqon, served: Served) -> None:
+    """Neither and both are told apart from each other."""
+    assert "neither" in arqon("mesh", "join", *served.at).err
+    both = arqon("mesh", "join", "t", "--address", "h:1", *served.at, "--json")
+    assert both.code == 2
+    assert "both" in both.json["error"]["message"]
+
+
+def test_secrets_can_come_by_standard_input(arqon: Arqon, served: Served) -> None:
+    """Tickets and keys stay out of the process list."""
+    assert arqon("mesh", "join", "-", *served.at, stdin="arqon1-abc\n").code == 0
+    assert arqon("mesh", "join", "--address", "h:1", "--key", "-", *served.at, stdin="key\n").code == 0
+    assert ("join_ticket", ("arqon1-abc",)) in served.node.calls
+    assert ("join_address", ("h:1", "key")) in served.node.calls
+
+
+def test_a_seed_s_policy_and_key_reach_the_node(arqon: Arqon, served: Served) -> None:
+    """key is the policy unless another is asked for; a key without a use is refused."""
+    assert arqon("mesh", "seed", "acme", *served.at).code == 0
+    assert arqon("mesh", "seed", "acme", "--policy", "open", *served.at).code == 0
+    assert served.node.calls == [("seed", ("acme", "key", "")), ("seed", ("acme", "open", ""))]
+    assert arqon("mesh", "seed", "acme", "--policy", "open", "--key", "k", *served.at).code == 2
+
+
+def test_an_invite_s_terms_reach_the_node(arqon: Arqon, served: Served) -> None:
+    """Time spans are written as people write them."""
+    done = arqon("invite", "new", "--cluster", "factory", "--expires", "1h30m", "--uses", "3", *served.at)
+    assert done.out == "arqon1-ticket\n"
+    assert served.node.calls[0] == ("invite_new", ("factory", "spoke", 5_400.0, 3))
+    assert arqon("invite", "new", "--cluster", "factory", "--expires", "soon", *served.at).code == 2
+    assert arqon("invite", "new", "--cluster", "Bad Name", *served.at).code == 2
+
+
+@pytest.mark.parametrize("address", ["quic://10.0.0.7:9130", "10.0.0.7:9130", "quic://10.0.0.7:9130/"])
+def test_a_link_address_is_taken_with_and_without_its_scheme(address: str, arqon: Arqon, served: Served) -> None:
+    """What `link ls` shows and what documents write are both typed back."""
+    assert arqon("link", "add", address, *served.at).code == 0
+    assert ("link_add", ("10.0.0.7:9130",)) in served.node.calls
+
+
+@pytest.mark.parametrize("address", ["ws://h:1", "h", "h:", ":1", "h:0", "h:65536", "h:x", "fd00::7:9130", "h:²"])
+def test_a_link_address_that_cannot_work_is_refused_here(address: str, arqon: Arqon, served: Served) -> None:
+    """Before anything is asked of the node, with the form that would be right."""
+    done = arqon("link", "add", address, *served.at, "--json")
+    assert done.code == 2
+    assert done.json["error"]["code"] == "cli.address"
+    assert served.node.calls == []
+
+
+def test_an_ipv6_address_keeps_its_brackets(arqon: Arqon, served: Served) -> None:
+    """[fd00::7]:9130"""
+    assert arqon("link", "add", "quic://[fd00::7]:9130", *served.at).code == 0
+    assert ("link_add", ("[fd00::7]:9130",)) in served.node.calls
+
+
+def test_peer_show_finds_by_the_beginning_of_an_id(arqon: Arqon, served: Served) -> None:
+    """Reputation comes with the cause of each change."""
+    done = arqon("peer", "show", "fac", *served.at)
+    assert FACTORY in done.out
+    assert "bad-signature" in done.out
+    assert arqon("peer", "show", "zzz", *served.at).code == 5
+
+
+def test_stopping_waits_until_the_process_is_gone(arqon: Arqon, served: Served) -> None:
+    """Here the process that serves the socket is this one, which does not end: exit code 6 and a hint with --force."""
+    done = arqon("node", "stop", "--timeout", "200ms", *served.at, "--json")
+    assert done.code == 6
+    assert done.json["error"]["code"] == "cli.stop-timeout"
+    assert "--force" in done.json["error"]["hint"]
+    assert ("stop", ()) in served.node.calls
