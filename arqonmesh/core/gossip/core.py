@@ -125,10 +125,14 @@ class Gossip:
         return self._replica.digest()
 
     def get(self, author: NodeId, kind: int, key: str = "") -> Body | None:
-        """The newest statement of this (author, kind, key)."""
-        log = self._replica.authors.get(author)
-        record = None if log is None else log.records.get((kind, key))
+        """What the newest statement of this (author, kind, key) says."""
+        record = self._record(author, kind, key)
         return None if record is None else record.body
+
+    def encoded(self, author: NodeId, kind: int, key: str = "") -> bytes | None:
+        """The newest statement of this (author, kind, key) as its author signed it."""
+        record = self._record(author, kind, key)
+        return None if record is None else record.encoded
 
     def statements(self, kind: int) -> Iterator[tuple[NodeId, str, Body]]:
         """(author, key, body) of every newest statement of a kind, sorted by author and key."""
@@ -152,6 +156,11 @@ class Gossip:
     @property
     def bytes_held(self) -> int:
         return self._replica.bytes_held
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is kept of authors that are not members, as far as we know."""
+        return self._waiting.bytes_held
 
     @property
     def forked(self) -> tuple[NodeId, ...]:
@@ -478,6 +487,10 @@ class Gossip:
             for r in records
             if r.body is not None
         ]
+
+    def _record(self, author: NodeId, kind: int, key: str) -> Record | None:
+        log = self._replica.authors.get(author)
+        return None if log is None else log.records.get((kind, key))
 
     def _records(self, kind: int) -> Iterator[Record]:
         for author in self._replica.sorted_authors():
