@@ -17,8 +17,9 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+from arqonmesh_testbed.loopback import LoopbackNode, loopback_mesh
+
 from bench.bus_load import CHANNEL, connect, join, percentile, publish_at_rate, publish_flat_out, receive
-from bench.two_nodes import BenchNode, linked_pair
 
 POLICY = """
 federation:
@@ -33,7 +34,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of the latency run at 1,000 msgs/s")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    with linked_pair(POLICY) as (a, b):
+    with loopback_mesh(POLICY) as mesh:
+        a = mesh.seed("a")
+        b = mesh.join("b", a)
         rows = [
             flat_out(a, b, args.messages, 128),
             flat_out(a, b, max(1_000, args.messages // 8), 4_096),
@@ -46,9 +49,9 @@ def main() -> None:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
 
 
-def flat_out(a: BenchNode, b: BenchNode, total: int, size: int) -> dict[str, Any]:
+def flat_out(a: LoopbackNode, b: LoopbackNode, total: int, size: int) -> dict[str, Any]:
     before = (a.cpu_s(), b.cpu_s())
-    result = _measure(b, total, _publish_flat_out, (a.bus_port, total, size), latencies=False)
+    result = _measure(b, total, _publish_flat_out, (a.bus, total, size), latencies=False)
     return {
         "workload": f"{size} B flat out",
         "msgs_per_s": round(result["per_s"]),
@@ -63,8 +66,8 @@ def flat_out(a: BenchNode, b: BenchNode, total: int, size: int) -> dict[str, Any
     }
 
 
-def at_rate(a: BenchNode, b: BenchNode, total: int, size: int) -> dict[str, Any]:
-    result = _measure(b, total, _publish_at_rate, (a.bus_port, total, size), latencies=True)
+def at_rate(a: LoopbackNode, b: LoopbackNode, total: int, size: int) -> dict[str, Any]:
+    result = _measure(b, total, _publish_at_rate, (a.bus, total, size), latencies=True)
     return {
         "workload": f"{size} B at 1000/s",
         "received": result["count"],
@@ -76,10 +79,12 @@ def at_rate(a: BenchNode, b: BenchNode, total: int, size: int) -> dict[str, Any]
     }
 
 
-def _measure(b: BenchNode, total: int, publish: Any, args: tuple[int, int, int], *, latencies: bool) -> dict[str, Any]:
+def _measure(
+    b: LoopbackNode, total: int, publish: Any, args: tuple[int, int, int], *, latencies: bool
+) -> dict[str, Any]:
     """Subscribe in one process, publish in another, return what the subscriber saw."""
     ours, theirs = multiprocessing.Pipe()
-    subscriber = multiprocessing.Process(target=_subscribe, args=(theirs, b.bus_port, total, latencies))
+    subscriber = multiprocessing.Process(target=_subscribe, args=(theirs, b.bus, total, latencies))
     subscriber.start()
     assert ours.poll(15), "the subscriber did not join"
     ours.recv()

@@ -1,0 +1,181 @@
+"""Real `arqon` processes on this machine's loopback: made, started, killed and stopped for tests and benchmarks.
+
+Every node is driven as a user would, through the command with --json; nothing is shared with the caller but files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class CommandFailed(Exception):
+    """An `arqon` command ended with an error; `code` is its exit code, `error` the object it printed."""
+
+    def __init__(self, args: Sequence[str], code: int, error: dict[str, Any], output: str) -> None:
+        super().__init__(f"arqon {' '.join(args)} exited {code}: {error or output}")
+        self.code = code
+        self.error = error
+
+
+def arqon(*args: str, timeout_s: float = 40) -> Any:
+    """Run the command with --json; its data. Raises CommandFailed."""
+    done = subprocess.run(  # noqa: S603 -- our own program
+        [sys.executable, "-m", "arqonmesh_cli", *args, "--json"], capture_output=True, text=True, timeout=timeout_s
+    )
+    try:
+        answer = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        answer = {}
+    if done.returncode != 0 or not answer.get("ok"):
+        raise CommandFailed(args, done.returncode, answer.get("error", {}), done.stdout + done.stderr)
+    return answer["data"]
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """A port that was free a moment ago."""
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def until(what: str, true: Callable[[], Any], timeout_s: float = 15.0, every_s: float = 0.05) -> Any:
+    """Ask until the answer is true; what it was. Raises TimeoutError that says what did not happen."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = true()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen in {timeout_s:g} s")
+        time.sleep(every_s)
+
+
+@dataclass(slots=True)
+class LoopbackNode:
+    """One node: its directory, its ports, and its process while it runs."""
+
+    name: str
+    role: str
+    data_dir: Path
+    quic: int
+    bus: int
+    http: int
+    pid: int = 0
+
+    def __call__(self, *args: str, timeout_s: float = 40) -> Any:
+        """`arqon ARGS` at this node."""
+        return arqon(*args, "--data-dir", str(self.data_dir), timeout_s=timeout_s)
+
+    def start(self) -> None:
+        self.pid = int(self("node", "start", "--detach")["pid"])
+
+    def stop(self) -> None:
+        self("node", "stop")
+        self.pid = 0
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        os.kill(self.pid, signal.SIGKILL)
+        stat = Path(f"/proc/{self.pid}/stat")
+        until("the end of the process", lambda: not stat.exists() or ") Z " in stat.read_text(), every_s=0.005)
+        self.pid = 0
+
+    def cpu_s(self) -> float:
+        """CPU seconds used so far, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_mib(self) -> float:
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+    def links_up(self) -> int:
+        return sum(link["state"] == "up" for link in self("link", "ls")["links"])
+
+    def root(self) -> str:
+        """Hash over all statements that it knows."""
+        return str(self("mesh", "status")["mesh"]["root"])
+
+
+@dataclass(slots=True)
+class LoopbackMesh:
+    """Nodes that share nothing but the loopback."""
+
+    folder: Path
+    config: str = ""
+    """YAML appended to every arqon.yaml: sections that `arqon init` does not write by itself."""
+    nodes: dict[str, LoopbackNode] = field(default_factory=dict)
+
+    def make(self, name: str, role: str = "spoke", *, config: str | None = None, cluster: str = "") -> LoopbackNode:
+        """Initialise a node of its own cluster; not yet started."""
+        node = LoopbackNode(name, role, self.folder / name, free_port(socket.SOCK_DGRAM), free_port(), free_port())
+        node(
+            "init",
+            *("--cluster", cluster or name, "--role", role),
+            *("--quic", f"127.0.0.1:{node.quic}", "--bus", f"127.0.0.1:{node.bus}"),
+            *("--http", f"127.0.0.1:{node.http}"),
+        )
+        path = node.data_dir / "arqon.yaml"
+        path.write_text(merged(path.read_text(), self.config if config is None else config))
+        self.nodes[name] = node
+        return node
+
+    def seed(self, name: str = "hq", *, config: str | None = None) -> LoopbackNode:
+        """Make and start a hub that founds the mesh."""
+        node = self.make(name, "hub", config=config)
+        node.start()
+        node("mesh", "seed", "test")
+        return node
+
+    def join(self, name: str, via: LoopbackNode, role: str = "spoke", *, config: str | None = None) -> LoopbackNode:
+        """Make and start a node, let it join with a ticket, wait for its link."""
+        node = self.make(name, role, config=config)
+        node.start()
+        ticket = via("invite", "new", "--cluster", name, "--role", role)["ticket"]
+        node("mesh", "join", ticket)
+        until(f"the link of {name}", node.links_up)
+        return node
+
+    def close(self) -> None:
+        """End every process that is still there."""
+        for node in self.nodes.values():
+            if node.pid:
+                with contextlib.suppress(CommandFailed, subprocess.TimeoutExpired):
+                    node.stop()
+            if node.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(node.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def loopback_mesh(config: str = "") -> Iterator[LoopbackMesh]:
+    """A mesh in a temporary directory; its processes are gone when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="arqon-") as folder:
+        mesh = LoopbackMesh(Path(folder), config)
+        try:
+            yield mesh
+        finally:
+            mesh.close()
+
+
+def merged(text: str, more: str) -> str:
+    """The YAML text with the top-level sections of `more` in place of its own of the same name."""
+    names = {line.split(":", 1)[0] for line in more.splitlines() if line[:1].isalpha()}
+    kept, skipping = [], False
+    for line in text.splitlines():
+        if line[:1].isalpha():
+            skipping = line.split(":", 1)[0] in names
+        if not skipping:
+            kept.append(line)
+    return "\n".join(kept) + "\n" + more.strip("\n") + "\n"
