@@ -330,7 +330,8 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind == WSMsgType.TEXT and frame.fin and not self._fragments and not self.closing:
+        plain = not (frame.rsv1 or frame.rsv2 or frame.rsv3 or self._fragments or self.closing)
+        if plain and frame.fin and kind == WSMsgType.TEXT:
             data = frame.get_payload_as_bytes()
             if data.isascii() or _is_utf8(data):
                 self._batch.append(data)
