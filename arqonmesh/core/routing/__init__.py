@@ -1,0 +1,1 @@
+"""The topology of the mesh and source routes through it."""
