@@ -1,0 +1,87 @@
+"""What this node knows of one peer, and its row in the peer store."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from arqonmesh.core.kernel import Instant, Row
+from arqonmesh.core.peers.score import Score
+from arqonmesh.ids import NodeId
+
+Standing = Literal["newcomer", "established"]
+
+ESTABLISHED_AGE_MS: Final = 10 * 60_000
+ESTABLISHED_DELIVERIES: Final = 10
+ESTABLISHED_ANYWAY_MS: Final = 24 * 3_600_000
+"""A member that only listens has earned its standing after a day."""
+MERGE_MS: Final = 1_000
+"""The same cause again within this time is one entry with the sum."""
+
+
+@dataclass(slots=True)
+class Change:
+    """One change of a score: when, by how much, why, and the proof if there is one."""
+
+    n: int
+    at_ms: int
+    delta_ppm: int
+    cause: str
+    evidence: bytes
+
+
+@dataclass(slots=True)
+class Peer:
+    node: NodeId
+    cluster: str
+    role: str
+    public_key: bytes
+    first_seen_ms: int
+    last_seen_ms: int
+    score: Score
+    changes: deque[Change]
+    region: str = ""
+    addresses: tuple[str, ...] = ()
+    latency_us: int | None = None
+    deliveries: int = 0
+    next_change: int = 1
+    ignored: bool = False
+    excused: bool = False
+    """Below the threshold, but more peers than may be faulty are: not ignored."""
+    present: bool = False
+    """Alive or suspect in the membership."""
+
+    def standing(self, wall_ms: int) -> Standing:
+        """Has it earned anything yet? The score says whether it misbehaved; a fresh identity has neither."""
+        age_ms = wall_ms - self.first_seen_ms
+        earned = age_ms >= ESTABLISHED_AGE_MS and self.deliveries >= ESTABLISHED_DELIVERIES
+        return "established" if earned or age_ms >= ESTABLISHED_ANYWAY_MS else "newcomer"
+
+    def record(self, wall_ms: int, delta_ppm: int, cause: str, evidence: bytes) -> tuple[Change, bool]:
+        """Note a change; (the entry, whether it is a new one)."""
+        last = self.changes[-1] if self.changes else None
+        if last is not None and last.cause == cause and not evidence and 0 <= wall_ms - last.at_ms < MERGE_MS:
+            last.delta_ppm += delta_ppm
+            return last, False
+        change = Change(self.next_change, wall_ms, delta_ppm, cause, evidence)
+        self.next_change += 1
+        self.changes.append(change)
+        return change, True
+
+    def row(self, now: Instant, wall_ms: int) -> Row:
+        """In the order of the table `peers`."""
+        return (
+            self.node,
+            self.cluster,
+            self.role,
+            self.region,
+            " ".join(self.addresses),
+            self.public_key,
+            self.first_seen_ms,
+            self.last_seen_ms,
+            self.score.ppm(now),
+            wall_ms,
+            self.latency_us,
+            self.deliveries,
+        )
