@@ -23,7 +23,6 @@ STEP = st.one_of(
 )
 
 
-@pytest.mark.requirement("R-CR-1")
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=st.lists(STEP, max_size=60),
@@ -77,3 +76,23 @@ def perform(world: World, count: int, step: tuple[str, object, object]) -> None:
             world.crash(name, power_cut=power_cut)
         case ("time", int(seconds), _):
             world.pass_time(seconds * SECOND)
+
+
+@pytest.mark.requirement("R-CR-8")
+def test_two_sides_of_a_partition_meet_again_at_link_up() -> None:
+    """Both sides wrote while apart: one round of comparison at the healed link makes all four equal."""
+    world = World(NAMES)
+    for a, b in LINKS["line"]:
+        world.link(a, b)
+    world.settle()
+    world.cut("ant", "bee")
+    for name in NAMES:
+        for key in ("a", "b"):
+            world[name].publish(Kind.NODE, node_record(name, 1), key)
+    world.collect()
+    world.settle()
+    world.link("ant", "bee")
+    messages = world.settle()
+    world.assert_equal()
+    assert messages < 20
+    assert world.now == 0

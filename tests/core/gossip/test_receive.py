@@ -38,6 +38,7 @@ def pair(**options: object) -> World:
     return world
 
 
+@pytest.mark.requirement("R-CR-4")
 def test_a_forged_statement_is_blamed_on_the_relay_and_not_on_its_alleged_author() -> None:
     """bee's statement with a bad signature, delivered by ant: Fault(ant); nothing merged, nothing said of bee."""
     world = pair()
@@ -218,7 +219,7 @@ def test_flooding_ends() -> None:
     world.assert_equal()
 
 
-@pytest.mark.requirement("R-CR-3")
+@pytest.mark.requirement("R-CR-2")
 def test_equal_roots_cost_one_message_and_are_counted() -> None:
     """Quiescence: between equal replicas a round is one GossipRoot, and the one who hears it counts it."""
     world = pair()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise, permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,17 +186,26 @@ def line(nodes: list[NodeId]) -> dict[NodeId, dict[NodeId, int]]:
     return costs
 
 
-GRAPH = st.integers(2, 7).flatmap(
+def test_a_shorter_dearer_way_gives_way_to_a_longer_cheaper_one_that_still_fits() -> None:
+    """Also in a mesh where some node is too far: 2 hops at cost 2 beat 1 hop at cost 10."""
+    nodes = [ME, *(node_of(f"n{i}") for i in range(20))]
+    costs = line(nodes)
+    costs[ME][nodes[2]] = costs[nodes[2]][ME] = 10
+    assert cheapest_paths(costs, ME, nodes_max=MAX_HOPS)[nodes[2]] == tuple(nodes[:3])
+
+
+GRAPH = st.integers(4, 7).flatmap(
     lambda n: st.dictionaries(
         st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(lambda pair: pair[0] < pair[1]),
-        st.integers(1, 4),
+        st.sampled_from([1, 2, 3, 10, 30]),
+        min_size=3,
         max_size=14,
     ).map(lambda found: (n, found))
 )
 
 
 @settings(max_examples=200, deadline=None)
-@given(graph=GRAPH, nodes_max=st.integers(2, 7))
+@given(graph=GRAPH, nodes_max=st.integers(3, 7))
 def test_paths_are_those_of_a_search_through_all_of_them(
     graph: tuple[int, dict[tuple[int, int], int]], nodes_max: int
 ) -> None:
@@ -223,6 +233,7 @@ def all_paths(costs: dict[NodeId, dict[NodeId, int]], source: NodeId, nodes_max:
     return {node: path for node, (_, _, path) in best.items()}
 
 
+@pytest.mark.requirement("R-LS-10")
 @settings(max_examples=60, deadline=None)
 @given(
     weights=st.dictionaries(
