@@ -259,8 +259,6 @@ class QuicEndpoint:
         if self._closing:
             return
         self._closing = True
-        if self._dial_timer is not None:
-            self._dial_timer.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -269,8 +267,16 @@ class QuicEndpoint:
             entry.connection.close(reason)
             self._dirty[entry] = None
         self._flush(self._loop.time())
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of the socket and of every timer, and tell nobody."""
+        self._closing = True
+        if self._dial_timer is not None:
+            self._dial_timer.cancel()
         for entry in list(self._entries):
             self._remove(entry)
+        self._dirty.clear()
         self._udp.close()
 
     async def _drained(self) -> None:
@@ -524,6 +530,7 @@ class QuicEndpoint:
         loser = self._entry_of[link.peer]
         for stream_id, rest in link.lanes.finish_begun():
             loser.connection.write(stream_id, rest)
+        link.lanes.reframe(collapsed=session.one_lane)
         link.waits_for, link.waits_until = loser.connection, now + RETIRE_S
         link.connection, link.session = entry.connection, session
         link.info.address, link.info.outbound = entry.address, entry.connection.outbound

@@ -131,10 +131,7 @@ class Lanes:
         if queue.bytes + length > QUEUE_BYTES_MAX or len(queue.frames) >= QUEUE_FRAMES_MAX:
             self.counters[f"lane.full.{lane.name.lower()}"] += 1
             return False
-        if self.collapsed:
-            queue.push((length + 1).to_bytes(LENGTH_BYTES, "big") + bytes((lane,)) + data)
-        else:
-            queue.push(length.to_bytes(LENGTH_BYTES, "big") + data)
+        queue.push(self._framed(lane, data))
         self.frames_sent += 1
         return True
 
@@ -173,6 +170,23 @@ class Lanes:
         """What must still go out on the old connection before these lanes move to another: (stream, bytes)."""
         rests = ((STREAM_OF_LANE[lane], queue.finish_begun()) for lane, queue in self._by_lane.items())
         return [(stream, rest) for stream, rest in rests if rest]
+
+    def reframe(self, *, collapsed: bool) -> None:
+        """Move over to a connection that has one stream, or has one for each lane. No frame may be begun."""
+        if collapsed == self.collapsed:
+            return
+        header = LENGTH_BYTES + 1 if self.collapsed else LENGTH_BYTES
+        self.collapsed = collapsed
+        for lane, queue in self._by_lane.items():
+            assert not queue.begun, "a frame that is half sent cannot change its form"
+            frames, queue.frames, queue.bytes = queue.frames, deque(), 0
+            for framed in frames:
+                queue.push(self._framed(lane, framed[header:]))
+
+    def _framed(self, lane: Lane, data: bytes) -> bytes:
+        if self.collapsed:
+            return (len(data) + 1).to_bytes(LENGTH_BYTES, "big") + bytes((lane,)) + data
+        return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
     # --- scheduling ---------------------------------------------------------------------------------------
 

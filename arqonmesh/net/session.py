@@ -53,7 +53,7 @@ class MeshSession:
         self.clock_offset_ms = 0
         """The peer's wall clock less ours when its Hello came; includes half a round trip."""
         self.one_lane = one_lane
-        """Whether what we send goes on one stream; decided by either side."""
+        """Whether what we send goes on one stream: by our setting, or because the dialling side opened only one."""
         self._opened_one = one_lane
         self._local = local
         self._authority = authority
@@ -179,7 +179,9 @@ class MeshSession:
         else:
             del self._early[control]
         self._peer_one_lane = ONE_LANE in hello.capabilities
-        self.one_lane = self.one_lane or self._peer_one_lane
+        if not self.connection.outbound:
+            # The dialling side decides how many streams there are; the listening side tells in its own Hello below.
+            self.one_lane = self.one_lane or self._peer_one_lane
         self.clock_offset_ms = hello.wall_ms - self._wall_ms()
         if not self.connection.outbound:
             self._say_hello()

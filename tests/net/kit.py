@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import QuicEvent
+
 from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.kernel import Lane
 from arqonmesh.ids import MeshId, NodeId, parse_cluster
@@ -16,6 +19,8 @@ from arqonmesh.net.api import LinkInfo
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.net.intake import Intake
+from arqonmesh.net.quic_core import MeshQuic
+from arqonmesh.net.tls import MESH_PROTOCOL, configuration
 from arqonmesh.trust.certificates import Leaf, mint_leaf
 from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
@@ -125,6 +130,85 @@ class Member:
 
     def linked(self, peer: Member) -> bool:
         return peer.id in self.endpoint.links()
+
+    def crash(self) -> None:
+        """Be gone without a word, as a killed process is."""
+        self.endpoint._release()
+
+
+class Stranger(asyncio.DatagramProtocol):
+    """A bare QUIC client of a test's own making: whatever it says, no code of the endpoint's dialling side says it."""
+
+    def __init__(self, configuration: QuicConfiguration, target: tuple[str, int]) -> None:
+        self.quic = MeshQuic(configuration=configuration)
+        self.events: list[QuicEvent] = []
+        self._target = target
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+        self._transport = transport
+        self.quic.connect(self._target, now=self._loop.time())
+        self.flush()
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.quic.receive_datagram(data, self._target, now=self._loop.time())
+        self.flush()
+
+    def flush(self) -> None:
+        now = self._loop.time()
+        while (event := self.quic.next_event()) is not None:
+            self.events.append(event)
+        if self._transport is not None and not self._transport.is_closing():
+            self.quic.pacer.open_batch()
+            for data, _ in self.quic.datagrams_to_send(now):
+                self._transport.sendto(data)
+        if self._timer is not None:
+            self._timer.cancel()
+        at = self.quic.get_timer()
+        self._timer = None if at is None else self._loop.call_at(at, self._on_timer)
+        self._changed.set()
+
+    def _on_timer(self) -> None:
+        self.quic.handle_timer(self._loop.time())
+        self.flush()
+
+    @property
+    def told(self) -> str:
+        """The reason phrase of the close that came, empty before."""
+        event = self.quic.close_event
+        return "" if event is None else event.reason_phrase
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.close()
+
+
+@asynccontextmanager
+async def stranger(
+    target: Member, *, leaf: Leaf | None, protocols: tuple[str, ...] = (MESH_PROTOCOL,)
+) -> AsyncIterator[Stranger]:
+    """A stranger at the door of `target`, with this leaf, or with no certificate at all."""
+    made = configuration(leaf or leaf_of(key(99)), is_client=True, protocols=list(protocols), max_datagram_size=1_200)
+    if leaf is None:
+        made.certificate, made.certificate_chain, made.private_key = None, [], None
+    _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: Stranger(made, target.endpoint.address), remote_addr=target.endpoint.address
+    )
+    try:
+        yield protocol
+    finally:
+        protocol.leave()
 
 
 class Hall:
