@@ -449,4 +449,103 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The two nodes speak of different meshes; meshes with different ids never mix.",
         "Check the ticket or the address: `arqon mesh status` on the member shows its mesh.",
     ),
+    # configuration
+    "config.data-dir": (
+        "The data directory holds the node's key, so it has to be a directory that only its owner can write.",
+        "`chmod 0700` it, or choose another with --data-dir or ARQON_DATA_DIR.",
+    ),
+    "config.duplicate-key": ("A setting stands twice in one section of arqon.yaml.", "Keep the one that is meant."),
+    "config.missing-file": ("There is no arqon.yaml in the data directory.", "`arqon init --cluster NAME` writes one."),
+    "config.missing-key": ("A setting without a default is not given.", "Add it where the message says."),
+    "config.relation": (
+        "A setting does not fit another one, or its text has not the form that it needs.",
+        "Change one of the two; docs/reference/config.md describes both.",
+    ),
+    "config.syntax": (
+        "arqon.yaml is not the YAML that is read here: mappings, lists, plain and quoted values, no tags.",
+        "Look at the line and the column; indentation is two spaces, and text with `:` or `#` needs quotes.",
+    ),
+    "config.too-large": (
+        "A settings file has at most 256 KiB, 16 levels and 10,000 values, aliases followed.",
+        "Check that this is the file that was meant.",
+    ),
+    "config.type": (
+        "A setting has a value of another kind, or out of its bounds.",
+        "The message says what fits; docs/reference/config.md says what it does.",
+    ),
+    "config.unknown-key": (
+        "There is no setting of this name; unknown names are errors, because a typo would change nothing silently.",
+        "Use the name that the message suggests, or look in docs/reference/config.md.",
+    ),
+    "config.unreadable": ("The settings file cannot be read.", "Check its owner and mode: `ls -l`."),
+    # the command
+    "cli.address": ("An address on the command line has no form that works.", "Write quic://HOST:PORT or HOST:PORT."),
+    "cli.already-initialised": (
+        "The directory holds a node already; its identity would be lost with its key.",
+        "Use that node, or give another --data-dir.",
+    ),
+    "cli.code": ("No error has this code.", "`arqon explain` lists them all."),
+    "cli.context": (
+        "No running demo or lab has given a node this name.",
+        "Start `arqon demo`, or name the node by --data-dir.",
+    ),
+    "cli.duration": ("A span of time could not be read.", "Write a number and a unit: 500ms, 90s, 15m, 1h, 7d, 1h30m."),
+    "cli.join": (
+        "A join needs a ticket, or a member's address with the mesh's key, and not both.",
+        "`arqon mesh join TICKET`, or `arqon mesh join --address HOST:PORT --key KEY`",
+    ),
+    "cli.line-too-long": (
+        "A line of standard input is larger than one message may be.",
+        "Split the lines before `arqon pub`.",
+    ),
+    "cli.no-log": (
+        "A node in the foreground logs to its terminal; only --detach writes node.log.",
+        "Start it with `arqon node start --detach`.",
+    ),
+    "cli.no-node": ("The data directory holds no node.", "`arqon init --cluster NAME` makes one; check --data-dir."),
+    "cli.runtime-dir": (
+        "The directory that holds the names of running demos can be written by others, who could mislead commands.",
+        "Make it yours alone, with mode 0700, or set XDG_RUNTIME_DIR.",
+    ),
+    "cli.seed-key": ("A join key has a use only under the join policy `key`.", "Leave out --key, or use --policy key."),
+    "cli.start-died": (
+        "The process ended before the node was ready, without saying why over its pipe.",
+        "Look with `arqon node logs`, or start it in the foreground.",
+    ),
+    "cli.start-timeout": (
+        "The node was not ready in time; it is left running.",
+        "Look with `arqon node logs`; a longer --timeout helps on a slow machine.",
+    ),
+    "cli.stop-timeout": (
+        "The node did not end in time; it may still be handing over what it holds.",
+        "Wait, or end it with `arqon node stop --force`; what is on disk is safe.",
+    ),
+    "cli.sub-timeout": (
+        "Fewer messages came than were asked for.",
+        "See whether the channel is exported: `arqon policy show` on the publisher's node.",
+    ),
+    "cli.unforeseen": (
+        "The command failed in a way nobody foresaw.",
+        "Run it again with ARQON_DEBUG=1 and report the trace.",
+    ),
+    "cli.usage": ("The command line does not fit the command.", "Add --help to see its form and an example."),
+    "demo.bus": ("A bus of the demo refused a message of the demo.", "Report it with the message."),
+    "demo.command": ("A command that the demo runs gave no answer.", "Run that command by hand to see more."),
+    "demo.leaked": (
+        "A message on a channel that no rule exports arrived in another cluster.",
+        "This must not happen: report it with the output of `arqon demo --once --json`.",
+    ),
+    "demo.lost": (
+        "An exported message did not arrive although its links were up.",
+        "Run it again on a less busy machine; if it stays, report it.",
+    ),
+    "demo.not-linked": (
+        "The demo's nodes could not reach each other on this machine.",
+        "Loopback UDP must be allowed (firewall, sandbox).",
+    ),
+    "demo.twice": ("A message arrived twice or out of order.", "This must not happen: report it."),
+    "demo.unjudged": (
+        "Messages stayed in their cluster, and no verdict with a rule is on record for that.",
+        "This must not happen: report it.",
+    ),
 }

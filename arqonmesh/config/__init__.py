@@ -1,0 +1,15 @@
+"""The settings of a node: what there is (model), where they come from (load), where a node's files are (datadir).
+
+| file         | idea                                                                       |
+|--------------|----------------------------------------------------------------------------|
+| model.py     | one frozen struct per subsystem                                            |
+| fields.py    | every setting by its dotted name: type, default, documentation             |
+| yaml.py      | YAML to plain data with line numbers: duplicates, tags and bombs refused   |
+| environ.py   | `ARQON_BUS__HISTORY=100`, and the aliases that ArqonBus 1.0 users know     |
+| check.py     | plain data to `Config`, or the setting, the value, the line and the remedy |
+| load.py      | the three of them together                                                 |
+| schema.py    | JSON Schema for editors                                                    |
+| write.py     | a commented arqon.yaml for `arqon init`                                    |
+| reference.py | docs/reference/config.md                                                   |
+| datadir.py   | the files of one node                                                      |
+"""

@@ -50,7 +50,7 @@ class LinkSettings(Settings, frozen=True):
     auto_max: Positive = 8
     """At most so many members are dialled without being asked."""
     heartbeat_ms: Positive = 100
-    """Time between heartbeats; stretched to 2 x smoothed RTT on slow links. Less notices a cut sooner and sends more."""
+    """Time between heartbeats; stretched to 2 x smoothed RTT on slow links. Less notices sooner and sends more."""
     misses: Annotated[int, Meta(ge=2, le=20)] = 3
     """Missed heartbeats after which a link is down."""
     reconnect_min_ms: Positive = 200
@@ -99,6 +99,7 @@ class PeerSettings(Settings, frozen=True):
     half_life_s: Seconds = 1_800.0
     """Time in which half of a lost score comes back, proofs apart."""
     causes_max: Positive = 100
+    """Most changes of its score that are kept per member, with their causes; the oldest goes."""
 
 
 class Rules(Settings, frozen=True):

@@ -20,7 +20,7 @@ from arqonmesh.core.tables import TABLES
 from arqonmesh.errors import StorageError
 from arqonmesh.store.batch import weigh
 from arqonmesh.store.lock import FileLock
-from arqonmesh.store.opening import explain, open_database
+from arqonmesh.store.opening import connect, explain, open_database
 from arqonmesh.store.schema import SELECT_ALL
 from arqonmesh.store.writer import Commit, Transaction, WriterThread
 
@@ -92,16 +92,22 @@ class Store:
     def load(self) -> Durable:
         """All rows of all tables, in key order. Before the first `persist`. Raises StorageError `store.corrupt`."""
         assert self._loop is None, "load is for the start; the writer thread owns the file after the first persist"
-        durable: dict[str, Sequence[Row]] = {}
-        try:
-            for table in TABLES:
-                durable[table.name] = self._connection.execute(SELECT_ALL[table.name]).fetchall()
-        except sqlite3.Error as error:
-            raise explain(error, self.path) from error
-        return durable
+        return self._read(self._connection)
 
     def snapshot(self) -> Durable:
-        """All rows of all tables as committed right now, read on a connection of its own: for any thread, at any time."""
+        """All rows as of the newest commit, read beside the writer; may run in a thread. Raises StorageError."""
+        try:
+            connection = connect(self.path)
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+        try:
+            connection.execute("BEGIN")  # one read transaction: all tables as of one commit
+            return self._read(connection)
+        finally:
+            connection.close()
+
+    def snapshot(self) -> Durable:
+        """All rows of all tables as committed right now, read on a connection of its own; from any thread."""
         with contextlib.closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
             return {table.name: reader.execute(SELECT_ALL[table.name]).fetchall() for table in TABLES}
 
@@ -141,6 +147,15 @@ class Store:
                 f"{self.waiting_bytes} bytes were lost, none of which was promised to anyone",
                 hint="dmesg | tail",
             )
+
+    def _read(self, connection: sqlite3.Connection) -> Durable:
+        durable: dict[str, Sequence[Row]] = {}
+        try:
+            for table in TABLES:
+                durable[table.name] = connection.execute(SELECT_ALL[table.name]).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+        return durable
 
     # --- on the writer thread -----------------------------------------------------------------------------
 

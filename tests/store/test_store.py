@@ -231,6 +231,18 @@ async def test_a_disk_that_falls_hopelessly_behind_is_fatal(tmp_path: Path) -> N
     await store.close()
 
 
+async def test_a_snapshot_shows_the_newest_commit_while_the_writer_goes_on(tmp_path: Path) -> None:
+    """Reading beside the writer, from any thread, sees what was reported done."""
+    store = Store.open(tmp_path / "mesh.db")
+    await write(store, Put("links", ("a", "", 1)))
+    await write(store, Put("links", ("b", "", 2)), sync=False)
+    durable = await asyncio.to_thread(store.snapshot)
+    assert [row[0] for row in durable["links"]] == ["a", "b"]
+    await write(store, Delete("links", ("a",)))
+    assert [row[0] for row in store.snapshot()["links"]] == ["b"]
+    await store.close()
+
+
 async def test_a_failing_completion_does_not_silence_the_next(tmp_path: Path) -> None:
     """The loop's exception handler hears of it; the others of the commit are told all the same."""
     heard: list[object] = []

@@ -1,0 +1,111 @@
+"""Every setting of the model by its dotted name, with what people need to know of it.
+
+Read once from the model: types and defaults from msgspec, documentation from the string under each field.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect as mi
+
+from arqonmesh.config import model
+from arqonmesh.config.model import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value (`section` False) or one group of them."""
+
+    path: tuple[str, ...]
+    type: mi.Type
+    default: Any
+    """`msgspec.NODEFAULT` when the operator has to give it."""
+    doc: str
+    section: bool
+
+    @property
+    def name(self) -> str:
+        """As it is written in messages: `bus.history`."""
+        return ".".join(self.path)
+
+    @property
+    def needs(self) -> str:
+        """What fits, in words: "an integer from 0 to 100,000"."""
+        return describe(self.type)
+
+
+@cache
+def settings() -> dict[tuple[str, ...], Setting]:
+    """All sections and values in the model's order; the root is not among them."""
+    return {setting.path: setting for setting in _walk(Config, ())}
+
+
+def _walk(struct: type[msgspec.Struct], prefix: tuple[str, ...]) -> Iterator[Setting]:
+    docs = _docs()
+    info = mi.type_info(struct)
+    assert isinstance(info, mi.StructType)
+    for field in info.fields:
+        path = (*prefix, field.encode_name)
+        nested = field.type.cls if isinstance(field.type, mi.StructType) else None
+        doc = docs[struct.__name__].get(field.name, "")
+        if nested is not None:
+            doc = doc or docs[nested.__name__].get("", "")
+        yield Setting(path, field.type, field.default, doc, nested is not None)
+        if nested is not None:
+            yield from _walk(nested, path)
+
+
+@cache
+def _docs() -> dict[str, dict[str, str]]:
+    """Class name -> field name -> the string under it; the class's own docstring under ""."""
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(model)).body:
+        if isinstance(node, ast.ClassDef):
+            fields = found[node.name] = {"": " ".join((ast.get_docstring(node) or "").split())}
+            for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
+                if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                    fields[statement.target.id] = _text(following)
+    return found
+
+
+def _text(node: ast.stmt | None) -> str:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return " ".join(node.value.value.split())
+    return ""
+
+
+def describe(kind: mi.Type) -> str:
+    """A type and its bounds in words."""
+    match kind:
+        case mi.IntType():
+            return "an integer" + _bounds(kind)
+        case mi.FloatType():
+            return "a number" + _bounds(kind)
+        case mi.BoolType():
+            return "true or false"
+        case mi.LiteralType():
+            *some, last = [str(value) for value in kind.values]
+            return f"one of {', '.join(some)} or {last}" if some else last
+        case mi.StrType():
+            return "text" + (f" of at most {kind.max_length:,} characters" if kind.max_length else "")
+        case mi.VarTupleType():
+            most = f"at most {kind.max_length:,}" if kind.max_length else "any number"
+            return f"a list of {most}, each {describe(kind.item_type)}"
+        case mi.StructType():
+            return "a group of settings"
+    raise AssertionError(f"config/model.py uses a type that has no words yet: {kind}")
+
+
+def _bounds(kind: mi.IntType | mi.FloatType) -> str:
+    if kind.ge is not None and kind.le is not None:
+        return f" from {kind.ge:,} to {kind.le:,}"
+    if kind.gt is not None:
+        return f" above {kind.gt:,}"
+    return f" of at least {kind.ge:,}" if kind.ge is not None else ""
