@@ -303,8 +303,10 @@ def test_an_answer_through_another_counts_and_a_strangers_does_not() -> None:
     assert isinstance(ping.message, Ping)
     asked = [e.to for e in helpers]
     (stranger,) = [node_of(n) for n in "abcde" if node_of(n) not in (*asked, ping.to)]
-    core.on_message(now, stranger, Ack(ping.message.seq))
-    assert core.local_health == 0
+    for _ in range(3):
+        core.on_message(now, stranger, Ack(ping.message.seq))
+    half_way = core.next_deadline() or 0
+    assert [e for e in core.on_timer(half_way) if isinstance(e, Send) and e.to == ping.to], "the probe still runs"
     core.on_message(now, asked[0], Nack(ping.message.seq))
     core.on_message(now, asked[1], Ack(ping.message.seq))
     deadline = now + 2 * SECOND
@@ -418,6 +420,49 @@ def test_lateness_postpones_what_is_pending_and_counts_once() -> None:
     assert [e for e in effects if isinstance(e, Emit) and isinstance(e.event, MemberChanged)] == []
     assert core.local_health == 1
     assert core.state_of(node_of("c")) == core.state_of(node_of("b")) == "suspect"
+
+
+def test_a_probe_that_was_under_way_while_we_slept_gives_no_verdict() -> None:
+    """Asleep from the ping until long after its end: it is given the time again, and the answer then counts."""
+    core = alone("a")
+    now = core.next_deadline() or 0
+    (ping,) = core.on_timer(now)
+    assert isinstance(ping, Send) and isinstance(ping.message, Ping)
+    now += 520 * MILLISECOND
+    core.on_timer(now)
+    woke = now + 30 * SECOND
+    effects = core.on_timer(woke)
+    assert [e for e in effects if isinstance(e, Emit)] == []
+    core.on_message(woke + 1, node_of("a"), Ack(ping.message.seq))
+    now = woke
+    while now < woke + 400 * MILLISECOND:
+        now = core.next_deadline() or now
+        assert [e for e in core.on_timer(now) if isinstance(e, Emit)] == []
+
+
+def test_pings_tell_a_suspect_at_which_incarnation_it_is_accused() -> None:
+    """And tell others nothing."""
+    core = alone("a", "b")
+    core.on_event(0, says("b", 4))
+    core.on_event(0, accuses("a", ("b", 4, "suspect")))
+    told: dict[str, int] = {}
+    now = 0
+    while len(told) < 2:
+        now = core.next_deadline() or now
+        for effect in core.on_timer(now):
+            if isinstance(effect, Send) and isinstance(effect.message, Ping):
+                told[effect.to] = effect.message.accused
+                core.on_message(now, effect.to, Ack(effect.message.seq))
+    assert told == {node_of("a"): -1, node_of("b"): 4}
+
+
+@pytest.mark.parametrize(("accused_at", "state"), [(1, "alive"), (2, "suspect"), (3, "alive")])
+def test_an_accusation_counts_against_the_incarnation_that_it_names(accused_at: int, state: str) -> None:
+    """Below it is refuted; above it speaks of a record that we do not have."""
+    core = alone("a", "b")
+    core.on_event(0, says("b", 2))
+    core.on_event(0, accuses("a", ("b", accused_at, "suspect")))
+    assert core.state_of(node_of("b")) == state
 
 
 def test_at_most_64_accusations_are_published_and_the_rest_is_counted() -> None:

@@ -1,0 +1,311 @@
+"""Partition: reachable, required, writable; on a hand-moved clock."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arqonmesh.config.model import MembershipSettings
+from arqonmesh.core.events import (
+    Applied,
+    LinkDown,
+    LinkUp,
+    MemberAdmitted,
+    MemberChanged,
+    PartitionChanged,
+    ScoreChanged,
+)
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Event
+from arqonmesh.core.partition.core import Partition
+from arqonmesh.core.partition.quorum import CRITICAL, DEGRADED, HEALTHY, health, required
+from arqonmesh.core.partition.reach import Reach
+from arqonmesh.core.partition.steady import Steady
+from arqonmesh.ids import NodeId
+from arqonmesh.wire.statement import Adjacency, Kind, Links
+from tests.core.toy import env_of, key_of, node_of
+
+MS = MILLISECOND
+
+
+class Side:
+    """One partition core, its clock, and what it said."""
+
+    def __init__(self, me: str, members: str, preset: str = "crash") -> None:
+        chosen = MembershipSettings(partition_preset="byzantine" if preset == "byzantine" else "crash")
+        self.core = Partition(env_of(me), chosen)
+        self.now = 0
+        self.said: list[tuple[int, PartitionChanged]] = []
+        self.take(self.core.start(0, {}))
+        for name in members:
+            self.tell(MemberAdmitted(node_of(name), key_of(name), name, "hub"))
+            self.tell(MemberChanged(node_of(name), "", "alive", 1, "joined"))
+
+    def tell(self, event: Event) -> None:
+        self.take(self.core.on_event(self.now, event))
+
+    def take(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            assert isinstance(effect, Emit) and isinstance(effect.event, PartitionChanged)
+            self.said.append((self.now, effect.event))
+
+    def run(self, for_us: int) -> PartitionChanged:
+        until = self.now + for_us
+        while (due := self.core.next_deadline()) is not None and due <= until:
+            self.now = max(self.now, due)
+            self.take(self.core.on_timer(self.now))
+        self.now = until
+        return self.core.view()
+
+    def link(self, *peers: str) -> None:
+        for peer in peers:
+            self.tell(LinkUp(node_of(peer), "quic"))
+
+    def unlink(self, *peers: str) -> None:
+        for peer in peers:
+            self.tell(LinkDown(node_of(peer), "silent"))
+
+    def advertise(self, author: str, up: str, down: str = "") -> None:
+        listed = sorted([(node_of(n), "up") for n in up] + [(node_of(n), "down") for n in down])
+        body = Links(tuple(Adjacency(peer, state, "quic", 1_000, 0) for peer, state in listed))
+        self.tell(Applied(node_of(author), Kind.LINKS, "", body, b"", False))
+
+
+def star(spoke: str = "a", preset: str = "crash") -> Side:
+    """Hub h with spokes a and b, seen from `spoke`, healthy."""
+    side = Side(spoke, "hab", preset)
+    side.link("h")
+    side.advertise("h", "ab")
+    side.advertise("b" if spoke == "a" else "a", "h")
+    assert side.run(5 * SECOND) == PartitionChanged(HEALTHY, True, 3, 2 if preset == "crash" else 3, 3, preset)
+    return side
+
+
+def test_the_founder_alone_is_healthy_and_writable() -> None:
+    """n = 1: there is nobody to wait for."""
+    side = Side("a", "a")
+    assert side.run(60 * MS) == PartitionChanged(HEALTHY, True, 1, 1, 1, "crash")
+
+
+@pytest.mark.parametrize(
+    ("preset", "table"),
+    [
+        ("crash", {1: 1, 2: 2, 3: 2, 4: 3, 5: 3, 7: 4, 10: 6, 100: 51}),
+        ("byzantine", {1: 1, 2: 2, 3: 3, 4: 3, 5: 4, 7: 5, 10: 7, 64: 43, 100: 67, 1_000: 667}),
+    ],
+)
+@pytest.mark.requirement("R-ID-14")
+def test_the_quorum_of_each_preset(preset: str, table: dict[int, int]) -> None:
+    """The tables of algorithms 0 and 2.1."""
+    assert {n: required(n, preset) for n in table} == table
+
+
+@given(st.integers(1, 2_000), st.sampled_from(["crash", "byzantine"]))
+def test_two_quorums_always_meet(n: int, preset: str) -> None:
+    """In one member at least; under the byzantine preset in more than f."""
+    overlap = 2 * required(n, preset) - n
+    f = max(0, -(-n // 3) - 1)
+    assert overlap >= 1
+    if preset == "byzantine":
+        assert overlap > f
+
+
+@pytest.mark.requirement("R-PA-2")
+def test_the_health_classes() -> None:
+    """Half unreachable is critical, anything less is degraded."""
+    assert [health(4, reachable) for reachable in (4, 3, 2, 1)] == [HEALTHY, DEGRADED, CRITICAL, CRITICAL]
+    assert [health(5, reachable) for reachable in (5, 4, 3, 2)] == [HEALTHY, DEGRADED, DEGRADED, CRITICAL]
+
+
+@pytest.mark.requirement("R-PA-1")
+def test_a_node_whose_links_are_all_down_says_so_in_the_same_moment() -> None:
+    """No timer, no probe: LinkDown of the last link is PartitionChanged."""
+    side = star()
+    side.unlink("h")
+    assert side.said[-1] == (side.now, PartitionChanged(CRITICAL, False, 1, 2, 3, "crash"))
+
+
+def test_the_rest_sees_a_spoke_missing_as_soon_as_the_hub_says_so() -> None:
+    """One record of the hub is enough, although the spoke's own record still claims the link; within 50 ms."""
+    side = star("b")
+    side.advertise("h", "b", down="a")
+    assert side.run(50 * MS) == PartitionChanged(DEGRADED, True, 2, 2, 3, "crash")
+    assert not side.core.reaches(node_of("a"))
+
+
+def test_three_nodes_under_the_byzantine_preset_lose_writing_with_any_one() -> None:
+    """f = 0 of 3: safe and brittle, as documented."""
+    side = star("b", "byzantine")
+    side.advertise("h", "b", down="a")
+    assert side.run(50 * MS) == PartitionChanged(DEGRADED, False, 2, 3, 3, "byzantine")
+
+
+def test_writing_resumes_only_after_the_quorum_stayed_in_reach_for_a_second() -> None:
+    """Losing is immediate; a flapping link keeps the side read-only."""
+    side = star()
+    for _ in range(5):
+        side.unlink("h")
+        assert not side.core.writable
+        side.run(300 * MS)
+        side.link("h")
+        side.run(900 * MS)
+        assert not side.core.writable
+    seen = side.run(200 * MS)
+    assert seen == PartitionChanged(HEALTHY, True, 3, 2, 3, "crash")
+
+
+def test_an_improving_class_does_not_lend_its_time_to_the_quorum() -> None:
+    """Ten members, byzantine: six in reach are degraded for a while, then a seventh comes; it has to stay a second."""
+    side = Side("a", "abcdefghij", "byzantine")
+    side.run(SECOND)
+    side.link(*"bcdef")
+    side.run(950 * MS)
+    side.link("g")
+    side.run(500 * MS)
+    assert (side.core.view().state, side.core.writable, side.core.view().reachable) == (DEGRADED, False, 7)
+    side.run(600 * MS)
+    assert side.core.writable
+
+
+def test_the_dead_and_the_ignored_are_not_reachable_but_count() -> None:
+    """n stays; only leaving shrinks it."""
+    side = Side("a", "abcd")
+    side.link("b", "c", "d")
+    side.run(5 * SECOND)
+    side.tell(MemberChanged(node_of("b"), "suspect", "dead", 1, "x"))
+    side.tell(ScoreChanged(node_of("c"), 100_000, "malformed", True))
+    assert side.run(50 * MS) == PartitionChanged(CRITICAL, False, 2, 3, 4, "crash")
+    side.tell(MemberChanged(node_of("b"), "dead", "left", 1, "x"))
+    side.tell(ScoreChanged(node_of("c"), 600_000, "forgiven", False))
+    assert side.run(3 * SECOND) == PartitionChanged(HEALTHY, True, 3, 2, 3, "crash")
+
+
+def test_a_suspect_is_reachable() -> None:
+    """Suspicion is a question, not an answer."""
+    side = star()
+    side.tell(MemberChanged(node_of("b"), "alive", "suspect", 1, "x"))
+    assert side.run(SECOND).reachable == 3
+
+
+def test_no_path_leads_through_a_dead_node() -> None:
+    """Records of a crashed hub linger; membership takes it out, and with it what it connected."""
+    side = star()
+    side.tell(MemberChanged(node_of("h"), "suspect", "dead", 1, "x"))
+    assert side.run(50 * MS).reachable == 1
+
+
+def test_a_link_that_only_one_end_reports_does_not_count() -> None:
+    """The two-way check."""
+    side = Side("a", "abc")
+    side.link("b")
+    side.advertise("b", "ac")
+    assert side.run(SECOND).reachable == 2
+    side.advertise("c", "b")
+    assert side.run(SECOND).reachable == 3
+
+
+def test_links_to_strangers_reach_nobody() -> None:
+    """Only the roster counts."""
+    side = Side("a", "ab")
+    side.link("b", "x")
+    side.advertise("b", "axy")
+    side.advertise("x", "ab")
+    assert side.run(3 * SECOND) == PartitionChanged(HEALTHY, True, 2, 2, 2, "crash")
+
+
+def test_a_new_member_counts_from_its_admission() -> None:
+    """A mesh of one that admits a second is read-only until that one is there."""
+    side = Side("a", "a")
+    side.run(SECOND)
+    side.tell(MemberAdmitted(node_of("b"), key_of("b"), "b", "spoke"))
+    assert side.run(50 * MS) == PartitionChanged(CRITICAL, False, 1, 2, 2, "crash")
+    side.link("b")
+    assert side.run(2 * SECOND) == PartitionChanged(HEALTHY, True, 2, 2, 2, "crash")
+
+
+def test_nothing_is_said_twice() -> None:
+    """Repeated records, repeated links, ticks without cause."""
+    side = star()
+    said = len(side.said)
+    for _ in range(10):
+        side.advertise("h", "ab")
+        side.link("h")
+        side.take(side.core.on_timer(side.now))
+        side.run(SECOND)
+    assert len(side.said) == said
+
+
+def views_of(names: str, edges: list[tuple[str, str]], preset: str) -> dict[str, PartitionChanged]:
+    """What each node says when exactly these links are up and all records have been heard inside each component."""
+    out = {}
+    for me in names:
+        side = Side(me, names, preset)
+        neighbours = {n: [b if a == n else a for a, b in edges if n in (a, b)] for n in names}
+        side.link(*neighbours[me])
+        for other in names:
+            if other != me:
+                side.advertise(other, "".join(neighbours[other]))
+        out[me] = side.run(5 * SECOND)
+    return out
+
+
+@pytest.mark.parametrize("preset", ["crash", "byzantine"])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7])
+@pytest.mark.requirement("R-PA-10")
+def test_for_every_cut_in_two_at_most_one_side_is_writable(n: int, preset: str) -> None:
+    """Exhaustive over all two-partitions; each side a full mesh."""
+    names = "abcdefg"[:n]
+    for size in range(1, n // 2 + 1):
+        for part in combinations(names, size):
+            rest = [name for name in names if name not in part]
+            edges = [*combinations(part, 2), *combinations(rest, 2)]
+            views = views_of(names, edges, preset)
+            one = [views[name].writable for name in part]
+            two = [views[name].writable for name in rest]
+            assert not (any(one) and any(two))
+            assert len(dict.fromkeys(one)) == len(dict.fromkeys(two)) == 1
+            assert any(two) == (len(rest) >= required(n, preset))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=25))
+@settings(deadline=None)
+def test_the_component_is_that_of_a_union_of_sets(pairs: list[tuple[int, int]]) -> None:
+    """Breadth first over two-way links against merging sets until nothing changes."""
+    nodes = [NodeId(str(index)) for index in range(10)]
+    parts = [{node} for node in nodes]
+    says: dict[NodeId, dict[NodeId, None]] = {node: {} for node in nodes}
+    reach = Reach(nodes[0])
+    for a, b in pairs:
+        if a == b:
+            continue
+        says[nodes[a]][nodes[b]] = None
+        says[nodes[b]][nodes[a]] = None
+        if 0 in (a, b):
+            reach.link_up(nodes[a + b])
+        one = next(part for part in parts if nodes[a] in part)
+        two = next(part for part in parts if nodes[b] in part)
+        if one is not two:
+            parts.remove(two)
+            one |= two
+    for node in nodes[1:]:
+        reach.advertised(node, says[node])
+    assert set(reach.component(lambda node: True)) == next(part for part in parts if nodes[0] in part)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2)), max_size=40))
+def test_a_steady_level_is_the_worst_of_the_newest_second(history: list[tuple[int, int]]) -> None:
+    """Never better than anything seen within that time; and what it is, once it stays so."""
+    steady, now = Steady(2, 1_000), 0
+    seen: list[tuple[int, int]] = [(0, 2)]
+    for wait, level in history:
+        now += wait
+        steady.observe(now, level)
+        seen.append((now, level))
+        assert steady.level >= max(level for at, level in seen if at > now - 1_000)
+    last = history[-1][1] if history else 2
+    while steady.due is not None:
+        now = steady.due
+        steady.observe(now, last)
+    assert steady.level == last
