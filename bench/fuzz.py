@@ -197,6 +197,57 @@ def certificates_target() -> Target:
     return Target([leaf, node], parse, (TrustError,))
 
 
+def envelopes_target() -> Target:
+    """A client's frame: through the parser, and through a whole bus in both dialects and as an import."""
+    import json
+
+    from arqonmesh.config.model import BusSettings
+    from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
+    from arqonmesh.core.bus.envelope import parse as parse_envelope
+    from arqonmesh.core.bus.refusal import Refusal
+    from arqonmesh.core.events import Imported
+    from arqonmesh.core.kernel import CloseClient, Deliver, Emit
+    from arqonmesh.ids import ClusterId, NodeId
+
+    env = BusEnv(node_id=NodeId("n" * 32), cluster=ClusterId("hq"), rng=random.Random(1), wall_ms=lambda: 0)
+    bus = Bus(env, BusSettings(history=5, channels_max=20, rate_per_s=0))
+    everyone = bus.new_client_id()
+    bus.client_connected(0, everyone, ClientInfo(subprotocol="arqon.v1"))
+    bus.client_frames(0, everyone, [b'{"type":"join","channel":"*"}'])
+
+    def parse(case: bytes) -> None:
+        effects = bus.on_event(0, Imported(NodeId("f" * 32), "factory", "telemetry:host", (case,)))
+        for subprotocol in ("arqon.v1", ""):
+            client = bus.new_client_id()
+            effects += bus.client_connected(0, client, ClientInfo(subprotocol=subprotocol))
+            effects += bus.client_frames(0, client, [case, case])
+            effects += bus.client_disconnected(0, client)
+        for effect in effects:
+            assert isinstance(effect, Deliver | Emit | CloseClient), f"the bus has no business with {effect}"
+            for sent in effect.frames if isinstance(effect, Deliver) else ():
+                envelope = json.loads(sent.decode())
+                assert envelope["id"], f"not an envelope: {sent!r}"
+                assert envelope["type"], f"not an envelope: {sent!r}"
+        parse_envelope(case)
+        json.loads(case.decode())
+
+    corpus = (
+        b'{"type":"event","channel":"telemetry:host","payload":{"load":0.5,"a":[1,null,"\xc3\xa9"]},"v":1}',
+        b'{"id":"arq_1","version":"1.0","type":"message","room":"a","channel":"b","from_client":"x","payload":{"t":"hi"}}',
+        b'{"type":"event","room":"a:b","payload":[[[{}]]],"metadata":{"echo":true,"ack":true},"correlation_id":"c"}',
+        b'{"type":"private","to":["arq_a","arq_b"],"payload":"psst"}',
+        b'{"type":"private","payload":{"target":"arq_a"},"version":"1.0"}',
+        b'{"type":"command","id":"q","command":"join_channel","args":{"room":"a","channel":"b"}}',
+        b'{"type":"command","payload":{"command":"history","parameters":{"channel_id":"a:b","limit":10}}}',
+        b'{"type":"history","channel":"a:b","limit":5}',
+        b'{"type":"join","channel":"a:*"}',
+        b'{"type":"ping"}',
+        b'{"id":"arq_01","type":"event","room":"telemetry","channel":"host","from":"arq_02","payload":{},'
+        b'"timestamp":"2026-01-01T00:00:00.000Z","v":1}',
+    )
+    return Target(list(corpus), parse, (Refusal,))
+
+
 TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "cbor": cbor_target,
     "frames": frames_target,
@@ -204,6 +255,7 @@ TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "statements": statements_target,
     "tickets": tickets_target,
     "certificates": certificates_target,
+    "envelopes": envelopes_target,
 }
 """Every parser of remote input by name. Made when used: a target imports what it needs by itself."""
 

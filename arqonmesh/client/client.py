@@ -13,11 +13,13 @@ Events published meanwhile by others are not fetched; the `history` command has 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
@@ -70,6 +72,9 @@ class Message(Struct, gc=False):
     def metadata(self) -> Any:
         return msgspec.json.decode(self.metadata_)
 
+
+_quiet: Final = logging.getLogger("arqonmesh.client.picows")
+_quiet.setLevel(logging.CRITICAL)  # what goes wrong is raised, and told once
 
 _decode: Final = msgspec.json.Decoder(Message).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -219,10 +224,10 @@ class BusClient:
             headers.append(("Authorization", f"Bearer {self._token}"))
         url = self.url
         if self._name:
-            url += ("&" if "?" in url else "?") + "name=" + self._name
+            url += ("&" if "?" in url else "?") + "name=" + quote(self._name, safe="")
         self._welcome = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):  # picows cleans up after its own timeout only
                 transport, _ = await ws_connect(
                     lambda: _Listener(self),
                     url,
@@ -232,12 +237,18 @@ class BusClient:
                     auto_ping_idle_timeout=PING_INTERVAL_S,
                     auto_ping_reply_timeout=PING_INTERVAL_S,
                     max_redirects=0,
+                    websocket_handshake_timeout=CONNECT_TIMEOUT_S,
+                    logger_name=_quiet,
+                    use_aiofastnet=False,
                 )
                 transport.underlying_transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
                 self._transport = transport
                 await self._welcome
         except TimeoutError:
-            raise TimedOut("bus.timeout", f"no welcome from {url} in {CONNECT_TIMEOUT_S:g} s") from None
+            if self._transport is not None:
+                self._transport.disconnect(False)
+                self._transport = None
+            raise TimedOut("bus.timeout", f"no welcome from {url} within {CONNECT_TIMEOUT_S:g} s") from None
         except WSInvalidStatusError as refused:
             status = refused.response.status if refused.response is not None else 0
             if status == 401:
