@@ -80,7 +80,7 @@ def test_a_frame_is_understood_or_refused(frame: bytes) -> None:
         json.loads(frame.decode())
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 2), frames), max_size=12))
 def test_no_input_disturbs_the_bus(inputs: list[tuple[int, bytes]]) -> None:
     """Three clients of both dialects send anything; an innocent member still gets what is meant for it."""

@@ -40,8 +40,13 @@ def test_ids_rise_whatever_the_wall_clock_does(clock: list[int]) -> None:
 
 
 def test_a_millisecond_that_runs_out_of_ids_borrows_from_the_next() -> None:
-    """A million ids of one millisecond, all different and rising."""
-    stamps = Stamps(random.Random(5))
+    """Half a million ids of one millisecond and a hundred more, all rising: the prefix goes on to the next one."""
+
+    class HighestStart(random.Random):
+        def getrandbits(self, k: int) -> int:
+            return (1 << k) - 1
+
+    stamps = Stamps(HighestStart())
     stamps.at(1_767_225_600_000)
-    ids = [stamps.next_id() for _ in range(1_100_000)]
+    ids = [stamps.next_id() for _ in range((1 << 19) + 100)]
     assert all(a < b for a, b in itertools.pairwise(ids))
