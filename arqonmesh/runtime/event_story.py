@@ -76,7 +76,8 @@ class EventStory:
     def _partition(self, event: Event) -> None:
         assert isinstance(event, PartitionChanged)
         access = "writable" if event.writable else "read-only"
-        text = f"mesh is {event.state}, {access}: {event.reachable} of {event.members} reachable, {event.required} required"
+        count = f"{event.reachable} of {event.members} reachable, {event.required} required"
+        text = f"mesh is {event.state}, {access}: {count}"
         self._log.add(
             "partition",
             text,

@@ -30,16 +30,22 @@ def run(data_dir: Path, ready: Callable[[], None] | None = None) -> int:
     key = load_node_key(layout.node_key)
     configure(config.log)
     store = Store.open(layout.database)
-    return asyncio.run(_serve(lambda: Service(config, key, store, layout.root), layout, ready))
+    return asyncio.run(_serve(lambda: Service(config, key, store, layout.root), store, layout, ready))
 
 
-async def _serve(make: Callable[[], Service], layout: DataDir, ready: Callable[[], None] | None) -> int:
-    service = make()
+async def _serve(
+    make: Callable[[], Service], store: Store, layout: DataDir, ready: Callable[[], None] | None
+) -> int:
+    try:
+        service = make()
+    except BaseException:
+        await store.close()
+        raise
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.request_stop, signal.Signals(number).name)
     teller = asyncio.create_task(log_events(service.log))
-    api = ApiServer(Control(service), layout.control_socket)
+    api = ApiServer(Control(service), layout.claim_control_socket())
     try:
         await service.open()
         await api.start()

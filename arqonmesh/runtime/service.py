@@ -44,6 +44,7 @@ from arqonmesh.trust.keys import NodeKey
 
 SAMPLE_EVERY_S: Final = 1.0
 DRAIN_TIMEOUT_S: Final = 5.0
+EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 -- compared with, not bound to
 CAPABILITIES: Final = ("bus/1", "federation/1")
 SOFTWARE: Final = f"arqon/{arqonmesh.__version__}"
 
@@ -204,7 +205,7 @@ class Service:
         if self.config.listen.advertise:
             return self.config.listen.advertise
         host, port = self.endpoint.address
-        if host not in ("0.0.0.0", "::", ""):
+        if host not in EVERYWHERE:
             return (f"{host}:{port}",)
         own = _outward_address()
         return () if own is None else (f"{own}:{port}",)
