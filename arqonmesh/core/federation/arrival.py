@@ -71,4 +71,4 @@ def open_sections(batch: BusBatch, indices: list[int], origin: NodeId) -> list[t
     try:
         return [(index, decode_section(batch.sections[index])) for index in indices]
     except DecodeError:
-        return Refusal("malformed", origin, "malformed")
+        return Refusal("malformed", origin, "malformed-body")

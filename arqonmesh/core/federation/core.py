@@ -200,6 +200,17 @@ class Federation:
         box = self._outboxes.get(peer)
         return 0 if box is None else box.messages
 
+    def in_hand(self) -> tuple[tuple[NodeId, str, bytes], ...]:
+        """(origin, channel, frame) of what waits for its row: a crash now loses it for the clients that it cuts off."""
+        waiting = [*self._commits, self._commit, *self._committing.values()]
+        return tuple(
+            (arrival.origin, section.channel, frame)
+            for commit in waiting
+            for arrival in commit.arrivals
+            for section in arrival.deliver
+            for frame in section.frames
+        )
+
     def decisions(self) -> tuple[Decision, ...]:
         return self._decisions.rows()
 

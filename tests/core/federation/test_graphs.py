@@ -102,7 +102,7 @@ def live(case: Case, *, cuts: bool, crashes: bool) -> None:
             # What had not reached a disk or a neighbour may be gone with its origin.
             case.perhaps.update({frame: None for frame, (origin, _) in case.said.items() if origin is victim})
             if victim.core is not None:
-                case.moot.update(dict.fromkeys(between_disk_and_delivery(victim)))
+                case.moot.update({(victim.node_id, frame): None for _, _, frame in victim.fed.in_hand()})
             net.crash(victim)
         if crashes and rng.random() < 0.2:
             for member in case.members:
@@ -110,16 +110,6 @@ def live(case: Case, *, cuts: bool, crashes: bool) -> None:
                     net.boot(member)
         if rng.random() < 0.3:
             net.now += rng.choice((1_000, 10_000, 50_000))
-
-
-def between_disk_and_delivery(member: Member) -> list[tuple[NodeId, bytes]]:
-    return [
-        (member.node_id, frame)
-        for commit in member.fed._committing.values()
-        for arrival in commit.arrivals
-        for section in arrival.deliver
-        for frame in section.frames
-    ]
 
 
 def heal(case: Case) -> None:

@@ -1,0 +1,117 @@
+"""A disk that keeps its promises and not a byte more.
+
+Transactions are done one after the other. What is done survives the death of the process; what is synced survives the
+loss of power. A transaction that asks for sync makes everything before it safe too, as one log with one fsync does.
+
+    handed over ──▶ waiting ──done──▶ tail ──sync──▶ safe
+       process dies: a prefix of `waiting` is done all the same, the rest is gone
+       power is lost: a prefix of `tail` and `waiting` is kept, the rest is gone
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+
+from arqonmesh.core.kernel import Durable, Put, Row, Write
+from arqonmesh.core.tables import BY_NAME, TABLES
+from arqonmesh.sim.world import World
+
+
+class Disk:
+    """The tables of one machine. `write` answers through `done`, unless the process has died meanwhile."""
+
+    def __init__(self, world: World, name: str, *, write_us: int = 200, sync_us: int = 2_000) -> None:
+        self._world = world
+        self._dice: Random = world.dice(f"disk {name}")
+        self._write_us = write_us
+        self._sync_us = sync_us
+        self._safe: dict[str, dict[Row, Row]] = {table.name: {} for table in TABLES}
+        self._tail: list[tuple[Write, ...]] = []
+        self._waiting: deque[tuple[tuple[Write, ...], bool, Callable[[], None] | None]] = deque()
+        self._life = 0
+        self.transactions = 0
+        self.lost = 0
+        """Transactions that a crash or a loss of power took."""
+
+    def write(self, writes: tuple[Write, ...], *, sync: bool, done: Callable[[], None] | None) -> None:
+        self._waiting.append((writes, sync, done))
+        if len(self._waiting) == 1:
+            self._begin()
+
+    def write_now(self, writes: tuple[Write, ...]) -> None:
+        """Written and synced before the process does anything else."""
+        self._done(writes, sync=True)
+
+    def durable(self) -> Durable:
+        """All rows, sorted by key, as a process finds them when it starts."""
+        tables = {name: dict(rows) for name, rows in self._safe.items()}
+        for writes in self._tail:
+            _apply(tables, writes)
+        return {name: [rows[key] for key in sorted(rows, key=_key_order)] for name, rows in tables.items()}
+
+    def process_died(self) -> None:
+        kept = self._dice.randrange(0, len(self._waiting) + 1)
+        for _ in range(kept):
+            writes, sync, _ = self._waiting.popleft()
+            self._done(writes, sync=sync)
+        self._forget_waiting()
+
+    def power_lost(self) -> None:
+        """Nothing that was promised safe goes; of the rest, a prefix stays."""
+        unsafe = [*self._tail, *(writes for writes, _, _ in self._waiting)]
+        kept = self._dice.randrange(0, len(unsafe) + 1)
+        self.lost += max(0, len(self._tail) - kept)
+        self._tail = unsafe[:kept]
+        self._fold()
+        self._forget_waiting()
+
+    # --- private ------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        _, sync, _ = self._waiting[0]
+        least = self._sync_us if sync else self._write_us
+        life = self._life
+        self._world.after(least + self._dice.randrange(0, least), lambda: self._finish(life))
+
+    def _finish(self, life: int) -> None:
+        if life != self._life:
+            return
+        writes, sync, done = self._waiting.popleft()
+        self._done(writes, sync=sync)
+        if self._waiting:
+            self._begin()
+        if done is not None:
+            done()
+
+    def _done(self, writes: tuple[Write, ...], *, sync: bool) -> None:
+        self.transactions += 1
+        self._tail.append(writes)
+        if sync:
+            self._fold()
+
+    def _fold(self) -> None:
+        for writes in self._tail:
+            _apply(self._safe, writes)
+        self._tail.clear()
+
+    def _forget_waiting(self) -> None:
+        self._life += 1
+        self.lost += len(self._waiting)
+        self._waiting.clear()
+
+
+def _apply(tables: dict[str, dict[Row, Row]], writes: tuple[Write, ...]) -> None:
+    for write in writes:
+        spec = BY_NAME[write.table]
+        if isinstance(write, Put):
+            assert len(write.row) == len(spec.columns), f"{spec.name} has {len(spec.columns)} columns: {write.row}"
+            tables[write.table][write.row[: spec.key]] = write.row
+        else:
+            assert len(write.key) == spec.key, f"the key of {spec.name} has {spec.key} columns: {write.key}"
+            tables[write.table].pop(write.key, None)
+
+
+def _key_order(key: Row) -> tuple[tuple[str, int, str], ...]:
+    return tuple((type(k).__name__, k if isinstance(k, int) else 0, "" if isinstance(k, int) else str(k)) for k in key)

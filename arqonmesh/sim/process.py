@@ -1,0 +1,298 @@
+"""One machine with one node: performs the node's effects as runtime/host.py does, and can die.
+
+    frame, timer, Persisted, client ─▶ node ─▶ effects, performed at once and in order ─▶ end of the tick ─▶ flush
+
+`crash` kills the process (disk writes handed over may or may not have been done), `power_off` the machine (what was not
+synced may be gone too), `pause` stops it for a while: inputs wait, timers are late, and the node is told that they are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Final
+
+from arqonmesh.config.model import Config
+from arqonmesh.core.bus.clients import ClientInfo
+from arqonmesh.core.events import Late
+from arqonmesh.core.kernel import (
+    CloseClient,
+    Connect,
+    Deliver,
+    Disconnect,
+    Effect,
+    Emit,
+    Event,
+    Instant,
+    Lane,
+    Persist,
+    Put,
+    Send,
+    Throttle,
+)
+from arqonmesh.core.node import Node
+from arqonmesh.core.node import World as NodeWorld
+from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.ids import ClientId, NodeId, node_id_of
+from arqonmesh.sim.crypto import ToyCrypto, toy_key
+from arqonmesh.sim.disk import Disk
+from arqonmesh.sim.network import Endpoint, Network
+from arqonmesh.sim.world import EPOCH_MS, World
+from arqonmesh.wire.codec import encode_message
+
+TICK_US: Final = 100
+"""From the first input of a tick to its end: what an event loop takes to come round."""
+LATE_AFTER_US: Final = 50_000
+INPUTS_MAX: Final = 100_000
+"""What waits for a paused process; beyond it, packets are lost as in a full socket buffer."""
+
+Receive = Callable[[tuple[bytes, ...]], None]
+
+
+class Process:
+    """A machine by name. Alive between `boot` and `crash`, `power_off`."""
+
+    def __init__(self, world: World, network: Network, name: str, config: Config) -> None:
+        self.world = world
+        self.network = network
+        self.name = name
+        self.config = config
+        self.public_key = toy_key(name)
+        self.node_id: NodeId = node_id_of(self.public_key)
+        self.disk = Disk(world, name)
+        self.node: Node | None = None
+        self.endpoint: Endpoint | None = None
+        self.mesh: MeshIdentity | None = None
+        self.lives = 0
+        self.unsent = 0
+        self.overflowed = 0
+        self.effects = 0
+        self.watchers: list[Callable[[Process, Event], None]] = []
+        """Told every event that leaves the node."""
+        self.on_next_write: Callable[[], None] | None = None
+        """Called once, when the node hands its next transaction to the disk."""
+        self.on_boot: list[Callable[[Process], None]] = []
+        self._dice = world.dice(f"machine {name}")
+        self._clock_offset_us = self._dice.randrange(0, 1_000_000_000)
+        self._wall_skew_ms = self._dice.randrange(-2_000, 2_001)
+        self._clients: dict[ClientId, Receive] = {}
+        self._paused = False
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._flush_due = False
+        self._timer_at: Instant | None = None
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        return self.node is not None
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    @property
+    def running(self) -> Node:
+        assert self.node is not None, f"{self.name} is down"
+        return self.node
+
+    def boot(self, mesh: MeshIdentity) -> None:
+        """Start, with what the disk has kept. The boot epoch is on disk before anything else happens."""
+        assert self.node is None, f"{self.name} runs already"
+        self.lives += 1
+        self.mesh = mesh
+        durable = self.disk.durable()
+        epoch = _stored_epoch(durable["scalars"]) + 1
+        self.disk.write_now((Put("scalars", ("node", "boot_epoch", epoch.to_bytes(8, "big"))),))
+        given = NodeWorld(
+            node_id=self.node_id,
+            public_key=self.public_key,
+            crypto=ToyCrypto(self.public_key),
+            wall_ms=lambda: EPOCH_MS + self._wall_skew_ms + self.world.now // 1_000,
+            rng_for=lambda core: self.world.dice(f"core {core} of {self.name} life {epoch}"),
+            boot_epoch=epoch,
+        )
+        self.node = Node(self.config, given)
+        self.endpoint = Endpoint(self.network, self.node_id, self.public_key, self)
+        self._timer_at = None
+        self._flush_due = False
+        now = self.now()
+        self.perform(self.node.start(now, durable, mesh))
+        self.perform(self.node.describe(now, (f"{self.name}.sim:9130",), "sim", ()))
+        for told in self.on_boot:
+            told(self)
+
+    def crash(self) -> None:
+        """kill -9: memory is gone, the operating system finishes some of the writes."""
+        self._die()
+        self.disk.process_died()
+
+    def power_off(self) -> None:
+        """The plug: what was not synced is gone, a prefix apart."""
+        self._die()
+        self.disk.power_lost()
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """SIGCONT: everything that waited comes at once."""
+        self._paused = False
+        waited, self._inbox = self._inbox, deque()
+        for action in waited:
+            action()
+
+    def now(self) -> Instant:
+        """The machine's own monotonic clock."""
+        return self.world.now + self._clock_offset_us
+
+    def _die(self) -> None:
+        assert self.endpoint is not None, f"{self.name} is down already"
+        self.endpoint.die()
+        self.node = self.endpoint = None
+        self._clients.clear()
+        self._inbox.clear()
+        self._paused = False
+
+    # --- bus clients --------------------------------------------------------------------------------------
+
+    def connect_client(self, name: str, receive: Receive) -> ClientId:
+        """A client connects; it hears frames as (several) batches."""
+        node = self.running
+        client = node.bus.new_client_id()
+        self._clients[client] = receive
+        info = ClientInfo(address=f"{name}:1", subprotocol="arqon.v1", name=name, kind="sim")
+        self.perform(node.client_connected(self.now(), client, info))
+        return client
+
+    def client_says(self, client: ClientId, frame: bytes) -> None:
+        if client in self._clients:
+            self.receive(lambda: self._with(lambda node: node.client_frames(self.now(), client, (frame,))))
+
+    # --- network.Owner ------------------------------------------------------------------------------------
+
+    def receive(self, action: Callable[[], None]) -> None:
+        if self.node is None:
+            return
+        if not self._paused:
+            action()
+        elif len(self._inbox) < INPUTS_MAX:
+            self._inbox.append(action)
+        else:
+            self.overflowed += 1
+
+    def refuse(self, node: NodeId, public_key: bytes) -> str | None:
+        plane = self.running.plane
+        return "no-mesh" if plane is None else plane.admission.refuse(node, public_key)
+
+    def link_up(self, peer: NodeId, outbound: bool) -> None:
+        self._with(lambda node: node.transport_up(self.now(), peer, "quic", outbound=outbound))
+
+    def link_down(self, peer: NodeId, reason: str) -> None:
+        self._with(lambda node: node.transport_down(self.now(), peer, reason))
+
+    def frame(self, peer: NodeId, lane: Lane, data: bytes) -> None:
+        self.world.trace.add(self.world.now, self.name, f"frame {lane.name} {peer}", data)
+        self._with(lambda node: node.frame(self.now(), peer, lane, data))
+
+    # --- effects ------------------------------------------------------------------------------------------
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Perform in order, then see to the tick's end and the next deadline."""
+        for effect in effects:
+            self._perform_one(effect)
+        self._touch()
+
+    def _perform_one(self, effect: Effect) -> None:
+        self.effects += 1
+        endpoint = self.endpoint
+        if endpoint is None:
+            return
+        if type(effect) is Send:
+            if not endpoint.send(effect.to, effect.lane, encode_message(effect.message)):
+                self.unsent += 1
+        elif type(effect) is Persist:
+            self._persist(effect)
+        elif type(effect) is Emit:
+            for watcher in self.watchers:
+                watcher(self, effect.event)
+        elif type(effect) is Deliver:
+            for client in effect.clients:
+                if client in self._clients:
+                    self._clients[client](effect.frames)
+        elif type(effect) is Connect:
+            endpoint.want(effect.peer)
+        elif type(effect) is Disconnect:
+            if effect.forget:
+                endpoint.forget(effect.peer)
+            endpoint.disconnect(effect.peer, effect.reason)
+        elif type(effect) is CloseClient:
+            self._clients.pop(effect.client, None)
+            self.world.trace.tell(self.world.now, self.name, f"closes a client: {effect.code} {effect.reason}")
+        else:
+            assert type(effect) is Throttle, f"no such effect: {effect!r}"
+
+    def _persist(self, effect: Persist) -> None:
+        if self.on_next_write is not None:
+            struck, self.on_next_write = self.on_next_write, None
+            struck()
+        life = self.lives
+        token = effect.token
+
+        def done() -> None:
+            if self.lives == life:
+                self.receive(lambda: self._with(lambda node: node.persisted(self.now(), token)))
+
+        self.disk.write(effect.writes, sync=effect.sync, done=None if token < 0 else done)
+
+    def _with(self, step: Callable[[Node], list[Effect]]) -> None:
+        if self.node is not None:
+            self.perform(step(self.node))
+
+    # --- ticks and time -----------------------------------------------------------------------------------
+
+    def _touch(self) -> None:
+        if not self._flush_due and self.node is not None:
+            self._flush_due = True
+            self.world.after(TICK_US, partial(self._in_life, self.lives, self._flush))
+
+    def _in_life(self, life: int, action: Callable[[], None]) -> None:
+        if life == self.lives and self.node is not None:
+            self.receive(action)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self.node is None:
+            return
+        for effect in self.node.end_tick(self.now()):
+            self._perform_one(effect)
+        self._rearm()
+
+    def _rearm(self) -> None:
+        deadline = None if self.node is None else self.node.next_deadline()
+        if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
+            return
+        self._timer_at = deadline
+        fire = partial(self._in_life, self.lives, partial(self._timer, deadline))
+        self.world.at(deadline - self._clock_offset_us, fire)
+
+    def _timer(self, armed_for: Instant) -> None:
+        if self.node is None or self._timer_at != armed_for:
+            return
+        self._timer_at = None
+        now = self.now()
+        deadline = self.node.next_deadline()
+        if deadline is not None and now - deadline > LATE_AFTER_US:
+            self.perform(self.node.event(now, Late(now - deadline)))
+        if deadline is not None and deadline <= now:
+            self.perform(self.node.on_timer(now))
+        else:
+            self._touch()
+
+
+def _stored_epoch(scalars: Iterable[tuple[object, ...]]) -> int:
+    stored: Mapping[object, object] = {row[1]: row[2] for row in scalars if row[0] == "node"}
+    epoch = stored.get("boot_epoch")
+    return int.from_bytes(epoch, "big") if isinstance(epoch, bytes) else 0

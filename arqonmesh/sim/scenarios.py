@@ -1,0 +1,146 @@
+"""The stories that the simulator can tell. Each follows from its seed; `SCENARIOS` is what the command line offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from arqonmesh.core.kernel import MILLISECOND, SECOND
+from arqonmesh.sim.checkers import TwoSides, check_always, check_complete, wait_for_convergence
+from arqonmesh.sim.nemesis import Nemesis
+from arqonmesh.sim.simulation import Simulation
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    name: str
+    summary: str
+    play: Callable[[Simulation], None]
+    """Raises checkers.Broken when a rule does not hold."""
+
+
+def star(sim: Simulation, spokes: int, *, talks_every_us: int = 0) -> None:
+    """One hub, and spokes that dial it; each a cluster of its own. Linked, agreed and talking."""
+    sim.add("hub", talks_every_us=talks_every_us)
+    for number in range(1, spokes + 1):
+        sim.add(f"spoke-{number}", role="spoke", talks_every_us=talks_every_us)
+    sim.found()
+    took = wait_for_convergence(sim)
+    sim.tell("world", f"all agree after {took / SECOND:.1f} s")
+
+
+def watched(sim: Simulation, duration_us: int, *, every_us: int = SECOND // 4) -> None:
+    """Let time pass and look at everything that must always hold."""
+    two_sides = TwoSides()
+    until = sim.world.now + duration_us
+    while sim.world.now < until:
+        sim.run_for(min(every_us, until - sim.world.now))
+        two_sides.look(sim)
+        check_always(sim)
+
+
+def ending(sim: Simulation, *, complete: bool = True) -> None:
+    """Everything is made whole; then all agree, and what was said has been heard."""
+    sim.calm()
+    watched(sim, SECOND)
+    sim.hush()
+    took = wait_for_convergence(sim)
+    sim.run_for(SECOND)
+    sim.tell("world", f"all agree {took / SECOND:.1f} s after the last trouble")
+    check_always(sim)
+    if complete:
+        check_complete(sim)
+
+
+def partition(sim: Simulation) -> None:
+    star(sim, 2, talks_every_us=100 * MILLISECOND)
+    sim.talk()
+    watched(sim, 2 * SECOND)
+    sim.cut(["spoke-1"], ["hub", "spoke-2"])
+    watched(sim, 20 * SECOND)
+    ending(sim)
+
+
+def one_way(sim: Simulation) -> None:
+    star(sim, 2, talks_every_us=100 * MILLISECOND)
+    sim.talk()
+    watched(sim, 2 * SECOND)
+    sim.cut(["hub"], ["spoke-1"], one_way=True)
+    watched(sim, 20 * SECOND)
+    ending(sim)
+
+
+def churn(sim: Simulation) -> None:
+    star(sim, 3, talks_every_us=100 * MILLISECOND)
+    sim.talk()
+    dice = sim.world.dice("churn")
+    for _ in range(12):
+        victim = dice.choice(sim.alive()).name
+        sim.crash(victim)
+        watched(sim, dice.randrange(200 * MILLISECOND, 4 * SECOND))
+        sim.boot(victim)
+        watched(sim, dice.randrange(0, 4 * SECOND))
+    ending(sim)
+
+
+def power(sim: Simulation) -> None:
+    """Nodes lose power again and again: unsynced writes are gone, and still nobody ever contradicts itself."""
+    star(sim, 3, talks_every_us=200 * MILLISECOND)
+    sim.talk()
+    dice = sim.world.dice("power")
+    for _ in range(15):
+        victim = dice.choice(sim.alive()).name
+        sim.power_off(victim)
+        watched(sim, dice.randrange(0, 2 * SECOND))
+        sim.boot(victim)
+        watched(sim, dice.randrange(0, 2 * SECOND))
+    ending(sim, complete=False)
+
+
+def idle32(sim: Simulation) -> None:
+    """Nothing happens, and nobody is suspected to death. Three hubs, everyone dials all of them."""
+    idle(sim, 32, 120 * SECOND)
+
+
+def idle(sim: Simulation, nodes: int, duration_us: int) -> None:
+    roles: tuple[Literal["hub", "spoke"], ...] = ("hub", "spoke")
+    for number in range(nodes):
+        sim.add(f"node-{number:02}", role=roles[number >= 3])
+    sim.found()
+    took = wait_for_convergence(sim)
+    sim.tell("world", f"{nodes} nodes agree after {took / SECOND:.1f} s")
+    watched(sim, duration_us, every_us=SECOND)
+
+
+def chaos(sim: Simulation) -> None:
+    """Any shape of mesh, any trouble; then peace, and everything must come right."""
+    dice = sim.world.dice("chaos")
+    nodes = dice.randrange(2, 7)
+    hubs = dice.randrange(1, nodes + 1)
+    clusters = dice.randrange(1, nodes + 1)
+    roles: tuple[Literal["hub", "spoke"], ...] = ("hub", "spoke")
+    for number in range(nodes):
+        cluster = f"cluster-{dice.randrange(0, clusters)}"
+        sim.add(f"node-{number}", cluster=cluster, role=roles[number >= hubs], talks_every_us=150 * MILLISECOND)
+    sim.found()
+    wait_for_convergence(sim)
+    sim.talk()
+    nemesis = Nemesis(sim)
+    nemesis.start()
+    watched(sim, dice.randrange(5, 40) * SECOND)
+    nemesis.stop()
+    ending(sim, complete=not sim.ledger.forgetful)
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("partition", "one hub, two spokes, traffic; a spoke is cut off silently and comes back", partition),
+        Scenario("one-way", "the same, but only packets towards the spoke are lost", one_way),
+        Scenario("churn", "one hub, three spokes, traffic; nodes are killed and started again", churn),
+        Scenario("power", "one hub, three spokes, traffic; nodes lose power and what was not synced", power),
+        Scenario("idle32", "32 nodes, two minutes, no trouble, no false suspicion that ends in dead", idle32),
+        Scenario("chaos", "any mesh, any trouble, then peace", chaos),
+    )
+}
