@@ -124,7 +124,7 @@ def _is_known(log: AuthorLog, statement: Statement, encoded: bytes) -> bool:
     held = log.at(position)
     if held is not None:
         return held.encoded == encoded
-    return position < log.head and log.supersedes(position, statement.kind, statement.key)
+    return log.supersedes(position, statement.kind, statement.key)
 
 
 def _differs_from_head(log: AuthorLog | None, record: Record) -> bool:

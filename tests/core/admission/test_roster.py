@@ -113,6 +113,7 @@ def test_what_does_not_chain_to_the_founder_admits_nobody(event: Applied) -> Non
     tell(core, event, GENESIS)
     assert [member.node for member in core.members()] == [node_of("hub")]
     assert tell(core, event) == []
+    assert core.key_of(node_of("hub")) == key_of("hub")
 
 
 def test_an_admission_of_the_founder_does_not_change_what_the_genesis_said() -> None:

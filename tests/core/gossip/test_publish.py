@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.events import Applied, Dropped, Fault, Forked, LinkUp, Publish
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.kernel import Emit, Lane, Persist, Send
+from arqonmesh.ids import encode_ulid
 from arqonmesh.wire.messages import GossipDelta, GossipRoot
 from arqonmesh.wire.statement import Kind, NodeRecord, decode_statement, statement_hash
-from tests.core.gossip.world import SECOND, Member, World, genesis_of, node_record
+from tests.core.gossip.world import SECOND, Member, World, genesis_of, node_record, signed
 from tests.core.toy import node_of
 
 SMALL = GossipSettings(delta_bytes_max=1)
@@ -174,6 +177,36 @@ def test_a_row_that_rotted_is_dropped_counted_and_comes_back_from_a_peer() -> No
     world.pass_time(30 * SECOND)
     assert ant.gossip.get(node_of("hub"), Kind.NODE, "b") is not None
     world.assert_equal()
+
+
+@pytest.mark.parametrize("what", ["another record's bytes", "another mesh's statement"])
+def test_a_row_that_does_not_say_what_it_holds_is_dropped(what: str) -> None:
+    """Author, kind, key, epoch and seq of the row are those of the statement, and the mesh is ours; else it goes."""
+    member = founder()
+    for key in ("a", "b"):
+        member.publish(Kind.NODE, node_record("hub", 1), key)
+    member.finish_writes()
+    rows = member.disk.tables["statements"]
+    a, b = (member.id, Kind.NODE, "a"), (member.id, Kind.NODE, "b")
+    foreign = signed("hub", 2, node_record("hub", 1), key="a", mesh=encode_ulid(1, 1))
+    rows[a] = (*rows[a][:-1], rows[b][-1] if what.endswith("bytes") else foreign)
+    member.crash()
+    assert member.gossip.get(member.id, Kind.NODE, "a") is None
+    assert member.gossip.get(member.id, Kind.NODE, "b") is not None
+    member.disk.sync()
+    assert a not in rows
+
+
+def test_heads_are_stored_with_the_statements_that_move_them() -> None:
+    """One row per author in `heads`, ours and others', equal to what `heads()` says."""
+    world = World(("hub", "ant"))
+    world.link("hub", "ant")
+    world["hub"].publish(Kind.NODE, node_record("hub", 1))
+    world["ant"].publish(Kind.NODE, node_record("ant", 1))
+    world.collect()
+    world.settle()
+    for member in world.members.values():
+        assert sorted(row[:3] for row in member.disk.durable()["heads"]) == list(member.gossip.heads())
 
 
 def test_a_node_that_lost_its_disk_gets_its_own_records_back_and_speaks_above_them() -> None:
