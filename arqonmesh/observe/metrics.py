@@ -1,0 +1,84 @@
+"""The catalogue of metrics. A name that is not here cannot be exposed, and a test holds the names to promtool's rules.
+
+Names begin with `arqon_`, carry their base unit (seconds, bytes, ratio) last, and counters end in `_total`
+(https://prometheus.io/docs/practices/naming/). Labels are few and bounded: peers are bounded by the roster, channels
+and rules by the federation's table of decisions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str
+    type: Literal["counter", "gauge"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+def _gauge(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, "gauge", text, labels)
+
+
+def _counter(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, "counter", text, labels)
+
+
+METRICS: Final[tuple[Metric, ...]] = (
+    # the node
+    _gauge("arqon_node_info", "Always 1; the labels say what this node is.",
+           "node", "cluster", "role", "region", "version"),
+    _gauge("arqon_node_uptime_seconds", "Time since the node started."),
+    _gauge("arqon_loop_lag_seconds", "Worst lateness of the event loop since the last scrape."),
+    _counter("arqon_loop_late_total", "Times that the event loop ran late by more than its threshold."),
+    # the bus
+    _gauge("arqon_bus_clients", "Clients connected to this node's bus."),
+    _gauge("arqon_bus_channels", "Channels with at least one subscriber or a history."),
+    _counter("arqon_bus_messages_published_total", "Events that this node's clients published."),
+    _counter("arqon_bus_messages_delivered_total", "Frames handed to this node's clients, one per receiver."),
+    _counter("arqon_bus_messages_imported_total", "Events of other nodes delivered to this node's bus."),
+    _counter("arqon_bus_operations_total", "Everything else that the bus counts, by what it was.", "operation"),
+    # federation
+    _counter("arqon_federation_messages_total",
+             "Messages at this node's border by outcome: exported, kept_local, imported, held, replayed and others.",
+             "outcome"),
+    _counter("arqon_federation_decisions_total", "Messages by verdict and by the rule that gave it.",
+             "direction", "channel", "cluster", "verdict", "rule"),
+    # links
+    _gauge("arqon_link_up", "1 while the link carries traffic, else 0.", "peer", "cluster"),
+    _gauge("arqon_link_rtt_seconds", "Smoothed round-trip time of the link.", "peer", "cluster"),
+    _gauge("arqon_link_loss_ratio", "Lost heartbeats of the link, 0 to 1.", "peer", "cluster"),
+    _gauge("arqon_link_backlog_messages", "Messages held for the other side.", "peer", "cluster"),
+    _gauge("arqon_link_unsent_bytes", "Bytes queued for the link and not yet handed to the transport.",
+           "peer", "cluster"),
+    _counter("arqon_link_bytes_total", "Bytes on the link by direction: sent or received.",
+             "peer", "cluster", "direction"),
+    _counter("arqon_link_frames_total", "Mesh messages on the link by direction: sent or received.",
+             "peer", "cluster", "direction"),
+    _counter("arqon_link_packets_total", "QUIC packets on the link by fate: sent or lost.", "peer", "cluster", "fate"),
+    _counter("arqon_link_refusals_total", "Connections refused before they became links, by reason.", "reason"),
+    # the mesh
+    _gauge("arqon_mesh_members", "Members of the roster by state as this node sees it.", "state"),
+    _gauge("arqon_mesh_partition_state", "1 for the state that holds: healthy, degraded or critical.", "state"),
+    _gauge("arqon_mesh_reachable_members", "Members of the roster that this node can reach, itself included."),
+    _gauge("arqon_mesh_required_members", "Members that make a quorum."),
+    _gauge("arqon_mesh_writable", "1 on the side with a quorum, else 0."),
+    # drops, wherever
+    _counter("arqon_dropped_total", "What was dropped, by the place that did it and its reason.", "where", "reason"),
+    # the store
+    _counter("arqon_store_transactions_total", "Transactions asked for by the cores."),
+    _counter("arqon_store_commits_total", "Commits by kind: synced waited for the disk, unsynced did not.", "kind"),
+    _counter("arqon_store_rows_total", "Rows written; writes to one key within a commit are one row."),
+    _counter("arqon_store_written_bytes_total", "Bytes of the rows handed to the store."),
+    _gauge("arqon_store_waiting_bytes", "Bytes that wait to be written."),
+    _counter("arqon_store_pressure_total", "Times that more waited than the mark, and producers were paused."),
+    # certificates
+    _counter("arqon_certificate_rotations_total", "Leaf certificates made since the start."),
+    _gauge("arqon_certificate_expiry_timestamp_seconds", "When the newest leaf certificate ends, Unix time."),
+)  # fmt: skip
+
+BY_NAME: Final[dict[str, Metric]] = {metric.name: metric for metric in METRICS}
+assert len(BY_NAME) == len(METRICS), "two metrics share a name"
