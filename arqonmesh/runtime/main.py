@@ -33,9 +33,7 @@ def run(data_dir: Path, ready: Callable[[], None] | None = None) -> int:
     return asyncio.run(_serve(lambda: Service(config, key, store, layout.root), store, layout, ready))
 
 
-async def _serve(
-    make: Callable[[], Service], store: Store, layout: DataDir, ready: Callable[[], None] | None
-) -> int:
+async def _serve(make: Callable[[], Service], store: Store, layout: DataDir, ready: Callable[[], None] | None) -> int:
     try:
         service = make()
     except BaseException:
