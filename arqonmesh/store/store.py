@@ -8,7 +8,6 @@ followed by a failure is never reported done.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,11 +104,6 @@ class Store:
             return self._read(connection)
         finally:
             connection.close()
-
-    def snapshot(self) -> Durable:
-        """All rows of all tables as committed right now, read on a connection of its own; from any thread."""
-        with contextlib.closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
-            return {table.name: reader.execute(SELECT_ALL[table.name]).fetchall() for table in TABLES}
 
     def persist(self, writes: Sequence[Write], *, sync: bool, done: Callable[[], None] | None) -> None:
         """Write all of `writes` in one transaction; then call `done` on the loop.
