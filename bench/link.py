@@ -22,7 +22,9 @@ from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from typing import Any, Final
 
-from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.asyncio.client import connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.asyncio.server import serve
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import QuicEvent, StreamDataReceived
 
@@ -53,7 +55,7 @@ class Tally:
     """What a receiver counts: from `WARM_S` after the first message to the last one."""
 
     count: int = 0
-    bytes: int = 0
+    size: int = 0
     first: float = 0.0
     warm: tuple[float, int, int, float, int] | None = None
     last: tuple[float, int, int, float, int] | None = None
@@ -62,7 +64,7 @@ class Tally:
     def take(self, data: bytes, packets: int, *, timed: bool) -> None:
         now = time.monotonic()
         self.count += 1
-        self.bytes += len(data)
+        self.size += len(data)
         if not self.first:
             self.first = now
         elif now - self.first >= WARM_S:
@@ -75,10 +77,11 @@ class Tally:
         self.last = self._mark(now, packets)
 
     def _mark(self, now: float, packets: int) -> tuple[float, int, int, float, int]:
-        return now, self.count, self.bytes, time.process_time(), packets
+        return now, self.count, self.size, time.process_time(), packets
 
     def result(self) -> dict[str, float]:
-        assert self.warm is not None and self.last is not None, "nothing was measured"
+        if self.warm is None or self.last is None:
+            raise SystemExit("nothing was measured: no message came within the warm-up")
         seconds = self.last[0] - self.warm[0]
         packets = max(1, self.last[4] - self.warm[4])
         made = {

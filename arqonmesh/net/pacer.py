@@ -14,6 +14,8 @@ from typing import Final
 GAIN: Final = 1.25
 BUCKET_S: Final = 0.004
 """The bucket holds this much of the rate: twice the coarsest timer of the event loop."""
+TIMER_S: Final = 0.001
+"""What an event loop's timer can tell apart."""
 BUCKET_PACKETS_MIN: Final = 10
 """A burst that is always allowed; the initial window of RFC 9002, 7.2."""
 BATCH_PACKETS: Final = 54
@@ -46,8 +48,8 @@ class BurstPacer:
             self._filled_at = now
         if self._tokens >= 1.0:
             return None
-        # Wait for half a bucket: a timer per packet would cost more than the packet.
-        return now + (self._capacity / 2 - self._tokens) / self._rate
+        # At least one packet's worth; at high rates as much as the loop's timer can tell apart, in one burst.
+        return now + max((1.0 - self._tokens) / self._rate, min(TIMER_S, (self._capacity / 2) / self._rate))
 
     def update_after_send(self, now: float) -> None:
         """One packet was built."""

@@ -162,6 +162,11 @@ class MeshQuic(QuicConnection):
     def peer_takes_datagrams(self) -> bool:
         return bool(self._remote_max_datagram_frame_size)
 
+    @property
+    def key_phase(self) -> int:
+        """0 or 1: which of the two alternating sets of keys is in use (RFC 9001, 6)."""
+        return self._cryptos[tls.Epoch.ONE_RTT].key_phase
+
     def has_stream(self, stream_id: int) -> bool:
         """Whether this stream exists; only its opener can make it exist."""
         return stream_id in self._streams

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import QuicEvent
@@ -52,6 +53,9 @@ class Roster:
     members: set[NodeId] = field(default_factory=set)
     offer: JoinOffer | None = None
     judge: Callable[[JoinRequest, NodeId, bytes], JoinAccept | JoinReject] | None = None
+    asked: asyncio.Event | None = None
+    on_disk: asyncio.Event | None = None
+    """When both are set, `admit` tells that it was asked and waits for the disk."""
 
     def refuse_member(self, node: NodeId, public_key: bytes) -> str | None:
         return None if node in self.members else "unknown-key"
@@ -60,6 +64,9 @@ class Roster:
         return self.offer
 
     async def admit(self, request: JoinRequest, node: NodeId, channel_binding: bytes) -> JoinAccept | JoinReject:
+        if self.asked is not None and self.on_disk is not None:
+            self.asked.set()
+            await self.on_disk.wait()
         assert self.judge is not None
         return self.judge(request, node, channel_binding)
 
@@ -148,8 +155,8 @@ class Stranger(asyncio.DatagramProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.DatagramTransport | None = None
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
         self.quic.connect(self._target, now=self._loop.time())
         self.flush()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 
 import pytest
 
 from arqonmesh.errors import Denied, PeerError, TimedOut
 from arqonmesh.ids import NodeId
+from arqonmesh.net.api import JoinBuilder
 from arqonmesh.net.tls import JOIN_PROTOCOL
 from arqonmesh.trust.certificates import NO_MESH
 from arqonmesh.trust.keys import NodeKey
@@ -64,8 +64,8 @@ def _blank(made: Hall, n: int) -> Member:
     return made.member(n, admitted=False, mesh=None, leaf=leaf_of(key(n), mesh=NO_MESH))
 
 
-def _sign(joiner: Member) -> Callable[[JoinOffer, bytes], JoinRequest]:
-    return lambda offer, binding: _request(joiner.key, binding)
+def _sign(joiner: Member) -> JoinBuilder:
+    return lambda offer, channel_binding: _request(joiner.key, channel_binding)
 
 
 async def test_a_joiner_with_a_good_ticket_is_let_in_and_can_link_then() -> None:
@@ -100,13 +100,13 @@ async def test_a_replayed_request_does_not_fit_another_connection() -> None:
         gate, joiner = _gate(made), _blank(made, 2)
         overheard: list[JoinRequest] = []
 
-        def record(offer: JoinOffer, binding: bytes) -> JoinRequest:
-            overheard.append(_request(joiner.key, binding))
+        def record(offer: JoinOffer, channel_binding: bytes) -> JoinRequest:
+            overheard.append(_request(joiner.key, channel_binding))
             return overheard[0]
 
         await joiner.endpoint.join(gate.at, record, timeout_s=5)
         with pytest.raises(Denied) as denied:
-            await joiner.endpoint.join(gate.at, lambda offer, binding: overheard[0], timeout_s=5)
+            await joiner.endpoint.join(gate.at, lambda offer, channel_binding: overheard[0], timeout_s=5)
         assert denied.value.code == "join.signature"
         assert gate.heard.refusals["join.signature"] == 1
 
@@ -116,7 +116,9 @@ async def test_a_request_for_another_key_than_the_certificates_is_refused() -> N
     async with hall() as made:
         gate, joiner = _gate(made), _blank(made, 2)
         with pytest.raises(PeerError) as refused:
-            await joiner.endpoint.join(gate.at, lambda offer, binding: _request(key(5), binding), timeout_s=5)
+            await joiner.endpoint.join(
+                gate.at, lambda offer, channel_binding: _request(key(5), channel_binding), timeout_s=5
+            )
         assert refused.value.code == "join.node-key"
         assert gate.heard.refusals["join.node-key"] == 1
 
@@ -135,7 +137,7 @@ async def test_a_builder_that_declines_ends_the_join_with_its_own_error() -> Non
     async with hall() as made:
         gate, joiner = _gate(made), _blank(made, 2)
 
-        def decline(offer: JoinOffer, binding: bytes) -> JoinRequest:
+        def decline(offer: JoinOffer, channel_binding: bytes) -> JoinRequest:
             raise Denied("join.other-mesh", "the ticket is for another mesh")
 
         with pytest.raises(Denied) as declined:
@@ -157,23 +159,13 @@ async def test_an_acceptance_leaves_only_after_the_authority_returned() -> None:
     """What is accepted is on disk first: the answer waits for `admit`, and the loop does not."""
     async with hall() as made:
         gate, joiner = _gate(made), _blank(made, 2)
-        on_disk = asyncio.Event()
-        asked = asyncio.Event()
-        judge = gate.roster.judge
-        assert judge is not None
-
-        async def admit(request: JoinRequest, node: NodeId, binding: bytes) -> JoinAccept | JoinReject:
-            asked.set()
-            await on_disk.wait()
-            return judge(request, node, binding)
-
-        gate.roster.admit = admit  # type: ignore[method-assign]
+        gate.roster.asked, gate.roster.on_disk = asyncio.Event(), asyncio.Event()
         joining = asyncio.create_task(joiner.endpoint.join(gate.at, _sign(joiner), timeout_s=5))
-        await asked.wait()
+        await gate.roster.asked.wait()
         other = made.member(3)
         await made.linked(other, gate)
         assert not joining.done()
-        on_disk.set()
+        gate.roster.on_disk.set()
         assert (await joining)[1].role == "spoke"
 
 

@@ -12,7 +12,6 @@ from arqonmesh.core.kernel import Lane
 from arqonmesh.net.hello import LocalNode, make_hello
 from arqonmesh.net.intake import Intake
 from arqonmesh.wire.frames import frame
-from arqonmesh.wire.messages import Hello
 from tests.net.kit import (
     CLUSTER,
     HOUR_MS,
@@ -139,7 +138,7 @@ async def test_a_foreign_protocol_fails_in_tls_and_is_counted() -> None:
 
 
 def _hello(local: LocalNode, peer: Member, binding: bytes, **changes: object) -> bytes:
-    made = make_hello(
+    return make_hello(
         local,
         mesh_id=changes.get("mesh_id", MESH),  # type: ignore[arg-type]
         peer=peer.id,
@@ -147,7 +146,6 @@ def _hello(local: LocalNode, peer: Member, binding: bytes, **changes: object) ->
         wall_ms=wall_ms(),
         versions=changes.get("versions", (1,)),  # type: ignore[arg-type]
     )
-    return made
 
 
 def _flip_last(data: bytes) -> bytes:
