@@ -31,7 +31,6 @@ class Wire:
         self.log: list[tuple[int, NodeId, Effect]] = []
         self._air: list[tuple[int, int, NodeId, NodeId, WireMessage]] = []
         self._sent = 0
-        self.frozen: dict[NodeId, None] = {}
         for node, core in self.cores.items():
             self.perform(node, core.start(0, {}))
 
@@ -58,9 +57,7 @@ class Wire:
         while True:
             due = self._air[0][0] if self._air else until + 1
             timers = [
-                (deadline, node)
-                for node, core in self.cores.items()
-                if node not in self.frozen and (deadline := core.next_deadline()) is not None
+                (deadline, node) for node, core in self.cores.items() if (deadline := core.next_deadline()) is not None
             ]
             timer = min(timers, default=(until + 1, node_of("a")))
             step = min(due, max(timer[0], self.now))
@@ -70,8 +67,7 @@ class Wire:
             self.now = step
             if due <= timer[0]:
                 _, _, origin, to, message = heapq.heappop(self._air)
-                if to not in self.frozen:
-                    self.perform(to, self.cores[to].on_message(self.now, origin, message))
+                self.perform(to, self.cores[to].on_message(self.now, origin, message))
             else:
                 self.perform(timer[1], self.cores[timer[1]].on_timer(self.now))
 
@@ -144,6 +140,35 @@ def test_when_all_links_fall_silent_at_once_they_get_one_more_interval() -> None
     after = [at - cut_at for at, _ in wire.events("a", LinkDown)]
     assert len(after) == 2
     assert min(after) > 350 * MS and max(after) <= 500 * MS
+
+
+def test_the_extra_interval_is_there_again_after_an_answer() -> None:
+    """Two silences of all links, 400 ms each, with answers between them: no link is lost."""
+    core = Links(env_of("a"), LinkSettings())
+    core.start(0, {})
+    peers = [node_of("b"), node_of("c")]
+    newest: dict[NodeId, Heartbeat] = {}
+
+    def take(effects: list[Effect]) -> None:
+        for effect in effects:
+            assert not isinstance(effect, Disconnect)
+            if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
+                newest[effect.to] = effect.message
+
+    for peer in peers:
+        take(core.on_event(0, TransportUp(peer, "quic", True)))
+    silences, mute_until = 0, 0
+    for now in range(0, 3 * SECOND, MS):
+        if (core.next_deadline() or 0) <= now:
+            take(core.on_timer(now))
+        fresh = [peer for peer in peers if newest[peer].sent_us == now]
+        if fresh and now >= mute_until:
+            for peer in fresh:
+                take(core.on_message(now, peer, HeartbeatAck(newest[peer].seq, now)))
+            if now >= (silences + 1) * SECOND and len(fresh) == 2:
+                silences, mute_until = silences + 1, now + 400 * MS
+    assert silences == 2
+    assert all(core.is_up(peer) for peer in peers)
 
 
 def test_one_of_two_links_falling_silent_gets_no_extra_time() -> None:

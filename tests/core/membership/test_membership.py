@@ -465,6 +465,22 @@ def test_an_accusation_counts_against_the_incarnation_that_it_names(accused_at: 
     assert core.state_of(node_of("b")) == state
 
 
+def test_a_suspicion_at_a_newer_incarnation_begins_anew() -> None:
+    """The member refuted, and was accused again before we heard of the first: it gets the whole time."""
+    core = alone("a", "b", "c", "d")
+    core.on_event(0, accuses("a", ("c", 1, "dead")))
+    core.on_event(2 * SECOND, accuses("b", ("c", 2, "dead")))
+    core.on_event(3 * SECOND, says("c", 2))
+    assert core.state_of(node_of("c")) == "suspect"
+    now = 0
+    while core.state_of(node_of("c")) == "suspect":
+        now = core.next_deadline() or now
+        for effect in core.on_timer(now):
+            if isinstance(effect, Send) and isinstance(effect.message, Ping) and effect.to != node_of("c"):
+                core.on_message(now, effect.to, Ack(effect.message.seq))
+    assert now == 7 * SECOND
+
+
 def test_at_most_64_accusations_are_published_and_the_rest_is_counted() -> None:
     """As many as the record carries."""
     names = [f"n{i}" for i in range(80)]

@@ -189,6 +189,13 @@ def test_a_suspect_is_reachable() -> None:
     assert side.run(SECOND).reachable == 3
 
 
+def test_our_own_farewell_from_an_earlier_life_does_not_count() -> None:
+    """Until our new record is out, the membership may call ourselves left; we are here."""
+    side = star()
+    side.tell(MemberChanged(node_of("a"), "", "left", 1, "left"))
+    assert side.run(SECOND).members == 3
+
+
 def test_no_path_leads_through_a_dead_node() -> None:
     """Records of a crashed hub linger; membership takes it out, and with it what it connected."""
     side = star()
