@@ -20,6 +20,8 @@ from arqonmesh_testbed import namespaces
 from arqonmesh_testbed.switch_control import order
 
 pytestmark = pytest.mark.netns
+SO_RCVBUFFORCE = 33
+"""socket(7); Python has no name for it."""
 NODES = {"a": "10.89.0.1", "b": "10.89.0.2"}
 
 
@@ -46,7 +48,7 @@ class Pair:
 def _udp(lab: str, node: str) -> socket.socket:
     def make() -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 4 << 20)
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
         sock.bind((NODES[node], 7000))
         sock.settimeout(0.3)
         return sock
