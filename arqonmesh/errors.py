@@ -548,4 +548,145 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Messages stayed in their cluster, and no verdict with a rule is on record for that.",
         "This must not happen: report it.",
     ),
+    # links between nodes
+    "join.answer": (
+        "The member answered out of turn during a join.",
+        "Compare `arqon version` on both nodes.",
+    ),
+    "join.broken": (
+        "The connection ended in the middle of the join.",
+        "Try again; if it persists, `arqon node logs` on the member says why.",
+    ),
+    "join.node-key": (
+        "A join request was for another node key than that of its certificate.",
+        "Join from the node that shall become a member.",
+    ),
+    "join.not-offered": (
+        "This member takes no joiners: it is in no mesh, or the mesh is closed.",
+        "Use another member's address, or a ticket made by a member that admits.",
+    ),
+    "join.repeated": (
+        "A second request came on one join connection.",
+        "Nothing; each attempt makes a connection of its own.",
+    ),
+    "join.request": (
+        "The joiner's message was no join request.",
+        "Compare `arqon version` on both nodes.",
+    ),
+    "join.timeout": (
+        "The member did not answer in time.",
+        "Is the address the member's QUIC address, and UDP open on the way?",
+    ),
+    "join.too-large": (
+        "The proof of membership does not fit one frame.",
+        "Join through a member with fewer statements, or report it: a mesh this large needs a newer version.",
+    ),
+    "link.address": (
+        "An address is HOST:PORT, [IPV6]:PORT or quic://HOST:PORT.",
+        "Write it so, for example `arqon link add quic://10.0.0.7:9130`.",
+    ),
+    "link.alpn": (
+        "The other end speaks neither the mesh's nor the join protocol: it is no ArqonMesh node, or a much older one.",
+        "Check the address and port; compare `arqon version` on both nodes.",
+    ),
+    "link.closed": (
+        "The node is stopping and opens no connections any more.",
+        "Start it again with `arqon node start`.",
+    ),
+    "link.connection-limit": (
+        "This node holds as many connections as it ever does, links and handshakes together.",
+        "See `arqon link ls`; connect through other members, or look for whoever opens so many.",
+    ),
+    "link.early": (
+        "Bytes for a lane came before the Hello, more than are kept.",
+        "Nothing on this node; the peer runs other software, or means harm.",
+    ),
+    "link.family": (
+        "The address is IPv6 and the node's socket is IPv4 only.",
+        "Set `listen.quic` to `[::]:9130` in arqon.yaml, which takes both.",
+    ),
+    "link.forgotten": (
+        "The wish for this link was taken back while it was being dialled.",
+        "`arqon link add ADDRESS` if it is wanted after all.",
+    ),
+    "link.half-open-limit": (
+        "So many handshakes were under way that a new one was not taken; it is retried by itself.",
+        "Nothing, if it passes. If it stays, somebody floods the port: see `arqon node logs`.",
+    ),
+    "link.handshake": (
+        "A handshake ended without a link and without a reason of its own.",
+        "See `arqon link ls` on the dialling node: its last error says more.",
+    ),
+    "link.handshake-timeout": (
+        "No answer, or half an answer, within the handshake's five seconds.",
+        "Is the node up, the address its QUIC address, and UDP open on the way? `arqon link ls` shows the next try.",
+    ),
+    "link.hello": (
+        "The first message on a link was not the Hello of the node whose certificate was shown.",
+        "Compare `arqon version` on both nodes.",
+    ),
+    "link.lane": (
+        "A frame on a link with one lane named no lane.",
+        "Nothing on this node; the peer runs other software, or means harm.",
+    ),
+    "link.listen": (
+        "The address to listen on is taken, or is none of this machine's.",
+        "`ss -ulnp` shows who has the port; set `listen.quic` in arqon.yaml.",
+    ),
+    "link.name": (
+        "A host name could not be resolved.",
+        "Check the name and this machine's resolver; an IP address needs none.",
+    ),
+    "link.no-datagrams": (
+        "The peer's QUIC takes no DATAGRAM frames, which heartbeats need.",
+        "Compare `arqon version` on both nodes.",
+    ),
+    "link.no-mesh": (
+        "The node belongs to no mesh yet, so it has no members to link to.",
+        "`arqon mesh seed` or `arqon mesh join TICKET`.",
+    ),
+    "link.other-node": (
+        "Another node than the wanted one answers at this address.",
+        "Compare `arqon node status` there; the address may have moved on to another machine.",
+    ),
+    "link.quic-core": (
+        "The installed aioquic does not behave as ArqonMesh needs; links would not be authenticated.",
+        "Install the version that pyproject.toml names: `pip install 'aioquic>=1.7.2,<1.8'`.",
+    ),
+    "link.quic-error": (
+        "The QUIC library failed on what this peer sent. Only this connection was ended.",
+        "Report it with `arqon node logs`; the link is dialled again by itself.",
+    ),
+    "link.replaced": (
+        "A newer connection of the same peer took the link over, usually because it restarted.",
+        "Nothing; this is how a restarted peer comes back at once.",
+    ),
+    "link.self": (
+        "The address leads back to the node that dialled it.",
+        "`arqon link rm ADDRESS`, and add the other node's address.",
+    ),
+    "link.stream": (
+        "Bytes came on a QUIC stream that is none of the link's lanes.",
+        "Nothing on this node; the peer runs other software, or means harm.",
+    ),
+    "link.superseded": (
+        "Two nodes dialled each other at once; one of the two connections was kept.",
+        "Nothing; the link stands.",
+    ),
+    "link.version": (
+        "The two nodes have no protocol version in common.",
+        "`arqon version` on both; update the older one.",
+    ),
+    "trust.hello-signature": (
+        "The Hello is not signed by the peer's node key for this very connection: a replay, a relay or damage.",
+        "Nothing on this node if it is rare; `arqon peer show ID` counts the cases.",
+    ),
+    "trust.unknown-key": (
+        "The peer is no member in this node's roster.",
+        "`arqon mesh join TICKET` on the peer; a fresh member is known here once gossip has told.",
+    ),
+    "trust.wrong-mesh": (
+        "The peer belongs to another mesh.",
+        "Compare `arqon mesh status` on both nodes; check the address.",
+    ),
 }
