@@ -13,6 +13,7 @@ import os
 import random
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,9 @@ from arqonmesh.errors import StorageError
 from arqonmesh.ids import ClusterId, NodeId, short
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
-from arqonmesh.runtime import mesh_state, views
+from arqonmesh.observe.collectors import Exposition
+from arqonmesh.observe.loop_lag import LoopLag
+from arqonmesh.runtime import mesh_state, metrics, views
 from arqonmesh.runtime.authority import RosterAuthority
 from arqonmesh.runtime.certificates import Certificates
 from arqonmesh.runtime.crypto import NodeCrypto
@@ -66,6 +69,7 @@ class Service:
         self.failure: StorageError | None = None
         self.log = EventLog(wall_ms)
         self.throughput = Throughput()
+        self.lag = LoopLag(lambda late: None)  # for the metrics; the host tells the cores when its own timer is late
         durable = store.load()
         self._durable = durable
         self.operator_links = {str(address): str(peer) for address, peer, _ in durable.get("links", ())}
@@ -109,7 +113,7 @@ class Service:
                 ready=lambda: not self.stopping.is_set(),
                 version=lambda: {"version": arqonmesh.__version__, "software": "arqonmesh"},
                 status=self._status,
-                metrics=self._metrics,
+                metrics=Exposition(partial(metrics.samples, self)).render,
                 history=self.node.bus.history_frames,
             ),
             token=config.bus.auth_token,
@@ -131,6 +135,7 @@ class Service:
         for address in self.operator_links:
             self.endpoint.want(None, (address,))
         self._durable = {}
+        self.lag.start()
         self._tasks = [asyncio.create_task(self._sample()), asyncio.create_task(self._renew())]
         self.log.add("node", f"node {short(self.key.node_id)} of cluster {self.config.node.cluster} is up")
 
@@ -142,6 +147,7 @@ class Service:
     async def close(self) -> None:
         """Drain and end. What bus clients handed over before this is sent, or held on disk."""
         self.stopping.set()
+        self.lag.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -266,9 +272,6 @@ class Service:
         mesh = views.mesh_status(self.node, self.throughput)
         built: dict[str, object] = msgspec.to_builtins({"node": self.node_status(), "mesh": mesh})
         return built
-
-    def _metrics(self) -> bytes:
-        return b""
 
     # --- private ------------------------------------------------------------------------------------------
 

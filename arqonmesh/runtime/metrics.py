@@ -1,0 +1,119 @@
+"""The node's numbers at this moment, named as in observe/metrics.py. Reads what is counted anyway."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import arqonmesh
+from arqonmesh.core.plane import Plane
+from arqonmesh.observe.collectors import Sample
+
+if TYPE_CHECKING:
+    from arqonmesh.runtime.service import Service
+
+PARTITION_STATES = ("healthy", "degraded", "critical")
+MEMBER_STATES = ("alive", "suspect", "dead", "left", "unheard")
+"""Unheard: on the roster, and has not spoken yet."""
+_BUS_OWN_NAMES = ("clients", "published", "delivered", "imported")
+"""Bus counters that have metrics of their own, or are no events."""
+
+
+def samples(service: Service) -> Iterator[Sample]:
+    """One scrape."""
+    yield from _node(service)
+    yield from _bus(service)
+    yield from _store(service)
+    yield from _connections(service)
+    plane = service.node.plane
+    if plane is not None:
+        yield from _mesh(plane)
+        yield from _federation(plane)
+        yield from _links(service, plane)
+    for (where, reason), count in service.story.dropped.items():
+        yield Sample("arqon_dropped_total", count, (where, reason))
+
+
+def _node(service: Service) -> Iterator[Sample]:
+    settings = service.config.node
+    what = (service.key.node_id, settings.cluster, settings.role, settings.region, arqonmesh.__version__)
+    yield Sample("arqon_node_info", 1, what)
+    yield Sample("arqon_node_uptime_seconds", time.monotonic() - service.started_s)
+    yield Sample("arqon_loop_lag_seconds", service.lag.take_worst_us() / 1_000_000)
+    yield Sample("arqon_loop_late_total", service.lag.late)
+    yield Sample("arqon_certificate_rotations_total", service.certificates.rotations)
+    yield Sample("arqon_certificate_expiry_timestamp_seconds", service.certificates.leaf.not_after_ms / 1_000)
+
+
+def _bus(service: Service) -> Iterator[Sample]:
+    stats, counters = service.node.bus.stats(), service.node.bus.counters
+    yield Sample("arqon_bus_clients", stats["clients_connected"])
+    yield Sample("arqon_bus_channels", stats["channels"])
+    for name in ("published", "delivered", "imported"):
+        yield Sample(f"arqon_bus_messages_{name}_total", counters[name])
+    for name, count in counters.items():
+        if name not in _BUS_OWN_NAMES:
+            yield Sample("arqon_bus_operations_total", count, (name,))
+
+
+def _store(service: Service) -> Iterator[Sample]:
+    stats = service.store.stats
+    yield Sample("arqon_store_transactions_total", stats.transactions)
+    yield Sample("arqon_store_commits_total", stats.syncs, ("synced",))
+    yield Sample("arqon_store_commits_total", stats.commits - stats.syncs, ("unsynced",))
+    yield Sample("arqon_store_rows_total", stats.rows)
+    yield Sample("arqon_store_written_bytes_total", stats.bytes)
+    yield Sample("arqon_store_waiting_bytes", service.store.waiting_bytes)
+    yield Sample("arqon_store_pressure_total", stats.pressed)
+
+
+def _connections(service: Service) -> Iterator[Sample]:
+    for reason, count in service.host.refusals.items():
+        yield Sample("arqon_link_refusals_total", count, (reason,))
+    if service.host.unsent:
+        yield Sample("arqon_dropped_total", service.host.unsent, ("host", "unsent"))
+
+
+def _mesh(plane: Plane) -> Iterator[Sample]:
+    counts = dict.fromkeys(MEMBER_STATES, 0)
+    for member in plane.admission.members():
+        counts[plane.membership.state_of(member.node) or "unheard"] += 1
+    for state, count in counts.items():
+        yield Sample("arqon_mesh_members", count, (state,))
+    partition = plane.partition.view()
+    for state in PARTITION_STATES:
+        yield Sample("arqon_mesh_partition_state", partition.state == state, (state,))
+    yield Sample("arqon_mesh_reachable_members", partition.reachable)
+    yield Sample("arqon_mesh_required_members", partition.required)
+    yield Sample("arqon_mesh_writable", partition.writable)
+
+
+def _federation(plane: Plane) -> Iterator[Sample]:
+    for outcome, count in dataclasses.asdict(plane.federation.counters).items():
+        yield Sample("arqon_federation_messages_total", count, (outcome,))
+    for decision in plane.federation.decisions():
+        verdict = "allowed" if decision.allowed else "denied"
+        labels = (decision.direction, decision.channel, decision.cluster, verdict, decision.rule)
+        yield Sample("arqon_federation_decisions_total", decision.messages, labels)
+
+
+def _links(service: Service, plane: Plane) -> Iterator[Sample]:
+    for report in plane.links.report():
+        who = (report.peer, plane.admission.cluster_of(report.peer) or "")
+        yield Sample("arqon_link_up", report.state in ("up", "probing"), who)
+        yield Sample("arqon_link_rtt_seconds", report.rtt_us / 1_000_000, who)
+        yield Sample("arqon_link_loss_ratio", report.loss_ppm / 1_000_000, who)
+        yield Sample("arqon_link_backlog_messages", plane.federation.backlog(report.peer), who)
+    for peer, link in service.endpoint.links().items():
+        who = (peer, plane.admission.cluster_of(peer) or "")
+        yield Sample("arqon_link_unsent_bytes", link.unsent_bytes, who)
+        for direction, bytes_, frames in (
+            ("sent", link.bytes_sent, link.frames_sent),
+            ("received", link.bytes_received, link.frames_received),
+        ):
+            yield Sample("arqon_link_bytes_total", bytes_, (*who, direction))
+            yield Sample("arqon_link_frames_total", frames, (*who, direction))
+        yield Sample("arqon_link_packets_total", link.packets_sent, (*who, "sent"))
+        yield Sample("arqon_link_packets_total", link.packets_lost, (*who, "lost"))
