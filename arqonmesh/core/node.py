@@ -10,7 +10,7 @@ returned effects in order, and call `end_tick` once all inputs of one tick are i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from arqonmesh.config.model import Config
@@ -65,6 +65,13 @@ class Node:
     def start(self, now: Instant, durable: Durable, mesh: MeshIdentity | None) -> list[Effect]:
         effects = self._router.start(now, durable)
         return effects if mesh is None else effects + self.enter_mesh(now, durable, mesh)
+
+    def renew_epoch(self, boot_epoch: int) -> None:
+        """Take a higher epoch, already on disk, before entering a mesh: one that was left may be joined again, and
+        what was signed in it before must never share a number with what is signed from now on."""
+        assert self.plane is None, "the epoch of a member does not change while it lives"
+        assert boot_epoch > self.world.boot_epoch, f"epoch {boot_epoch} after {self.world.boot_epoch}"
+        self.world = replace(self.world, boot_epoch=boot_epoch)
 
     def enter_mesh(self, now: Instant, durable: Durable, mesh: MeshIdentity) -> list[Effect]:
         """Belong to this mesh from now on. `durable` holds what an earlier life in it left behind."""

@@ -59,12 +59,17 @@ def put_mesh(mesh: MeshIdentity) -> tuple[Write, ...]:
 
 
 def forget_mesh(durable: Durable) -> tuple[Write, ...]:
-    """Every row that belongs to the mesh, deleted; the boot epoch and the operator's links stay."""
+    """Every row that belongs to the mesh, deleted. What must only ever rise stays: the boot epoch and our incarnation,
+    or the same mesh, joined again, would take us for the node that left it. So do the operator's links."""
     writes: list[Write] = [Delete("scalars", (CORE, name)) for name in ("mesh", "founder", "bootstrap")]
     for table in TABLES:
         if table.name in MESH_TABLES:
             writes += [Delete(table.name, _key(row, table.key)) for row in durable.get(table.name, ())]
-    writes += [Delete("scalars", (row[0], row[1])) for row in durable.get("scalars", ()) if row[0] != CORE]
+    writes += [
+        Delete("scalars", row[:2])
+        for row in durable.get("scalars", ())
+        if row[0] != CORE and row[:2] != ("membership", "incarnation")
+    ]
     return tuple(writes)
 
 

@@ -90,15 +90,16 @@ class Service:
         self.authority = RosterAuthority(self.host)
         mesh_id = None if self._mesh is None else self._mesh.mesh_id
         self.certificates = Certificates(key, ClusterId(config.node.cluster), mesh_id, config.certificates, wall_ms)
+        self._local = LocalNode(
+            key=key,
+            cluster=ClusterId(config.node.cluster),
+            boot_epoch=epoch,
+            software=SOFTWARE,
+            capabilities=CAPABILITIES,
+        )
         self.endpoint = QuicEndpoint(
             listen=config.listen.quic,
-            local=LocalNode(
-                key=key,
-                cluster=ClusterId(config.node.cluster),
-                boot_epoch=epoch,
-                software=SOFTWARE,
-                capabilities=CAPABILITIES,
-            ),
+            local=self._local,
             leaf=self.certificates.leaf,
             authority=self.authority,
             listener=self.host,
@@ -128,7 +129,7 @@ class Service:
         await self._stored((mesh_state.put_boot_epoch(self._epoch),))
         await self.bus.start(*split(self.config.listen.bus))
         await self.http.start(*split(self.config.listen.http))
-        self.certificates.on_rotated = self.endpoint.rotate
+        self.certificates.on_rotated = lambda leaf: self.endpoint.rotate(leaf, local=self._local)
         self.host.attach(self.endpoint, self.bus)
         self.host.perform(self.node.start(self.host.now(), self._durable, self._mesh))
         self._describe()
@@ -165,11 +166,15 @@ class Service:
     # --- mesh ---------------------------------------------------------------------------------------------
 
     async def enter(self, mesh: MeshIdentity) -> None:
-        """Belong to this mesh, on disk first."""
-        await self._stored(mesh_state.put_mesh(mesh))
+        """Belong to this mesh, in an epoch of its own; both are on disk first."""
+        self._epoch += 1
+        await self._stored((mesh_state.put_boot_epoch(self._epoch), *mesh_state.put_mesh(mesh)))
         self._mesh = mesh
+        self._local = dataclasses.replace(self._local, boot_epoch=self._epoch)
+        self.node.renew_epoch(self._epoch)
         self.certificates.rotate(mesh_id=mesh.mesh_id)
-        self.host.perform(self.node.enter_mesh(self.host.now(), {}, mesh))
+        durable = await asyncio.to_thread(self.store.snapshot)
+        self.host.perform(self.node.enter_mesh(self.host.now(), durable, mesh))
         self._describe()
 
     async def leave_mesh(self) -> None:

@@ -45,13 +45,14 @@ def test_a_damaged_identity_is_refused_with_the_way_out() -> None:
     assert "join" in caught.value.hint
 
 
-def test_leaving_forgets_the_mesh_and_keeps_the_epoch_and_the_operators_links() -> None:
-    """The epoch must keep rising for as long as the key lives."""
+def test_leaving_forgets_the_mesh_and_keeps_what_must_only_rise_and_the_operators_links() -> None:
+    """Epoch and incarnation must keep rising for as long as the key lives."""
     durable: dict[str, list[Row]] = {
         "scalars": [
             ("node", "boot_epoch", b"\x01"),
             ("node", "mesh", b"m"),
             ("membership", "incarnation", b"\x05"),
+            ("federation", "link_seq", b"\x09"),
         ],
         "heads": [("author", 1, 1, b"h")],
         "links": [("10.0.0.1:9130", "", 0)],
@@ -59,6 +60,7 @@ def test_leaving_forgets_the_mesh_and_keeps_the_epoch_and_the_operators_links() 
     gone = mesh_state.forget_mesh(durable)
 
     assert Delete("heads", ("author",)) in gone
-    assert Delete("scalars", ("membership", "incarnation")) in gone
+    assert Delete("scalars", ("federation", "link_seq")) in gone
+    assert Delete("scalars", ("membership", "incarnation")) not in gone
     assert Delete("scalars", ("node", "boot_epoch")) not in gone
     assert all(write.table != "links" for write in gone)
