@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from arqonmesh.core.kernel import Put, Row, Write
 from arqonmesh.core.tables import BY_NAME
-from arqonmesh.store.schema import DELETE_MANY, DELETE_ONE, MULTI_ROW, REPLACE_MANY, REPLACE_ONE
+from arqonmesh.store.schema import DELETE, REPLACE, ROWS_PER_STATEMENT
 
 Merged: TypeAlias = dict[str, dict[Row, Row | None]]
 """Table -> primary key -> the row to be, or None to be gone."""
@@ -41,8 +41,8 @@ def apply(connection: sqlite3.Connection, merged: Merged) -> int:
         if rows:
             puts = [row for row in rows.values() if row is not None]
             gone = [key for key, row in rows.items() if row is None]
-            _execute(connection, REPLACE_ONE[table], REPLACE_MANY[table], puts)
-            _execute(connection, DELETE_ONE[table], DELETE_MANY[table], gone)
+            _execute(connection, REPLACE[table], puts)
+            _execute(connection, DELETE[table], gone)
             count += len(rows)
     return count
 
@@ -58,9 +58,9 @@ def weigh(writes: Iterable[Write]) -> int:
     return total
 
 
-def _execute(connection: sqlite3.Connection, one: str, many: str, rows: list[Row]) -> None:
-    whole = len(rows) - len(rows) % MULTI_ROW
-    for start in range(0, whole, MULTI_ROW):
-        connection.execute(many, [value for row in rows[start : start + MULTI_ROW] for value in row])
-    for row in rows[whole:]:
-        connection.execute(one, row)
+def _execute(connection: sqlite3.Connection, statements: tuple[str, ...], rows: list[Row]) -> None:
+    at = 0
+    for size, statement in zip(ROWS_PER_STATEMENT, statements, strict=True):
+        while len(rows) - at >= size:
+            connection.execute(statement, [value for row in rows[at : at + size] for value in row])
+            at += size

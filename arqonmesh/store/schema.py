@@ -18,9 +18,9 @@ LARGE_ROWS: Final[frozenset[str]] = frozenset({"outbox"})
 
 assert frozenset(BY_NAME) >= LARGE_ROWS, "LARGE_ROWS names tables of core/tables.py"
 
-MULTI_ROW: Final = 32
-"""Rows per statement for large batches. Every statement costs the writer thread one hand-over of the interpreter
-lock; many rows per statement make that rare while the event loop is busy."""
+ROWS_PER_STATEMENT: Final = (128, 64, 32, 16, 8, 4, 2, 1)
+"""Batches are cut into these. Every statement costs the writer thread some hand-overs of the interpreter lock, each as
+long as the interpreter's switch interval while the event loop is busy; so a commit should need few statements."""
 
 
 def create_table(table: TableSpec) -> str:
@@ -52,8 +52,7 @@ def select_all(table: TableSpec) -> str:
     return f'SELECT {columns} FROM "{table.name}" ORDER BY {key}'  # noqa: S608
 
 
-REPLACE_ONE: Final = {table.name: replace_rows(table, 1) for table in TABLES}
-REPLACE_MANY: Final = {table.name: replace_rows(table, MULTI_ROW) for table in TABLES}
-DELETE_ONE: Final = {table.name: delete_rows(table, 1) for table in TABLES}
-DELETE_MANY: Final = {table.name: delete_rows(table, MULTI_ROW) for table in TABLES}
+REPLACE: Final = {t.name: tuple(replace_rows(t, rows) for rows in ROWS_PER_STATEMENT) for t in TABLES}
+"""Table -> one statement for each of ROWS_PER_STATEMENT."""
+DELETE: Final = {t.name: tuple(delete_rows(t, rows) for rows in ROWS_PER_STATEMENT) for t in TABLES}
 SELECT_ALL: Final = {table.name: select_all(table) for table in TABLES}
