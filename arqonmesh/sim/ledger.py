@@ -22,9 +22,12 @@ class Said(NamedTuple):
 
 @dataclass
 class Ledger:
-    """`may_hear(listener, origin, channel)` is the policy of the mesh, in the simplest words."""
+    """Who may and who must hear what is told by two functions, the policy in the simplest words."""
 
     may_hear: Callable[[str, str, str], bool]
+    """(listener, origin, channel)."""
+    must_hear: Callable[[str, str, str], bool]
+    """Where there is a way, too: a channel that stays in its cluster does not travel through another one."""
     said: dict[Said, int] = field(default_factory=dict)
     """With the virtual time, in microseconds."""
     heard: dict[str, dict[Said, None]] = field(default_factory=dict)
@@ -34,7 +37,7 @@ class Ledger:
     """Said too shortly before their own node died."""
     breaches: list[str] = field(default_factory=list)
     forgetful: dict[str, None] = field(default_factory=dict)
-    """Listeners whose machine lost power: what they had marked as seen may come again."""
+    """Listeners whose machine lost power: what they had marked as seen may come again, and late."""
     _newest: dict[tuple[str, int, str, int, str], int] = field(default_factory=dict)
 
     def say(self, now_us: int, message: Said) -> None:
@@ -51,7 +54,7 @@ class Ledger:
         heard[message] = None
         line = (listener, listener_life, message.origin, message.life, message.channel)
         newest = self._newest.get(line, -1)
-        if message.number <= newest:
+        if message.number <= newest and listener not in self.forgetful:
             self._breach(f"{listener} heard {message} after number {newest}")
         self._newest[line] = max(newest, message.number)
 
@@ -61,7 +64,7 @@ class Ledger:
             (listener, message)
             for listener in listeners
             for message in self.said
-            if self.may_hear(listener, message.origin, message.channel)
+            if self.must_hear(listener, message.origin, message.channel)
             and message not in self.heard.get(listener, {})
             and message not in self.maybe_lost
             and (listener, message) not in self.excused

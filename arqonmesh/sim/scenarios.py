@@ -95,7 +95,7 @@ def power(sim: Simulation) -> None:
         watched(sim, dice.randrange(0, 2 * SECOND))
         sim.boot(victim)
         watched(sim, dice.randrange(0, 2 * SECOND))
-    ending(sim, complete=False)
+    ending(sim)
 
 
 def idle32(sim: Simulation) -> None:
@@ -130,7 +130,7 @@ def chaos(sim: Simulation) -> None:
     nemesis.start()
     watched(sim, dice.randrange(5, 40) * SECOND)
     nemesis.stop()
-    ending(sim, complete=not sim.ledger.forgetful)
+    ending(sim)
 
 
 SCENARIOS: Final[dict[str, Scenario]] = {

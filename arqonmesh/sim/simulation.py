@@ -42,6 +42,8 @@ from arqonmesh.wire.statement import Admission, Genesis, JoinPolicy, Kind
 
 ORIGIN_MEMORY_US: Final = 2 * SECOND
 """What a node's clients said so shortly before it died may have been in its memory only: a bus is no durable stream."""
+CALM_AFTER_US: Final = 20 * SECOND
+"""After the last trouble, links may take as long as the dialler's longest pause to come back."""
 
 
 class Simulation:
@@ -50,7 +52,7 @@ class Simulation:
     def __init__(self, seed: int, model: Callable[[], LinkModel] = LinkModel) -> None:
         self.world = World(seed)
         self.network = Network(self.world, model)
-        self.ledger = Ledger(self._may_hear)
+        self.ledger = Ledger(self._may_hear, self._must_hear)
         self.processes: dict[str, Process] = {}
         self.talkers: dict[str, Talker] = {}
         self.mesh: MeshIdentity | None = None
@@ -172,6 +174,7 @@ class Simulation:
         """The plug."""
         self.ledger.forgetful[name] = None
         self._down(name, "loses power", Process.power_off)
+        self.ledger.origin_died(name, self.world.now, self.world.now)
 
     def boot(self, name: str) -> None:
         process = self.processes[name]
@@ -230,6 +233,17 @@ class Simulation:
         clusters = [self.processes[name].config.node.cluster for name in (listener, origin)]
         return channel == EXPORTED or clusters[0] == clusters[1]
 
+    def _must_hear(self, listener: str, origin: str, channel: str) -> bool:
+        """What may not leave a cluster needs a chain of its nodes, each linked to the next: one of them a hub."""
+        if channel == EXPORTED or listener == origin:
+            return True
+        if not self._may_hear(listener, origin, channel):
+            return False
+        ours = [
+            p for p in self.processes.values() if p.config.node.cluster == self.processes[origin].config.node.cluster
+        ]
+        return any(process.config.node.role == "hub" for process in ours)
+
     def _set_cut(self, a: str, b: str, cut: bool) -> None:
         self.network.path(self.processes[a].node_id, self.processes[b].node_id).cut = cut
         if cut:
@@ -267,7 +281,8 @@ class Simulation:
         change = cast(MemberChanged, event)
         name = self.names[change.node]
         self.tell(process.name, f"sees {name} {change.new}: {change.reason}")
-        if change.new == "dead" and self.calm_since is not None and self.processes[name].alive:
+        calm = self.calm_since is not None and self.world.now - self.calm_since > CALM_AFTER_US
+        if change.new == "dead" and calm and self.processes[name].alive:
             self.false_dead.append(
                 f"{process.name} held {name} dead at {self.world.now / SECOND:.3f} s: {change.reason}"
             )

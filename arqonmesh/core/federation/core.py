@@ -723,7 +723,10 @@ class Federation:
             answer = bool(commit.arrivals or commit.entries)
             if commit.writes:
                 token = self._token(commit) if answer else -1
-                out.append(Persist(token, tuple(commit.writes), sync=False))
+                promised = bool(
+                    commit.entries
+                )  # upstream forgets what we acknowledge: it has to survive a loss of power
+                out.append(Persist(token, tuple(commit.writes), sync=promised))
             elif commit.arrivals and self._committing:
                 newest = next(reversed(self._committing.values()))
                 newest.arrivals += commit.arrivals
