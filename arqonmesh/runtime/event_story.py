@@ -20,6 +20,7 @@ from arqonmesh.core.events import (
 )
 from arqonmesh.core.kernel import Event
 from arqonmesh.ids import NodeId, short
+from arqonmesh.observe.recorder import FlightRecorder
 from arqonmesh.runtime.event_log import EventLog
 from arqonmesh.runtime.host import Host
 
@@ -32,6 +33,8 @@ class EventStory:
     def __init__(self, host: Host, log: EventLog) -> None:
         self._host = host
         self._log = log
+        self.recorder = FlightRecorder()
+        """The newest drops, verdicts, link and member changes with their reasons, to be asked afterwards."""
         self.dropped: dict[tuple[str, str], int] = {}
         """Drops since the start by (where, reason). Both come from our own code; the cap guards against a slip."""
         for event_type, tell in (
@@ -62,16 +65,19 @@ class EventStory:
         was = f" (was {event.old})" if event.old else ""
         text = f"{self.name(event.node)} is {event.new}{was}: {event.reason}"
         self._log.add("member", text, node=event.node, state=event.new)
+        self.recorder.record(self._host.now(), "member", event.new, peer=event.node, detail=event.reason)
 
     def _link_up(self, event: Event) -> None:
         assert isinstance(event, LinkUp)
         text = f"link to {self.name(event.peer)} is up over {event.transport}"
         self._log.add("link", text, peer=event.peer, state="up")
+        self.recorder.record(self._host.now(), "link", "up", peer=event.peer)
 
     def _link_down(self, event: Event) -> None:
         assert isinstance(event, LinkDown)
         text = f"link to {self.name(event.peer)} is down: {event.reason}"
         self._log.add("link", text, peer=event.peer, state="down")
+        self.recorder.record(self._host.now(), "link", "down", peer=event.peer, detail=event.reason)
 
     def _partition(self, event: Event) -> None:
         assert isinstance(event, PartitionChanged)
@@ -105,6 +111,13 @@ class EventStory:
         allowed = "crosses" if event.allowed else "stays"
         text = f"{event.direction} {event.channel} {allowed} ({event.rule})"
         self._log.add("federation", text, channel=event.channel, cluster=event.cluster, rule=event.rule)
+        self.recorder.record(
+            self._host.now(),
+            "allow" if event.allowed else "deny",
+            event.rule,
+            channel=event.channel,
+            detail=f"{event.direction} {event.cluster}",
+        )
 
     def _dropped(self, event: Event) -> None:
         assert isinstance(event, Dropped)
@@ -112,3 +125,5 @@ class EventStory:
         if key not in self.dropped and len(self.dropped) >= REASONS_MAX:
             key = ("other", "other")
         self.dropped[key] = self.dropped.get(key, 0) + event.count
+        reason = f"{event.where}.{event.reason}"
+        self.recorder.record(self._host.now(), "drop", reason, times=event.count, detail=event.detail)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -36,8 +38,16 @@ def run(data_dir: Path, ready: Callable[[], None] | None = None) -> int:
     config = load(layout.config, os.environ)
     key = load_node_key(layout.node_key)
     configure(config.log)
+    _allow_many_connections()
     store = Store.open(layout.database)
     return asyncio.run(_serve(lambda: Service(config, key, store, layout.root), store, layout, ready))
+
+
+def _allow_many_connections() -> None:
+    """Bus clients are file descriptors; the usual soft limit of 1,024 is far below `bus.clients_max`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(make: Callable[[], Service], store: Store, layout: DataDir, ready: Callable[[], None] | None) -> int:

@@ -46,6 +46,8 @@ from arqonmesh.trust.certificates import NO_MESH
 from arqonmesh.trust.keys import NodeKey
 
 SAMPLE_EVERY_S: Final = 1.0
+RECORDS_SHOWN: Final = 100
+"""Entries of the flight recorder in /status, oldest first."""
 DRAIN_TIMEOUT_S: Final = 5.0
 EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 -- compared with, not bound to
 CAPABILITIES: Final = ("bus/1", "federation/1")
@@ -275,7 +277,10 @@ class Service:
 
     def _status(self) -> dict[str, object]:
         mesh = views.mesh_status(self.node, self.throughput)
-        built: dict[str, object] = msgspec.to_builtins({"node": self.node_status(), "mesh": mesh})
+        records = [entry._asdict() for entry in list(self.story.recorder)[-RECORDS_SHOWN:]]
+        built: dict[str, object] = msgspec.to_builtins(
+            {"node": self.node_status(), "mesh": mesh, "now_us": self.host.now(), "recorder": records}
+        )
         return built
 
     # --- private ------------------------------------------------------------------------------------------
