@@ -72,11 +72,13 @@ class LoopbackNode:
     quic: int
     bus: int
     http: int
+    command: Callable[..., Any] = arqon
+    """Runs one command line; another one than `arqon` runs it without a process of its own."""
     pid: int = 0
 
     def __call__(self, *args: str, timeout_s: float = 40) -> Any:
         """`arqon ARGS` at this node."""
-        return arqon(*args, "--data-dir", str(self.data_dir), timeout_s=timeout_s)
+        return self.command(*args, "--data-dir", str(self.data_dir), timeout_s=timeout_s)
 
     def start(self) -> None:
         self.pid = int(self("node", "start", "--detach")["pid"])
@@ -115,11 +117,13 @@ class LoopbackMesh:
     folder: Path
     config: str = ""
     """YAML appended to every arqon.yaml: sections that `arqon init` does not write by itself."""
+    command: Callable[..., Any] = arqon
     nodes: dict[str, LoopbackNode] = field(default_factory=dict)
 
     def make(self, name: str, role: str = "spoke", *, config: str | None = None, cluster: str = "") -> LoopbackNode:
         """Initialise a node of its own cluster; not yet started."""
-        node = LoopbackNode(name, role, self.folder / name, free_port(socket.SOCK_DGRAM), free_port(), free_port())
+        ports = free_port(socket.SOCK_DGRAM), free_port(), free_port()
+        node = LoopbackNode(name, role, self.folder / name, *ports, self.command)
         node(
             "init",
             *("--cluster", cluster or name, "--role", role),
@@ -159,10 +163,10 @@ class LoopbackMesh:
 
 
 @contextlib.contextmanager
-def loopback_mesh(config: str = "") -> Iterator[LoopbackMesh]:
+def loopback_mesh(config: str = "", command: Callable[..., Any] = arqon) -> Iterator[LoopbackMesh]:
     """A mesh in a temporary directory; its processes are gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="arqon-") as folder:
-        mesh = LoopbackMesh(Path(folder), config)
+        mesh = LoopbackMesh(Path(folder), config, command)
         try:
             yield mesh
         finally:

@@ -1,0 +1,125 @@
+"""A lab built up in order and taken down in any state: namespaces, switch, nodes, mesh."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Final
+
+from arqonmesh.config.datadir import DataDir
+from arqonmesh.errors import ArqonError, UsageError
+from arqonmesh_testbed import namespaces, processes
+from arqonmesh_testbed.nodes import Nodes
+from arqonmesh_testbed.processes import MARK, Process
+from arqonmesh_testbed.state import FORMAT, LabFiles, State
+from arqonmesh_testbed.topology import Topology
+
+MESH: Final = "lab"
+
+
+def build(files: LabFiles, topology_name: str, topology: Topology) -> State:
+    """Build everything; what was built is taken down again when something fails. Holds no lock: `lab.py` does."""
+    namespaces.require()
+    if files.exists:
+        raise UsageError("lab.is-up", f"a lab stands in {files.root}; it needs to be down first", hint="arqon lab down")
+    tear_down(files)  # namespaces or processes that a killed command left without a directory
+    state = State(
+        v=FORMAT,
+        name=files.name,
+        topology_name=topology_name,
+        topology=topology,
+        since_ms=time.time_ns() // 1_000_000,
+    )
+    try:
+        files.create()
+        files.save(state)
+        descriptors: dict[str, int] = {}
+        try:
+            for node in topology.nodes:
+                namespace = namespaces.name_of(files.name, node)
+                descriptors[node] = namespaces.create(namespace, topology.address(node))
+            state.switch = _start_switch(files, topology, descriptors)
+        finally:
+            for descriptor in descriptors.values():
+                os.close(descriptor)  # the switch holds its own
+        files.save(state)
+        nodes = Nodes(files, topology)
+        state.nodes, state.ids = nodes.start()
+        files.save(state)
+        nodes.join(MESH)
+        state.up = True
+        files.save(state)
+    except BaseException:
+        tear_down(files)
+        raise
+    return state
+
+
+def tear_down(files: LabFiles) -> dict[str, int]:
+    """End every process of the lab, remove every namespace and file; what was there. Fine to repeat, in any state."""
+    found: dict[int, Process] = {}
+    state = None
+    with contextlib.suppress(ArqonError):
+        state = files.load()
+    if state is not None:
+        for process in (*state.nodes.values(), *([state.switch] if state.switch else [])):
+            found[process.pid] = process
+    for process in processes.marked(files.name):
+        found[process.pid] = process
+    alive = [process for process in found.values() if process.alive]
+    killed = processes.end(alive)
+    left = namespaces.of_lab(files.name)
+    for namespace in left:
+        namespaces.remove(namespace)
+    if state is not None:
+        for node in state.topology.nodes:
+            _forget_socket(files, node)
+    files.remove()
+    return {"processes": len(alive), "killed": killed, "namespaces": len(left)}
+
+
+def _start_switch(files: LabFiles, topology: Topology, descriptors: dict[str, int]) -> Process:
+    specification = {
+        "seed": 1,
+        "socket": str(files.switch_socket),
+        "nodes": {node: topology.address(node) for node in topology.nodes},
+        "descriptors": descriptors,
+        "links": [{"between": link.between, "model": topology.model_of(link)} for link in topology.links],
+        "outbound_only": topology.outbound_only,
+    }
+    with files.switch_log.open("ab") as log:
+        switch = subprocess.Popen(  # our own program
+            [sys.executable, "-m", "arqonmesh_testbed.switch"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            pass_fds=tuple(descriptors.values()),
+            env={**os.environ, MARK: files.name},
+            start_new_session=True,
+            cwd="/",
+        )
+    process = Process.of(switch.pid)
+    assert switch.stdin is not None
+    assert switch.stdout is not None
+    with switch.stdin, switch.stdout:
+        with contextlib.suppress(BrokenPipeError):
+            switch.stdin.write(json.dumps(specification).encode())
+            switch.stdin.close()
+        said = switch.stdout.readline()
+    if said != b"ready\n" or process is None:
+        words = files.switch_log.read_text(errors="replace").strip()[-400:]
+        raise ArqonError("lab.switch-died", f"the switch ended with {switch.wait(5)} before it was ready: {words}")
+    switch.returncode = 0  # it outlives this command on purpose; its end is init's to reap
+    return process
+
+
+def _forget_socket(files: LabFiles, node: str) -> None:
+    """A control socket that stands outside the data directory, because the path was too long, goes too."""
+    path = DataDir(files.node(node)).control_socket
+    if files.root not in path.parents:
+        with contextlib.suppress(OSError):
+            path.unlink()
