@@ -1,7 +1,8 @@
 """Which members this node wants a link to, without being asked.
 
-Roles are routing attributes: hubs and leaders are dialled by everyone, spokes by nobody. `links.auto` says which
-members are wanted: `hubs` (the default), `full` (everyone: for small meshes), or `none` (only what the operator adds).
+Roles are routing attributes: hubs and leaders are dialled by everyone, spokes by nobody, and the founder whatever its
+role, so that a mesh without a hub hangs together. `links.auto` says which members are wanted: `hubs` (the default),
+`full` (everyone: for small meshes), or `none` (only what the operator adds).
 The wish is for ever: the dialer keeps trying until the member leaves. At most `auto_max` members are wanted; the
 choice is stable and spread by rendezvous hashing (Thaler and Ravishankar 1998), so that a hundred spokes do not all
 pick the same hubs.
@@ -21,6 +22,11 @@ from arqonmesh.wire.messages import WireMessage
 DIALLED_ROLES = ("hub", "leader")
 
 
+def is_dialled(settings: LinkSettings, role: str) -> bool:
+    """Whether a member of this role is dialled without being asked."""
+    return settings.auto == "full" or (settings.auto == "hubs" and role in DIALLED_ROLES)
+
+
 class Topology:
     """Emits Connect for wanted members and Disconnect(forget) for those that left."""
 
@@ -28,8 +34,9 @@ class Topology:
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
     EVENTS: ClassVar[tuple[type[Event], ...]] = (MemberDescribed, MemberChanged)
 
-    def __init__(self, env: Env, settings: LinkSettings) -> None:
+    def __init__(self, env: Env, settings: LinkSettings, founder: NodeId) -> None:
         self._env = env
+        self._founder = founder
         self._settings = settings
         self._candidates: dict[NodeId, tuple[str, ...]] = {}
         self._wanted: dict[NodeId, tuple[str, ...]] = {}
@@ -37,6 +44,17 @@ class Topology:
     @property
     def wanted(self) -> tuple[NodeId, ...]:
         return tuple(self._wanted)
+
+    def introduce(self, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
+        """A member and where it listens, by its own record or by the word of who admitted us."""
+        if node == self._env.node_id:
+            return []
+        central = role in DIALLED_ROLES or node == self._founder
+        if addresses and (self._settings.auto == "full" or (self._settings.auto == "hubs" and central)):
+            self._candidates[node] = addresses
+        else:
+            self._candidates.pop(node, None)
+        return self._choose()
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
         return []
@@ -46,7 +64,7 @@ class Topology:
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         if isinstance(event, MemberDescribed):
-            return self._described(event)
+            return self.introduce(event.node, event.role, event.addresses)
         if isinstance(event, MemberChanged) and event.new == "left":
             self._candidates.pop(event.node, None)
             left = self._wanted.pop(event.node, None)
@@ -59,16 +77,6 @@ class Topology:
 
     def next_deadline(self) -> Instant | None:
         return None
-
-    def _described(self, event: MemberDescribed) -> list[Effect]:
-        if event.node == self._env.node_id:
-            return []
-        dialled = self._settings.auto == "full" or (self._settings.auto == "hubs" and event.role in DIALLED_ROLES)
-        if dialled and event.addresses:
-            self._candidates[event.node] = event.addresses
-        else:
-            self._candidates.pop(event.node, None)
-        return self._choose()
 
     def _choose(self) -> list[Effect]:
         """Want the best `auto_max` candidates; a member once wanted stays wanted while it is a candidate."""

@@ -28,7 +28,7 @@ from arqonmesh.core.kernel import Delete, Put, Write
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.errors import StorageError
-from arqonmesh.ids import ClusterId, NodeId, short
+from arqonmesh.ids import ClusterId, short
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.observe.collectors import Exposition
@@ -194,11 +194,6 @@ class Service:
         self.log.add("mesh", "left the mesh")
 
     # --- links --------------------------------------------------------------------------------------------
-
-    def want(self, node: NodeId, addresses: tuple[str, ...]) -> None:
-        """Dial a member that we were told of before gossip describes it."""
-        if node != self.key.node_id:
-            self.endpoint.want(node, addresses)
 
     async def add_link(self, address: str) -> None:
         await self._stored((Put("links", (address, "", wall_ms())),))
