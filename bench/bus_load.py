@@ -20,7 +20,7 @@ CHANNEL = "bench:cross"
 NUMBER_BASE = 10**9
 TIME_BASE = 10**18
 """Added so that every stamp has one width without leading zeros, which JSON does not allow."""
-_STAMP = re.compile(rb'"n":(\d{10}),"t":(\d{19})')
+STAMP = re.compile(rb'"n":(\d{10}),"t":(\d{19})')
 
 
 def connect(port: int, host: str = "127.0.0.1") -> socket.socket:
@@ -154,7 +154,7 @@ def receive(sock: socket.socket, total: int, *, latencies: bool, quiet_s: float 
             now = time.monotonic_ns()
             data = rest + piece
             end = 0
-            for match in _STAMP.finditer(data):
+            for match in STAMP.finditer(data):
                 number = int(match[1]) - NUMBER_BASE
                 end = match.end()
                 if number == expected:
