@@ -96,6 +96,16 @@ class Node:
         said = membership.describe(addresses, software, capabilities)
         return self._leaving(now, self._router.run(now, membership, said))
 
+    def introduce(self, now: Instant, members: Sequence[tuple[NodeId, tuple[str, ...]]]) -> list[Effect]:
+        """Members and where they listen, as told by who admitted us; their own records come by gossip."""
+        assert self.plane is not None, "only a member is introduced"
+        effects: list[Effect] = []
+        for node, addresses in members:
+            member = self.plane.admission.member(node)
+            if member is not None:
+                effects += self.plane.topology.introduce(node, member.role, addresses)
+        return effects
+
     def say_farewell(self, now: Instant) -> list[Effect]:
         """Tell the mesh that this node leaves for good; `leave_mesh` once that is heard."""
         assert self.plane is not None, "only a member leaves"

@@ -51,7 +51,7 @@ class Plane:
         self.membership = Membership(env(Membership), config.membership)
         self.routing = Routing(env(Routing))
         self.partition = Partition(env(Partition), config.membership)
-        self.topology = Topology(env(Topology), config.links)
+        self.topology = Topology(env(Topology), config.links, mesh.founder)
         self.federation = Federation(
             env(Federation),
             config.federation,
