@@ -22,11 +22,6 @@ from arqonmesh.wire.messages import WireMessage
 DIALLED_ROLES = ("hub", "leader")
 
 
-def is_dialled(settings: LinkSettings, role: str) -> bool:
-    """Whether a member of this role is dialled without being asked."""
-    return settings.auto == "full" or (settings.auto == "hubs" and role in DIALLED_ROLES)
-
-
 class Topology:
     """Emits Connect for wanted members and Disconnect(forget) for those that left."""
 

@@ -31,7 +31,7 @@ from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
 from arqonmesh.ids import ClusterId, MeshId, TicketId, encode_ulid, parse_cluster, short
 from arqonmesh.runtime import views
-from arqonmesh.runtime.joining import Joined, Joiner, first_links, join_with_key, join_with_ticket
+from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
 from arqonmesh.runtime.service import Service
 from arqonmesh.trust import join_key, tickets
 from arqonmesh.wire.statement import Genesis, Invite, JoinPolicy, Kind
@@ -152,8 +152,7 @@ class Control:
     async def _enter(self, joined: Joined) -> MeshView:
         service = self._service
         await service.enter(joined.mesh)
-        for told in first_links(joined, service.config.links):
-            service.endpoint.want(told.node, told.addresses)
+        service.host.perform(service.node.introduce(service.host.now(), joined.members))
         service.log.add("mesh", f"joined mesh {joined.name} as {joined.role}", mesh=joined.mesh.mesh_id)
         return views.mesh_view(self._plane())
 

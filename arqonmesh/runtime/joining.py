@@ -11,10 +11,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.admission.roster import roster_from
 from arqonmesh.core.plane import MeshIdentity
-from arqonmesh.core.topology import is_dialled
 from arqonmesh.errors import ArqonError, Denied, PeerError, TimedOut, TrustError, UsageError
 from arqonmesh.ids import MeshId, NodeId
 from arqonmesh.net.api import Endpoint
@@ -41,24 +39,8 @@ class Joined:
     mesh: MeshIdentity
     name: str
     role: str
-    members: tuple[Told, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A proven member and where it is said to listen."""
-
-    node: NodeId
-    role: str
-    addresses: tuple[str, ...]
-
-
-def first_links(joined: Joined, settings: LinkSettings) -> tuple[Told, ...]:
-    """Whom to dial before gossip describes anyone: as `links.auto` says, or in a mesh without hubs who was told of."""
-    if settings.auto == "none":
-        return ()
-    chosen = tuple(told for told in joined.members if is_dialled(settings, told.role)) or joined.members
-    return chosen[: settings.auto_max]
+    members: tuple[tuple[NodeId, tuple[str, ...]], ...]
+    """Where members are said to listen."""
 
 
 class _SaltNeeded(Exception):
@@ -160,9 +142,5 @@ def _checked(joiner: Joiner, offer: JoinOffer, accept: JoinAccept) -> Joined:
             f"({len(roster.members)} members proven from the founder {founder})",
         )
     mesh = MeshIdentity(mesh_id=mesh_id, founder=founder, bootstrap=tuple(statements))
-    members = tuple(
-        Told(NodeId(node), roster.members[NodeId(node)].role, tuple(addresses))
-        for node, addresses in accept.members
-        if node in roster.members and node != joiner.key.node_id
-    )
+    members = tuple((NodeId(node), tuple(addresses)) for node, addresses in accept.members)
     return Joined(mesh, offer.mesh_name, accept.role, members)

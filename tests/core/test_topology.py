@@ -16,7 +16,8 @@ def described(name: str, role: str = "hub", *addresses: str) -> MemberDescribed:
 
 
 def topology(auto: str = "hubs", auto_max: int = 8) -> Topology:
-    return Topology(env_of("me"), LinkSettings(auto=auto, auto_max=auto_max))  # type: ignore[arg-type]
+    settings = LinkSettings(auto=auto, auto_max=auto_max)  # type: ignore[arg-type]
+    return Topology(env_of("me"), settings, node_of("founder"))
 
 
 @pytest.mark.requirement("R-JN-13")
@@ -27,6 +28,18 @@ def test_hubs_and_leaders_are_dialled_and_spokes_are_not() -> None:
     assert core.on_event(0, described("hub")) == [Connect(node_of("hub"), ("hub:9130",))]
     assert core.on_event(0, described("leader", "leader")) == [Connect(node_of("leader"), ("leader:9130",))]
     assert core.on_event(0, described("spoke", "spoke")) == []
+
+
+def test_the_founder_is_dialled_whatever_its_role() -> None:
+    """A mesh of spokes alone still hangs together."""
+    assert topology().on_event(0, described("founder", "spoke")) == [Connect(node_of("founder"), ("founder:9130",))]
+
+
+def test_a_newcomer_dials_hubs_by_the_word_of_who_admitted_it() -> None:
+    """Before any record came by gossip; the spokes that it is told of are left alone."""
+    core = topology()
+    assert core.introduce(node_of("hub"), "hub", ("hub:1",)) == [Connect(node_of("hub"), ("hub:1",))]
+    assert core.introduce(node_of("other"), "spoke", ("other:1",)) == []
 
 
 def test_a_full_mesh_dials_everyone_and_none_dials_nobody() -> None:
