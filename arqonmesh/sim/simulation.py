@@ -40,7 +40,7 @@ from arqonmesh.sim.workload import EXPORTED, Listener, Talker, parse_frame
 from arqonmesh.sim.world import EPOCH_MS, World
 from arqonmesh.wire.statement import Admission, Genesis, JoinPolicy, Kind
 
-ORIGIN_MEMORY_US: Final = 2 * SECOND
+ORIGIN_MEMORY_US: Final = 5 * SECOND
 """What a node's clients said so shortly before it died may have been in its memory only: a bus is no durable stream."""
 CALM_AFTER_US: Final = 20 * SECOND
 """After the last trouble, links may take as long as the dialler's longest pause to come back."""

@@ -90,6 +90,11 @@ class Talker:
         process = self._process
         if not self.talking or not process.alive or process.lives != life:
             return
+        if not process.paused:
+            self._say(process, life)
+        process.world.after(self._every_us, lambda: self._turn(life))
+
+    def _say(self, process: Process, life: int) -> None:
         assert self._client is not None
         self._number += 1
         for channel in (EXPORTED, KEPT):
@@ -99,4 +104,3 @@ class Talker:
             payload = Payload(process.name, life, self._number)
             frame = {"type": "event", "room": room, "channel": leaf, "payload": payload}
             process.client_says(self._client, msgspec.json.encode(frame))
-        process.world.after(self._every_us, lambda: self._turn(life))
