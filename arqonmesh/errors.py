@@ -657,6 +657,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The QUIC library failed on what this peer sent. Only this connection was ended.",
         "Report it with `arqon node logs`; the link is dialled again by itself.",
     ),
+    "link.reassembly": (
+        "A peer sent far ahead of a gap that it did not fill, more than is kept.",
+        "Nothing on this node; the peer runs other software, or means harm.",
+    ),
     "link.replaced": (
         "A newer connection of the same peer took the link over, usually because it restarted.",
         "Nothing; this is how a restarted peer comes back at once.",

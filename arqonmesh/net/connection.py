@@ -29,6 +29,8 @@ KEY_UPDATE_PACKETS: Final = 4_000_000
 """Packets under one key. AES-GCM is good for 2^23 (RFC 9001, 6.6), and aioquic does not count."""
 HAND_OVER_BYTES: Final = 128 << 10
 """Most bytes handed to QUIC ahead of what it could put into packets: two batches."""
+REASSEMBLY_BYTES_MAX: Final = 8 << 20
+"""Most bytes kept behind a gap in a stream: four of our largest windows. A peer that wants more means harm."""
 CLOSE_CODE: Final = 0x41
 """Application error code of every close that we send; the reason phrase says the rest."""
 REASON_BYTES_MAX: Final = 200
@@ -65,12 +67,12 @@ class Connection:
     """A QuicConnection with its counters."""
 
     __slots__ = (
-        "_active_at",
         "_broken",
         "_close_packets",
         "_closed_told",
         "_key_packets",
         "_late_datagrams",
+        "_pinged_at",
         "bytes_received",
         "bytes_sent",
         "connection_ids",
@@ -93,7 +95,7 @@ class Connection:
         """The last flush was cut at a batch; flush again in the next tick."""
         self.bytes_sent = self.bytes_received = 0
         self.packets_sent = self.packets_received = 0
-        self._active_at = now
+        self._pinged_at = now
         self._key_packets = 0
         self._closed_told = False
         self._close_packets: list[tuple[PathAddr, list[bytes]]] = []
@@ -106,7 +108,6 @@ class Connection:
         """Take one datagram. Garbage is dropped by QUIC; what breaks QUIC itself ends this connection only."""
         self.packets_received += 1
         self.bytes_received += len(datagram)
-        self._active_at = now
         if self.quic.ending:
             self._late_datagrams += 1
             return
@@ -117,7 +118,11 @@ class Connection:
 
     def drain(self) -> Arrived:
         """What came since the last call."""
+        if not self.quic.ending and self.quic.reassembly_bytes() > REASSEMBLY_BYTES_MAX:
+            self.close(f"link.reassembly: more than {REASSEMBLY_BYTES_MAX} bytes behind a gap in a stream")
         arrived = Arrived()
+        if self.quic.brought:
+            arrived.streams, self.quic.brought = self.quic.brought, {}
         next_event = self.quic.next_event
         while (event := next_event()) is not None:
             if isinstance(event, events.StreamDataReceived):
@@ -232,6 +237,8 @@ class Connection:
         if self._key_packets >= KEY_UPDATE_PACKETS and self.outbound:
             self._key_packets = 0
             self.quic.request_key_update()
+            # The packet that carries the new phase must be repeated when it is lost; an ACK would not be.
+            self.quic.send_ping(0)
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -240,16 +247,20 @@ class Connection:
         at = self.quic.get_timer()
         if at is None or self.quic.ending or self._broken:
             return at
-        return min(at, self._active_at + KEEPALIVE_S)
+        return min(at, self._quiet_since() + KEEPALIVE_S)
 
     def on_timer(self, now: float) -> None:
         """The deadline passed. Harmless when early or repeated."""
         at = self.quic.get_timer()
         if at is not None and now >= at:
             self.quic.handle_timer(now)
-        if not self.quic.ending and now - self._active_at >= KEEPALIVE_S:
-            self._active_at = now
+        if not self.quic.ending and now - self._quiet_since() >= KEEPALIVE_S:
+            self._pinged_at = now
             self.quic.send_ping(0)
+
+    def _quiet_since(self) -> float:
+        # Only what could be decrypted counts: after a key update that the peer has not seen, nothing can be.
+        return max(self.quic.heard_at, self._pinged_at)
 
     @property
     def untold_end(self) -> bool:

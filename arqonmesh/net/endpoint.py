@@ -35,6 +35,7 @@ from arqonmesh.net.join import JoinClient, JoinServer, code_of
 from arqonmesh.net.lanes import Lanes
 from arqonmesh.net.links import RETIRE_S, Link, Outcome, Retirement, judge_second
 from arqonmesh.net.quic_core import MeshQuic, self_check
+from arqonmesh.net.quic_fast import quic_class
 from arqonmesh.net.session import Frames, MeshSession
 from arqonmesh.net.tls import CONNECTION_ID_BYTES, JOIN_PROTOCOL, MESH_PROTOCOL, configuration
 from arqonmesh.net.udp import PathAddr, SockAddr, UdpSocket
@@ -56,8 +57,11 @@ Session: TypeAlias = "MeshSession | JoinServer | JoinClient"
 
 
 @functools.cache
-def _checked() -> None:
-    self_check()
+def _checked(fast: bool) -> type[MeshQuic]:
+    """The class for our connections, its private names proven once per process."""
+    kind = quic_class(fast=fast)
+    self_check(kind)
+    return kind
 
 
 @dataclass(slots=True, eq=False)
@@ -99,14 +103,16 @@ class QuicEndpoint:
         rng: random.Random | None = None,
         one_lane: bool = False,
         segmented: bool = True,
+        fast: bool = True,
         intake: Intake | None = None,
         handshake_s: float = HANDSHAKE_S,
     ) -> None:
-        """Bind and listen. `listen` is HOST:PORT, port 0 takes a free one. `segmented=False` forces the plain UDP path.
+        """Bind and listen. `listen` is HOST:PORT, port 0 takes a free one. `segmented=False` forces the plain UDP path,
+        `fast=False` the library's own way for every packet.
 
         Raises ConfigError: `link.listen`, `link.address`, `link.quic-core`.
         """
-        _checked()
+        self._quic_class = _checked(fast)
         settings = settings or LinkSettings()
         self._loop = asyncio.get_running_loop()
         self._local = local
@@ -336,7 +342,7 @@ class QuicEndpoint:
         return None
 
     def _accept(self, verdict: Accept, datagram: bytes, path: PathAddr, now: float) -> _Entry | None:
-        quic = MeshQuic(
+        quic = self._quic_class(
             configuration=self._server,
             original_destination_connection_id=verdict.original_destination,
             retry_source_connection_id=verdict.retry_source,
@@ -632,7 +638,7 @@ class QuicEndpoint:
 
     def _connect(self, sockaddr: SockAddr, config: QuicConfiguration) -> _Entry:
         now = self._loop.time()
-        quic = MeshQuic(configuration=config)
+        quic = self._quic_class(configuration=config)
         path: PathAddr = (sockaddr, None)
         quic.connect(path, now)
         entry = self._add(Connection(quic, path, outbound=True, now=now), now)

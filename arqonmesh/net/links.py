@@ -19,6 +19,7 @@ from enum import Enum
 from typing import Final
 
 from arqonmesh.ids import NodeId
+from arqonmesh.net.addresses import show_address
 from arqonmesh.net.api import LinkInfo
 from arqonmesh.net.connection import Connection
 from arqonmesh.net.lanes import Lanes
@@ -63,6 +64,9 @@ class Link:
     def refresh(self) -> LinkInfo:
         """Bring `info` up to date."""
         info, connection = self.info, self.connection
+        at = connection.quic.get_peer_address()
+        if at is not None:  # it moves when the peer's address is translated anew
+            info.address = show_address(at[0])
         info.srtt_us = round(connection.quic.srtt_s * 1_000_000)
         info.bytes_sent, info.bytes_received = connection.bytes_sent, connection.bytes_received
         info.frames_sent, info.frames_received = self.lanes.frames_sent, self.frames_received

@@ -18,6 +18,7 @@ from arqonmesh.net.addresses import is_address, known_sockaddr, parse_address, s
 from arqonmesh.net.hello import LocalNode, make_hello, read_hello
 from arqonmesh.net.intake import Accept, Answer, Drop, Intake
 from arqonmesh.net.quic_core import MeshQuic
+from arqonmesh.net.quic_fast import FastQuic, quic_class
 from arqonmesh.net.tls import MESH_PROTOCOL, configuration
 from arqonmesh.net.udp import PathAddr, UdpSocket, _equal_runs
 from arqonmesh.trust.certificates import LeafIdentity, verify_chain
@@ -272,6 +273,15 @@ def test_no_changed_byte_of_a_hello_goes_unnoticed(data: st.DataObject) -> None:
 def test_the_self_check_passes_on_the_pinned_aioquic() -> None:
     """A handshake in memory with certificates both ways."""
     quic_core.self_check()
+    quic_core.self_check(FastQuic)
+
+
+def test_the_fast_class_is_used_only_with_the_aioquic_it_was_written_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another release the library's own way is taken for every packet."""
+    assert quic_class(fast=True) is FastQuic
+    assert quic_class(fast=False) is MeshQuic
+    monkeypatch.setattr("arqonmesh.net.quic_fast.TESTED_VERSIONS", ("1.0",))
+    assert quic_class(fast=True) is MeshQuic
 
 
 @pytest.mark.parametrize(
