@@ -673,6 +673,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Bytes came on a QUIC stream that is none of the link's lanes.",
         "Nothing on this node; the peer runs other software, or means harm.",
     ),
+    "link.removed": (
+        "The other side had added this link by hand, and has taken that back.",
+        "`arqon link add ADDRESS` on this side, if it is wanted from here.",
+    ),
     "link.superseded": (
         "Two nodes dialled each other at once; one of the two connections was kept.",
         "Nothing; the link stands.",

@@ -146,7 +146,7 @@ async def _connect(url: str | None, token: str | None, data_dir: Any, context: s
     if url is None:
         place = place_of(data_dir, context)
         async with client_of(place) as node:
-            url = f"ws://{(await node.node_status()).bus}"
+            url = (await node.node_status()).bus
         token = token or place.bus_token()
     return await BusClient.connect(url, token, **how)
 

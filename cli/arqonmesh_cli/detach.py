@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 
 from arqonmesh import errors
@@ -24,24 +25,23 @@ from arqonmesh_cli.where import Place
 
 def start_detached(place: Place, patience_s: float) -> int:
     """Start the node behind `place` and wait until it is ready; returns its pid. Raises what its start raised."""
-    if not place.data_dir.is_dir():
+    if not place.files.initialised:
         raise NotFound(
-            "cli.no-data-dir",
-            f"there is no data directory {place.data_dir}; it needs to be made first",
-            hint=f"arqon init --cluster NAME --data-dir {place.data_dir}",
+            "cli.no-node",
+            f"no node has been made in {place.data_dir}; it needs to be made first",
+            hint=place.start_hint,
         )
     running = listener_pid(place.socket)
     if running is not None:
         raise UsageError(
             "api.already-running",
             f"process {running} already serves {place.data_dir}; it needs to be stopped first",
-            hint=f"arqon node stop --data-dir {place.data_dir}",
+            hint=f"arqon node stop {place.option}",
         )
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "arqonmesh_cli", "node", "start", "--data-dir", str(place.data_dir)]
-    place.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        log = os.open(place.files.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             process = subprocess.Popen(  # noqa: S603  # our own program, arguments of ours
                 [*command, "--ready-fd", str(writer)],
@@ -69,10 +69,20 @@ def reporting(descriptor: int) -> Iterator[None]:
     try:
         yield
     except ArqonError as error:
-        if descriptor >= 0:
-            told = {"kind": type(error).__name__, "code": error.code, "message": str(error), "hint": error.hint}
-            tell(descriptor, json.dumps(told).encode() + b"\n")
+        _tell_error(descriptor, error)
         raise
+    except Exception as error:
+        # A node that dies of what nobody foresaw leaves the whole trace in its log.
+        traceback.print_exc()
+        text = f"{type(error).__name__}: {error}; nobody foresaw this, its log has the trace"
+        _tell_error(descriptor, ArqonError("cli.unforeseen", text, hint="arqon node logs"))
+        raise
+
+
+def _tell_error(descriptor: int, error: ArqonError) -> None:
+    if descriptor >= 0:
+        told = {"kind": type(error).__name__, "code": error.code, "message": str(error), "hint": error.hint}
+        tell(descriptor, json.dumps(told).encode() + b"\n")
 
 
 def _await_ready(reader: int, process: subprocess.Popen[bytes], place: Place, patience_s: float) -> None:
@@ -84,7 +94,7 @@ def _await_ready(reader: int, process: subprocess.Popen[bytes], place: Place, pa
             raise TimedOut(
                 "cli.start-timeout",
                 f"node {process.pid} is not ready after {show_duration(patience_s)}; it goes on starting",
-                hint=f"arqon node logs --data-dir {place.data_dir}",
+                hint=f"arqon node logs {place.option}",
             )
         piece = os.read(reader, 65_536)
         if not piece:
@@ -107,11 +117,11 @@ def _told(said: bytes) -> ArqonError | None:
 
 
 def _died(process: subprocess.Popen[bytes], place: Place) -> ArqonError:
-    lines = [line for line in last_lines(place.log, 20) if line.strip()]
+    lines = [line for line in last_lines(place.files.log, 20) if line.strip()]
     last = f": {lines[-1][:200]}" if lines else ""
     how = f"with code {process.returncode}" if gone(process.pid) else "its pipe"
     return ArqonError(
         "cli.start-died",
         f"node {process.pid} ended {how} before it was ready{last}; its log says more",
-        hint=f"arqon node logs --data-dir {place.data_dir}",
+        hint=f"arqon node logs {place.option}",
     )

@@ -94,7 +94,7 @@ def stop(
             raise TimedOut(
                 "cli.stop-timeout",
                 f"node {pid} has not ended in {show_duration(patience_s)}; it needs longer, or force",
-                hint=f"arqon node stop --force --data-dir {place.data_dir}",
+                hint=f"arqon node stop --force {place.option}",
             )
         os.kill(pid, signal.SIGKILL)
         killed = True
@@ -124,16 +124,16 @@ def logs(
 ) -> None:
     """Print the log of a node that was started with --detach; one in the foreground logs to its terminal."""
     place = place_of(data_dir, context)
-    if not place.log.is_file():
+    if not place.files.log.is_file():
         raise NotFound(
             "cli.no-log",
-            f"there is no log at {place.log}; only a node started with --detach writes one",
+            f"there is no log at {place.files.log}; only a node started with --detach writes one",
             hint=f"{place.start_hint} --detach",
         )
-    for line in last_lines(place.log, lines):
+    for line in last_lines(place.files.log, lines):
         _log_line(line, as_json)
     if follow_:
-        for line in follow(place.log):
+        for line in follow(place.files.log):
             _log_line(line, as_json)
 
 
@@ -152,15 +152,15 @@ def _log_line(line: str, as_json: bool) -> None:
 
 def _started(screen: Screen, node: NodeStatus, place: Place) -> None:
     screen.line(f"node {node.node_id[:8]} of {node.cluster} is running, pid {node.pid}")
-    screen.fields(_addresses(node, place.log))
+    screen.fields(_addresses(node, place.files.log))
     if not node.mesh:
         screen.line(("next: arqon mesh seed NAME, or arqon mesh join TICKET", "dim"))
 
 
 def _addresses(node: NodeStatus, log: Path) -> list[tuple[str, str]]:
     return [
-        ("bus", f"ws://{node.bus}"),
-        ("http", f"http://{node.http}/status"),
+        ("bus", node.bus),
+        ("http", f"{node.http}/status"),
         ("quic", node.quic),
         ("data", node.data_dir),
         ("log", str(log)),
@@ -176,8 +176,8 @@ def _status(screen: Screen, node: NodeStatus) -> None:
             ("region", node.region or "-"),
             ("mesh", node.mesh or "none; next: arqon mesh seed NAME, or arqon mesh join TICKET"),
             ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
-            ("bus", f"ws://{node.bus}, {node.clients} clients, {node.channels} channels"),
-            ("http", f"http://{node.http}/status"),
+            ("bus", f"{node.bus}, {node.clients} clients, {node.channels} channels"),
+            ("http", f"{node.http}/status"),
             ("quic", node.quic),
             ("data", node.data_dir),
         )

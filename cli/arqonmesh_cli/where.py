@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from arqonmesh.config.datadir import DataDir
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One node's data directory."""
+    """One node's files, and the name under which it was asked for."""
 
-    data_dir: Path
-    socket: Path
+    files: DataDir
     context: str | None = None
 
     @property
-    def log(self) -> Path:
-        return self.data_dir / "node.log"
+    def data_dir(self) -> Path:
+        return self.files.root
 
-    def bus_token(self) -> str | None:
-        return None
+    @property
+    def socket(self) -> Path:
+        return self.files.control_socket
 
     @property
     def start_hint(self) -> str:
-        """The command that starts this node."""
-        return f"arqon node start --data-dir {shlex.quote(str(self.data_dir))}"
+        """The command that starts this node, after the one that makes it where there is none."""
+        verb = "node start" if self.files.initialised else "init --cluster NAME"
+        return f"arqon {verb} {self.option}"
+
+    @property
+    def option(self) -> str:
+        """What names this node on a command line."""
+        return f"--data-dir {shlex.quote(str(self.data_dir))}"
+
+    def bus_token(self) -> str | None:
+        """The bearer token that this node's bus asks for; None when it asks for none or its settings are elsewhere."""
+        if not self.files.initialised:
+            return None
+        from arqonmesh.config.load import load
+
+        return load(self.files.config, os.environ).bus.auth_token or None
 
 
 def place_of(data_dir: Path | None, context: str | None) -> Place:
@@ -33,9 +50,5 @@ def place_of(data_dir: Path | None, context: str | None) -> Place:
     if context is not None:
         from arqonmesh_cli.contexts import find
 
-        return _place(find(context), context)
-    return _place(data_dir or Path.home() / ".arqon", None)
-
-
-def _place(data_dir: Path, context: str | None) -> Place:
-    return Place(data_dir.expanduser().absolute(), data_dir.expanduser().absolute() / "control.sock", context)
+        return Place(DataDir(find(context)), context)
+    return Place(DataDir.choose(data_dir, os.environ))

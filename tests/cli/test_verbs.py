@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
@@ -46,21 +48,29 @@ def test_a_verb_answers_people_and_scripts(words: list[str], arqon: Arqon, serve
 
 @pytest.mark.parametrize("words", [*ASKING, ["node", "stop"], ["pub", "a:b", "x"], ["sub", "a:b"], ["tail"]])
 def test_without_a_node_the_exit_code_is_3_and_the_hint_starts_one(
-    words: list[str], arqon: Arqon, tmp_path: object
+    words: list[str], arqon: Arqon, tmp_path: Path
 ) -> None:
     """Three lines for people, JSON for scripts; the hint carries the data directory that was meant."""
-    at = ("--data-dir", f"{tmp_path}/absent")
+    at = ("--data-dir", str(tmp_path))
+    (tmp_path / "arqon.yaml").write_text("node: {cluster: hq}\n")
     done = arqon(*words, *at)
     assert done.code == 3
     assert done.out == ""
     lines = done.err.splitlines()
     assert len(lines) == 3
     assert lines[0].endswith("[api.not-running]")
-    assert lines[2] == f"try:   arqon node start --data-dir {tmp_path}/absent"
+    assert lines[2] == f"try:   arqon node start --data-dir {tmp_path}"
     answer = arqon(*words, *at, "--json")
     assert answer.code == 3
     assert answer.json["error"]["code"] == "api.not-running"
-    assert answer.json["error"]["hint"] == f"arqon node start --data-dir {tmp_path}/absent"
+    assert answer.json["error"]["hint"] == f"arqon node start --data-dir {tmp_path}"
+
+
+def test_where_no_node_was_made_the_hint_makes_one(arqon: Arqon, tmp_path: Path) -> None:
+    """Starting would only fail next."""
+    done = arqon("mesh", "status", "--data-dir", str(tmp_path / "absent"), "--json")
+    assert done.code == 3
+    assert done.json["error"]["hint"] == f"arqon init --cluster NAME --data-dir {tmp_path}/absent"
 
 
 @pytest.mark.parametrize(("kind", "code"), [(ArqonError, 1), (Denied, 4), (NotFound, 5), (TimedOut, 6), (PeerError, 1)])

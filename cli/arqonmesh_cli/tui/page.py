@@ -100,6 +100,8 @@ def _mesh(state: State, width: int, height: int, now_s: float) -> list[Line]:
     columns = f"{'RTT':>9}{'LOSS':>18}{'RATE':>11}{'HELD':>6}"
     lines.append(_heading(set_cell_size(f"LINKS  {up} of {len(links)} up{part}", 33) + columns))
     lines += [_link(link, state, chosen) for link in links[first : first + link_lines]]
+    if state.notes and height - len(lines) - len(state.notes) - 4 >= EVENTS_MIN:
+        lines += [(), _heading("TRY IN ANOTHER TERMINAL"), *((("  " + note, ""),) for note in state.notes), ()]
     lines.append(_heading("EVENTS"))
     lines += [((clock(e.at_ms) + " ", "dim"), (e.kind.ljust(12), ""), (e.text, "")) for e in events]
     return lines

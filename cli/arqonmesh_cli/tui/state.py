@@ -39,6 +39,8 @@ class State:
     filter: str = ""
     typing: bool = False
     paused: bool = False
+    notes: tuple[str, ...] = ()
+    """Lines that whoever opened the screen wants shown where there is room (the demo: what to try)."""
     detail: Selection | None = None
     detail_lines: tuple[tuple[str, str], ...] | None = None
     """Names and values of the selected thing; None while they are being asked for."""

@@ -1,0 +1,155 @@
+"""`arqon init`, `arqon config` and the beginnings of `arqon node start`: what needs no running node."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from arqonmesh.config.load import load
+from arqonmesh.trust.keystore import load_node_key
+from tests.cli.conftest import Arqon
+
+
+def test_init_makes_a_node_that_its_own_rooms_accept(arqon: Arqon, tmp_path: Path) -> None:
+    """Identity, settings and a directory that is nobody else's."""
+    at = tmp_path / "node"
+    done = arqon(
+        *("init", "--cluster", "factory", "--role", "spoke", "--region", "eu", "--data-dir", str(at), "--json"),
+        *("--quic", "127.0.0.1:9230", "--bus", "127.0.0.1:9200", "--http", "127.0.0.1:9280"),
+        *("--advertise", "a.example:1", "--advertise", "b.example:2"),
+        *("--export", "telemetry:*", "--keep", "telemetry:secret*"),
+    )
+    assert done.code == 0, done.out
+    config = load(at / "arqon.yaml", {})
+    assert (config.node.cluster, config.node.role, config.node.region) == ("factory", "spoke", "eu")
+    assert (config.listen.quic, config.listen.bus, config.listen.http) == (
+        "127.0.0.1:9230",
+        "127.0.0.1:9200",
+        "127.0.0.1:9280",
+    )
+    assert config.listen.advertise == ("a.example:1", "b.example:2")
+    assert config.federation.export.allow == ("telemetry:*",)
+    assert config.federation.export.deny == ("telemetry:secret*",)
+    assert load_node_key(at / "node.key").node_id == done.json["data"]["node_id"]
+    assert stat.S_IMODE(at.stat().st_mode) == 0o700
+    assert stat.S_IMODE((at / "node.key").stat().st_mode) == 0o600
+
+
+def test_by_default_nothing_is_exported_and_init_says_so(arqon: Arqon, tmp_path: Path) -> None:
+    """Default deny."""
+    done = arqon("init", "--cluster", "hq", "--data-dir", str(tmp_path / "n"))
+    assert "nothing leaves the cluster yet" in done.out
+    assert load(tmp_path / "n" / "arqon.yaml", {}).federation.export.allow == ()
+
+
+@pytest.mark.parametrize("kept", ["node.key", "arqon.yaml"])
+def test_init_never_overwrites(kept: str, arqon: Arqon, tmp_path: Path) -> None:
+    """Neither an identity nor settings; and it leaves nothing half made beside them."""
+    (tmp_path / kept).write_text("precious")
+    done = arqon("init", "--cluster", "hq", "--data-dir", str(tmp_path), "--json")
+    assert done.code == 2
+    assert done.json["error"]["code"] == "cli.already-initialised"
+    assert (tmp_path / kept).read_text() == "precious"
+    assert not {"node.key", "arqon.yaml"} - {kept} & set(os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--cluster", "Not A Name"), ("--cluster", "hq", "--quic", "nowhere"), ("--cluster", "hq", "--role", "boss")],
+)
+def test_wrong_settings_make_nothing(wrong: tuple[str, ...], arqon: Arqon, tmp_path: Path) -> None:
+    """The settings are checked before a file is written."""
+    at = tmp_path / "node"
+    done = arqon("init", *wrong, "--data-dir", str(at), "--json")
+    assert done.code == 2
+    assert done.json["ok"] is False
+    assert not at.exists()
+
+
+def test_the_data_directory_comes_from_the_environment_too(
+    arqon: Arqon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ARQON_DATA_DIR."""
+    monkeypatch.setenv("ARQON_DATA_DIR", str(tmp_path / "e"))
+    assert arqon("init", "--cluster", "hq").code == 0
+    assert (tmp_path / "e" / "arqon.yaml").exists()
+
+
+def test_config_check_says_what_is_wrong_and_where(arqon: Arqon, tmp_path: Path) -> None:
+    """As the next start would see it, the environment included."""
+    at = ("--data-dir", str(tmp_path))
+    arqon("init", "--cluster", "hq", *at)
+    assert arqon("config", "check", *at, "--json").json["data"]["node"]["cluster"] == "hq"
+    with (tmp_path / "arqon.yaml").open("a") as file:
+        file.write("\nbusses: {}\n")
+    done = arqon("config", "check", *at, "--json")
+    assert done.code == 2
+    assert "busses" in done.json["error"]["message"]
+
+
+def test_config_schema_is_a_json_schema(arqon: Arqon) -> None:
+    """Both forms hold the same document."""
+    import json
+
+    plain = json.loads(arqon("config", "schema").out)
+    assert plain["title"] == "arqon.yaml"
+    assert arqon("config", "schema", "--json").json["data"] == plain
+
+
+def test_starting_a_node_that_was_not_made_says_how_to_make_one(arqon: Arqon, tmp_path: Path) -> None:
+    """Exit code 5: the thing named is not there."""
+    done = arqon("node", "start", "--detach", "--data-dir", str(tmp_path / "absent"), "--json")
+    assert done.code == 5
+    assert done.json["error"]["hint"] == f"arqon init --cluster NAME --data-dir {tmp_path}/absent"
+
+
+def test_an_error_of_a_detached_start_reaches_the_terminal(tmp_path: Path) -> None:
+    """The process dies in the background; its error is told where it was started, with its own exit code."""
+    at = ("--data-dir", str(tmp_path))
+    run = [sys.executable, "-m", "arqonmesh_cli"]
+    subprocess.run([*run, "init", "--cluster", "hq", *at], check=True, capture_output=True, timeout=30)
+    (tmp_path / "arqon.yaml").write_text("node: {cluster: hq}\nlinks: {misses: 0}\n")
+    done = subprocess.run([*run, "node", "start", "--detach", *at], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert "links.misses" in done.stderr
+    assert len(done.stderr.splitlines()) == 3
+
+
+def test_there_is_no_log_before_a_detached_start(arqon: Arqon, tmp_path: Path) -> None:
+    """And the error says which start writes one."""
+    done = arqon("node", "logs", "--data-dir", str(tmp_path), "--json")
+    assert done.code == 5
+    assert done.json["error"]["code"] == "cli.no-log"
+
+
+def test_logs_prints_the_newest_lines(arqon: Arqon, tmp_path: Path) -> None:
+    """-n counts from the end; --json keeps each line, parsed where it is JSON."""
+    (tmp_path / "node.log").write_text("first\nsecond\n" + '{"event":"third"}' + "\n")
+    at = ("--data-dir", str(tmp_path))
+    assert arqon("node", "logs", "-n", "2", *at).out == 'second\n{"event":"third"}\n'
+    assert arqon("node", "logs", "-n", "1", *at, "--json").json["data"] == {
+        "line": '{"event":"third"}',
+        "entry": {"event": "third"},
+    }
+
+
+def test_following_a_log_goes_on_with_the_file_that_replaces_it(tmp_path: Path) -> None:
+    """Rotation by moving away, as logrotate does it."""
+    log = tmp_path / "node.log"
+    log.write_text("old\n")
+    command = [sys.executable, "-m", "arqonmesh_cli", "node", "logs", "-f", "-n", "1", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == "old\n"
+        with log.open("a") as file:
+            file.write("appended\n")
+        assert follower.stdout.readline() == "appended\n"
+        log.rename(tmp_path / "node.log.1")
+        log.write_text("new\n")
+        assert follower.stdout.readline() == "new\n"
+        follower.terminate()
