@@ -84,11 +84,11 @@ class Dialer:
         return True
 
     def forget(self, peer: NodeId | None, address: str | None) -> None:
-        """End the wishes for this peer, or those that hold this address (and the peer, when both are given)."""
+        """End the wishes for this peer; with an address, those of them that hold it; with an address alone, the wish
+        that names nobody: another wish for who happens to be there is somebody else's."""
         for key, wish in list(self._wishes.items()):
-            by_peer = peer is not None and wish.target == peer
-            by_address = address is not None and address in wish.addresses
-            if by_address if address is not None else by_peer:
+            whose = wish.target == peer if peer is not None else wish.peer is None
+            if whose and (address is None or address in wish.addresses):
                 del self._wishes[key]
 
     def due(self, now: float, linked: dict[NodeId, object]) -> list[Wish]:

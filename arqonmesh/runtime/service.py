@@ -135,8 +135,7 @@ class Service:
         self.host.attach(self.endpoint, self.bus)
         self.host.perform(self.node.start(self.host.now(), self._durable, self._mesh))
         self._describe()
-        for address in self.operator_links:
-            self.endpoint.want(None, (address,))
+        self._want_operator_links()
         self._durable = {}
         self.lag.start()
         self._tasks = [asyncio.create_task(self._sample()), asyncio.create_task(self._renew())]
@@ -200,12 +199,21 @@ class Service:
         self.operator_links[address] = ""
         self.endpoint.want(None, (address,))
 
+    def _want_operator_links(self) -> None:
+        for address in self.operator_links:
+            self.endpoint.want(None, (address,))
+
     async def remove_link(self, address: str) -> bool:
         if address not in self.operator_links:
             return False
         del self.operator_links[address]
         await self._stored((Delete("links", (address,)),))
+        gone = [dial.peer for dial in self.endpoint.dials() if dial.addresses == (address,)]
         self.endpoint.forget(None, address)
+        still_wanted = {dial.peer for dial in self.endpoint.dials()}
+        for peer in gone:
+            if peer is not None and peer not in still_wanted:
+                self.endpoint.disconnect(peer, "link.removed: the operator of the other side wants it no longer")
         return True
 
     def addresses(self) -> tuple[str, ...]:

@@ -87,10 +87,12 @@ def _node_view(node: Node, plane: Plane, member: Member) -> NodeView:
 
 
 def _link_views(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkView, ...]:
-    """Every link of the mesh once: ours with live figures, the others as their owners tell."""
+    """Every link of the mesh once: ours with live figures, the others as their owners tell. Who has left has none."""
     own = node.world.node_id
     views = {}
     for edge in plane.routing.edges():
+        if "left" in (plane.membership.state_of(edge.a), plane.membership.state_of(edge.b)):
+            continue  # what it last said of its links stands in its records for ever
         a, b = sorted((edge.a, edge.b))
         views[a, b] = LinkView(
             a=a,

@@ -126,6 +126,20 @@ def test_forgetting_by_peer_by_address_and_while_dialling() -> None:
     assert dialer.deadline() is None
 
 
+def test_forgetting_an_address_leaves_the_wish_for_a_peer_that_is_there_alone() -> None:
+    """The operator takes back `link add`; that the roles want the same hub is not the operator's to end."""
+    dialer = _dialer()
+    dialer.want(A, ("h:1", "h:2"), 0.0)
+    dialer.want(None, ("h:1",), 0.0)
+    dialer.forget(None, "h:1")
+    (kept,) = dialer.infos(0.0)
+    assert kept.peer == A
+    dialer.forget(A, "elsewhere:1")
+    assert dialer.infos(0.0) == [kept]
+    dialer.forget(A, "h:2")
+    assert dialer.infos(0.0) == []
+
+
 def test_wishes_and_dials_under_way_are_bounded() -> None:
     """1,024 wishes, 32 dials at once; the others wait their turn, not the loop's."""
     dialer = _dialer()
