@@ -548,6 +548,53 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Messages stayed in their cluster, and no verdict with a rule is on record for that.",
         "This must not happen: report it.",
     ),
+    "lab.busy": (
+        "Another command is building this lab or taking it down.",
+        "Wait for it, or end it with Ctrl-C; it takes down what it built.",
+    ),
+    "lab.command": (
+        "An `arqon` command that the lab ran for one of its nodes gave no answer.",
+        "Run that command by hand with the node's --data-dir, which `arqon lab status` shows.",
+    ),
+    "lab.directory": (
+        "The directory for labs can be written by others, so its files cannot be trusted.",
+        "Remove it, or set ARQON_LAB_DIR to a directory of your own.",
+    ),
+    "lab.file": (
+        "A topology or scenario file holds something that no lab can do.",
+        "Change what the message names; the files that come with the lab are examples.",
+    ),
+    "lab.is-up": ("A lab of this name is up already.", "Run `arqon lab down`, or set ARQON_LAB_NAME for a second one."),
+    "lab.model": (
+        "A link model was given a figure that it does not have or cannot be.",
+        "Use the names and bounds told.",
+    ),
+    "lab.name": ("The name of a lab becomes part of namespace names.", "Set ARQON_LAB_NAME to 1 to 12 of a-z and 0-9."),
+    "lab.namespace-gone": (
+        "A network namespace of the lab was removed by someone else.",
+        "Run `arqon lab down`, then `arqon lab up`.",
+    ),
+    "lab.no-link": (
+        "The lab's topology has no link between these two nodes.",
+        "Name two that `arqon lab status` shows.",
+    ),
+    "lab.no-node": ("The lab has no node of this name.", "Run `arqon lab status` for those it has."),
+    "lab.no-scenario": ("There is no scenario of this name and no such file.", "Use one of those told, or a path."),
+    "lab.no-topology": ("There is no topology of this name and no such file.", "Use one of those told, or a path."),
+    "lab.node-ended": ("A node of the lab ended right after its start.", "Its last log lines are in the message."),
+    "lab.not-up": ("No lab is up.", "Run `arqon lab up star3` as root."),
+    "lab.order": ("The lab's switch was told something it does not know.", "Use `arqon lab cut` and `heal`."),
+    "lab.rights": (
+        "A lab makes network namespaces and TUN interfaces, which needs root and /dev/net/tun.",
+        "Run it with sudo; in a container, with CAP_SYS_ADMIN, CAP_NET_ADMIN and the device.",
+    ),
+    "lab.state": ("The lab's own notes cannot be read.", "Run `arqon lab down`, which does without them."),
+    "lab.switch-died": ("The lab's switch ended before it was ready.", "Its last words are in the message."),
+    "lab.switch-late": ("The lab's switch did not answer in time.", "Run `arqon lab down`, then `arqon lab up`."),
+    "lab.traffic": (
+        "A bus client of a scenario lost its bus or was refused.",
+        "Look at the node's log; with ARQON_LAB_KEEP=1 a failed lab stays up.",
+    ),
     # links between nodes
     "join.answer": (
         "The member answered out of turn during a join.",

@@ -64,7 +64,7 @@ class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`arqon link ls` at a node shows at least so many messages held for others."""
+    """`arqon node status` counts at least so many messages that were held for others since the last cut."""
 
     at: str
     at_least: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import socket
 import time
@@ -20,6 +21,7 @@ from arqonmesh_testbed.traffic import Stream
 from arqonmesh_testbed.watchers import Watcher
 
 POLL_S: Final = 0.05
+SETTLE_S: Final = 20.0
 ROOTS_POLL_S: Final = 0.01
 
 
@@ -39,6 +41,8 @@ class Story:
         self._streams: list[Stream] = []
         self._changed_ms = 0.0
         """Wall clock of the last cut or heal, as the switch told it."""
+        self._held_before: dict[str, int] = {}
+        """What each node had counted as held when the last cut came."""
         self.measures: dict[str, list[float]] = {}
         self.steps: list[dict[str, Any]] = []
 
@@ -86,9 +90,8 @@ class Story:
         """The lab is joined; the links of the topology are up before the story begins."""
         for link in self._state.topology.links:
             for a, b in (link.between, link.between[::-1]):
-                await self._until(
-                    lambda a=a, b=b: self._link_state(a, b), lambda seen: seen == "up", 20.0, f"{a} - {b}"
-                )
+                look = functools.partial(self._link_state, a, b)
+                await self._until(look, lambda seen: bool(seen == "up"), SETTLE_S, f"the link from {a} to {b} is")
 
     # --- steps: each says what it saw -------------------------------------------------------------------------
 
@@ -107,8 +110,10 @@ class Story:
         count = await self._until(least, lambda seen: seen >= what.at_least, what.within_s, "messages at the slowest")
         return f"every receiver has {count} more"
 
-    def _cut(self, what: scenario.Cut) -> str:
+    async def _cut(self, what: scenario.Cut) -> str:
         a, b = what.between
+        for name in self._watchers:
+            self._held_before[name] = await self._held_count(name)
         self._changed_ms = order(self._files.switch_socket, "cut", a=a, b=b, one_way=what.one_way)["at_ms"]
         return f"{a} to {b} only" if what.one_way else f"{a} and {b}, silently"
 
@@ -147,8 +152,10 @@ class Story:
         return f"{what.at} says {state}, {reachable} reachable, {required} required, {rights}"
 
     async def _held(self, what: scenario.Held) -> str:
+        before = self._held_before.get(what.at, 0)
+
         async def seen() -> int:
-            return sum(link.backlog for link in await self._watchers[what.at].client.links())
+            return await self._held_count(what.at) - before
 
         count = await self._until(seen, lambda held: held >= what.at_least, what.within_s, f"{what.at} holds")
         return f"{what.at} holds {count}"
@@ -167,7 +174,8 @@ class Story:
     async def _refused(self, what: scenario.Refused) -> str:
         async def dropped() -> int:
             paths = order(self._files.switch_socket, "stats")["paths"]
-            return next(p["unsolicited"] for p in paths if (p["from"], p["to"]) == (what.from_, what.to))
+            found = (path for path in paths if (path["from"], path["to"]) == (what.from_, what.to))
+            return int(next(found)["unsolicited"])
 
         before = await dropped()
         target = (self._state.topology.address(what.to), QUIC_PORT)
@@ -210,6 +218,9 @@ class Story:
         return f"{len(self._state.nodes)} processes as at the start"
 
     # ----------------------------------------------------------------------------------------------------------
+
+    async def _held_count(self, node: str) -> int:
+        return (await self._watchers[node].client.node_status()).counters.get("federation_held", 0)
 
     async def _link_state(self, me: str, other: str) -> str:
         links = await self._watchers[me].client.links()
