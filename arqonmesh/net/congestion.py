@@ -5,11 +5,15 @@ the first burst floods the path. Here the window grows only in rounds that fille
 above a cap: recovery lists every packet in flight on each ACK, which a larger window makes costly.
 
 Slow start ends at the first loss or at the cap. HyStart is left out on purpose: it takes the jitter of an event
-loop for a queue that builds up.
+loop for a queue that builds up. But a window far beyond what the path delivers in a round trip is only a queue, in a
+router or in the receiver's socket, and a control message waits behind it. So beyond a floor the window is held to
+twice the delivered bytes per smallest round trip, and let down gently when it is above (the aim of TCP Vegas,
+Brakmo and Peterson, 1995, with much more patience).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -22,6 +26,12 @@ from aioquic.quic.packet_builder import QuicSentPacket
 
 NAME: Final = "arqonmesh"
 WINDOW_BYTES_MAX: Final = 2 << 20
+RTT_MIN_S: Final = 0.001
+"""Samples below this are the machine's own speed, not the path's."""
+QUEUE_FREE_BYTES: Final = 512 << 10
+"""Up to here the window may grow whatever the round trip does: a few milliseconds on a fast path."""
+QUEUE_FACTOR: Final = 2.0
+"""Above it: this many times what the path delivers in its smallest round trip."""
 BETA: Final = 0.7
 """What is left of the window after a loss (RFC 9438, 4.6)."""
 CUBIC_C: Final = 0.4
@@ -50,6 +60,9 @@ class MeshCongestionControl(QuicCongestionControl):
         self._reno = 0.0
         self._k = 0.0
         self._rtt = 0.0
+        self._rtt_min = math.inf
+        self._rtt_smooth = 0.0
+        self._limit = float(WINDOW_BYTES_MAX)
 
     @property
     def application_limited(self) -> bool:
@@ -68,6 +81,7 @@ class MeshCongestionControl(QuicCongestionControl):
     def on_packet_acked(self, *, now: float, packet: QuicSentPacket) -> None:
         self.bytes_in_flight -= packet.sent_bytes
         if packet.packet_number > self._round_end:
+            self._hold_down_queue()
             self._round_end = self._newest_sent
             self._peak_before, self._peak = self._peak, self.bytes_in_flight + packet.sent_bytes
         sent_time = packet.sent_time
@@ -111,6 +125,19 @@ class MeshCongestionControl(QuicCongestionControl):
 
     def on_rtt_measurement(self, *, now: float, rtt: float) -> None:
         self._rtt = rtt
+        self._rtt_min = min(self._rtt_min, max(rtt, RTT_MIN_S))
+        self._rtt_smooth += (rtt - self._rtt_smooth) / 8 if self._rtt_smooth else rtt
+
+    def _hold_down_queue(self) -> None:
+        """Once per round: what the window may be, and an eighth off when it is more."""
+        if self._rtt_smooth <= 0.0 or self.application_limited:
+            return
+        delivered = self._window * min(1.0, self._rtt_min / self._rtt_smooth)
+        self._limit = min(float(WINDOW_BYTES_MAX), max(float(QUEUE_FREE_BYTES), QUEUE_FACTOR * delivered))
+        if self._window > self._limit:
+            self._window = max(self._limit, self._window * 7 / 8)
+            self.congestion_window = int(self._window)
+            self._epoch_start = -1.0
 
     def _grow_cubic(self, now: float, acked_bytes: int) -> None:
         if self._epoch_start < 0:
@@ -130,7 +157,7 @@ class MeshCongestionControl(QuicCongestionControl):
         self._window = max(self._window, self._reno)
 
     def _publish(self) -> None:
-        self._window = min(self._window, float(WINDOW_BYTES_MAX))
+        self._window = min(self._window, max(self._limit, float(self.congestion_window)))
         self.congestion_window = int(self._window)
 
 

@@ -31,6 +31,8 @@ HAND_OVER_BYTES: Final = 128 << 10
 """Most bytes handed to QUIC ahead of what it could put into packets: two batches."""
 REASSEMBLY_BYTES_MAX: Final = 8 << 20
 """Most bytes kept behind a gap in a stream: four of our largest windows. A peer that wants more means harm."""
+ACK_PACKETS: Final = 16
+"""So many packets of one tick are acknowledged in its flush; fewer wait for company."""
 CLOSE_CODE: Final = 0x41
 """Application error code of every close that we send; the reason phrase says the rest."""
 REASON_BYTES_MAX: Final = 200
@@ -67,6 +69,7 @@ class Connection:
     """A QuicConnection with its counters."""
 
     __slots__ = (
+        "_acked_packets",
         "_broken",
         "_close_packets",
         "_closed_told",
@@ -96,6 +99,7 @@ class Connection:
         self.bytes_sent = self.bytes_received = 0
         self.packets_sent = self.packets_received = 0
         self._pinged_at = now
+        self._acked_packets = 0
         self._key_packets = 0
         self._closed_told = False
         self._close_packets: list[tuple[PathAddr, list[bytes]]] = []
@@ -191,6 +195,9 @@ class Connection:
         closing = quic.close_pending
         if quic.ending and not closing:
             return self._repeat_close()
+        if self.packets_received - self._acked_packets >= ACK_PACKETS:
+            self._acked_packets = self.packets_received
+            quic.hasten_ack(now)
         quic.pacer.open_batch()
         try:
             built: list[tuple[bytes, PathAddr]] = quic.datagrams_to_send(now)

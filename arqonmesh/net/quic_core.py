@@ -171,6 +171,12 @@ class MeshQuic(QuicConnection):
     def peer_takes_datagrams(self) -> bool:
         return bool(self._remote_max_datagram_frame_size)
 
+    def hasten_ack(self, now: float) -> None:
+        """Send the ACK that waits for company with the next flush."""
+        space = self._spaces.get(tls.Epoch.ONE_RTT)
+        if space is not None and space.ack_at is not None and space.ack_at > now:
+            space.ack_at = now
+
     @property
     def heard_at(self) -> float:
         """When the newest packet came that could be decrypted, on the caller's clock; 0 before the first one."""

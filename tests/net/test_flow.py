@@ -8,7 +8,7 @@ from aioquic.tls import Epoch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arqonmesh.net.congestion import BETA, WINDOW_BYTES_MAX, MeshCongestionControl
+from arqonmesh.net.congestion import BETA, QUEUE_FREE_BYTES, WINDOW_BYTES_MAX, MeshCongestionControl
 from arqonmesh.net.pacer import BATCH_PACKETS, BUCKET_PACKETS_MIN, BurstPacer
 
 SIZE = 1_200
@@ -42,9 +42,9 @@ class Flow:
     def fill(self) -> None:
         self.send((self.control.congestion_window - self.control.bytes_in_flight) // SIZE)
 
-    def round_trip(self) -> None:
-        self.now += 0.05
-        self.control.on_rtt_measurement(now=self.now, rtt=0.05)
+    def round_trip(self, rtt: float = 0.05) -> None:
+        self.now += rtt
+        self.control.on_rtt_measurement(now=self.now, rtt=rtt)
         for packet in self.flying:
             self.control.on_packet_acked(now=self.now, packet=packet)
         self.flying = []
@@ -109,6 +109,27 @@ def test_after_a_loss_the_window_returns_along_the_cubic() -> None:
         windows.append(flow.control.congestion_window)
     assert windows == sorted(windows)
     assert windows[0] < before < windows[-1]
+
+
+def test_a_queue_without_losses_is_held_to_about_two_round_trips_of_the_path() -> None:
+    """10 MB/s, 50 ms, a router that drops nothing: full rate, and a window of about twice its 500 kB, not 2 MiB."""
+    flow = Flow()
+    windows = []
+    for _ in range(200):
+        flow.fill()
+        flow.round_trip(max(0.05, flow.control.bytes_in_flight / 10e6))
+        windows.append(flow.control.congestion_window)
+    assert min(windows[20:]) > 500_000
+    assert max(windows[100:]) < 1_300_000
+
+
+def test_on_a_fast_path_the_window_stays_where_control_waits_milliseconds() -> None:
+    """100 MB/s, 1 ms: a standing window of 2 MiB would be 20 ms of queue before every control message."""
+    flow = Flow()
+    for _ in range(200):
+        flow.fill()
+        flow.round_trip(max(0.001, flow.control.bytes_in_flight / 100e6))
+    assert QUEUE_FREE_BYTES * 0.8 <= flow.control.congestion_window <= QUEUE_FREE_BYTES * 1.3
 
 
 def test_persistent_congestion_leaves_two_packets() -> None:
