@@ -380,12 +380,10 @@ class Federation:
         new, unforwarded = self._unseen(origin, head, batch, out)
         if not new and not unforwarded:
             self.counters.duplicates += 1
-            twin = self._custodies.get(_key(head))
-            if twin is not None and twin.undelivered:
-                twin.twins.append((upstream, number))
-            else:
-                self._settled(upstream, number)
-            return None
+            known = self._custodies.get(_key(head))
+            if known is None:
+                return self._settled(upstream, number)
+            return self._wait_too(known, upstream, number)
         cluster = self._cluster_of(origin)
         refusal = refuse_unproven(self._env, batch, head, public_key, cluster, upstream.peer)
         if refusal is not None:
@@ -395,8 +393,7 @@ class Federation:
             return self._refuse(upstream, number, sections, out)
         custody = self._custodies.setdefault(_key(head), Custody(_key(head)))
         custody.owed += 1
-        custody.undelivered += 1
-        custody.waiters.append((upstream, number))
+        self._wait_too(custody, upstream, number)
         arrival = Arrival(batch, origin, head.cluster, custody)
         self._admit(arrival, head, sections, new, unforwarded, out)
         self._commit.arrivals.append(arrival)
@@ -460,13 +457,7 @@ class Federation:
             out.append(Emit(Imported(arrival.origin, arrival.cluster, section.channel, section.frames)))
         if arrival.forward and len(arrival.batch.via) < MAX_HOPS:
             self._forward(now, arrival, out)
-        custody = arrival.custody
-        custody.undelivered -= 1
-        if not custody.undelivered:
-            for upstream, number in custody.twins:
-                self._settled(upstream, number)
-            custody.twins.clear()
-        self._settle(custody)
+        self._settle(arrival.custody)
 
     def _forward(self, now: Instant, arrival: Arrival, out: list[Effect]) -> None:
         """To every link that the batch has not visited, what may go there."""
@@ -502,6 +493,14 @@ class Federation:
         if refusal.blamed is not None:
             out.append(Emit(Fault(refusal.blamed, refusal.cause)))
         self._settled(upstream, number)
+
+    def _wait_too(self, custody: Custody, upstream: Upstream, number: int) -> None:
+        """This sender waits for the batch as well, and is itself not waited for."""
+        custody.waiters.append((upstream, number))
+        custody.holders[upstream.peer] = None
+        hop = custody.hops.pop(upstream.peer, None)
+        if hop is not None:
+            self._release(hop)
 
     def _settled(self, upstream: Upstream, number: int) -> None:
         upstream.settle(number)
@@ -573,9 +572,12 @@ class Federation:
         if not box.up and not self._hold:
             self._drop(out, "link-down", parcel.messages, box.peer)
             return
+        if custody is not None and box.peer in custody.holders:
+            custody = None
         entry = box.add(parcel, custody, now)
         if custody is not None:
             custody.owed += 1
+            custody.hops[box.peer] = entry
             self._custody_due.append(entry)
         self._trim(box, out)
         if box.up:
@@ -613,6 +615,7 @@ class Federation:
         self._release(entry)
 
     def _release(self, entry: Entry) -> None:
+        """Upstream does not wait for this entry any more."""
         if entry.custody is not None:
             custody, entry.custody = entry.custody, None
             self._settle(custody)
@@ -705,12 +708,12 @@ class Federation:
         self._skip_settled()
         while self._custody_due and self._custody_due[0].taken_at + CUSTODY_PATIENCE_US <= now:
             entry = self._custody_due.popleft()
-            if not entry.gone and not entry.stored:
+            if not entry.gone and not entry.stored and entry.custody is not None:
                 self._store(now, entry)
 
     def _skip_settled(self) -> None:
         due = self._custody_due
-        while due and (due[0].gone or due[0].stored):
+        while due and (due[0].gone or due[0].stored or due[0].custody is None):
             due.popleft()
 
     def _write(self, now: Instant, out: list[Effect]) -> None:

@@ -1,15 +1,23 @@
 """What we owe upstream: a batch is acknowledged once it is delivered here and safe with, or for, every next hop.
 
-Whoever sent it first waits for all of that. Who sends it again over another link waits for our row on disk only: were
-the next hops its business too, two nodes that send each other the same batch would wait for each other for ever.
-Waiting thus follows first arrivals, which form a tree that begins at the origin.
+Whoever sends it waits for all of that, the second sender as well as the first: each of them keeps it until then, so
+that a crash of ours leaves no hole in what we pass on, whichever of them is there to send again.
+
+Two nodes that send each other the same batch would thus wait for each other. So a next hop that sends us a batch is
+not waited for any more: it has it, on disk. Its acknowledgement still clears our outbox when it comes. What is left of
+waiting follows first arrivals, which form a tree that begins at the origin. (Rules that differ between the nodes of one
+cluster can still close a circle; then the patience with next hops ends it.)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from arqonmesh.ids import NodeId
+
+if TYPE_CHECKING:
+    from arqonmesh.core.federation.outbox import Entry
 
 
 class Upstream:
@@ -58,9 +66,8 @@ class Custody:
     key: tuple[str, int, int]
     """(origin, epoch, first section)."""
     owed: int = 0
-    undelivered: int = 0
-    """Arrivals of it whose row is not on disk yet."""
     waiters: list[tuple[Upstream, int]] = field(default_factory=list)
-    """Who wait for everything owed."""
-    twins: list[tuple[Upstream, int]] = field(default_factory=list)
-    """Who wait for delivery only."""
+    holders: dict[NodeId, None] = field(default_factory=dict)
+    """Nodes that sent it to us, and so have it."""
+    hops: dict[NodeId, Entry] = field(default_factory=dict)
+    """What we owe to each next hop."""

@@ -500,23 +500,53 @@ def ring() -> tuple[Net, Member, Member, Member]:
     return net, a, b, c
 
 
-def test_a_duplicate_is_acknowledged_no_earlier_than_the_row_of_its_twin() -> None:
-    """b has a's batch in memory only; the copy that comes over c is not acknowledged before the disk has answered."""
+def test_a_duplicate_is_acknowledged_no_earlier_than_its_twin() -> None:
+    """b owes a's batch to d; the copy that comes over c is not acknowledged before d has it: a and c both keep it."""
     net, a, b, c = ring()
+    d = net.add("d", "cluster-d", exporting("telemetry:*"))
+    net.connect(b, d)
     net.publish(a, "telemetry:x", b"1")
     net.tick(a)
-    net.deliver(a, b)
-    net.tick(b)
-    net.deliver(a, c)
-    net.tick(c)
-    net.commit(c)
+    for target in (b, c):
+        net.deliver(a, target)
+        net.tick(target)
+        net.commit(target)
+        net.tick(target)
     net.deliver(c, b)
     net.tick(b)
-    assert not net.queues[b.node_id, c.node_id]
+    assert not [m for m in map(decode_message, net.queues[b.node_id, c.node_id]) if isinstance(m, BusAck)]
 
-    net.commit(b)
+    net.deliver(b, d)
+    net.tick(d)
+    net.commit(d)
+    net.tick(d)
+    net.deliver(d, b)
     net.tick(b)
     assert [m for m in map(decode_message, net.queues[b.node_id, c.node_id]) if isinstance(m, BusAck)]
+
+
+def test_a_node_that_dies_with_a_batch_in_its_hands_gets_it_again_from_whoever_is_there() -> None:
+    """b had the batch from a, c's copy too, and died before d had it; a is gone, so c sends it again, in order."""
+    net, a, b, c = ring()
+    d = net.add("d", "cluster-d", exporting("telemetry:*"))
+    net.connect(b, d)
+    net.publish(a, "telemetry:x", b"1")
+    net.tick(a)
+    for target in (b, c):
+        net.deliver(a, target)
+        net.tick(target)
+        net.commit(target)
+        net.tick(target)
+    net.deliver(c, b)
+    net.tick(b)
+    net.crash(b)
+    net.crash(a)
+    net.boot(b)
+    net.connect(b, d)
+    net.connect(b, c)
+    net.settle()
+
+    assert d.delivered == [("telemetry:x", b"1")]
 
 
 def test_two_who_send_each_other_the_same_batch_do_not_wait_for_each_other() -> None:
