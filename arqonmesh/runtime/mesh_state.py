@@ -29,6 +29,12 @@ def boot_epoch(durable: Durable) -> int:
     return 0 if value is None else int.from_bytes(value, "big")
 
 
+def next_epoch(before: int, wall_ms: int) -> int:
+    """The epoch of the life that begins now: above the one before, and not below the wall clock's seconds, so that a
+    node whose store was lost or restored from a backup does not sign numbers a second time with the same key."""
+    return max(before + 1, wall_ms // 1_000)
+
+
 def put_boot_epoch(epoch: int) -> Put:
     return Put("scalars", (CORE, "boot_epoch", epoch.to_bytes(8, "big")))
 

@@ -76,7 +76,7 @@ class Service:
         self._durable = durable
         self.operator_links = {str(address): str(peer) for address, peer, _ in durable.get("links", ())}
         self._mesh = mesh_state.load(durable)
-        epoch = mesh_state.boot_epoch(durable) + 1
+        epoch = mesh_state.next_epoch(mesh_state.boot_epoch(durable), wall_ms())
         world = World(
             node_id=key.node_id,
             public_key=key.public,
@@ -168,7 +168,7 @@ class Service:
 
     async def enter(self, mesh: MeshIdentity) -> None:
         """Belong to this mesh, in an epoch of its own; both are on disk first."""
-        self._epoch += 1
+        self._epoch = mesh_state.next_epoch(self._epoch, wall_ms())
         await self._stored((mesh_state.put_boot_epoch(self._epoch), *mesh_state.put_mesh(mesh)))
         self._mesh = mesh
         self._local = dataclasses.replace(self._local, boot_epoch=self._epoch)

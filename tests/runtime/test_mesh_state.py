@@ -30,6 +30,13 @@ def test_the_boot_epoch_comes_back() -> None:
     assert mesh_state.boot_epoch(rows(mesh_state.put_boot_epoch(41))) == 41
 
 
+def test_an_epoch_rises_with_each_life_and_with_the_clock() -> None:
+    """A lost store or an old backup must not repeat an epoch; a clock that is wrong must not lower one."""
+    assert mesh_state.next_epoch(0, 1_700_000_000_123) == 1_700_000_000
+    assert mesh_state.next_epoch(1_700_000_000, 1_700_000_000_456) == 1_700_000_001
+    assert mesh_state.next_epoch(1_700_000_005, 60_000) == 1_700_000_006
+
+
 def test_the_mesh_comes_back_with_the_statements_that_proved_our_admission() -> None:
     """A restart resumes without a new ticket, also when gossip had not brought the roster yet."""
     mesh = MeshIdentity(mesh_id=MESH, founder=node_of("founder"), bootstrap=(b"one", b"two"))
