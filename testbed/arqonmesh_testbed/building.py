@@ -19,6 +19,7 @@ from arqonmesh_testbed.state import FORMAT, LabFiles, State
 from arqonmesh_testbed.topology import Topology
 
 MESH: Final = "lab"
+LOOKS_MAX: Final = 5
 
 
 def build(files: LabFiles, topology_name: str, topology: Topology) -> State:
@@ -61,25 +62,34 @@ def build(files: LabFiles, topology_name: str, topology: Topology) -> State:
 
 def tear_down(files: LabFiles) -> dict[str, int]:
     """End every process of the lab, remove every namespace and file; what was there. Fine to repeat, in any state."""
-    found: dict[int, Process] = {}
     state = None
     with contextlib.suppress(ArqonError):
         state = files.load()
-    if state is not None:
-        for process in (*state.nodes.values(), *([state.switch] if state.switch else [])):
-            found[process.pid] = process
-    for process in processes.marked(files.name):
-        found[process.pid] = process
-    alive = [process for process in found.values() if process.alive]
-    killed = processes.end(alive)
-    left = namespaces.of_lab(files.name)
-    for namespace in left:
-        namespaces.remove(namespace)
+    ended: dict[Process, None] = {}
+    killed = namespaces_removed = 0
+    # Twice at least: what an interrupted command was just starting shows up in the second look.
+    for look in range(LOOKS_MAX):
+        living = _living(files, state)
+        left = namespaces.of_lab(files.name)
+        if look >= 2 and not living and not left:
+            break
+        ended.update(dict.fromkeys(living))
+        killed += processes.end(living)
+        for namespace in left:
+            namespaces.remove(namespace)
+        namespaces_removed += len(left)
     if state is not None:
         for node in state.topology.nodes:
             _forget_socket(files, node)
     files.remove()
-    return {"processes": len(alive), "killed": killed, "namespaces": len(left)}
+    return {"processes": len(ended), "killed": killed, "namespaces": namespaces_removed}
+
+
+def _living(files: LabFiles, state: State | None) -> list[Process]:
+    """The lab's processes: those written down, and those that carry its mark."""
+    written = [] if state is None else [*state.nodes.values(), *([state.switch] if state.switch else [])]
+    found = dict.fromkeys([*(process for process in written if process.alive), *processes.marked(files.name)])
+    return list(found)
 
 
 def _start_switch(files: LabFiles, topology: Topology, descriptors: dict[str, int]) -> Process:
