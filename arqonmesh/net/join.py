@@ -150,7 +150,12 @@ class JoinClient:
             self._offer = message
             binding = self.connection.quic.channel_binding
             assert binding is not None, "a join offer before the handshake"
-            request = self._build(message, binding)
+            try:
+                request = self._build(message, binding)
+            except Exception as error:  # the caller's own, whatever it is: it comes out of `join` as it went in
+                self.fail(error)
+                self.connection.close("join.declined")
+                return
             self.connection.write(JOIN_STREAM, frame(encode_message(request)))
         elif isinstance(message, JoinReject):
             self.fail(Denied(message.code, message.sentence))

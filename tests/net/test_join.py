@@ -145,6 +145,25 @@ async def test_a_builder_that_declines_ends_the_join_with_its_own_error() -> Non
         assert declined.value.code == "join.other-mesh"
 
 
+async def test_whatever_a_builder_raises_comes_out_of_the_join() -> None:
+    """A builder that must think first (a join key is derived off the loop) stops the join with an exception of its own,
+    and joins again."""
+
+    class ThinkFirst(Exception):
+        pass
+
+    async with hall() as made:
+        gate, joiner = _gate(made), _blank(made, 2)
+
+        def think(offer: JoinOffer, channel_binding: bytes) -> JoinRequest:
+            raise ThinkFirst
+
+        with pytest.raises(ThinkFirst):
+            await joiner.endpoint.join(gate.at, think, timeout_s=5)
+        _, accept = await joiner.endpoint.join(gate.at, _sign(joiner), timeout_s=5)
+        assert accept.role == "spoke"
+
+
 async def test_where_nobody_answers_the_join_times_out_with_a_hint() -> None:
     """Silence ends in a sentence."""
     async with hall() as made:
