@@ -26,7 +26,7 @@ def seed(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The mesh's name, for people.")],
     policy: Annotated[
         Literal["key", "open", "closed"],
-        typer.Option("--policy", help="Who may join: with a key (or a ticket), anyone, or ticket holders alone."),
+        typer.Option("--policy", help="Who may join: with the key or a ticket, anyone, or nobody."),
     ] = "key",
     key: Annotated[
         str,
@@ -54,10 +54,11 @@ def seed(
 
     def text(screen: Screen) -> None:
         screen.line(f"mesh {mesh.name} is there: {mesh.id}")
-        how = {"open": "anyone may join", "closed": "tickets let nodes in"}.get(
+        how = {"open": "anyone may join", "closed": "nobody may join"}.get(
             policy, "the key or a ticket lets nodes in" if secret else "tickets let nodes in; no key is set"
         )
-        screen.line((f"{how}; next: arqon invite new --cluster NAME", "dim"))
+        step = "" if policy == "closed" else "; next: arqon invite new --cluster NAME"
+        screen.line((how + step, "dim"))
 
     return Answer(mesh, text)
 
