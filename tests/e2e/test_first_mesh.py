@@ -33,7 +33,7 @@ def three(mesh: LoopbackMesh) -> Three:
     return made
 
 
-@pytest.mark.requirement("R-CLI-2")
+@pytest.mark.requirement("R-OB-7")
 def test_mesh_status_has_the_promised_shape_on_every_node(three: Three) -> None:
     """Scripts read this: the fields, their types, and the same mesh wherever one asks."""
     for node in (three.hq, three.factory, three.store):
@@ -102,7 +102,7 @@ def test_pub_and_sub_are_clients_of_the_bus(three: Three) -> None:
     assert sub.returncode == 0
 
 
-@pytest.mark.requirement("R-FED-1")
+@pytest.mark.requirement("R-FE-3")
 def test_what_no_rule_lets_out_stays_and_the_rule_is_named(three: Three) -> None:
     """`raw:` is in no rule and `telemetry:secret` is denied: neither arrives elsewhere; `policy show` says why."""
     with (
@@ -191,7 +191,7 @@ def test_certificates_are_shown_and_rotated_without_a_link_falling(three: Three)
     assert three.hq.links_up() == 2
 
 
-@pytest.mark.requirement("R-MEM-4")
+@pytest.mark.requirement("R-JN-7")
 def test_who_leaves_is_seen_as_left_and_may_come_back_with_a_new_ticket(three: Three, mesh: LoopbackMesh) -> None:
     """Leaving is told, not guessed: nobody suspects, the quorum counts without it, and a new ticket brings it back."""
     with _joined_for_a_while(mesh, three.hq, "guest") as guest:
