@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from arqonmesh_cli.answer import Answer, noun, verb
+from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.options import Json
 from arqonmesh_cli.screen import Screen
 
@@ -28,21 +29,22 @@ if TYPE_CHECKING:
 
 app = noun("A mesh to look at.")
 
-ONCE_S: Final = 10.0
 TELL_EVERY_S: Final = 5.0
 
 
 @verb(app, "demo", "arqon demo", "arqon demo --once", "arqon demo --once --json | jq .data.clusters")
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Unattended: ten seconds, a table, done.")] = False,
+    for_: Annotated[str, typer.Option("--for", metavar="TIME", help="How long --once lets them talk.")] = "10s",
     as_json: Json = False,
 ) -> Answer:
     """Start three clusters on this machine, let them talk, show it live; gone when it ends. --json implies --once."""
     from arqonmesh_cli.demo_report import show_report
 
-    begun = time.monotonic()
+    begun, span_s = time.monotonic(), parse_duration(for_)
+    live = not once and not as_json
     try:
-        report = asyncio.run(_demo(live=not once and not as_json, screen=Screen(sys.stderr if as_json else sys.stdout)))
+        report = asyncio.run(_demo(live, span_s, Screen(sys.stderr if as_json else sys.stdout)))
     except asyncio.CancelledError:
         raise typer.Exit(128 + signal.SIGTERM) from None
     report.check()
@@ -50,7 +52,7 @@ def demo(
     return Answer(data, lambda screen: show_report(screen, data))
 
 
-async def _demo(live: bool, screen: Screen) -> Report:
+async def _demo(live: bool, span_s: float, screen: Screen) -> Report:
     from arqonmesh_cli.demo_mesh import demo_mesh
     from arqonmesh_cli.demo_report import gather
     from arqonmesh_cli.demo_traffic import Traffic
@@ -65,8 +67,8 @@ async def _demo(live: bool, screen: Screen) -> Report:
             if live:
                 await _watch(mesh, traffic, screen)
             else:
-                screen.line((f"publishing for {ONCE_S:.0f} s", "dim"))
-                await asyncio.sleep(ONCE_S)
+                screen.line((f"publishing for {show_duration(span_s)}", "dim"))
+                await asyncio.sleep(span_s)
             await traffic.finish()
             report = await gather(mesh, traffic)
         screen.line(("stopping", "dim"))

@@ -55,14 +55,15 @@ class DemoMesh:
     def to_try(self) -> tuple[str, ...]:
         """Lines to type while it runs."""
         hq = self.node("hq").status
-        join = json.dumps({"type": "command", "command": "join_channel", "args": {"channel": EXPORTED}})
+        join = json.dumps({"command": "join_channel", "args": {"channel": EXPORTED}}, separators=(",", ":"))
         return (
-            f"arqon sub {EXPORTED} --context hq          what the policy lets out",
-            f"arqon sub {LOCAL} --context factory      what it keeps; at hq: nothing",
-            "arqon pub telemetry:me '{\"hello\": 1}' --context store",
-            "arqon policy show --context factory       which rule decided what",
-            f"wscat -c {hq.bus} -w 9 -x '{join}'",
-            f"curl {hq.http}/status",
+            f"arqon sub {EXPORTED} --context hq      # what the policy lets out",
+            f"arqon sub {LOCAL} --context factory       # what it keeps; at hq: nothing",
+            "arqon tail --context hq; arqon pub telemetry:me hello --context store",
+            "arqon policy show --context factory        # which rule decided what",
+            f"wscat -c {hq.bus}      # then type:",
+            f"  {join}",
+            f"curl {hq.http}/status; curl {hq.http}/metrics",
         )
 
 

@@ -81,6 +81,7 @@ class Report:
                 if at == name
             },
             "exported": sum(row["messages"] for row in self._decided(name, "export", allowed=True)),
+            "passed_on": sum(row["messages"] for row in self._decided(name, "transit", allowed=True)),
             "imported": sum(row["messages"] for row in self._decided(name, "import", allowed=True)),
             "kept": self._kept(name),
             "p50_ms": percentile_ms(latencies, 50),
@@ -106,13 +107,14 @@ async def gather(mesh: DemoMesh, traffic: Traffic) -> Report:
 def show_report(screen: Screen, data: dict[str, Any]) -> None:
     screen.line()
     screen.table(
-        ("CLUSTER", "PUBLISHED", "DELIVERED", "EXPORTED", "KEPT LOCAL BY", "P50", "P99"),
+        ("CLUSTER", "PUBLISHED", "DELIVERED", "EXPORTED", "PASSED ON", "KEPT LOCAL BY", "P50", "P99"),
         [
             (
                 row["cluster"],
                 _counts(row["published"]),
                 str(sum(row["delivered"].values())),
                 str(row["exported"]),
+                str(row["passed_on"]),
                 ", ".join(f"{kept['messages']} {kept['channel']}: {kept['rule']}" for kept in row["kept"]) or "-",
                 _ms(row["p50_ms"]),
                 _ms(row["p99_ms"]),

@@ -36,7 +36,7 @@ NODES  3 of 3 alive, 3 clusters
  ● alive   facaaaaa   factory           spoke   eu        -
  ● alive   stoaaaaa   store             spoke   us        -
 LINKS  2 of 2 up                       RTT              LOSS       RATE  HELD
- ● up      factory - hq              1.2 ms         ██   0.0%   2.0 kB/s     0
+ ● up      hq - factory              1.2 ms         ██   0.0%   2.0 kB/s     0
  ● up      hq - store               41.5 ms         ██   2.0%    512 B/s     0
 EVENTS
 08:53:21 link        link to factory up
@@ -108,7 +108,7 @@ async def test_the_filter_narrows_every_list(client: NodeClient) -> None:
     for keys in (("slash", "s", "escape"), ("slash", "s", "enter", "escape")):
         cleared = await capture(client, looks=1, keys=keys)
         assert "facaaaaa" in cleared
-        assert "/s" not in cleared
+        assert cleared.splitlines()[-1].startswith("? help")
 
 
 async def test_enter_shows_details_and_esc_comes_back(client: NodeClient) -> None:

@@ -182,7 +182,10 @@ def _grid(nodes: list[NodeView], state: State, chosen: Selection | None, width: 
 
 def _link(link: LinkView, state: State, chosen: Selection | None) -> Line:
     names = state.names()
-    between = f"{names.get(link.a, short(link.a))} - {names.get(link.b, short(link.b))}"
+    ends = (link.a, link.b)
+    if state.status is not None and link.b == state.status.self_:
+        ends = (link.b, link.a)  # this node first, as on every line of its own links
+    between = " - ".join(names.get(end, short(end)) for end in ends)
     held = str(link.backlog) if link.mine else "-"
     return (
         _cursor(chosen, "link", link_key(link)),
