@@ -250,7 +250,11 @@ def figures(measures: dict[str, list[float]], limits: dict[str, scenario.Limit])
     found = []
     for name, values in measures.items():
         row: dict[str, Any] = {"measure": name, "n": len(values)}
-        row |= {"p50": percentile(values, 0.5), "p99": percentile(values, 0.99), "max": max(values)}
+        row |= {
+            "p50": round(percentile(values, 0.5)),
+            "p99": round(percentile(values, 0.99)),
+            "max": round(max(values)),
+        }
         limit = limits.get(name, scenario.Limit())
         bounds = {key: getattr(limit, key) for key in ("p50", "p99", "max") if getattr(limit, key) is not None}
         row["limit"] = ", ".join(f"{key} <= {value:g}" for key, value in bounds.items())
