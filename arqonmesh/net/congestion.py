@@ -28,8 +28,8 @@ NAME: Final = "arqonmesh"
 WINDOW_BYTES_MAX: Final = 2 << 20
 RTT_MIN_S: Final = 0.001
 """Samples below this are the machine's own speed, not the path's."""
-QUEUE_FREE_BYTES: Final = 512 << 10
-"""Up to here the window may grow whatever the round trip does: a few milliseconds on a fast path."""
+QUEUE_FREE_BYTES: Final = 1 << 20
+"""Up to here the window may grow whatever the round trip does: smaller, and two busy machines wait for each other."""
 QUEUE_FACTOR: Final = 2.0
 """Above it: this many times what the path delivers in its smallest round trip."""
 BETA: Final = 0.7
