@@ -248,6 +248,42 @@ def envelopes_target() -> Target:
     return Target(list(corpus), parse, (Refusal,))
 
 
+def yaml_target() -> Target:
+    """arqon.yaml: an operator's file, but one that tools and copies garble."""
+    from arqonmesh.config.load import loads
+    from arqonmesh.config.write import render
+    from arqonmesh.errors import ConfigError
+
+    made = render({"node": {"cluster": "factory", "role": "spoke"}, "listen": {"quic": "127.0.0.1:9130"}})
+    corpus = (
+        made.encode(),
+        b"node: {cluster: hq}\nfederation: {export: {allow: ['telemetry:*'], deny: ['a:b']}, import: {allow: ['*']}}\n",
+        b"node:\n  cluster: &name hq\n  region: *name\nlinks: {auto: full, heartbeat_ms: 100, misses: 3}\n",
+        b"node: {cluster: hq}\nbus: {history: 100, rate_per_s: 1000}\nlog: {level: debug, format: json}\n",
+    )
+    return Target(list(corpus), lambda case: _understood(loads(case).node.cluster), (ConfigError,))
+
+
+def http_target() -> Target:
+    """A request to the monitoring port: a request, or the response that refuses it."""
+    from arqonmesh.bridge.http import parse_request
+
+    corpus = (
+        b"GET /health HTTP/1.1\r\nHost: a",
+        b"GET /history?channel=a:b&limit=5 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x",
+        b"HEAD /metrics%20?a=%ff HTTP/1.0\r\nConnection: keep-alive",
+    )
+
+    def parse(case: bytes) -> None:
+        assert parse_request(case), "neither a request nor its refusal"
+
+    return Target(list(corpus), parse, ())
+
+
+def _understood(cluster: str) -> None:
+    assert cluster, "a configuration without a cluster"
+
+
 TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "cbor": cbor_target,
     "frames": frames_target,
@@ -256,6 +292,8 @@ TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "tickets": tickets_target,
     "certificates": certificates_target,
     "envelopes": envelopes_target,
+    "yaml": yaml_target,
+    "http": http_target,
 }
 """Every parser of remote input by name. Made when used: a target imports what it needs by itself."""
 

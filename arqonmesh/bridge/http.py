@@ -265,7 +265,7 @@ class _Connection(asyncio.Protocol):
                 return
             head = bytes(self._received[:end])
             del self._received[: end + 4]
-            request = _parse(head)
+            request = parse_request(head)
             if isinstance(request, _Response):
                 self._send(request, "GET", False)
             else:
@@ -304,7 +304,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def _parse(head: bytes) -> _Request | _Response:
+def parse_request(head: bytes) -> _Request | _Response:
     """A request's line and headers (RFC 9112, 2 to 5), or the refusal of it."""
     lines = head.split(b"\r\n")
     parts = lines[0].split(b" ")
