@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 
 import pytest
 
 from arqonmesh.core.kernel import Lane
 from arqonmesh.net.api import Endpoint
-from arqonmesh.net.endpoint import QuicEndpoint
+from arqonmesh.net.endpoint import HANDSHAKE_S, QuicEndpoint
 from arqonmesh.net.lanes import QUEUE_BYTES_MAX
 from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES
 from tests.net.kit import Member, hall, key, leaf_of
@@ -375,3 +376,16 @@ def test_the_endpoint_fits_the_seam_to_the_runtime() -> None:
     names = [name for name in vars(Endpoint) if not name.startswith("_")]
     assert all(hasattr(fits, name) for name in names)
     assert {"send", "backlog", "want", "forget", "disconnect", "links", "dials", "join", "close"} <= set(names)
+
+
+async def test_a_first_dial_that_nobody_answers_is_given_up_soon_and_tried_again() -> None:
+    """A node that was away for a moment is found by the next dial; only later dials wait as long as slow paths need."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        async with hall() as made:
+            a = made.member(1)
+            began = asyncio.get_running_loop().time()
+            a.endpoint.want(None, (f"127.0.0.1:{silent.getsockname()[1]}",))
+            await a.heard.until(lambda: a.endpoint.dials()[0].attempt == 2)
+            assert asyncio.get_running_loop().time() - began < HANDSHAKE_S / 2
+            assert a.endpoint.dials()[0].last_error.startswith("not reached: link.handshake-timeout")
