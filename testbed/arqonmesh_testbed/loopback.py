@@ -6,7 +6,6 @@ Every node is driven as a user would, through the command with --json; nothing i
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import signal
@@ -41,47 +40,11 @@ def arqon(*args: str, timeout_s: float = 40) -> Any:
         answer = json.loads(done.stdout)
     except json.JSONDecodeError:
         answer = {}
-    return _data(args, done.returncode, answer, done.stdout + done.stderr)
+    return data_of(args, done.returncode, answer, done.stdout + done.stderr)
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What one command line did: exit code, its JSON answer, and all that it wrote to standard output."""
-
-    code: int
-    answer: dict[str, Any]
-    text: str
-
-    @property
-    def data(self) -> Any:
-        return self.answer["data"]
-
-    @property
-    def error(self) -> dict[str, Any]:
-        error: dict[str, Any] = self.answer["error"]
-        return error
-
-
-def line(*args: str) -> Done:
-    """Run `arqon ARGS --json` in this process: the same entry point, without an interpreter's start. Main thread."""
-    from arqonmesh_cli.app import run
-
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    with contextlib.redirect_stdout(out):
-        code = run((*args, "--json"))
-    assert isinstance(out.buffer, io.BytesIO)
-    text = out.buffer.getvalue().decode()
-    return Done(code, json.loads(text) if text.count("\n") == 1 else {}, text)
-
-
-def arqon_here(*args: str, timeout_s: float = 40) -> Any:
-    """As `arqon`, in this process; commands bound their own time."""
-    done = line(*args)
-    return _data(args, done.code, done.answer, done.text)
-
-
-def _data(args: Sequence[str], code: int, answer: dict[str, Any], text: str) -> Any:
-    """Exit code 7 tells that the mesh is not healthy; the answer is there all the same."""
+def data_of(args: Sequence[str], code: int, answer: dict[str, Any], text: str) -> Any:
+    """The data of an answer, or CommandFailed. Exit code 7 says that the mesh is not healthy, and has data, too."""
     if code not in (0, Degraded.exit_code) or not answer.get("ok"):
         raise CommandFailed(args, code, answer.get("error", {}), text)
     return answer["data"]

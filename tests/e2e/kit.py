@@ -7,17 +7,17 @@ through the same entry point as the installed script, because an interpreter sta
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from arqonmesh_cli.app import run
 from arqonmesh_testbed.loopback import CommandFailed, LoopbackMesh, LoopbackNode, loopback_mesh
+
+from bench import inline
+from bench.inline import Done
 
 POLICY = """
 federation:
@@ -26,46 +26,10 @@ federation:
 """
 
 
-@dataclass(frozen=True)
-class Done:
-    """What one command line did."""
-
-    code: int
-    answer: dict[str, Any]
-    text: str
-
-    @property
-    def data(self) -> Any:
-        return self.answer["data"]
-
-    @property
-    def error(self) -> dict[str, Any]:
-        error: dict[str, Any] = self.answer["error"]
-        return error
-
-
-def line(*args: str) -> Done:
-    """Run `arqon ARGS --json` here."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    with contextlib.redirect_stdout(out):
-        code = run((*args, "--json"))
-    assert isinstance(out.buffer, io.BytesIO)
-    text = out.buffer.getvalue().decode()
-    return Done(code, json.loads(text) if text.count("\n") == 1 else {}, text)
-
-
-def here(*args: str, timeout_s: float = 40) -> Any:
-    """As `loopback.arqon`: the data of an answer, or CommandFailed. Exit code 7 (degraded) has data, too."""
-    done = line(*args)
-    if done.code not in (0, 7) or not done.answer.get("ok"):
-        raise CommandFailed(args, done.code, done.answer.get("error", {}), done.text)
-    return done.data
-
-
 @contextlib.contextmanager
 def nodes(config: str = POLICY) -> Iterator[LoopbackMesh]:
     """An empty mesh whose commands run here."""
-    with loopback_mesh(config, here) as mesh:
+    with loopback_mesh(config, inline.arqon) as mesh:
         yield mesh
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import pytest
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 
+from bench.inline import line
 from bench.steady import Steady
-from tests.e2e.kit import healthy, line, links_up, mesh_status, refused, state_of
+from tests.e2e.kit import healthy, links_up, mesh_status, refused, state_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 
-from tests.e2e.kit import counters, healthy, line, mesh_status, refused
+from bench.inline import line
+from tests.e2e.kit import counters, healthy, mesh_status, refused
 
 
 @dataclass(frozen=True)
