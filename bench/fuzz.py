@@ -266,7 +266,8 @@ def yaml_target() -> Target:
 
 def http_target() -> Target:
     """A request to the monitoring port: a request, or the response that refuses it."""
-    from arqonmesh.bridge.http import parse_request
+    from arqonmesh.bridge.http import Request, parse_request
+    from arqonmesh.errors import DecodeError
 
     corpus = (
         b"GET /health HTTP/1.1\r\nHost: a",
@@ -275,9 +276,11 @@ def http_target() -> Target:
     )
 
     def parse(case: bytes) -> None:
-        assert parse_request(case), "neither a request nor its refusal"
+        answer = parse_request(case)
+        if not isinstance(answer, Request):
+            raise DecodeError("http.refused", f"answered with {answer.status}")
 
-    return Target(list(corpus), parse, ())
+    return Target(list(corpus), parse, (DecodeError,))
 
 
 def _understood(cluster: str) -> None:

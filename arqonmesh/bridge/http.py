@@ -63,7 +63,9 @@ class HttpSources:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class Request:
+    """The head of a request; header names in lower case."""
+
     method: str
     path: str
     query: Mapping[str, list[str]]
@@ -72,7 +74,9 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Response:
+class Response:
+    """An answer, whole."""
+
     status: int
     body: bytes
     content_type: str = _JSON
@@ -97,14 +101,14 @@ class HttpServer:
         self._token = token
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
-        self._routes: dict[str, Callable[[_Request], _Response]] = {
+        self._routes: dict[str, Callable[[Request], Response]] = {
             "/": self._index,
             "/health": self._health,
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/version": lambda request: _json(200, sources.version()),
             "/status": lambda request: _json(200, sources.status()),
-            "/metrics": lambda request: _Response(200, sources.metrics(), _PROMETHEUS),
+            "/metrics": lambda request: Response(200, sources.metrics(), _PROMETHEUS),
             "/history": self._history,
         }
 
@@ -143,7 +147,7 @@ class HttpServer:
     def forget(self, connection: _Connection) -> None:
         self._connections.discard(connection)
 
-    def respond(self, request: _Request) -> _Response:
+    def respond(self, request: Request) -> Response:
         """The answer to a request; an error of a source becomes 500 and a log entry, never more."""
         self.counters["requests"] += 1
         if request.method not in ("GET", "HEAD"):
@@ -161,24 +165,24 @@ class HttpServer:
 
     # --- endpoints -------------------------------------------------------------------------------------------
 
-    def _index(self, request: _Request) -> _Response:
+    def _index(self, request: Request) -> Response:
         return _json(200, {"service": "arqonmesh", "endpoints": list(self._routes)})
 
-    def _health(self, request: _Request) -> _Response:
+    def _health(self, request: Request) -> Response:
         components = self._sources.health()
         healthy = all(component.get("ok") for component in components.values())
         told = {"status": "healthy" if healthy else "unhealthy", "components": components}
         return _json(200 if healthy else 503, told)
 
-    def _livez(self, request: _Request) -> _Response:
+    def _livez(self, request: Request) -> Response:
         """The event loop turns: that is what this answer proves."""
         return _json(200, {"status": "alive"})
 
-    def _readyz(self, request: _Request) -> _Response:
+    def _readyz(self, request: Request) -> Response:
         ready = self._sources.ready()
         return _json(200 if ready else 503, {"status": "ready" if ready else "not-ready"})
 
-    def _history(self, request: _Request) -> _Response:
+    def _history(self, request: Request) -> Response:
         if self._token and not _bears(self._token, request):
             return error(401, "bus.auth", "history needs the bus's bearer token", "Authorization: Bearer TOKEN")
         channel = request.query.get("channel", [""])[0]
@@ -192,15 +196,15 @@ class HttpServer:
         return _json(200, {"channel": channel, "count": len(frames), "history": [msgspec.Raw(f) for f in frames]})
 
 
-def error(status: int, code: str, message: str, hint: str = "") -> _Response:
+def error(status: int, code: str, message: str, hint: str = "") -> Response:
     return _json(status, {"error": {"code": code, "message": message, "hint": hint}})
 
 
-def _json(status: int, body: Mapping[str, Any]) -> _Response:
-    return _Response(status, msgspec.json.encode(body) + b"\n")
+def _json(status: int, body: Mapping[str, Any]) -> Response:
+    return Response(status, msgspec.json.encode(body) + b"\n")
 
 
-def _bears(token: str, request: _Request) -> bool:
+def _bears(token: str, request: Request) -> bool:
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         shown = request.query.get("token", [""])[0]
@@ -266,12 +270,12 @@ class _Connection(asyncio.Protocol):
             head = bytes(self._received[:end])
             del self._received[: end + 4]
             request = parse_request(head)
-            if isinstance(request, _Response):
+            if isinstance(request, Response):
                 self._send(request, "GET", False)
             else:
                 self._send(self._server.respond(request), request.method, request.keep_alive)
 
-    def _send(self, response: _Response, method: str, keep_alive: bool) -> None:
+    def _send(self, response: Response, method: str, keep_alive: bool) -> None:
         assert self._transport is not None
         self._server.counters[str(response.status)] += 1
         head = (
@@ -304,7 +308,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def parse_request(head: bytes) -> _Request | _Response:
+def parse_request(head: bytes) -> Request | Response:
     """A request's line and headers (RFC 9112, 2 to 5), or the refusal of it."""
     lines = head.split(b"\r\n")
     parts = lines[0].split(b" ")
@@ -327,4 +331,4 @@ def parse_request(head: bytes) -> _Request | _Response:
         return error(400, "http.target", "the request target cannot be read")
     wish = headers.get("connection", "").lower()
     keep_alive = "keep-alive" in wish if parts[2] == b"HTTP/1.0" else "close" not in wish
-    return _Request(parts[0].decode(), unquote(split.path), query, headers, keep_alive)
+    return Request(parts[0].decode(), unquote(split.path), query, headers, keep_alive)

@@ -207,6 +207,6 @@ async def test_an_address_that_is_taken_is_told_with_the_setting(node: Node) -> 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300) | st.binary(max_size=60).map(lambda tail: b"GET /" + tail + b" HTTP/1.1\r\n\r\n"))
 def test_any_bytes_are_a_request_or_a_refusal(data: bytes) -> None:
-    """_parse neither raises nor returns anything else."""
-    parsed = http._parse(data.partition(b"\r\n\r\n")[0])
-    assert isinstance(parsed, http._Request | http._Response)
+    """`parse_request` neither raises nor returns anything else."""
+    parsed = http.parse_request(data.partition(b"\r\n\r\n")[0])
+    assert isinstance(parsed, http.Request | http.Response)
