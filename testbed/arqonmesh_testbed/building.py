@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import subprocess
-import sys
 import time
 from typing import Final
 
@@ -16,6 +13,7 @@ from arqonmesh_testbed import namespaces, processes
 from arqonmesh_testbed.nodes import Nodes
 from arqonmesh_testbed.processes import MARK, Process
 from arqonmesh_testbed.state import FORMAT, LabFiles, State
+from arqonmesh_testbed.switch_process import start
 from arqonmesh_testbed.topology import Topology
 
 MESH: Final = "lab"
@@ -101,29 +99,11 @@ def _start_switch(files: LabFiles, topology: Topology, descriptors: dict[str, in
         "links": [{"between": link.between, "model": topology.model_of(link)} for link in topology.links],
         "outbound_only": topology.outbound_only,
     }
-    with files.switch_log.open("ab") as log:
-        switch = subprocess.Popen(  # our own program
-            [sys.executable, "-m", "arqonmesh_testbed.switch"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            pass_fds=tuple(descriptors.values()),
-            env={**os.environ, MARK: files.name},
-            start_new_session=True,
-            cwd="/",
-        )
+    switch = start(specification, files.switch_log, {MARK: files.name})
     process = Process.of(switch.pid)
-    assert switch.stdin is not None
-    assert switch.stdout is not None
-    with switch.stdin, switch.stdout:
-        with contextlib.suppress(BrokenPipeError):
-            switch.stdin.write(json.dumps(specification).encode())
-            switch.stdin.close()
-        said = switch.stdout.readline()
-    if said != b"ready\n" or process is None:
-        words = files.switch_log.read_text(errors="replace").strip()[-400:]
-        raise ArqonError("lab.switch-died", f"the switch ended with {switch.wait(5)} before it was ready: {words}")
     switch.returncode = 0  # it outlives this command on purpose; its end is init's to reap
+    if process is None:
+        raise ArqonError("lab.switch-died", f"the switch ended right after its start; {files.switch_log} says more")
     return process
 
 

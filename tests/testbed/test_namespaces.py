@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 import pytest
 from arqonmesh_testbed import namespaces
 from arqonmesh_testbed.switch_control import order
+from arqonmesh_testbed.switch_process import start
 
 pytestmark = pytest.mark.netns
 SO_RCVBUFFORCE = 33
@@ -27,7 +26,7 @@ NODES = {"a": "10.89.0.1", "b": "10.89.0.2"}
 
 @dataclass
 class Pair:
-    switch: subprocess.Popen[str]
+    switch: subprocess.Popen[bytes]
     control: Path
     a: socket.socket
     b: socket.socket
@@ -75,21 +74,9 @@ def pair(lab_name: str, tmp_path: Path) -> Iterator[Pair]:
             "links": [{"between": ["a", "b"], "model": {"delay_us": 20_000}}],
             "outbound_only": [],
         }
-        switch = stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "arqonmesh_testbed.switch"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=tuple(descriptors.values()),
-                text=True,
-            )
-        )
+        switch = start(specification, tmp_path / "switch.log")
+        stack.callback(switch.wait)
         stack.callback(switch.kill)
-        assert switch.stdin is not None
-        assert switch.stdout is not None
-        switch.stdin.write(json.dumps(specification))
-        switch.stdin.close()
-        assert switch.stdout.readline() == "ready\n"
         a, b = _udp(lab_name, "a"), _udp(lab_name, "b")
         stack.callback(a.close)
         stack.callback(b.close)
