@@ -55,8 +55,9 @@ class LinkSettings(Settings, frozen=True):
     """Missed heartbeats after which a link is down."""
     reconnect_min_ms: Positive = 200
     """First pause between dials of a link that is down."""
-    reconnect_max_ms: Positive = 15_000
-    """The pause doubles from min up to this, with full jitter on its upper half, for ever."""
+    reconnect_max_ms: Positive = 1_000
+    """The pause doubles from min up to this, with full jitter on its upper half, for ever. A dial that nobody answers
+    costs a few datagrams; more spares a hub to which thousands return at once, and finds a healed path later."""
     max_datagram_size: Annotated[int, Meta(ge=1_200, le=16_000)] = 1_200
     """QUIC packet size. 1,200 fits every path; larger only where both ends and the path carry it."""
 

@@ -45,8 +45,11 @@ from arqonmesh.wire.messages import JoinAccept, JoinOffer
 CONNECTIONS_MAX: Final = 2_048
 HANDSHAKE_S: Final = 5.0
 """From the first datagram to the link, on both sides."""
-FIRST_DIAL_S: Final = 1.0
-"""The same for the first of several dials; doubles with each, so that slow paths get there."""
+DIAL_S: Final = 1.0
+"""The same for most dials. Retransmissions within one dial thin out quickly, and a fresh dial finds a path that is
+only just back the sooner."""
+LONG_DIAL_EVERY: Final = 16
+"""Every so many dials one gets the whole handshake time, so that paths with seconds of round trip get there, too."""
 JOIN_S: Final = 30.0
 """A join connection's whole life at the member."""
 FAREWELL_S: Final = 0.5
@@ -629,9 +632,8 @@ class QuicEndpoint:
         entry = self._connect(sockaddr, self._client)
         entry.wish = wish
         entry.session = self._mesh_session(entry.connection, wish.peer)
-        # Retransmissions within one dial thin out quickly; a new dial soon finds a node that is only just back.
-        patience_s = min(self._handshake_s, FIRST_DIAL_S * 2.0 ** min(wish.attempt - 1, 8))
-        self._limit(entry, patience_s, "link.handshake-timeout")
+        long = wish.attempt % LONG_DIAL_EVERY == 0
+        self._limit(entry, self._handshake_s if long else min(DIAL_S, self._handshake_s), "link.handshake-timeout")
 
     def _dial_failed(self, wish: Wish, code: str, error: str, now: float) -> None:
         if code == "link.self" and wish.peer is None:
