@@ -137,8 +137,8 @@ def order(path: Path, op: str, **arguments: Any) -> dict[str, Any]:
         except OSError as error:
             raise NotRunning(
                 "lab.not-up",
-                f"no switch answers at {path} ({error.strerror or error}); a lab needs to be up",
-                hint="arqon lab up star3",
+                f"no switch answers at {path} ({error.strerror or error}); what is left of the lab needs to go first",
+                hint="arqon lab down",
             ) from None
     told: dict[str, Any] = json.loads(answer)
     if told.pop("ok"):

@@ -108,9 +108,9 @@ def test_a_node_that_is_gone_leaves_the_others_connected() -> None:
         assert switch.fabric.path("b", "c").refused == 1
 
 
-def test_no_switch_is_told_with_the_command_that_makes_one(tmp_path: Path) -> None:
+def test_a_switch_that_is_gone_is_told_with_the_command_that_clears_up(tmp_path: Path) -> None:
     """Exit code 3, and what to type."""
     with pytest.raises(NotRunning) as missing:
         order(tmp_path / "none.sock", "heal")
     assert missing.value.code == "lab.not-up"
-    assert missing.value.hint == "arqon lab up star3"
+    assert missing.value.hint == "arqon lab down"
