@@ -64,7 +64,7 @@ class Control:
 
     async def links(self) -> tuple[OwnLinkView, ...]:
         service = self._service
-        return views.own_links(service.node, service.endpoint, service.throughput, service.operator_links)
+        return views.own_links(service.node, service.endpoint, service.operator_links)
 
     async def peers(self) -> tuple[PeerView, ...]:
         plane, node = self._plane(), self._service.node

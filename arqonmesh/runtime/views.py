@@ -118,66 +118,43 @@ def _link_views(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkV
     return tuple(views[pair] for pair in sorted(views))
 
 
-def own_links(
-    node: Node, endpoint: Endpoint, throughput: Throughput, operator: dict[str, str]
-) -> tuple[OwnLinkView, ...]:
-    """One line per wish or connection; `operator` holds the addresses that were added by hand."""
+def own_links(node: Node, endpoint: Endpoint, operator: dict[str, str]) -> tuple[OwnLinkView, ...]:
+    """One line per wish, connection, or absent peer for whom messages are held; `operator`: what was added by hand."""
     plane = node.plane
     reports = {} if plane is None else {report.peer: report for report in plane.links.report()}
-    lines: list[OwnLinkView] = []
-    told: dict[NodeId, None] = {}
-    for dial in endpoint.dials():
-        peer = dial.peer
-        link = None if peer is None else endpoint.links().get(peer)
+    links, dials = endpoint.links(), endpoint.dials()
+
+    def line(peer: NodeId | None, dial: DialInfo | None, why: str, asked_by: str) -> OwnLinkView:
+        link = None if peer is None else links.get(peer)
         report = None if peer is None else reports.get(peer)
-        if peer is not None:
-            told[peer] = None
         up = report is not None and report.state in ("up", "probing")
+        down = "down" if dial is None else dial.state
+        return OwnLinkView(
+            peer=peer or "",
+            address=link.address if link else dial.address if dial else "",
+            state="up" if up else "opening" if link else down,
+            transport=link.transport if link else "",
+            why="QUIC is the default and answered" if up and dial else why,
+            rtt_ms=report.rtt_us / 1_000 if report and up else None,
+            loss=report.loss_ppm / 1_000_000 if report and up else None,
+            attempt=dial.attempt if dial else 0,
+            last_error=dial.last_error if dial else "",
+            next_try_in_s=None if link or dial is None else dial.next_try_in_s,
+            backlog=plane.federation.backlog(peer) if plane is not None and peer is not None else 0,
+            asked_by=asked_by,
+        )
+
+    lines = []
+    for dial in dials:
         by_hand = any(address in operator for address in (dial.address, *dial.addresses))
-        lines.append(
-            OwnLinkView(
-                peer=peer or "",
-                address=link.address if link else dial.address,
-                state="up" if up else ("opening" if link else dial.state),
-                transport=link.transport if link else "",
-                why=_why(dial, up),
-                rtt_ms=report.rtt_us / 1_000 if report and up else None,
-                loss=report.loss_ppm / 1_000_000 if report and up else None,
-                attempt=dial.attempt,
-                last_error=dial.last_error,
-                next_try_in_s=None if link else dial.next_try_in_s,
-                backlog=plane.federation.backlog(peer) if plane is not None and peer is not None else 0,
-                asked_by="operator" if by_hand else "mesh",
-            )
-        )
-    for peer, link in endpoint.links().items():
-        if peer in told:
-            continue
-        report = reports.get(peer)
-        up = report is not None and report.state in ("up", "probing")
-        lines.append(
-            OwnLinkView(
-                peer=peer,
-                address=link.address,
-                state="up" if up else "opening",
-                transport=link.transport,
-                why="dialled by the other side",
-                rtt_ms=report.rtt_us / 1_000 if report and up else None,
-                loss=report.loss_ppm / 1_000_000 if report and up else None,
-                attempt=0,
-                last_error="",
-                next_try_in_s=None,
-                backlog=plane.federation.backlog(peer) if plane is not None else 0,
-                asked_by="peer",
-            )
-        )
+        lines.append(line(dial.peer, dial, dial.last_error or "dialling", "operator" if by_hand else "mesh"))
+    told = {dial.peer for dial in dials}
+    lines += [line(peer, None, "dialled by the other side", "peer") for peer in links if peer not in told]
+    if plane is not None:
+        absent = (member.node for member in plane.admission.members() if member.node not in links)
+        waited_for = (peer for peer in absent if peer not in told and plane.federation.backlog(peer))
+        lines += [line(peer, None, "waiting for the other side to dial", "peer") for peer in waited_for]
     return tuple(lines)
-
-
-def _why(dial: DialInfo, up: bool) -> str:
-    if up:
-        return "QUIC is the default and answered"
-    return dial.last_error or "dialling"
 
 
 def peer_view(node: Node, plane: Plane, peer: NodeId, now: int) -> PeerView:
