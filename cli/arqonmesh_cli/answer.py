@@ -69,7 +69,8 @@ def print_json(data: Any) -> None:
 def show_error(error: ArqonError, as_json: bool) -> int:
     """Tell an error; returns its exit code."""
     if as_json:
-        _write({"v": FORMAT, "ok": False, "error": {"code": error.code, "message": str(error), "hint": error.hint}})
+        told = {"code": error.code, "message": str(error), "hint": _next_step(error)}
+        _write({"v": FORMAT, "ok": False, "error": told})
     else:
         screen = Screen(sys.stderr)
         seen, right, step = three_lines(error)
@@ -85,8 +86,11 @@ def three_lines(error: ArqonError) -> tuple[str, str, str]:
     known = CATALOGUE.get(error.code)
     if not right:
         right = known[1] if known else "the code below says more"
-    step = error.hint or f"arqon explain {error.code}"
-    return f"{seen} [{error.code}]", right, step
+    return f"{seen} [{error.code}]", right, _next_step(error)
+
+
+def _next_step(error: ArqonError) -> str:
+    return error.hint or f"arqon explain {error.code}"
 
 
 def _write(answer: dict[str, Any]) -> None:

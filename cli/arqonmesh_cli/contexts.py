@@ -1,4 +1,4 @@
-"""Named data directories: how `--context hq` finds a node of a running demo.
+"""Named data directories: how `--context hq` finds a node of a running demo or lab.
 
 A small JSON file in the user's runtime directory; who starts named nodes writes their names and removes them. A name
 whose owner process is gone does not count.
@@ -49,10 +49,10 @@ def find(name: str) -> Path:
     raise NotFound("cli.context", f"no context is named {name!r}; there are: {there_are}", hint="arqon demo")
 
 
-def register(names: dict[str, Path]) -> None:
-    """Add names owned by this process; replaces those of the same spelling."""
+def register(names: dict[str, Path], owner: int | None = None) -> None:
+    """Add names that hold while process `owner` (this one by default) runs; replaces those of the same spelling."""
     entries = {name: entry for name, entry in _read().items() if isinstance(entry, dict) and _alive(entry.get("pid"))}
-    entries |= {name: {"data_dir": str(path), "pid": os.getpid()} for name, path in names.items()}
+    entries |= {name: {"data_dir": str(path), "pid": owner or os.getpid()} for name, path in names.items()}
     _write(entries)
 
 

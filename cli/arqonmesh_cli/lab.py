@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from arqonmesh_cli.answer import Answer, noun, verb
+from arqonmesh_cli.contexts import register
 from arqonmesh_cli.options import Json
 from arqonmesh_cli.screen import Screen
 
@@ -15,14 +17,17 @@ app = noun("A network that fails on purpose: nodes in namespaces, cuts, scenario
 Node = Annotated[str, typer.Argument(help="A node of the lab, from `arqon lab status`.")]
 
 
-@verb(app, "up", "sudo arqon lab up star3")
+@verb(app, "up", "sudo arqon lab up star3", "sudo arqon mesh status --context hub    (a node of the lab by its name)")
 def up(
     topology: Annotated[str, typer.Argument(help="star3, line3, ring5, or a file.")] = "star3", as_json: Json = False
 ) -> Answer:
     """Build a lab: namespaces, the switch between them, one node in each, joined to one mesh."""
-    from arqonmesh_testbed import lab
+    import arqonmesh_testbed.lab as lab
 
-    return _plain(lab.up(topology))
+    built = lab.up(topology)
+    # The names hold for as long as the lab's switch runs.
+    register({row["node"]: Path(row["data_dir"]) for row in built["nodes"]}, owner=built["switch_pid"])
+    return _plain(built)
 
 
 @verb(app, "cut", "sudo arqon lab cut hub s1", "sudo arqon lab cut hub s1 --one-way")
@@ -33,7 +38,7 @@ def cut(
     as_json: Json = False,
 ) -> Answer:
     """Lose every packet between two nodes, silently."""
-    from arqonmesh_testbed import lab
+    import arqonmesh_testbed.lab as lab
 
     return _plain(lab.cut(a, b, one_way))
 
@@ -41,7 +46,7 @@ def cut(
 @verb(app, "heal", "sudo arqon lab heal")
 def heal(as_json: Json = False) -> Answer:
     """End all cuts."""
-    from arqonmesh_testbed import lab
+    import arqonmesh_testbed.lab as lab
 
     return _plain(lab.heal())
 
@@ -49,7 +54,7 @@ def heal(as_json: Json = False) -> Answer:
 @verb(app, "status", "sudo arqon lab status --json")
 def status(as_json: Json = False) -> Answer:
     """Show the lab that is up: nodes, addresses, cuts, packets."""
-    from arqonmesh_testbed import lab
+    import arqonmesh_testbed.lab as lab
 
     return _plain(lab.status())
 
@@ -57,7 +62,7 @@ def status(as_json: Json = False) -> Answer:
 @verb(app, "run", "sudo arqon lab run partition")
 def run(scenario: Annotated[str, typer.Argument(help="partition, or a file.")], as_json: Json = False) -> Answer:
     """Build a lab, run a scenario on it, say what held and what did not, take it down."""
-    from arqonmesh_testbed import lab
+    import arqonmesh_testbed.lab as lab
 
     report = lab.run(scenario)
     failed = isinstance(report, dict) and report.get("ok") is False
@@ -67,7 +72,7 @@ def run(scenario: Annotated[str, typer.Argument(help="partition, or a file.")], 
 @verb(app, "down", "sudo arqon lab down")
 def down(as_json: Json = False) -> Answer:
     """Take the lab down and leave nothing behind."""
-    from arqonmesh_testbed import lab
+    import arqonmesh_testbed.lab as lab
 
     return _plain(lab.down())
 
@@ -102,4 +107,4 @@ def _cell(value: Any) -> str:
         return ", ".join(_cell(inner) for inner in value) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)

@@ -19,7 +19,7 @@ Context: TypeAlias = Annotated[
         "--context",
         envvar="ARQON_CONTEXT",
         metavar="NAME",
-        help="A node of the running demo by its name, such as hq; wins over --data-dir.",
+        help="A node of the running demo or lab by its name, such as hq; wins over --data-dir.",
         show_default=False,
     ),
 ]

@@ -21,6 +21,7 @@ STATES: Final[dict[str, tuple[str, str]]] = {
     "degraded": ("◐", "yellow"),
     "waiting": ("◐", "yellow"),
     "dialling": ("◐", "yellow"),
+    "opening": ("◐", "yellow"),
     "dead": ("✖", "red"),
     "down": ("✖", "red"),
     "critical": ("✖", "red"),

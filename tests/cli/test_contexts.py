@@ -69,3 +69,13 @@ def test_a_command_speaks_to_the_node_of_its_context(arqon: Arqon, served: Serve
     missing = arqon("node", "status", "--context", "nowhere", "--json")
     assert missing.code == 5
     assert "hq" in missing.json["error"]["message"]
+
+
+def test_a_name_can_hold_for_as_long_as_another_process_runs(tmp_path: Path) -> None:
+    """A lab is built by a command that ends; its switch runs on."""
+    owner = subprocess.Popen(["sleep", "60"])
+    contexts.register({"hub": tmp_path}, owner=owner.pid)
+    assert contexts.find("hub") == tmp_path
+    owner.kill()
+    owner.wait()
+    assert contexts.contexts() == {}
