@@ -193,6 +193,7 @@ class Connection:
         """The datagrams of this tick by destination, nearly always one; at most one batch."""
         quic = self.quic
         closing = quic.close_pending
+        self.more = False  # what the last flush left no longer counts when the end came in between
         if quic.ending and not closing:
             return self._repeat_close()
         if self.packets_received - self._acked_packets >= ACK_PACKETS:

@@ -255,6 +255,30 @@ def test_a_close_reaches_the_peer_with_its_reason_at_once() -> None:
     assert pair.client.closed == ["peer: trust.expired-leaf: it ended an hour ago"]
 
 
+@pytest.mark.parametrize("end", ["closed by the peer", "broken"])
+def test_an_end_in_the_middle_of_a_burst_leaves_nothing_to_be_flushed(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its user flushes a connection in every tick for as long as there is more: that must come to an end with it."""
+    pair = Pair().established()
+    pair.run(0.5)
+    client, server = pair.client.connection, pair.server.connection
+    monkeypatch.setattr(client.quic._loss._cc, "congestion_window", 1 << 20)
+    monkeypatch.setattr(client.quic.pacer, "_rate", 0.0)
+    client.write(0, bytes(500_000))
+    assert client.flush(pair.now) and client.more
+    if end == "broken":
+        monkeypatch.setattr(type(client.quic), "datagrams_to_send", None)
+    else:
+        server.close("going")
+        for _, datagrams in server.flush(pair.now):
+            for datagram in datagrams:
+                client.receive(datagram, SERVER, pair.now)
+    client.flush(pair.now)
+    assert client.drain().closed is not None
+    assert not client.more
+
+
 def test_a_lost_close_is_said_again_to_whoever_keeps_sending() -> None:
     """aioquic says CONNECTION_CLOSE once; a peer that missed it would talk to a wall until its idle timeout."""
     pair = Pair().established()
