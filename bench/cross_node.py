@@ -18,7 +18,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from arqonmesh_testbed.loopback import LoopbackNode, loopback_mesh
-
 from bench.bus_load import CHANNEL, connect, join, percentile, publish_at_rate, publish_flat_out, receive
 
 POLICY = """

@@ -22,7 +22,6 @@ import time
 from dataclasses import asdict, dataclass
 
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, loopback_mesh, until
-
 from bench import inline
 from bench.bus_load import percentile
 from bench.steady import Figures, Steady

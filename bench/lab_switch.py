@@ -24,7 +24,6 @@ from typing import Any
 from arqonmesh_testbed import namespaces
 from arqonmesh_testbed.switch_control import order
 from arqonmesh_testbed.switch_process import start
-
 from bench.bus_load import percentile
 
 NODES = {"a": "10.89.0.1", "b": "10.89.0.2"}

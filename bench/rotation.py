@@ -17,7 +17,6 @@ import time
 from dataclasses import asdict, dataclass
 
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, loopback_mesh, until
-
 from bench import inline
 from bench.hub_crash import POLICY, three
 from bench.steady import Figures, Steady

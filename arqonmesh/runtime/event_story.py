@@ -109,7 +109,9 @@ class EventStory:
     def _verdict(self, event: Event) -> None:
         assert isinstance(event, Verdict)
         allowed = "crosses" if event.allowed else "stays"
-        text = f"{event.direction} {event.channel} {allowed} ({event.rule})"
+        border = {"import": "from", "export": "to", "transit": "to"}.get(event.direction, "")
+        where = "" if event.cluster == "*" else f" {border} {event.cluster}"
+        text = f"{event.direction} {event.channel}{where} {allowed} ({event.rule})"
         self._log.add("federation", text, channel=event.channel, cluster=event.cluster, rule=event.rule)
         self.recorder.record(
             self._host.now(),

@@ -101,6 +101,8 @@ def _link_views(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkV
             transport=edge.transport,
             rtt_ms=edge.rtt_us / 1_000,
             loss=edge.loss_ppm / 1_000_000,
+            backlog=plane.federation.backlog(b if a == own else a) if own in (a, b) else 0,
+            mine=own in (a, b),
         )
     for report in plane.links.report():
         a, b = sorted((own, report.peer))

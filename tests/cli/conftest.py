@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arqonmesh_cli.app import run
-from arqonmesh_cli.where import place_of
 
 from arqonmesh.api.server import ApiServer
+from arqonmesh_cli.app import run
+from arqonmesh_cli.where import place_of
 from tests.api.fake import FakeNode
 
 

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from arqonmesh_cli import contexts
 
 from arqonmesh.errors import ConfigError, NotFound
+from arqonmesh_cli import contexts
 from tests.cli.conftest import Arqon, Served
 
 

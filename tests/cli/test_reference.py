@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from arqonmesh_cli.reference import render
-
 from arqonmesh.errors import CATALOGUE
+from arqonmesh_cli.reference import render
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,17 +6,17 @@ import json
 import time
 
 import pytest
-from arqonmesh_cli.bus import message_line, payload_of
-from arqonmesh_cli.demo_report import percentile_ms
-from arqonmesh_cli.durations import parse_duration, show_duration
-from arqonmesh_cli.readings import host, proc
-from arqonmesh_cli.times import clock, day_and_clock
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
 from arqonmesh.client import Message
 from arqonmesh.errors import UsageError
+from arqonmesh_cli.bus import message_line, payload_of
+from arqonmesh_cli.demo_report import percentile_ms
+from arqonmesh_cli.durations import parse_duration, show_duration
+from arqonmesh_cli.readings import host, proc
+from arqonmesh_cli.times import clock, day_and_clock
 
 
 @pytest.mark.parametrize(

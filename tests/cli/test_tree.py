@@ -11,8 +11,8 @@ import time
 from typing import Any
 
 import pytest
-from arqonmesh_cli.app import VERBS, root, wants_json
 
+from arqonmesh_cli.app import VERBS, root, wants_json
 from tests.cli.conftest import Arqon
 
 EXPECTED = {

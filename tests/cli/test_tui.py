@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from arqonmesh_cli.tui.app import LiveMesh
-from arqonmesh_cli.tui.capture import capture
-from arqonmesh_cli.tui.page import page, show_rate, sparkline, text_of
-from arqonmesh_cli.tui.state import State
 
 from arqonmesh.api.client import NodeClient
 from arqonmesh.api.control import LinkView, MeshEvent, MeshStatus, MeshView, NodeView, PartitionView
 from arqonmesh.api.server import ApiServer
 from arqonmesh.errors import NotRunning
+from arqonmesh_cli.tui.app import LiveMesh
+from arqonmesh_cli.tui.capture import capture
+from arqonmesh_cli.tui.page import page, show_rate, sparkline, text_of
+from arqonmesh_cli.tui.state import State
 from tests.api.fake import FakeNode, mesh_status
 from tests.cli.conftest import Served
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from arqonmesh_testbed.loopback import LoopbackMesh
 
+from arqonmesh_testbed.loopback import LoopbackMesh
 from tests.e2e import kit
 
 

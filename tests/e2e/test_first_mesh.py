@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 
+from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 from bench.inline import line
 from bench.steady import Steady
 from tests.e2e.kit import healthy, links_up, mesh_status, refused, state_of

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 
+from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 from bench.inline import line
 from tests.e2e.kit import counters, healthy, mesh_status, refused
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 
 from arqonmesh.ids import MeshId, parse_cluster
 from arqonmesh.trust.certificates import NO_MESH, Leaf, mint_leaf
@@ -18,6 +17,7 @@ from arqonmesh.trust.tickets import Ticket, parse, redemption_bytes, sign_redemp
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.frames import frame
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
+from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 from tests.e2e.hostile import JOIN_STREAM, Hostile, hostile
 from tests.e2e.kit import counters, events, healthy, mesh_status
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from arqonmesh_testbed.fabric import MODEL_FIELDS, set_model
-from arqonmesh_testbed.flows import FLOWS_MAX, IDLE_US, Flows
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arqonmesh.errors import ConfigError, NotFound
 from arqonmesh.sim.link_model import LinkModel
+from arqonmesh_testbed.fabric import MODEL_FIELDS, set_model
+from arqonmesh_testbed.flows import FLOWS_MAX, IDLE_US, Flows
 
 from .packets import fabric_abc, packet
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from arqonmesh_testbed import scenario, topology
-from arqonmesh_testbed.files import known
 
 from arqonmesh.errors import ConfigError, NotFound
+from arqonmesh_testbed import scenario, topology
+from arqonmesh_testbed.files import known
 
 
 @pytest.mark.parametrize("name", known("topology"))

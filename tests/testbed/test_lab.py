@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from arqonmesh_testbed import lab, namespaces, processes
-from arqonmesh_testbed.state import LabFiles
 
 from arqonmesh.errors import NotFound, NotRunning, UsageError
+from arqonmesh_testbed import lab, namespaces, processes
+from arqonmesh_testbed.state import LabFiles
 
 pytestmark = [pytest.mark.netns, pytest.mark.process]
 

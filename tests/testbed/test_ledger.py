@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from arqonmesh_testbed.ledger import Ledger, percentile
 from arqonmesh_testbed.scenario import Limit
 from arqonmesh_testbed.story import figures
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def _ledger(numbers: list[int]) -> Ledger:

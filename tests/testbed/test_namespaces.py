@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from arqonmesh_testbed import namespaces
 from arqonmesh_testbed.switch_control import order
 from arqonmesh_testbed.switch_process import start

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from arqonmesh_testbed.switch_control import order
 
 from arqonmesh.errors import ConfigError, NotFound, NotRunning
+from arqonmesh_testbed.switch_control import order
 
 from .packets import fabric_abc, packet, running
 
