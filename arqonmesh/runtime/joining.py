@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arqonmesh.core.admission.roster import roster_from
+from arqonmesh.core.admission.roster import proof, roster_from
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.errors import ArqonError, Denied, PeerError, TimedOut, TrustError, UsageError
 from arqonmesh.ids import MeshId, NodeId
@@ -135,12 +135,20 @@ def _checked(joiner: Joiner, offer: JoinOffer, accept: JoinAccept) -> Joined:
     mesh_id, founder = MeshId(offer.mesh_id), NodeId(offer.founder)
     statements: Sequence[bytes] = accept.statements
     roster = roster_from(statements, founder, mesh_id, ed25519.verify)
-    if joiner.key.node_id not in roster.members:
+    own = roster.members.get(joiner.key.node_id)
+    if own is None:
         raise TrustError(
             "trust.unproven-admission",
             f"the member at the other end says that we are in, but its statements do not prove it "
             f"({len(roster.members)} members proven from the founder {founder})",
         )
-    mesh = MeshIdentity(mesh_id=mesh_id, founder=founder, bootstrap=tuple(statements))
+    if (own.cluster, own.role) != (joiner.cluster, joiner.role):
+        raise Denied(
+            "join.known-otherwise",
+            f"the mesh knows this node's key as a {own.role} of cluster {own.cluster!r}, and arqon.yaml says "
+            f"{joiner.role} of {joiner.cluster!r}; a key keeps the cluster and role that it was admitted with",
+            hint=f"set node.cluster: {own.cluster} and node.role: {own.role}, or arqon init elsewhere for a new key",
+        )
+    mesh = MeshIdentity(mesh_id=mesh_id, founder=founder, bootstrap=proof(statements, roster))
     members = tuple((NodeId(node), tuple(addresses)) for node, addresses in accept.members)
-    return Joined(mesh, offer.mesh_name, accept.role, members)
+    return Joined(mesh, offer.mesh_name, own.role, members)

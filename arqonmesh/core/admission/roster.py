@@ -2,16 +2,18 @@
 
 An admission counts when its author is a member and the admitted key hashes to the admitted id. Statements come in any
 order, so an admission by someone not yet known waits until that someone is. Where several members admitted one node,
-the earliest admission (by its own date, then by the admitter's id) says cluster and role: a choice that does not depend
-on the order of arrival.
+the one nearest to the founder says cluster and role, and among equally near ones the earliest by its own date, then by
+the admitter's id: a choice that does not depend on the order of arrival. Distance goes before the date because a date
+is whatever its author writes: no member can give itself, or whoever admitted it, another cluster or role, neither
+directly nor through a node that it admits for the purpose.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from arqonmesh.errors import DecodeError, TrustError
 from arqonmesh.ids import MeshId, NodeId, node_id_of
@@ -19,6 +21,8 @@ from arqonmesh.wire.statement import Admission, Genesis, Kind, Statement, decode
 
 Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> does it hold."""
+ROSTER_KINDS: Final = (Kind.GENESIS, Kind.ADMISSION, Kind.JOIN_POLICY)
+"""What a joiner is given: who belongs, and how one gets in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Member:
     role: str
     admitted_by: NodeId
     admitted_ms: int
+    distance: int
+    """How many admissions lie between it and the founder; 0 is the founder."""
 
 
 class Roster:
@@ -42,6 +48,8 @@ class Roster:
         self.members: dict[NodeId, Member] = {}
         self._admissions: dict[NodeId, dict[NodeId, Admission]] = {}
         """By author, then by admitted node."""
+        self._admitters: dict[NodeId, dict[NodeId, None]] = {}
+        """The same the other way round."""
 
     def found(self, author: NodeId, genesis: Genesis) -> list[Member]:
         """Take the founder's genesis. Returns who is a member from now on; nobody when it is not the founder's."""
@@ -49,40 +57,47 @@ class Roster:
             return []
         known = self.genesis is not None
         self.genesis = genesis
-        founder = Member(author, genesis.founder_key, genesis.cluster, genesis.role, author, genesis.created_ms)
+        founder = Member(author, genesis.founder_key, genesis.cluster, genesis.role, author, genesis.created_ms, 0)
         self.members[author] = founder
-        return [] if known else [founder, *self._follow(author)]
+        return [] if known else [founder, *self._settle(self._admissions.get(author, ()))]
 
     def admit(self, author: NodeId, key: str, admission: Admission) -> list[Member]:
         """Take an admission. Returns who is a member from now on: none, this node, or a whole chain behind it."""
         node = node_id_of(admission.node_key)
-        if node != key or node == self.founder:
+        if node != key or node in (author, self.founder):
             return []
         self._admissions.setdefault(author, {})[node] = admission
-        if author not in self.members:
-            return []
-        return [] if not self._enter(author, node, admission) else [self.members[node], *self._follow(node)]
+        self._admitters.setdefault(node, {})[author] = None
+        return self._settle((node,))
 
-    def _follow(self, newcomer: NodeId) -> list[Member]:
-        """Whom a new member's admissions let in, and whom theirs do."""
-        entered: list[Member] = []
-        open_ = deque([newcomer])
+    def _settle(self, nodes: Iterable[NodeId]) -> list[Member]:
+        """Look at these anew, and at whom they let in when they have entered or come nearer to the founder."""
+        entered: list[NodeId] = []
+        open_ = deque(sorted(nodes))
         while open_:
-            author = open_.popleft()
-            for node, admission in sorted(self._admissions.get(author, {}).items()):
-                if self._enter(author, node, admission):
-                    entered.append(self.members[node])
-                    open_.append(node)
-        return entered
+            node = open_.popleft()
+            held, best = self.members.get(node), self._best(node)
+            if best is None or best == held:
+                continue
+            self.members[node] = best
+            if held is None:
+                entered.append(node)
+            if held is None or best.distance < held.distance:
+                open_.extend(sorted(self._admissions.get(node, ())))
+        return [self.members[node] for node in entered]
 
-    def _enter(self, author: NodeId, node: NodeId, admission: Admission) -> bool:
-        """Was the node no member before?"""
-        held = self.members.get(node)
-        if held is None or (admission.admitted_ms, author) < (held.admitted_ms, held.admitted_by):
-            self.members[node] = Member(
-                node, admission.node_key, admission.cluster, admission.role, author, admission.admitted_ms
-            )
-        return held is None
+    def _best(self, node: NodeId) -> Member | None:
+        """The node by the admission that counts; None when no member admits it."""
+        ranks: list[tuple[int, int, NodeId]] = []
+        for author in self._admitters.get(node, ()):
+            admitter = self.members.get(author)
+            if admitter is not None:
+                ranks.append((admitter.distance + 1, self._admissions[author][node].admitted_ms, author))
+        if not ranks:
+            return None
+        distance, admitted_ms, author = min(ranks)
+        admission = self._admissions[author][node]
+        return Member(node, admission.node_key, admission.cluster, admission.role, author, admitted_ms, distance)
 
 
 def roster_from(statements: Sequence[bytes], founder: NodeId, mesh_id: MeshId, verify: Verify) -> Roster:
@@ -115,6 +130,19 @@ def roster_from(statements: Sequence[bytes], founder: NodeId, mesh_id: MeshId, v
                 raise TrustError("admission.bad-signature", f"a statement by {author} is not signed with its key")
             for member in _take(roster, author, statement):
                 keys.setdefault(member.node, member.public_key)
+
+
+def proof(statements: Sequence[bytes], roster: Roster) -> tuple[bytes, ...]:
+    """Of the statements that `roster_from` took: those that made the roster, each of them verified.
+
+    What it had to ignore (authors whom nothing proves, other kinds) must not be kept, or it would be believed later.
+    """
+    kept: list[bytes] = []
+    for encoded in statements:
+        statement = decode_statement(encoded)
+        if statement.kind in ROSTER_KINDS and statement.author in roster.members:
+            kept.append(encoded)
+    return tuple(kept)
 
 
 def _genesis_key(genesis: Statement, founder: NodeId) -> dict[NodeId, bytes]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arqonmesh.core.admission.core import Admission
-from arqonmesh.core.admission.roster import roster_from
+from arqonmesh.core.admission.roster import proof, roster_from
 from arqonmesh.core.events import Applied, MemberAdmitted
 from arqonmesh.core.kernel import Emit
 from arqonmesh.errors import TrustError
@@ -126,6 +126,32 @@ def test_an_admission_of_the_founder_does_not_change_what_the_genesis_said() -> 
     assert core.cluster_of(node_of("hub")) == "hq"
 
 
+def test_no_member_gives_itself_another_cluster_or_role() -> None:
+    """A date is whatever its author writes: neither ant's own word, nor that of a node which ant lets in for it, nor
+    both about the one that let ant in, changes what the earlier links of the chain said; and in no order."""
+    forged = [
+        admits("ant", "ant", at_ms=0, cluster="hq"),
+        admits("ant", "puppet", at_ms=0),
+        admits("puppet", "ant", at_ms=0, cluster="hq"),
+        admits("puppet", "hand", at_ms=0, cluster="hq"),
+        admits("ant", "hand", at_ms=0, cluster="hq"),
+    ]
+    honest = [GENESIS, admits("hub", "hand", cluster="west"), admits("hand", "ant", cluster="factory")]
+    for seed in range(20):
+        core, events = admission(), honest + forged
+        random.Random(seed).shuffle(events)
+        tell(core, *events)
+        assert core.cluster_of(node_of("ant")) == "factory"
+        assert core.cluster_of(node_of("hand")) == "west"
+
+
+def test_the_newest_word_of_an_admitter_counts_whatever_was_heard_before() -> None:
+    """Gossip brings latecomers only the newest statement, so nothing may hang on an older one."""
+    core = admission()
+    tell(core, GENESIS, admits("hub", "ant", at_ms=3, cluster="old"), admits("hub", "ant", at_ms=9, cluster="new"))
+    assert core.cluster_of(node_of("ant")) == "new"
+
+
 def test_only_a_member_with_its_own_key_may_link() -> None:
     """`refuse` is None for a member with the key of its id, else `unknown-key`."""
     core = admission()
@@ -165,6 +191,19 @@ def test_a_joiner_believes_what_chains_to_the_founder_it_was_told_of() -> None:
 def test_a_joiner_does_not_count_whom_nobody_let_in() -> None:
     """A stranger's admission among the statements is ignored: its signature cannot even be checked."""
     assert roster(GENESIS_STATEMENT, admission_statement("stranger", 1, "dog")) == [node_of("hub")]
+
+
+def test_a_joiner_keeps_only_what_was_verified() -> None:
+    """What a stranger is said to have said would be believed once that stranger is a member; so would a member's
+    record, which travels with the gossip and is checked there."""
+    good = [GENESIS_STATEMENT, admission_statement("hub", 2, "ant"), admission_statement("ant", 1, "bee")]
+    planted = [
+        admission_statement("stranger", 1, "dog"),
+        signed("stranger", 2, genesis_of("hub"), kind=Kind.ADMISSION, key="x", raw_body=b"\x80"),
+        signed("hub", 9, genesis_of("hub"), kind=200),
+    ]
+    statements = [*planted, *good]
+    assert proof(statements, roster_from(statements, node_of("hub"), MESH, VERIFY)) == tuple(good)
 
 
 def forged(statement: bytes) -> bytes:
