@@ -604,6 +604,70 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The connection ended in the middle of the join.",
         "Try again; if it persists, `arqon node logs` on the member says why.",
     ),
+    "join.busy": (
+        "Too many nodes join through this member at the same moment.",
+        "Try again in a second, or through another member.",
+    ),
+    "join.known-otherwise": (
+        "This node's key was admitted with another cluster or role than arqon.yaml says. A key keeps both for life, "
+        "or anybody who holds it could move to where it was not let in.",
+        "Set node.cluster and node.role back, or make a new key with `arqon init` in another data directory.",
+    ),
+    "join.no-address": ("The ticket names no address that could be dialled.", "Ask for a new ticket."),
+    "join.no-key-set": ("The mesh has no join key.", "Join with a ticket: `arqon invite new` on a member."),
+    "join.no-mesh": (
+        "The node that was asked belongs to no mesh, or has just left it.",
+        "Use the address of a member.",
+    ),
+    "join.not-stored": (
+        "The member could not write the admission in time, so it was not made.",
+        "Try again; `arqon node logs` and `arqon node status` on the member say what its store does.",
+    ),
+    "join.other-cluster": (
+        "A ticket is for one cluster, and this node is of another.",
+        "Ask for a ticket for this node's cluster, or change node.cluster before the first join.",
+    ),
+    "join.other-role": (
+        "A ticket is for one role, and arqon.yaml says another.",
+        "Ask for a ticket for this role, or change node.role before the first join.",
+    ),
+    "trust.other-mesh": (
+        "Another mesh answered at the ticket's address than the one that the ticket is for.",
+        "Ask for a new ticket; the member may have left its mesh and seeded another.",
+    ),
+    "trust.unproven-admission": (
+        "The member said yes, but what it showed does not prove our membership from the founder down.",
+        "Join through another member, and tell whoever runs this one.",
+    ),
+    "trust.bootstrap": (
+        "What this node keeps of its own admission holds something that it cannot read.",
+        "It was written by a newer version, or damaged: upgrade, or restore mesh.db from a backup.",
+    ),
+    "invite.no-address": (
+        "A ticket names where to dial, and this node does not know its own address.",
+        "Set listen.advertise in arqon.yaml to HOST:PORT and start the node again.",
+    ),
+    "invite.not-allowed": ("Hubs, leaders and the founder invite.", "Run `arqon invite new` on one of them."),
+    "invite.not-yours": ("A ticket is revoked by its maker or by the founder.", "Run it on that node."),
+    "invite.role": ("A role is one of hub, spoke, leader.", "Choose one of them."),
+    "invite.unknown": ("No ticket has this id.", "See `arqon invite ls`."),
+    "mesh.already": ("A node belongs to one mesh at a time.", "Run `arqon mesh leave` first."),
+    "mesh.none": (
+        "The command needs a mesh, and this node belongs to none.",
+        "Run `arqon mesh seed NAME`, or `arqon mesh join TICKET`.",
+    ),
+    "mesh.policy": ("A join policy is one of open, key, closed.", "Choose one of them."),
+    "peer.ambiguous": ("Several members' ids begin so.", "Give more of the id; `arqon peer ls` shows them."),
+    "peer.unknown": ("No member's id begins so.", "See `arqon peer ls`."),
+    "link.unknown": ("No such link was added by hand on this node.", "See `arqon link ls`."),
+    "store.slow": (
+        "The store did not confirm a write in time. It may still be written later.",
+        "Look at the disk; `arqon node status` and `arqon node logs` say what the store does.",
+    ),
+    "store.damaged-mesh-identity": (
+        "The stored rows that say to which mesh this node belongs contradict each other.",
+        "Restore mesh.db from a backup, or move it away, start the node and join again.",
+    ),
     "join.node-key": (
         "A join request was for another node key than that of its certificate.",
         "Join from the node that shall become a member.",

@@ -95,5 +95,5 @@ def _damaged(seen: str) -> StorageError:
     return StorageError(
         "store.damaged-mesh-identity",
         f"the stored mesh identity does not hold together ({seen})",
-        hint="arqon mesh leave --forget, then arqon mesh join TICKET",
+        hint="restore mesh.db from a backup, or move it away, then arqon node start and arqon mesh join TICKET",
     )
