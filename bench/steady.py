@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from bench.bus_load import NUMBER_BASE, STAMP, connect, join, message, text_frame
+from bench.bus_load import NUMBER_BASE, STAMP, TIME_BASE, connect, join, message, percentile, text_frame
 
 PATIENCE_S: Final = 60.0
 """How long a bus may make the publisher wait before that counts as a failure."""
@@ -34,6 +34,8 @@ class Figures:
     """Messages that came after a later one."""
     longest_gap_ms: int
     """The longest time without a message between the first and the last."""
+    p50_ms: float
+    p99_ms: float
 
     @property
     def lost(self) -> int:
@@ -61,6 +63,7 @@ class Steady:
         self._disordered = 0
         self._last_ns = 0
         self._gap_ns = 0
+        self._latencies_us: list[int] = []
         self.failure: Exception | None = None
         """What ended a thread before its time."""
         self._reader = connect(target)
@@ -88,6 +91,8 @@ class Steady:
                 doubled=self._doubled,
                 disordered=self._disordered,
                 longest_gap_ms=self._gap_ns // 1_000_000,
+                p50_ms=percentile(self._latencies_us, 0.50) / 1_000,
+                p99_ms=percentile(self._latencies_us, 0.99) / 1_000,
             )
 
     def wait_for(self, number: int, timeout_s: float) -> None:
@@ -162,7 +167,7 @@ class Steady:
         with self._changed:
             for match in STAMP.finditer(data):
                 end = match.end()
-                self._note(int(match[1]) - NUMBER_BASE)
+                self._note(int(match[1]) - NUMBER_BASE, now_ns - int(match[2]) + TIME_BASE)
             if end:
                 if self._last_ns:
                     self._gap_ns = max(self._gap_ns, now_ns - self._last_ns)
@@ -170,10 +175,11 @@ class Steady:
                 self._changed.notify_all()
         return data[max(end, len(data) - 64) :]
 
-    def _note(self, number: int) -> None:
+    def _note(self, number: int, took_ns: int) -> None:
         if number in self._seen:
             self._doubled += 1
             return
+        self._latencies_us.append(took_ns // 1_000)
         self._seen.add(number)
         self._disordered += number < self._highest
         self._highest = max(self._highest, number)

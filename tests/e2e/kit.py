@@ -10,12 +10,12 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from arqonmesh_testbed.loopback import CommandFailed, LoopbackMesh, LoopbackNode, loopback_mesh
 
+from arqonmesh_testbed.loopback import CommandFailed, LoopbackMesh, LoopbackNode, loopback_mesh
 from bench import inline
 from bench.inline import Done
 
@@ -41,17 +41,19 @@ def refused(exit_code: int, code: str) -> Iterator[None]:
     error = failed.value.error
     assert (failed.value.code, error.get("code")) == (exit_code, code), failed.value
     assert error["message"], error
-    assert isinstance(error["hint"], str), error
+    assert error["hint"], error
 
 
-def foreground(node: LoopbackNode, *, user: int | None = None, timeout_s: float = 20) -> Done:
-    """`arqon node start --json` as a process of its own, to its end: for starts that are refused."""
+def foreground(node: LoopbackNode, *, under: Sequence[str] = (), timeout_s: float = 20) -> Done:
+    """`arqon node start --json` as a process of its own, to its end: for starts that are refused.
+
+    `under`: a command that runs it, such as one that takes privileges away.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "arqonmesh_cli", "node", "start", "--json", "--data-dir", str(node.data_dir)],
+        [*under, sys.executable, "-m", "arqonmesh_cli", "node", "start", "--json", "--data-dir", str(node.data_dir)],
         capture_output=True,
         text=True,
         timeout=timeout_s,
-        user=user,
     )
     return Done(done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stdout + done.stderr)
 
