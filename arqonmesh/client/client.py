@@ -155,8 +155,9 @@ class BusClient:
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._answers[request_id] = answer
         try:
-            await self.send_raw(_encode({"type": "command", "id": request_id, "command": name, "args": args, "v": 1}))
             async with asyncio.timeout(timeout_s):
+                frame = {"type": "command", "id": request_id, "command": name, "args": args, "v": 1}
+                await self.send_raw(_encode(frame))
                 message = await answer
         except TimeoutError:
             raise TimedOut(
@@ -207,6 +208,7 @@ class BusClient:
         if self._redial is not None:
             self._redial.cancel()
         transport, self._transport = self._transport, None
+        self._writable.clear()  # who sends now waits for the end below
         if transport is not None and not transport.is_disconnected:
             transport.send_close(1000, b"")
             try:
@@ -244,10 +246,10 @@ class BusClient:
                 transport.underlying_transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
                 self._transport = transport
                 await self._welcome
+                if transport.is_disconnected:
+                    raise PeerError("bus.closed", f"{url} took the connection and ended it at once")
         except TimeoutError:
-            if self._transport is not None:
-                self._transport.disconnect(False)
-                self._transport = None
+            self._hang_up()
             raise TimedOut("bus.timeout", f"no welcome from {url} within {CONNECT_TIMEOUT_S:g} s") from None
         except WSInvalidStatusError as refused:
             status = refused.response.status if refused.response is not None else 0
@@ -295,17 +297,21 @@ class BusClient:
         if self._welcome is not None and not self._welcome.done():
             self._welcome.set_exception(problem)
             return
+        if transport is not self._transport:
+            return  # given up before
         self._transport = None
         self._reading = True
         self._writable.clear()
         self._fail_answers(problem)
+        if self._redial is not None and not self._redial.done():
+            return  # it sees for itself
         if self._reconnect and not self._closing:
             self._redial = asyncio.get_running_loop().create_task(self._dial_again())
         else:
             self._over(problem)
 
     def writable(self, yes: bool) -> None:
-        if yes:
+        if yes and self._transport is not None:
             self._writable.set()
         else:
             self._writable.clear()
@@ -317,16 +323,23 @@ class BusClient:
             await asyncio.sleep(wait_s * (0.5 + random.random() / 2))
             try:
                 await self._dial()
-                for channel in self._joined:
+                for channel in list(self._joined):
                     await self.command("join_channel", channel=channel)
             except Denied as denied:
                 self._over(denied)
                 return
             except ArqonError:
-                wait_s = min(wait_s * 2, RECONNECT_MAX_S)
-                continue
-            self.reconnects += 1
-            return
+                self._hang_up()  # a connection without its subscriptions would look like one with nothing to say
+            if self._transport is not None:
+                self.reconnects += 1
+                return
+            wait_s = min(wait_s * 2, RECONNECT_MAX_S)
+
+    def _hang_up(self) -> None:
+        transport, self._transport = self._transport, None
+        self._writable.clear()
+        if transport is not None and not transport.is_disconnected:
+            transport.disconnect(False)
 
     def _read(self, wanted: bool) -> None:
         self._reading = wanted

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -166,6 +167,55 @@ async def test_a_lost_connection_is_dialled_again_and_joined_again(
                 break
     await member.close()
     await again.stop()
+
+
+async def test_a_join_refused_while_dialling_again_leaves_no_second_connection(
+    bus: LoneBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try that comes to nothing is hung up before the next, and there is one who tries."""
+    monkeypatch.setattr(client_module, "RECONNECT_MIN_S", 0.01)
+    monkeypatch.setattr(client_module, "RECONNECT_MAX_S", 0.01)
+    member = await connect(bus, reconnect=True)
+    await member.join(CHANNEL)
+    member._joined["no channel's name"] = None
+    at_once: list[int] = []
+    connected = bus.server.connected
+
+    def counted(*arguments: Any) -> Any:
+        client = connected(*arguments)
+        at_once.append(bus.server.client_count)
+        return client
+
+    monkeypatch.setattr(bus.server, "connected", counted)
+    for connection in list(bus.server._connections.values()):
+        connection.abort()
+    await until(lambda: len(at_once) >= 10)
+    assert max(at_once) <= 2, "one that comes and one whose end the bus has yet to see"
+    del member._joined["no channel's name"]
+    await until(lambda: member.reconnects == 1)
+    await member.flush()
+    await member.close()
+    await until(lambda: bus.server.client_count == 0)
+
+
+async def test_who_publishes_while_the_client_is_being_closed_is_told_so(bus: LoneBus) -> None:
+    """And does not turn in a circle, which would stop the loop that is to end it."""
+    client = await connect(bus)
+    closing = asyncio.create_task(client.close())
+    await asyncio.sleep(0)
+    with pytest.raises(PeerError) as error:
+        await client.publish(CHANNEL, 1)
+    assert error.value.code == "bus.closed"
+    await closing
+
+
+async def test_a_command_is_given_up_in_time_also_when_it_cannot_be_sent(bus: LoneBus) -> None:
+    """The time-out counts from the call, not from when there was room for the question."""
+    client = await connect(bus)
+    client.writable(False)
+    with pytest.raises(TimedOut):
+        await client.command("ping", timeout_s=0.01)
+    await client.close()
 
 
 async def test_a_reader_that_is_slow_holds_the_bus_back_not_its_own_memory(
