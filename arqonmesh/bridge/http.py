@@ -189,10 +189,11 @@ class HttpServer:
         if not channel:
             return error(400, "bus.channel-missing", "no channel is named", "/history?channel=telemetry:host&limit=50")
         limit_text = request.query.get("limit", [str(HISTORY_LIMIT_DEFAULT)])[0]
-        if not limit_text.isascii() or not limit_text.isdigit() or not 1 <= int(limit_text[:9]) <= HISTORY_LIMIT_MAX:
+        limit = int(limit_text) if limit_text.isascii() and limit_text.isdigit() and len(limit_text) < 10 else 0
+        if not 1 <= limit <= HISTORY_LIMIT_MAX:
             sentence = f"limit is {limit_text[:16]!r}; it needs to be 1 to {HISTORY_LIMIT_MAX}"
             return error(400, "http.limit", sentence)
-        frames = self._sources.history(channel, int(limit_text))
+        frames = self._sources.history(channel, limit)
         return _json(200, {"channel": channel, "count": len(frames), "history": [msgspec.Raw(f) for f in frames]})
 
 

@@ -13,6 +13,7 @@ tick. What a client may do to others is bounded here: unsent bytes, frame size, 
 | vanishes without closing               | 1011 when a ping stays unanswered   | half-open           |
 | shows no or a wrong token              | HTTP 401                            | auth                |
 | does not finish its handshake          | HTTP 408 after 5 s                  | handshake-slow      |
+| asks for what cannot be read as a URL  | HTTP 400                            | bad-target          |
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class BusServer:
         self._open_segment: _Segment | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
+        self._closing = False
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -143,6 +145,7 @@ class BusServer:
 
     async def close(self, reason: str = "the node stops") -> None:
         """Say 1001 to everyone, give them a moment, and be gone."""
+        self._closing = True  # a handshake that is under way would make a client that nobody waits to be rid of
         if self._server is not None:
             self._server.close()
         if self._sweeper is not None:
@@ -245,7 +248,13 @@ class BusServer:
             return _http_refusal(426, "this is the message bus; connect with WebSocket", {"Upgrade": "websocket"})
         if "upgrade" in headers.get("Connection", "").lower():
             headers["Connection"] = "Upgrade"  # Firefox says "keep-alive, Upgrade", which picows would refuse
-        query = parse_qs(urlsplit(request.path.decode("latin-1")).query, max_num_fields=16)
+        if self._closing:
+            return _http_refusal(503, "the node stops", {})
+        try:
+            query = parse_qs(urlsplit(request.path.decode("latin-1")).query, max_num_fields=16)
+        except ValueError:
+            self._refused("bad-target", "")
+            return _http_refusal(400, "the request target cannot be read", {})
         if self._settings.auth_token and not _shows_token(self._settings.auth_token, headers, query):
             self._refused("auth", "")
             return _http_refusal(

@@ -22,6 +22,12 @@ CHANNEL = "telemetry:host"
 EVENT = {"type": "event", "channel": CHANNEL, "payload": {"load": 0.5}}
 
 
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
 @pytest.mark.requirement("R-BU-1")
 async def test_events_flow_between_clients_of_another_library(bus: RunningBus) -> None:
     """`websockets` connects with the sub-protocol, joins, publishes and receives, in order."""
@@ -229,6 +235,31 @@ async def test_a_plain_http_request_is_told_what_this_is(bus: RunningBus) -> Non
     assert answer.startswith(b"HTTP/1.1 426 ")
     assert b"connect with WebSocket" in answer
     await client.hang_up()
+
+
+@pytest.mark.parametrize("target", ["//[", "/?" + "&".join(f"a{i}=1" for i in range(17))])
+async def test_a_target_that_cannot_be_read_is_refused_and_counted(bus: RunningBus, target: str) -> None:
+    """400, the client's mistake and not ours."""
+    client = await RawClient.open(bus.url)
+    await client.write(UPGRADE.replace(b"/", target.encode(), 1))
+    assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
+    await client.hang_up()
+    assert bus.drops() == [("bridge", "bad-target")]
+
+
+async def test_a_handshake_that_ends_while_the_node_stops_holds_nothing_up(start_bus: StartBus) -> None:
+    """503: a client that comes now would be waited for and never told to go."""
+    bus = await start_bus()
+    late = await RawClient.open(bus.url)
+    async with bus.client() as client:
+        stop = asyncio.create_task(bus.stop())
+        await asyncio.sleep(0)
+        await late.write(UPGRADE)
+        assert (await late.rest()).startswith(b"HTTP/1.1 503 ")
+        await client.wait_closed()
+        async with asyncio.timeout(10):
+            await stop
+    await late.hang_up()
 
 
 async def test_a_slow_handshake_is_ended_and_counted(bus: RunningBus, monkeypatch: pytest.MonkeyPatch) -> None:
