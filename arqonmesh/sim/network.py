@@ -21,9 +21,10 @@ from arqonmesh.sim.world import World
 OVERHEAD_BYTES: Final = 60
 """IP, UDP and QUIC around a message."""
 HANDSHAKE_BYTES: Final = 1_200
-HANDSHAKE_PATIENCE_US: Final = 3 * SECOND
+HANDSHAKE_PATIENCE_US: Final = SECOND
 BACKOFF_MIN_US: Final = 200 * MILLISECOND
-BACKOFF_MAX_US: Final = 15 * SECOND
+BACKOFF_MAX_US: Final = SECOND
+"""As the driver dials by default (`links.reconnect_*_ms`)."""
 RETRY_MAX_US: Final = SECOND
 SIMULTANEOUS_US: Final = 3 * SECOND
 """Two connections this young come from two dials that crossed."""
