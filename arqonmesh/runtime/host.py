@@ -106,7 +106,8 @@ class Host:
         self._watchers[event_type].remove(watcher)
 
     def close(self) -> None:
-        """No more inputs, timers or effects."""
+        """End the last tick, so that what it has to write is written; then no more inputs, timers or effects."""
+        self._end_tick()
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -210,12 +211,13 @@ class Host:
         self._flush_due = False
         if self._closed:
             return
-        effects = self.node.end_tick(self._clock())
-        if effects:
-            table = self._perform
-            for effect in effects:
-                table[type(effect)](effect)
+        self._end_tick()
         self._rearm()
+
+    def _end_tick(self) -> None:
+        table = self._perform
+        for effect in self.node.end_tick(self._clock()):
+            table[type(effect)](effect)
 
     def _rearm(self) -> None:
         deadline = self.node.next_deadline()
