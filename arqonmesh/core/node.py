@@ -24,10 +24,12 @@ from arqonmesh.core.router import Router
 from arqonmesh.errors import DecodeError, PeerError
 from arqonmesh.ids import ClientId, ClusterId, MeshId, NodeId
 from arqonmesh.wire.codec import decode_message
-from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, Relay
+from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, BusAck, BusBatch, Relay
 
 LIMITED_LANES: Final = (Lane.DATAGRAM, Lane.CONTROL)
 """Lanes under the per-peer message rate; data is bounded by the outbox window instead."""
+DATA: Final = (BusBatch, BusAck)
+"""What the other lanes carry, and nothing else, or the rate could be walked around."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ class Node:
         self.plane = None
         self._router = Router((self.bus,))
         self._neighbours.clear()
-        return []
+        return self._router.run(now, self.bus, self.bus.left_mesh())
 
     def describe(
         self, now: Instant, addresses: tuple[str, ...], software: str, capabilities: tuple[str, ...]
@@ -142,6 +144,8 @@ class Node:
         try:
             limit = MAX_DATAGRAM_BYTES if lane is Lane.DATAGRAM else MAX_FRAME_BYTES
             message = decode_message(data, max_bytes=limit)
+            if lane not in LIMITED_LANES and type(message) not in DATA:
+                return self._blame(now, link_peer, "malformed", "node.wrong-lane")
             author = link_peer
             if type(message) is Relay:
                 unwrapped = arrived(self.world.node_id, link_peer, message)

@@ -69,6 +69,8 @@ class Service:
         self.started_s = time.monotonic()
         self.stopping = asyncio.Event()
         self.failure: StorageError | None = None
+        self._broken = asyncio.Event()
+        """Set with `failure`: what waits for the disk waits in vain."""
         self.log = EventLog(wall_ms)
         self.throughput = Throughput()
         self.lag = LoopLag(lambda late: None)  # for the metrics; the host tells the cores when its own timer is late
@@ -185,7 +187,7 @@ class Service:
             self.endpoint.disconnect(peer, "left the mesh")
         for dial in self.endpoint.dials():
             self.endpoint.forget(dial.peer, dial.address)
-        self.node.leave_mesh(self.host.now())
+        self.host.perform(self.node.leave_mesh(self.host.now()))
         self._mesh = None
         self.certificates.rotate(mesh_id=NO_MESH)
         await self._stored(())  # whatever the cores had queued is written before it is forgotten
@@ -293,10 +295,18 @@ class Service:
             self.host.perform(self.node.describe(self.host.now(), self.addresses(), SOFTWARE, CAPABILITIES))
 
     async def _stored(self, writes: tuple[Write, ...]) -> None:
-        """Write and wait until it is on disk."""
+        """Write and wait until it is on disk. Raises StorageError when the disk fails: then it never will be."""
         done = asyncio.Event()
         self.store.persist(writes, sync=True, done=done.set)
-        await done.wait()
+        waiting = [asyncio.create_task(event.wait()) for event in (done, self._broken)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if not done.is_set():
+            assert self.failure is not None
+            raise self.failure
 
     async def _drain(self) -> None:
         """Until every up link has acknowledged what it was sent, or the time is over."""
@@ -320,6 +330,7 @@ class Service:
 
     def _disk_failed(self, error: StorageError) -> None:
         self.failure = error
+        self._broken.set()
         self.request_stop(f"the store failed: {error}")
 
 

@@ -393,13 +393,20 @@ class Bus:
             self._backlogged[event.peer] = None
             return []
         self._backlogged.pop(event.peer, None)
-        if self._backlogged or not self._paused:
-            return []
+        return [] if self._backlogged else self._resume()
+
+    def left_mesh(self) -> list[Effect]:
+        """There is no link any more for which a publisher would have to wait, and no partition to be on a side of."""
+        self.partition = None
+        self._backlogged.clear()
+        return self._resume()
+
+    def _resume(self) -> list[Effect]:
         resumed = tuple(self._paused)
         for client in self._paused.values():
             client.paused = False
         self._paused.clear()
-        return [Throttle(resumed, False)]
+        return [Throttle(resumed, False)] if resumed else []
 
     def _partition_changed(self, event: PartitionChanged) -> list[Effect]:
         before, self.partition = self.partition, event

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arqonmesh.core.events import Backlog, Imported, PartitionChanged
+from arqonmesh.core.kernel import Throttle
 from arqonmesh.ids import NodeId
 from tests.core.bus.house import House
 
@@ -115,3 +116,20 @@ def test_clients_are_told_when_the_mesh_degrades() -> None:
     assert [(payload["state"], payload["writable"]) for payload in told] == [("degraded", True), ("critical", False)]
     assert [frame["version"] for frame in house.take(old)] == ["1.0", "1.0"]
     assert house.ask(new, {"type": "status"})["payload"]["partition"] == {"state": "critical", "writable": False}
+
+
+def test_leaving_the_mesh_lets_every_paused_publisher_go_on() -> None:
+    """The links are gone and with them whoever would have said that the backlog fell; the next mesh starts afresh."""
+    house = House()
+    client = house.member("telemetry:host")
+    house.tell(Backlog(FACTORY, True))
+    house.tell(PartitionChanged("critical", False, 1, 2, 2, "crash"))
+    house.send(client, {"type": "event", "channel": "telemetry:host", "payload": 1})
+    assert house.throttled == [Throttle((client,), True)]
+
+    house.perform(house.bus.left_mesh())
+
+    assert house.throttled[1:] == [Throttle((client,), False)]
+    assert house.bus.partition is None
+    house.send(client, {"type": "event", "channel": "telemetry:host", "payload": 2})
+    assert len(house.throttled) == 2

@@ -1,0 +1,55 @@
+"""The node's own part: which frames of a peer reach a core at all."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from arqonmesh.config.load import loads
+from arqonmesh.core.events import Dropped, Fault
+from arqonmesh.core.kernel import Effect, Emit, Lane
+from arqonmesh.core.node import Node, World
+from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.wire.codec import encode_message
+from arqonmesh.wire.messages import BusAck, GossipDelta, GossipRoot, Ping, WireMessage
+from tests.core.toy import MESH, ToyCrypto, key_of, node_of
+
+PEER = node_of("peer")
+
+
+def linked() -> Node:
+    """A node in a mesh of its own, with a connection to a peer."""
+    world = World(
+        node_id=node_of("me"),
+        public_key=key_of("me"),
+        crypto=ToyCrypto(key_of("me")),
+        wall_ms=lambda: 0,
+        rng_for=lambda core: random.Random(core),
+        boot_epoch=1,
+    )
+    node = Node(loads(b"node: {cluster: hq}\n"), world)
+    node.start(0, {}, MeshIdentity(mesh_id=MESH, founder=node_of("me")))
+    node.transport_up(0, PEER, "test", outbound=True)
+    return node
+
+
+def faults(effects: list[Effect]) -> list[tuple[str, str]]:
+    """(cause, what was dropped) of the faults among these."""
+    dropped = [e.event.detail for e in effects if isinstance(e, Emit) and isinstance(e.event, Dropped)]
+    return [(e.event.cause, dropped[0]) for e in effects if isinstance(e, Emit) and isinstance(e.event, Fault)]
+
+
+@pytest.mark.parametrize("lane", [Lane.PRIORITY, Lane.BULK])
+@pytest.mark.parametrize(
+    "message", [GossipDelta((), ()), GossipRoot(bytes(32)), Ping(1, -1)], ids=lambda m: type(m).__name__
+)
+def test_control_cannot_walk_around_its_rate_on_a_data_lane(lane: Lane, message: WireMessage) -> None:
+    """The data lanes are not under the message rate, so they carry batches and their acknowledgements alone."""
+    assert faults(linked().frame(0, PEER, lane, encode_message(message))) == [("malformed", "node.wrong-lane")]
+    assert faults(linked().frame(0, PEER, Lane.CONTROL, encode_message(message))) == []
+
+
+def test_data_lanes_carry_data() -> None:
+    """An acknowledgement is taken on the lane that federation sends it on."""
+    assert faults(linked().frame(0, PEER, Lane.PRIORITY, encode_message(BusAck(1)))) == []
