@@ -166,3 +166,13 @@ def test_cores_that_answer_each_other_for_ever_are_named(monkeypatch: pytest.Mon
 
     with pytest.raises(AssertionError, match=r"for ever.*Late"):
         router.event(0, Late(1))
+
+
+def test_a_run_may_be_as_long_as_what_it_begins_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a start gossip tells everything that is on disk at once; however much that is, it is no livelock."""
+    monkeypatch.setattr(router_module, "STEPS_MAX", 100)
+    answers: dict[type[Event], list[Effect]] = {Late: [Emit(LinkDown(PEER, "so be it"))] * 10}
+    speaker = Recorder("disk", [])
+    router = Router((speaker, Recorder("other", [], answers)))
+
+    assert len(router.run(0, speaker, [Emit(Late(1))] * 1_000)) == 11_000
