@@ -59,8 +59,9 @@ from arqonmesh.wire.statement import Accusation, Accusations, Kind, NodeRecord
 
 ACCUSATIONS_MAX: Final = 64
 """As many as an ACCUSATIONS record carries."""
-EARLY_MAX: Final = 256
-"""Records of nodes whose admission has not come yet."""
+EARLY_MAX: Final = 4_096
+"""Records of nodes whose admission is on its way: at a start, those of everyone who was admitted since we joined. As
+many as gossip takes authors (gossip/limits.py), for only members' records come here."""
 RESTARTS_MAX: Final = 3
 LATE_SHARE: Final = 4
 """Lateness beyond a quarter of the probe timeout counts."""
@@ -255,7 +256,7 @@ class Membership:
         """A member's own record came: new, or newer."""
         old, member.record = member.record, record
         effects: list[Effect] = []
-        if old is None or _description(old) != _description(record):
+        if old is None or old.leaving or _description(old) != _description(record):  # who returns is dialled again
             effects.append(
                 Emit(
                     MemberDescribed(

@@ -13,6 +13,7 @@ from arqonmesh.core.events import (
     LinkUp,
     MemberAdmitted,
     MemberChanged,
+    MemberDescribed,
     Persisted,
     Publish,
 )
@@ -544,3 +545,24 @@ def test_a_new_description_is_published_at_the_same_incarnation() -> None:
     assert isinstance(body, NodeRecord)
     assert (body.addresses, body.incarnation, body.capabilities) == (("10.0.0.1:9130",), 1, ("bus",))
     assert core.describe(("10.0.0.1:9130",), "arqonmesh/0.1.0", ("bus",)) == []
+
+
+def test_who_returns_after_leaving_is_described_again() -> None:
+    """With the very address that it had: whoever gave up dialling it has to hear of it."""
+    core = alone("a")
+    core.on_event(0, says("a", 1, leaving=True))
+    effects = core.on_event(0, says("a", 2))
+    described = [e.event for e in effects if isinstance(e, Emit) and isinstance(e.event, MemberDescribed)]
+    assert [(event.node, event.addresses) for event in described] == [(node_of("a"), ("a.example:9130",))]
+
+
+def test_records_that_come_before_their_admissions_are_kept_for_a_whole_mesh() -> None:
+    """At a start gossip tells all records in one breath; the admissions that they bring about are heard after them."""
+    core = Membership(env_of("me"), MembershipSettings())
+    core.start(0, {})
+    names = [f"n{number}" for number in range(2_000)]
+    for name in names:
+        assert core.on_event(0, says(name, 1)) == []
+    for name in names:
+        core.on_event(0, MemberAdmitted(node_of(name), key_of(name), name, "hub"))
+    assert {core.state_of(node_of(name)) for name in names} == {"alive"}
