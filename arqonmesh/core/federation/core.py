@@ -699,6 +699,7 @@ class Federation:
         if entry.custody is not None:
             commit.entries.append(entry)
         if commit.bytes > COMMIT_BYTES_MAX:
+            commit.writes += self._inbox.take_writes()  # its arrivals are delivered once it is done, not a later one
             self._commits.append(commit)
             self._commit = _Commit()
         self._note_work(now)

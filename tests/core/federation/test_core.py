@@ -19,6 +19,7 @@ from arqonmesh.core.events import (
     TransportUp,
     Verdict,
 )
+from arqonmesh.core.federation import core as federation_core
 from arqonmesh.core.federation.batch import FRAME_BYTES_MAX, Head, decode_head, encode_sections, parcel_of, signed_bytes
 from arqonmesh.core.federation.core import CUSTODY_PATIENCE_US, EARLY_FLUSH_BYTES, STRANGER_PATIENCE_US
 from arqonmesh.core.kernel import Persist, Send
@@ -689,3 +690,26 @@ def test_the_imported_event_names_origin_and_cluster() -> None:
     net.settle()
 
     assert two.said(Imported) == [Imported(one.node_id, "north", "telemetry:x", (b"1",))]
+
+
+def test_what_is_delivered_is_marked_in_the_same_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when so much has to be held in one tick that it takes several: no crash in between delivers it twice."""
+    monkeypatch.setattr(federation_core, "COMMIT_BYTES_MAX", 1)
+    net = Net()
+    a, b, c = (net.add(name, f"cluster-{name}", exporting("telemetry:*")) for name in "abc")
+    net.connect(a, b)
+    net.connect(b, c)
+    net.settle()
+    for frame in (b"held", b"held too"):
+        net.publish(b, "telemetry:y", frame)
+        net.tick(b)
+    net.publish(a, "telemetry:x", b"1")
+    net.tick(a)
+    net.deliver(a, b)
+    net.cut(b, c)
+    net.tick(b)
+    assert len(b.commits) > 1
+    net.commit(b)
+
+    assert b.delivered == [("telemetry:x", b"1")]
+    assert b.tables["inbox"]
