@@ -34,13 +34,18 @@ class EventLog:
         for watcher in self._watchers:
             watcher.put(event)
 
-    async def watch(self) -> AsyncIterator[MeshEvent]:
-        """The ring first, oldest to newest, then live events until the reader stops."""
-        watcher = _Watcher(self._wall_ms)
+    async def watch(self, *, lasting: bool = False) -> AsyncIterator[MeshEvent]:
+        """The ring first, oldest to newest, then live events until the reader stops.
+
+        Beyond `WATCHERS_MAX` the oldest watcher is ended; never a lasting one, which is part of the node itself.
+        """
+        watcher = _Watcher(self._wall_ms, lasting)
         for past in self._ring:
             watcher.put(past)
-        if len(self._watchers) >= WATCHERS_MAX:
-            self._watchers.pop(0).end()
+        guests = [other for other in self._watchers if not other.lasting]
+        if not lasting and len(guests) >= WATCHERS_MAX:
+            self._watchers.remove(guests[0])
+            guests[0].end()
         self._watchers.append(watcher)
         try:
             while (event := await watcher.get()) is not None:
@@ -55,7 +60,8 @@ class EventLog:
 
 
 class _Watcher:
-    def __init__(self, wall_ms: Callable[[], int]) -> None:
+    def __init__(self, wall_ms: Callable[[], int], lasting: bool) -> None:
+        self.lasting = lasting
         self._wall_ms = wall_ms
         self._queue: deque[MeshEvent] = deque()
         self._lost = 0

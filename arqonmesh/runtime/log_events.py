@@ -9,5 +9,5 @@ from arqonmesh.runtime.event_log import EventLog
 
 async def log_events(log: EventLog) -> None:
     logger = structlog.get_logger("arqonmesh.node")
-    async for event in log.watch():
+    async for event in log.watch(lasting=True):
         logger.info(event.text, kind=event.kind, **event.fields)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from arqonmesh.runtime import event_log
 from arqonmesh.runtime.event_log import EventLog
 
@@ -41,3 +43,17 @@ async def test_closing_ends_every_watcher() -> None:
     log.close()
 
     assert [event async for event in watcher] == []
+
+
+async def test_however_many_watch_the_node_goes_on_writing_its_own_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the oldest guest is ended, never a watcher that is part of the node."""
+    monkeypatch.setattr(event_log, "WATCHERS_MAX", 2)
+    log = EventLog(lambda: 0)
+    log.add("node", "first")
+    own, *guests = [log.watch(lasting=True), *(log.watch() for _ in range(3))]
+    for watcher in (own, *guests):
+        await anext(watcher)
+    log.add("node", "second")
+
+    assert (await anext(own)).text == "second"
+    assert [[event.text async for event in guests[0]], (await anext(guests[2])).text] == [[], "second"]
