@@ -692,6 +692,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The proof of membership does not fit one frame.",
         "Join through a member with fewer statements, or report it: a mesh this large needs a newer version.",
     ),
+    "join.too-many": (
+        "So many joins are under way at this member that it takes no more.",
+        "Wait half a minute, or join through another member.",
+    ),
     "link.address": (
         "An address is HOST:PORT, [IPV6]:PORT or quic://HOST:PORT.",
         "Write it so, for example `arqon link add quic://10.0.0.7:9130`.",
@@ -719,6 +723,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "link.forgotten": (
         "The wish for this link was taken back while it was being dialled.",
         "`arqon link add ADDRESS` if it is wanted after all.",
+    ),
+    "link.frame-failed": (
+        "The node at the other end failed on a message of this link, so the link begins anew.",
+        "Report it, with that node's log.",
     ),
     "link.half-open-limit": (
         "So many handshakes were under way that a new one was not taken; it is retried by itself.",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import random
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from aioquic.quic.configuration import QuicConfiguration
 
 from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.kernel import Lane
-from arqonmesh.errors import ArqonError, TimedOut, UsageError
+from arqonmesh.errors import ArqonError, PeerError, TimedOut, UsageError
 from arqonmesh.ids import NodeId
 from arqonmesh.net.addresses import known_sockaddr, look_up, parse_address, show_address
 from arqonmesh.net.api import Authority, DialInfo, JoinBuilder, LinkInfo, Listener
@@ -50,8 +51,12 @@ HANDSHAKE_S: Final = 5.0
 """From the first datagram to the link, on both sides."""
 JOIN_S: Final = 30.0
 """A join connection's whole life at the member."""
+JOINS_MAX: Final = 64
+"""Join connections at once: a stranger's certificate opens one, so they must not take the places of links."""
 FAREWELL_S: Final = 0.5
 """How long `close` waits for what is queued to be acknowledged."""
+
+_log = logging.getLogger(__name__)
 
 
 @functools.cache
@@ -228,6 +233,8 @@ class QuicEndpoint:
             async with asyncio.timeout(timeout_s):
                 family = self._udp.family
                 sockaddr = known_sockaddr(address, family) or await look_up(address, family)
+                if self._closing:
+                    raise UsageError("link.closed", "the endpoint was closed meanwhile")
                 entry = self._connect(sockaddr, self._join)
                 entry.settled = True
                 entry.session = JoinClient(
@@ -389,25 +396,25 @@ class QuicEndpoint:
             self.counters["drop.after-link"] += sum(len(batch) for _, batch in frames)
             return
         take = self._listener.frame
-        for lane, batch in frames:
-            link.frames_received += len(batch)
-            for data in batch:
-                take(peer, lane, data)
+        try:
+            for lane, batch in frames:
+                link.frames_received += len(batch)
+                for data in batch:
+                    take(peer, lane, data)
+        except Exception:
+            # Ours is the mistake, but what follows in this read is lost with it: only a new link sends it again.
+            _log.exception("a frame of %s broke its reader", peer)
+            entry.connection.close("link.frame-failed: the node failed on a frame of this link; its log has the trace")
 
     # --- handshakes ---------------------------------------------------------------------------------------
 
     def _on_handshake(self, entry: Entry, now: float) -> None:
         connection = entry.connection
         if not connection.outbound:
-            entry.session = (
-                self._join_server(entry)
-                if connection.quic.alpn == JOIN_PROTOCOL
-                else self._mesh_session(connection, None)
-            )
             if connection.quic.alpn == JOIN_PROTOCOL:
-                self._settle(entry)
-                entry.settled = True
-                self._timers.limit(entry, JOIN_S, "join.timeout")
+                self._open_join(entry)
+            else:
+                entry.session = self._mesh_session(connection, None)
         session = entry.session
         assert session is not None, "a dialled connection without a session"
         session.on_handshake()
@@ -418,6 +425,15 @@ class QuicEndpoint:
                 self._endings.give_way(entry, now)
                 return
             session.open()
+
+    def _open_join(self, entry: Entry) -> None:
+        joins = sum(isinstance(other.session, JoinServer) for other in self._entries)
+        if joins >= JOINS_MAX:
+            raise PeerError("join.too-many", f"{joins} joins are under way here; try again in half a minute")
+        entry.session = self._join_server(entry)
+        self._settle(entry)
+        entry.settled = True
+        self._timers.limit(entry, JOIN_S, "join.timeout")
 
     def _mesh_session(self, connection: Connection, expected: NodeId | None) -> MeshSession:
         return MeshSession(
@@ -546,6 +562,9 @@ class QuicEndpoint:
         )
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        if self._closing:
+            work.close()
+            return
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

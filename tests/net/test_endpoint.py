@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from arqonmesh.core.kernel import Lane
+from arqonmesh.ids import NodeId
 from arqonmesh.net.api import Endpoint
 from arqonmesh.net.endpoint import HANDSHAKE_S, QuicEndpoint
 from arqonmesh.net.lanes import QUEUE_BYTES_MAX
@@ -389,3 +390,31 @@ async def test_a_first_dial_that_nobody_answers_is_given_up_soon_and_tried_again
             await a.heard.until(lambda: a.endpoint.dials()[0].attempt == 2)
             assert asyncio.get_running_loop().time() - began < HANDSHAKE_S / 2
             assert a.endpoint.dials()[0].last_error.startswith("not reached: link.handshake-timeout")
+
+
+async def test_a_frame_that_breaks_its_reader_costs_its_own_link_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What came behind it in the same read is lost, so the link begins anew; the others do not notice."""
+    async with hall() as made:
+        a, b, c = made.member(1), made.member(2), made.member(3)
+        await made.linked(b, a)
+        await made.linked(c, a)
+        take = a.heard.frame
+
+        def fragile(peer: NodeId, lane: Lane, data: bytes) -> None:
+            if data == b"poison":
+                raise AssertionError("a mistake of ours")
+            take(peer, lane, data)
+
+        monkeypatch.setattr(a.heard, "frame", fragile)
+        b.endpoint.send(a.id, Lane.CONTROL, b"poison")
+        c.endpoint.send(a.id, Lane.CONTROL, b"fine")
+        await a.heard.until(lambda: a.heard.data() == [b"fine"])
+        await b.heard.until(
+            lambda: any(kind == "down" and "link.frame-failed" in why for kind, _, why in b.heard.events)
+        )
+        await b.heard.until(lambda: b.linked(a))
+        assert a.linked(c)
+        assert not any(kind == "down" and peer == c.id for kind, peer, _ in a.heard.events)
+        assert "broke its reader" in caplog.text

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
+from aioquic.quic.events import StreamDataReceived
 
 from arqonmesh.errors import Denied, PeerError, TimedOut
 from arqonmesh.ids import NodeId
+from arqonmesh.net import endpoint
 from arqonmesh.net.api import JoinBuilder
 from arqonmesh.net.tls import JOIN_PROTOCOL
 from arqonmesh.trust.certificates import NO_MESH
@@ -16,7 +20,7 @@ from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.frames import frame
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
-from tests.net.kit import CLUSTER, MESH, Hall, Member, hall, key, leaf_of, stranger
+from tests.net.kit import CLUSTER, MESH, Hall, Member, Stranger, hall, key, leaf_of, stranger
 
 OFFER = JoinOffer(mesh_id=MESH, mesh_name="test", founder=key(1).node_id, policy="key", key_salt=b"")
 TICKET = NodeKey((77).to_bytes(32, "big"))
@@ -199,3 +203,23 @@ async def test_a_join_connection_carries_nothing_but_the_join() -> None:
             await knocking.until(lambda: knocking.told.startswith("link.stream"))
         assert not gate.heard.frames
         assert not gate.heard.events
+
+
+def _offered(knocking: Stranger) -> bool:
+    return any(isinstance(event, StreamDataReceived) for event in knocking.events)
+
+
+async def test_joins_do_not_take_the_places_of_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone can make the certificates of a join: those beyond the bound are refused, a member still links."""
+    monkeypatch.setattr(endpoint, "JOINS_MAX", 2)
+    async with hall() as made, AsyncExitStack() as strangers:
+        gate, friend, late = _gate(made), made.member(2), _blank(made, 3)
+        for n in (4, 5):
+            leaf = leaf_of(key(n), mesh=NO_MESH)
+            one = await strangers.enter_async_context(stranger(gate, leaf=leaf, protocols=(JOIN_PROTOCOL,)))
+            await one.until(partial(_offered, one))
+        with pytest.raises(PeerError) as refused:
+            await late.endpoint.join(gate.at, _sign(late), timeout_s=5)
+        assert refused.value.code == "join.too-many"
+        assert gate.heard.refusals["join.too-many"] == 1
+        await made.linked(friend, gate)
