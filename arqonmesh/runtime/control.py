@@ -30,6 +30,7 @@ from arqonmesh.core.kernel import Event
 from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
 from arqonmesh.ids import ClusterId, MeshId, TicketId, encode_ulid, parse_cluster, short
+from arqonmesh.net.addresses import parse_address
 from arqonmesh.runtime import views
 from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
 from arqonmesh.runtime.service import Service
@@ -160,11 +161,15 @@ class Control:
 
     async def link_add(self, address: str) -> OwnLinkView:
         self._plane()
+        parse_address(address)
         address = address.removeprefix("quic://")
         await self._service.add_link(address)
-        for line in await self.links():
-            if line.address == address or line.asked_by == "operator":
+        asked = [line for line in await self.links() if line.asked_by == "operator"]
+        for line in asked:
+            if line.address == address:
                 return line
+        if asked:
+            return asked[-1]  # it stands already, and shows where the name led
         raise NotFound("link.unknown", f"the link to {address} is already gone", hint="arqon link ls")
 
     async def link_remove(self, address: str) -> None:

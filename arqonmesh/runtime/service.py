@@ -27,7 +27,7 @@ from arqonmesh.config.model import Config
 from arqonmesh.core.kernel import Delete, Put, Write
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
-from arqonmesh.errors import StorageError
+from arqonmesh.errors import ConfigError, StorageError
 from arqonmesh.ids import ClusterId, short
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
@@ -128,14 +128,17 @@ class Service:
     # --- life ---------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Raises ConfigError when a port is taken and StorageError when the disk fails."""
+        """Raises ConfigError when a port is taken or the mesh knows this node otherwise, StorageError when the disk
+        fails."""
         self.store.on_fatal = self._disk_failed
         await self._stored((mesh_state.put_boot_epoch(self._epoch),))
         await self.bus.start(*split(self.config.listen.bus))
         await self.http.start(*split(self.config.listen.http))
         self.certificates.on_rotated = lambda leaf: self.endpoint.rotate(leaf, local=self._local)
         self.host.attach(self.endpoint, self.bus)
-        self.host.perform(self.node.start(self.host.now(), self._durable, self._mesh))
+        begun = self.node.start(self.host.now(), self._durable, self._mesh)
+        self._refuse_other_cluster()
+        self.host.perform(begun)
         self._describe()
         self._want_operator_links()
         self._durable = {}
@@ -179,6 +182,7 @@ class Service:
         durable = await asyncio.to_thread(self.store.snapshot)
         self.host.perform(self.node.enter_mesh(self.host.now(), durable, mesh))
         self._describe()
+        self._want_operator_links()
 
     async def leave_mesh(self) -> None:
         """Close the links, forget the mesh and everything kept of it."""
@@ -293,6 +297,18 @@ class Service:
     def _describe(self) -> None:
         if self.node.plane is not None:
             self.host.perform(self.node.describe(self.host.now(), self.addresses(), SOFTWARE, CAPABILITIES))
+
+    def _refuse_other_cluster(self) -> None:
+        """What we send in the name of a cluster that is not ours every other member refuses, and holds against us."""
+        plane, settings = self.node.plane, self.config.node
+        own = None if plane is None else plane.admission.member(self.key.node_id)
+        if own is not None and own.cluster != settings.cluster:
+            raise ConfigError(
+                "config.other-cluster",
+                f"this node was admitted to its mesh as one of cluster {own.cluster!r}, and arqon.yaml says "
+                f"{settings.cluster!r}",
+                hint=f"set node.cluster: {own.cluster}, or arqon init elsewhere for a new node",
+            )
 
     async def _stored(self, writes: tuple[Write, ...]) -> None:
         """Write and wait until it is on disk. Raises StorageError when the disk fails: then it never will be."""

@@ -11,7 +11,7 @@ import pytest
 from arqonmesh.config.load import loads
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.kernel import Lane
-from arqonmesh.errors import StorageError
+from arqonmesh.errors import ConfigError, StorageError
 from arqonmesh.ids import NodeId
 from arqonmesh.runtime import service as service_module
 from arqonmesh.runtime.control import Control
@@ -83,3 +83,49 @@ async def test_a_node_whose_disk_fails_does_not_wait_for_it(tmp_path: Path, monk
             await node.open()
     assert refusal.value.code == "store.io"
     await node.close()
+
+
+async def test_a_link_that_is_no_address_is_refused_and_forgotten(tmp_path: Path) -> None:
+    """It says how an address looks, and nothing of it stays in the store to be tried at every start."""
+    node = service(tmp_path, "hq", "hub")
+    await node.open()
+    try:
+        await Control(node).seed("acme", "open", "")
+        with pytest.raises(ConfigError) as refusal:
+            await Control(node).link_add("quic://nowhere")
+        assert refusal.value.code == "link.address"
+        assert node.operator_links == {} and node.store.snapshot()["links"] == []
+    finally:
+        await node.close()
+
+
+async def test_links_added_by_hand_are_dialled_again_in_the_next_mesh(tmp_path: Path) -> None:
+    """They are the operator's and outlive the mesh; leaving it only stops the dialling."""
+    node = service(tmp_path, "hq", "hub")
+    await node.open()
+    try:
+        await Control(node).seed("acme", "open", "")
+        first = await Control(node).link_add("127.0.0.1:1")
+        await Control(node).link_add("127.0.0.1:2")
+        assert first.address == "127.0.0.1:1"
+        await Control(node).leave()
+        assert node.endpoint.dials() == []
+        await Control(node).seed("acme", "open", "")
+        assert [dial.address for dial in node.endpoint.dials()] == ["127.0.0.1:1", "127.0.0.1:2"]
+    finally:
+        await node.close()
+
+
+async def test_a_member_does_not_start_under_another_clusters_name(tmp_path: Path) -> None:
+    """All of its batches would be refused, and held against it, without a word at home."""
+    node = service(tmp_path, "hq", "hub")
+    await node.open()
+    await Control(node).seed("acme", "open", "")
+    await node.close()
+
+    settings = loads(SETTINGS.format(cluster="elsewhere", role="hub").encode())
+    moved = Service(settings, node.key, Store.open(tmp_path / "hq" / "mesh.db"), tmp_path / "hq")
+    with pytest.raises(ConfigError) as refusal:
+        await moved.open()
+    assert refusal.value.code == "config.other-cluster"
+    await moved.close()
