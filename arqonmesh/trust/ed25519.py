@@ -8,7 +8,8 @@ libsodium checks it, without the cofactor, and in addition, whatever the library
 - S >= L: anybody could turn one signature into a second (RFC 8032, 5.1.7).
 
 Keys with a torsion component (neither small order nor in the prime-order group) still verify here, as in libsodium;
-`check_public_key` refuses them, so none is ever admitted. Verdicts case by case: tests/trust/test_ed25519.py.
+`check_public_key` refuses them in every handshake, so none ever links. Verdicts case by case are in
+tests/trust/test_ed25519.py.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
 def check_public_key(public_key: bytes) -> None:
     """Raise TrustError unless these are 32 bytes that name a point of the prime-order group, canonically.
 
-    Codes: `trust.key-length`, `trust.small-order-key`, `trust.key-invalid`. To be asked once, at admission: 50 us.
+    Codes: `trust.key-length`, `trust.small-order-key`, `trust.key-invalid`. To be asked once per handshake: 50 us.
     """
     if len(public_key) != KEY_BYTES:
         raise TrustError(
