@@ -69,7 +69,7 @@ def print_json(data: Any) -> None:
 def show_error(error: ArqonError, as_json: bool) -> int:
     """Tell an error; returns its exit code."""
     if as_json:
-        told = {"code": error.code, "message": str(error), "hint": _next_step(error)}
+        told = {"code": error.code, "message": _text(str(error)), "hint": _text(_next_step(error))}
         _write({"v": FORMAT, "ok": False, "error": told})
     else:
         screen = Screen(sys.stderr)
@@ -91,6 +91,11 @@ def three_lines(error: ArqonError) -> tuple[str, str, str]:
 
 def _next_step(error: ArqonError) -> str:
     return error.hint or f"arqon explain {error.code}"
+
+
+def _text(seen: str) -> str:
+    """What an error quotes of a command line may be no text; JSON takes nothing else."""
+    return seen.encode("utf-8", "replace").decode()
 
 
 def _write(answer: dict[str, Any]) -> None:

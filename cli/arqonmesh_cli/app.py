@@ -99,13 +99,27 @@ def run(arguments: Sequence[str]) -> int:
         if reconfigure is not None:
             reconfigure(errors="replace")
     try:
-        code = _run(list(arguments) or ["--help"])
-        sys.stdout.flush()
-        return code
+        return _answered(arguments, as_json)
     except BrokenPipeError:
         # `arqon sub ... | head -1`: the reader has had enough, which is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether `--json` is among the options, so that even a usage error can be told as JSON."""
+    arguments = list(arguments)
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _answered(arguments: Sequence[str], as_json: bool) -> int:
+    try:
+        code = _run(list(arguments) or ["--help"])
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
         return 130
     except typer.TyperException as error:
@@ -115,19 +129,14 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("ARQON_DEBUG"):
             raise
+        if isinstance(error, UnicodeEncodeError) and not all(map(_is_text, arguments)):
+            return show_error(UsageError("cli.not-text", "an argument is not UTF-8; it needs to be text"), as_json)
         unforeseen = ArqonError(
             "cli.unforeseen",
             f"{type(error).__name__}: {error}; nobody foresaw this here",
             hint="ARQON_DEBUG=1 arqon " + " ".join(arguments),
         )
         return show_error(unforeseen, as_json)
-
-
-def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether `--json` is among the options, so that even a usage error can be told as JSON."""
-    arguments = list(arguments)
-    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in options
 
 
 def _run(arguments: list[str]) -> int:
@@ -140,6 +149,11 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _is_text(argument: str) -> bool:
+    """False for one with bytes that are no UTF-8: Python keeps those as halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _usage_error(error: typer.TyperException) -> ArqonError:

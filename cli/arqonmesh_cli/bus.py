@@ -140,6 +140,11 @@ def message_line(message: Message) -> str:
     return "".join(c if c.isprintable() or c == " " else f"\\u{ord(c):04x}" for c in line)
 
 
+def json_line(frame: bytes) -> bytes:
+    """One JSON answer on one line. The payload is as its publisher wrote it, line ends between its tokens included."""
+    return b'{"v":1,"ok":true,"data":' + frame.replace(b"\n", b" ").replace(b"\r", b" ") + b"}\n"
+
+
 async def _connect(url: str | None, token: str | None, data_dir: Any, context: str | None, **how: Any) -> BusClient:
     from arqonmesh.client import BusClient
 
@@ -207,7 +212,7 @@ def _listen(
             await bus.join(channel)
             async for message in bus.messages():
                 if as_json:
-                    sys.stdout.buffer.write(b'{"v":1,"ok":true,"data":' + message.raw + b"}\n")
+                    sys.stdout.buffer.write(json_line(message.raw))
                 else:
                     sys.stdout.buffer.write(message_line(message).encode() + b"\n")
                 sys.stdout.buffer.flush()

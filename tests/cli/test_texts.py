@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from arqonmesh.client import Message
 from arqonmesh.errors import UsageError
-from arqonmesh_cli.bus import message_line, payload_of
+from arqonmesh_cli.bus import json_line, message_line, payload_of
 from arqonmesh_cli.demo_report import percentile_ms
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.readings import host, proc
@@ -63,6 +63,13 @@ def test_a_json_object_is_sent_as_typed() -> None:
 def test_bytes_that_are_no_text_are_sent_with_a_mark_in_their_place() -> None:
     """What the shell passes may be anything (surrogateescape)."""
     assert payload_of("caf\udce9") == b'{"text":"caf?"}'
+
+
+def test_a_json_answer_is_one_line_also_when_its_payload_was_written_on_several() -> None:
+    """Who reads line by line finds one document in each."""
+    line = json_line(b'{"payload":{\r\n "x": "a\\nb"}}')
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["data"] == {"payload": {"x": "a\nb"}}
 
 
 def test_control_characters_from_elsewhere_are_shown_not_obeyed() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from arqonmesh_cli.app import VERBS, root, wants_json
-from tests.cli.conftest import Arqon
+from tests.cli.conftest import Arqon, Served
 
 EXPECTED = {
     "init", "node start", "node stop", "node status", "node logs", "mesh seed", "mesh join", "mesh status",
@@ -93,6 +93,14 @@ def test_an_unknown_or_missing_verb_names_those_that_there_are(words: str, arqon
 def test_a_slip_of_the_finger_is_answered_with_the_verb_meant(arqon: Arqon) -> None:
     """arqon mehs status"""
     assert "'mesh'" in arqon("mehs", "status").err
+
+
+def test_an_argument_that_is_no_text_is_an_error_like_any_other(arqon: Arqon, served: Served) -> None:
+    """Python hands bytes that are not UTF-8 over as halves of characters; neither gRPC nor JSON takes those."""
+    answer = arqon("peer", "show", "\udcff", *served.at, "--json")
+    assert (answer.code, answer.json["error"]["code"]) == (2, "cli.not-text")
+    for words in (("\udcff",), ("pub", "a:b", "x", "--context", "\udcff")):
+        assert arqon(*words, "--json").json["ok"] is False
 
 
 def test_arqon_alone_shows_what_there_is(arqon: Arqon) -> None:
