@@ -18,6 +18,7 @@ from arqonmesh.core.bus.bus import Bus, BusEnv
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.events import Dropped, Fault, Publish, TransportDown, TransportUp
 from arqonmesh.core.kernel import Crypto, Durable, Effect, Emit, Env, Event, Instant, Lane, Rng, Send
+from arqonmesh.core.peers.buckets import Buckets
 from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.core.relay import RELAYABLE, arrived, wrap
 from arqonmesh.core.router import Router
@@ -28,6 +29,9 @@ from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, BusAck,
 
 LIMITED_LANES: Final = (Lane.DATAGRAM, Lane.CONTROL)
 """Lanes under the per-peer message rate; data is bounded by the outbox window instead."""
+RELAYED_SHARE: Final = 2
+"""Half of the rate that a peer grants us is for what others send through us: or they could use up all of it, and with
+our heartbeats unheard cut a link that is not theirs."""
 DATA: Final = (BusBatch, BusAck)
 """What the other lanes carry, and nothing else, or the rate could be walked around."""
 
@@ -61,6 +65,10 @@ class Node:
         self.plane: Plane | None = None
         self._router = Router((self.bus,))
         self._neighbours: dict[NodeId, None] = {}
+        self._onward = Buckets(
+            rate_per_s=-(-config.peers.rate_per_s // RELAYED_SHARE), burst=-(-config.peers.burst // RELAYED_SHARE)
+        )
+        """What others send through us, per next hop."""
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -150,7 +158,7 @@ class Node:
             if type(message) is Relay:
                 unwrapped = arrived(self.world.node_id, link_peer, message)
                 if isinstance(unwrapped, Send):
-                    return self._pass_on(unwrapped)
+                    return self._pass_on(now, unwrapped)
                 author, message = unwrapped
         except DecodeError as error:
             return self._blame(now, link_peer, "malformed", error.code)
@@ -231,9 +239,11 @@ class Node:
             return Emit(Dropped("routing", "no-route", 1, name))
         return wrap(route, send.lane, send.message)
 
-    def _pass_on(self, send: Send) -> list[Effect]:
+    def _pass_on(self, now: Instant, send: Send) -> list[Effect]:
         if send.to not in self._neighbours:
             return [Emit(Dropped("routing", "next-hop-gone"))]
+        if not self._onward.take(now, send.to):
+            return [Emit(Dropped("routing", "relay-rate", 1, send.to))]
         return [send]
 
     def _blame(self, now: Instant, peer: NodeId, cause: str, detail: str) -> list[Effect]:

@@ -155,7 +155,8 @@ class Relay(WireMessage, tag=30, frozen=True):
 
     route: Annotated[tuple[NodeText, ...], Meta(min_length=2, max_length=MAX_HOPS)]
     hop: Annotated[int, Meta(ge=0, lt=MAX_HOPS)]
-    lane: Annotated[int, Meta(ge=0, le=2)]
+    lane: Annotated[int, Meta(ge=0, le=1)]
+    """DATAGRAM or CONTROL: the lanes under a message rate."""
     inner: Annotated[bytes, Meta(max_length=65_536)]
 
 

@@ -8,18 +8,18 @@ import pytest
 
 from arqonmesh.config.load import loads
 from arqonmesh.core.events import Dropped, Fault
-from arqonmesh.core.kernel import Effect, Emit, Lane
+from arqonmesh.core.kernel import Effect, Emit, Lane, Send
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.wire.codec import encode_message
-from arqonmesh.wire.messages import BusAck, GossipDelta, GossipRoot, Ping, WireMessage
+from arqonmesh.wire.messages import BusAck, GossipDelta, GossipRoot, Ping, Relay, WireMessage
 from tests.core.toy import MESH, ToyCrypto, key_of, node_of
 
-PEER = node_of("peer")
+PEER, OTHER = node_of("peer"), node_of("other")
 
 
 def linked() -> Node:
-    """A node in a mesh of its own, with a connection to a peer."""
+    """A node in a mesh of its own, with a connection to a peer and one to another."""
     world = World(
         node_id=node_of("me"),
         public_key=key_of("me"),
@@ -30,7 +30,8 @@ def linked() -> Node:
     )
     node = Node(loads(b"node: {cluster: hq}\n"), world)
     node.start(0, {}, MeshIdentity(mesh_id=MESH, founder=node_of("me")))
-    node.transport_up(0, PEER, "test", outbound=True)
+    for peer in (PEER, OTHER):
+        node.transport_up(0, peer, "test", outbound=True)
     return node
 
 
@@ -53,3 +54,17 @@ def test_control_cannot_walk_around_its_rate_on_a_data_lane(lane: Lane, message:
 def test_data_lanes_carry_data() -> None:
     """An acknowledgement is taken on the lane that federation sends it on."""
     assert faults(linked().frame(0, PEER, Lane.PRIORITY, encode_message(BusAck(1)))) == []
+
+
+def test_what_is_sent_through_us_leaves_room_for_what_we_say_ourselves() -> None:
+    """All that one peer may send us, meant for another: half of it goes there, the rest is dropped and counted."""
+    node = linked()
+    relay = encode_message(Relay((PEER, node_of("me"), OTHER), 1, 0, encode_message(Ping(1, -1))))
+    burst = node.config.peers.burst
+    effects = [effect for _ in range(burst) for effect in node.frame(0, PEER, Lane.DATAGRAM, relay)]
+
+    assert sum(isinstance(effect, Send) and effect.to == OTHER for effect in effects) == burst // 2
+    reasons = {
+        effect.event.reason for effect in effects if isinstance(effect, Emit) and isinstance(effect.event, Dropped)
+    }
+    assert reasons == {"relay-rate"}

@@ -53,7 +53,10 @@ def test_only_the_failure_detectors_messages_travel_by_relay() -> None:
         arrived(B, A, relay)
 
 
-def test_rubbish_inside_a_relay_is_a_decode_error() -> None:
-    """And nothing else."""
+@pytest.mark.parametrize("route", [(A, B), (A, B, C)], ids=["for-us", "for-another"])
+def test_rubbish_inside_a_relay_is_a_decode_error(route: tuple[str, ...]) -> None:
+    """Also on the way: passed on, it would be blamed on us at its end."""
     with pytest.raises(DecodeError):
-        arrived(B, A, Relay(route=(A, B), hop=1, lane=1, inner=b"\xff"))
+        arrived(B, A, Relay(route=route, hop=1, lane=1, inner=b"\xff"))
+    with pytest.raises(PeerError, match="does not travel by relay"):
+        arrived(B, A, Relay(route=route, hop=1, lane=1, inner=encode_message(GossipRoot(root=bytes(32)))))

@@ -58,7 +58,7 @@ MESSAGES: Final[tuple[WireMessage, ...]] = (
     Nack(8),
     Heartbeat(2**32 - 1, 2**63 - 1),
     HeartbeatAck(0, 0),
-    Relay((NODE, OTHER), 1, 2, b"inner"),
+    Relay((NODE, OTHER), 1, 1, b"inner"),
     GossipRoot(KEY),
     GossipDigest(((NODE, 1, 2), (OTHER, 3, 4)), True),
     GossipDelta((b"one", b"two"), ((NODE, 3, 4),)),
