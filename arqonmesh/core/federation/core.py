@@ -7,9 +7,9 @@
 
 Rules: nothing crosses a cluster's border unless its export rules allow the channel and the importer's rules too;
 every hop checks its own. Nodes of one cluster exchange everything. A message is delivered at most once per node (inbox
-window, on disk before delivery) and not lost between two nodes that part, or on its way when a node in between crashes:
-the sender keeps a batch until it is acknowledged (in memory while the link is up: what its own node had not yet handed
-on is lost when that crashes), and a node acknowledges once the batch is delivered and every next hop has it, or a row on disk does.
+window, on disk before delivery) and not lost between two nodes that part, nor when one on its way crashes: the sender
+keeps a batch until it is acknowledged (in memory while the link is up, so a crash of the origin loses what nobody has
+yet), and a node acknowledges once the batch is delivered and every next hop has it, or a row on disk does.
 Per origin, channel and link the order is the origin's.
 
 Why what is forwarded is remembered in memory only: after a restart upstream sends again what we had not acknowledged;
