@@ -24,6 +24,9 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in ("ARQON_DATA_DIR", "ARQON_CONTEXT", "ARQON_JOIN_KEY", "ARQON_BUS_TOKEN", "ARQON_DEBUG"):
             patched.delenv(name, raising=False)
         patched.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        # Some thirty nodes are started: compiling our own sources each time would be a third of every start.
+        patched.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patched.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("pycache")))
         yield
 
 
