@@ -84,6 +84,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A cluster name is used in certificates, policies and on screens, so it is kept to plain characters.",
         "Choose a name such as `factory` or `eu-west.prod` and run the command again.",
     ),
+    "config.other-cluster": (
+        "The mesh admitted this node's key into another cluster than arqon.yaml says now. A key keeps its cluster.",
+        "Set node.cluster back, or make a new node with `arqon init` in another data directory.",
+    ),
     "trust.key-length": (
         "A key has another length than 32 bytes.",
         "The key or its file was cut or mixed up; restore it from a backup.",
