@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PARTITION_STATES = ("healthy", "degraded", "critical")
 MEMBER_STATES = ("alive", "suspect", "dead", "left", "unheard")
 """Unheard: on the roster, and has not spoken yet."""
+_NO_DROPS = ("refused.", "link.", "intake.", "send.unsegmented")
+"""What the transport counts beside its drops; refusals have a metric of their own."""
 _BUS_OWN_NAMES = ("clients", "published", "delivered", "imported")
 """Bus counters that have metrics of their own, or are no events."""
 
@@ -72,8 +74,11 @@ def _store(service: Service) -> Iterator[Sample]:
 def _connections(service: Service) -> Iterator[Sample]:
     for reason, count in service.host.refusals.items():
         yield Sample("arqon_link_refusals_total", count, (reason,))
-    if service.host.unsent:
-        yield Sample("arqon_dropped_total", service.host.unsent, ("host", "unsent"))
+    for reason, count in (service.endpoint.counters + service.endpoint.socket_counters).items():
+        if not reason.startswith(_NO_DROPS):
+            yield Sample("arqon_dropped_total", count, ("transport", reason.removeprefix("drop.")))
+    if turned_away := service.http.counters["too-many"]:
+        yield Sample("arqon_dropped_total", turned_away, ("http", "too-many"))
 
 
 def _mesh(plane: Plane) -> Iterator[Sample]:

@@ -115,7 +115,7 @@ class Service:
         self.http = HttpServer(
             HttpSources(
                 health=self.health,
-                ready=lambda: not self.stopping.is_set(),
+                ready=lambda: bool(self._tasks) and not self.stopping.is_set(),
                 version=lambda: {"version": arqonmesh.__version__, "software": "arqonmesh"},
                 status=self._status,
                 metrics=Exposition(partial(metrics.samples, self)).render,
@@ -132,10 +132,11 @@ class Service:
         fails."""
         self.store.on_fatal = self._disk_failed
         await self._stored((mesh_state.put_boot_epoch(self._epoch),))
-        await self.bus.start(*split(self.config.listen.bus))
         await self.http.start(*split(self.config.listen.http))
-        self.certificates.on_rotated = lambda leaf: self.endpoint.rotate(leaf, local=self._local)
+        # The bus comes last and knows its way back: a client that got in before would never hear its welcome.
         self.host.attach(self.endpoint, self.bus)
+        await self.bus.start(*split(self.config.listen.bus))
+        self.certificates.on_rotated = lambda leaf: self.endpoint.rotate(leaf, local=self._local)
         begun = self.node.start(self.host.now(), self._durable, self._mesh)
         self._refuse_other_cluster()
         self.host.perform(begun)

@@ -8,6 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from arqonmesh.config.load import loads
+from arqonmesh.core.kernel import Lane
+from arqonmesh.ids import NodeId
 from arqonmesh.observe.collectors import Exposition
 from arqonmesh.observe.metrics import METRICS
 from arqonmesh.runtime.control import Control
@@ -31,6 +33,8 @@ async def test_a_node_shows_itself_before_and_after_it_has_a_mesh(tmp_path: Path
         exposition = Exposition(lambda: samples(service))
         before = {family.name for family in text_string_to_metric_families(exposition.render().decode())}
         await Control(service).seed("acme", "open", "")
+        service.endpoint.send(NodeId("nobody"), Lane.BULK, b"x")
+        service.endpoint.want(None, ("no address",))
         families = {family.name: family for family in text_string_to_metric_families(exposition.render().decode())}
     finally:
         await service.close()
@@ -40,5 +44,7 @@ async def test_a_node_shows_itself_before_and_after_it_has_a_mesh(tmp_path: Path
     assert (info.labels["cluster"], info.labels["region"]) == ("hq", "eu")
     states = {sample.labels["state"]: sample.value for sample in families["arqon_mesh_members"].samples}
     assert sum(states.values()) == 1
+    dropped = {(s.labels["where"], s.labels["reason"]): s.value for s in families["arqon_dropped"].samples}
+    assert dropped["transport", "send.no-link"] == dropped["transport", "dial.bad-address"] == 1
     known = {metric.name.removesuffix("_total") for metric in METRICS}
     assert {name for name in families if name.startswith("arqon_")} <= known

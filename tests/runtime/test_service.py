@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
+from arqonmesh.bridge.http import Request, parse_request
+from arqonmesh.client import BusClient
+from arqonmesh.client import client as client_module
 from arqonmesh.config.load import loads
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.kernel import Lane
-from arqonmesh.errors import ConfigError, StorageError
+from arqonmesh.errors import ArqonError, ConfigError, StorageError
 from arqonmesh.ids import NodeId
 from arqonmesh.runtime import service as service_module
 from arqonmesh.runtime.control import Control
@@ -83,6 +87,42 @@ async def test_a_node_whose_disk_fails_does_not_wait_for_it(tmp_path: Path, monk
             await node.open()
     assert refusal.value.code == "store.io"
     await node.close()
+
+
+async def test_a_client_that_comes_while_the_node_starts_is_turned_away_or_welcomed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never taken and left without its welcome, as a client that dials again and again would be after a restart."""
+    monkeypatch.setattr(client_module, "CONNECT_TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bus = f"127.0.0.1:{taken.getsockname()[1]}"
+    settings = loads(SETTINGS.format(cluster="hq", role="hub").replace('bus: "127.0.0.1:0"', f'bus: "{bus}"').encode())
+    node = Service(settings, NodeKey.generate(), Store.open(tmp_path / "mesh.db"), tmp_path)
+    start = node.http.start
+    met: list[str] = []
+
+    async def start_slowly(host: str, port: int) -> None:
+        await start(host, port)
+        try:
+            async with await BusClient.connect(f"ws://{bus}"):
+                met.append("welcomed")
+        except ArqonError as error:
+            met.append(error.code)
+        assert _ready(node) == 503
+
+    monkeypatch.setattr(node.http, "start", start_slowly)
+    await node.open()
+    try:
+        assert _ready(node) == 200
+        assert met in (["welcomed"], ["bus.unreachable"])
+    finally:
+        await node.close()
+
+
+def _ready(node: Service) -> int:
+    request = parse_request(b"GET /readyz HTTP/1.1")
+    assert isinstance(request, Request)
+    return node.http.respond(request).status
 
 
 async def test_a_link_that_is_no_address_is_refused_and_forgotten(tmp_path: Path) -> None:
