@@ -313,6 +313,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Another process serves this node's control socket; one data directory is one node.",
         "Use that one (`arqon node status`), or end it with `arqon node stop`, or give another --data-dir.",
     ),
+    "api.denied": (
+        "The control socket is another user's; only the user that runs the node, and root, control it.",
+        "Run the command as that user.",
+    ),
     "api.deadline": (
         "The node took the call and did not answer in time; it is overloaded or stuck.",
         "Look with `arqon node logs`; a stuck node is ended with `arqon node stop --force`.",

@@ -35,7 +35,7 @@ from arqonmesh.net.entry import Entry
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.net.intake import Accept, Answer, Intake
 from arqonmesh.net.join import JoinClient, JoinServer
-from arqonmesh.net.link_table import LinkTable
+from arqonmesh.net.link_table import SUPERSEDED, LinkTable
 from arqonmesh.net.links import Link
 from arqonmesh.net.quic_core import MeshQuic, self_check
 from arqonmesh.net.quic_fast import quic_class
@@ -510,7 +510,7 @@ class QuicEndpoint:
         if link is not None and link.may_send(now):
             link.lanes.hand_over(connection)
         if entry.retirement is not None and entry.retirement.step(now):
-            connection.close("link.superseded: another connection between these nodes stands")
+            connection.close(SUPERSEDED)
         for path, datagrams in connection.flush(now):
             self._udp.send(datagrams, path)
         if connection.quic.has_events or connection.untold_end:

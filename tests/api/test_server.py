@@ -19,7 +19,7 @@ from arqonmesh.api.client import NodeClient
 from arqonmesh.api.methods import SERVICE, target_of
 from arqonmesh.api.probe import answers
 from arqonmesh.api.server import ApiServer
-from arqonmesh.errors import ArqonError, ConfigError, NotRunning, UsageError
+from arqonmesh.errors import ArqonError, ConfigError, Denied, NotRunning, UsageError
 from tests.api.fake import FACTORY, FakeNode
 
 
@@ -97,6 +97,24 @@ async def test_a_second_server_on_a_live_socket_is_refused(
     with pytest.raises(UsageError) as caught:
         await ApiServer(node, socket_path).start()
     assert caught.value.code == "api.already-running"
+    assert answers(socket_path)
+
+
+async def test_a_socket_that_is_another_users_is_not_taken_for_a_dead_one(
+    node: FakeNode, server: ApiServer, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to start what runs, and nobody's socket is taken away."""
+
+    def refuse(of: socket.socket, address: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket.socket, "connect", refuse)
+        with pytest.raises(Denied) as caught:
+            await NodeClient(socket_path).mesh_status()
+        assert caught.value.code == "api.denied"
+        with pytest.raises(Denied):
+            await ApiServer(node, socket_path).start()
     assert answers(socket_path)
 
 
