@@ -98,6 +98,16 @@ class MeshQuic(QuicConnection):
         else:
             self.brought.setdefault(stream_id, []).append(data)
 
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
+        """As inherited; but an ACK that waits goes along with a DATAGRAM that leaves (RFC 9000, 13.2.1).
+
+        Otherwise each answer to a heartbeat is followed by a packet with the ACK: a quarter of an idle link's packets.
+        """
+        ack_at = self._spaces[tls.Epoch.ONE_RTT].ack_at if self._datagrams_pending else None
+        if ack_at is not None and ack_at > now:
+            self._spaces[tls.Epoch.ONE_RTT].ack_at = now
+        return super().datagrams_to_send(now)
+
     # --- what the driver needs to see ---------------------------------------------------------------------
 
     def peer_chain(self) -> list[bytes]:
