@@ -35,6 +35,7 @@ MAX_ADDRESSES: Final = 8
 _DOMAIN: Final = b"arqonmesh/v1/ticket\x00"
 _JOIN_DOMAIN: Final = b"arqonmesh/v1/join\x00"
 _CHECKSUM_BYTES: Final = 4
+_ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 _NEW_TICKET: Final = "arqon invite new --cluster NAME"
 
 
@@ -201,14 +202,20 @@ def _from_base32(text: str) -> bytes:
     try:
         data = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
     except (binascii.Error, ValueError):
+        if _ALPHABET.issuperset(text):  # each of them fits, so it is their number that does not
+            raise _not_whole() from None
         raise _malformed("after its beginning only the characters a-z and 2-7 can follow") from None
     # Base32 ignores the last character's spare bits; two texts for one ticket would not be one.
     if _to_base32(data) != text or len(data) <= _CHECKSUM_BYTES:
-        raise TrustError(
-            "trust.ticket-checksum",
-            "this ticket was not copied whole, or a character of it changed; copy the line again",
-        )
+        raise _not_whole()
     return data
+
+
+def _not_whole() -> TrustError:
+    return TrustError(
+        "trust.ticket-checksum",
+        "this ticket was not copied whole, or a character of it changed; copy the line again",
+    )
 
 
 def _malformed(why: str) -> TrustError:
