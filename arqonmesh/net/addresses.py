@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
+import threading
+from typing import Final
 
 from arqonmesh.errors import ConfigError, PeerError
 from arqonmesh.net.udp import SockAddr
 
-SCHEME = "quic://"
+SCHEME: Final = "quic://"
+LOOK_UPS_MAX: Final = 16
+"""Names being looked up at once; one more fails at once and is tried again later."""
+_looking_up: Final = threading.BoundedSemaphore(LOOK_UPS_MAX)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -58,14 +64,34 @@ def known_sockaddr(text: str, family: socket.AddressFamily) -> SockAddr | None:
 async def look_up(text: str, family: socket.AddressFamily) -> SockAddr:
     """The socket address of a name. Raises PeerError `link.name` when there is none."""
     host, port = parse_address(text)
+    if not _looking_up.acquire(blocking=False):
+        raise PeerError("link.name", f"{host!r} has to wait: {LOOK_UPS_MAX} names are being looked up without answers")
     loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(
-            host, port, family=socket.AF_INET if family == socket.AF_INET else 0, type=socket.SOCK_DGRAM
-        )
-    except OSError as error:
-        raise PeerError("link.name", f"{host!r} has no address: {error.strerror or error}") from error
-    return _for_family(str(found[0][4][0]), port, family, text)
+    answer: asyncio.Future[str | OSError] = loop.create_future()
+
+    def ask() -> None:
+        try:
+            wanted = socket.AF_INET if family == socket.AF_INET else socket.AF_UNSPEC
+            found: str | OSError = str(socket.getaddrinfo(host, port, wanted, socket.SOCK_DGRAM)[0][4][0])
+        except (OSError, ValueError) as error:  # ValueError: no name at all, such as one with a label too long
+            found = error if isinstance(error, OSError) else OSError(str(error))
+        finally:
+            _looking_up.release()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_give, answer, found)
+
+    # A resolver that is cut off answers after half a minute. Nothing waits for such a thread, also not the process's
+    # end; in the loop's own pool a few of them would keep the store and the key derivation waiting.
+    threading.Thread(target=ask, daemon=True, name="look-up").start()
+    found = await answer
+    if isinstance(found, OSError):
+        raise PeerError("link.name", f"{host!r} has no address: {found.strerror or found}") from found
+    return _for_family(found, port, family, text)
+
+
+def _give(answer: asyncio.Future[str | OSError], found: str | OSError) -> None:
+    if not answer.done():
+        answer.set_result(found)
 
 
 def _for_family(host: str, port: int, family: socket.AddressFamily, text: str) -> SockAddr:
@@ -80,4 +106,7 @@ def _for_family(host: str, port: int, family: socket.AddressFamily, text: str) -
     if ":" not in host:
         host = f"::ffff:{host}"
     bare, _, scope = host.partition("%")
-    return bare, port, 0, socket.if_nametoindex(scope) if scope else 0
+    try:
+        return bare, port, 0, socket.if_nametoindex(scope) if scope else 0
+    except OSError as error:
+        raise PeerError("link.name", f"{text} names the interface {scope!r}, which this machine has not") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 
 import pytest
 from aioquic import tls
@@ -13,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arqonmesh.errors import ArqonError, ConfigError, PeerError, TrustError
-from arqonmesh.net import quic_core
-from arqonmesh.net.addresses import is_address, known_sockaddr, parse_address, show_address
+from arqonmesh.net import addresses, quic_core
+from arqonmesh.net.addresses import is_address, known_sockaddr, look_up, parse_address, show_address
 from arqonmesh.net.hello import LocalNode, make_hello, read_hello
 from arqonmesh.net.intake import Accept, Answer, Drop, Intake
 from arqonmesh.net.quic_core import MeshQuic
@@ -224,6 +225,42 @@ def test_ipv6_on_an_ipv4_socket_is_explained() -> None:
     assert known_sockaddr("127.0.0.1:5", socket.AF_INET6) == ("::ffff:127.0.0.1", 5, 0, 0)
     assert show_address(("::ffff:127.0.0.1", 5, 0, 0)) == "127.0.0.1:5"
     assert show_address(("::1", 5, 0, 0)) == "[::1]:5"
+
+
+@pytest.mark.parametrize("name", ["x" * 64 + ".invalid", "a..b", "a\0b", "name.invalid"])
+async def test_a_name_without_an_address_is_told_like_any_other(name: str) -> None:
+    """Names come from other nodes: whatever the resolver says to one, the wish for it goes on."""
+    with pytest.raises(PeerError) as error:
+        await look_up(f"{name}:1", socket.AF_INET)
+    assert error.value.code == "link.name"
+
+
+def test_an_interface_that_is_not_there_is_told() -> None:
+    """A link-local address of another machine names an interface of that machine."""
+    with pytest.raises(PeerError) as error:
+        known_sockaddr("[fe80::1%nowhere0]:1", socket.AF_INET6)
+    assert error.value.code == "link.name"
+
+
+async def test_a_resolver_that_hangs_keeps_nothing_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look-ups beyond the bound fail at once, and the loop's own threads are free for the store."""
+    answering = threading.Event()
+
+    def hang(*arguments: object) -> list[tuple[object, ...]]:
+        answering.wait(10)
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("192.0.2.7", 1))]
+
+    monkeypatch.setattr("socket.getaddrinfo", hang)
+    waiting = [asyncio.create_task(look_up("a.example:1", socket.AF_INET)) for _ in range(addresses.LOOK_UPS_MAX)]
+    await asyncio.sleep(0)
+    try:
+        with pytest.raises(PeerError, match="has to wait"):
+            await look_up("b.example:1", socket.AF_INET)
+        async with asyncio.timeout(5):
+            await asyncio.to_thread(threading.get_ident)
+    finally:
+        answering.set()
+    assert set(await asyncio.gather(*waiting)) == {("192.0.2.7", 1)}
 
 
 # --- Hello ------------------------------------------------------------------------------------------------
