@@ -85,11 +85,13 @@ def three_lines(error: ArqonError) -> tuple[str, str, str]:
     seen, _, right = str(error).partition("; ")
     known = CATALOGUE.get(error.code)
     if not right:
-        right = known[1] if known else "the code below says more"
+        right = known[1] if known else "the code in brackets is new to this command; the node may be of a newer version"
     return f"{seen} [{error.code}]", right, _next_step(error)
 
 
 def _next_step(error: ArqonError) -> str:
+    if error.hint.startswith("{"):  # the bus shows its own clients the frame that would be right
+        return f"arqon explain {error.code}"
     return error.hint or f"arqon explain {error.code}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.options import Context, DataDir, Json
@@ -34,4 +35,9 @@ def check(data_dir: DataDir = None, context: Context = None, as_json: Json = Fal
     from arqonmesh_cli.where import place_of
 
     path = place_of(data_dir, context).files.config
-    return Answer(load(path, os.environ), lambda screen: screen.line(f"{path} holds together"))
+    return Answer(load(path, os.environ), lambda screen: _holds(screen, path))
+
+
+def _holds(screen: Screen, path: Path) -> None:
+    screen.line(f"{path} holds together")
+    screen.line(("a node reads it when it starts; one that runs goes on with what it has read", "dim"))

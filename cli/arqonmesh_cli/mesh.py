@@ -13,7 +13,7 @@ from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import Screen, state_word
-from arqonmesh_cli.where import place_of
+from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
     from arqonmesh.api.control import MeshStatus, MeshView
@@ -51,13 +51,14 @@ def seed(
         )
     secret = _secret(key)
     mesh = ask_at(data_dir, context, lambda node: node.seed(name, policy, secret))
+    place = place_of(data_dir, context)
 
     def text(screen: Screen) -> None:
         screen.line(f"mesh {mesh.name} is there: {mesh.id}")
         how = {"open": "anyone may join", "closed": "nobody may join"}.get(
             policy, "the key or a ticket lets nodes in" if secret else "tickets let nodes in; no key is set"
         )
-        step = "" if policy == "closed" else "; next: arqon invite new --cluster NAME"
+        step = "" if policy == "closed" else f"; next: arqon invite new --cluster NAME{place.suffix}"
         screen.line((how + step, "dim"))
 
     return Answer(mesh, text)
@@ -107,7 +108,8 @@ def join(
     else:
         text_of_ticket = sys.stdin.readline().strip() if ticket == "-" else (ticket or "").strip()
         mesh = ask_at(data_dir, context, lambda node: node.join_ticket(text_of_ticket))
-    return Answer(mesh, lambda screen: _joined(screen, mesh))
+    place = place_of(data_dir, context)
+    return Answer(mesh, lambda screen: _joined(screen, mesh, place))
 
 
 @verb(app, "leave", "arqon mesh leave")
@@ -150,7 +152,10 @@ def show_status(screen: Screen, status: MeshStatus) -> None:
     screen.line((f"mesh {status.mesh.name}", "bold"), f"  {status.mesh.id}  ", state_word(status.mesh.health))
     quorum = status.partition
     if quorum is not None:
-        rights = "writable" if quorum.writable else "read-only: too few members can be reached"
+        missing = "too few members can be reached"
+        if quorum.reachable >= quorum.required:
+            missing = "enough can be reached, but for less than a second so far"
+        rights = "writable" if quorum.writable else f"read-only: {missing}"
         screen.line(
             f"partition {state_word(quorum.state)}: {quorum.reachable} of {quorum.members} members reachable, "
             f"{quorum.required} required ({quorum.preset}), {rights}"
@@ -190,9 +195,9 @@ def show_status(screen: Screen, status: MeshStatus) -> None:
     )
 
 
-def _joined(screen: Screen, mesh: MeshView) -> None:
+def _joined(screen: Screen, mesh: MeshView, place: Place) -> None:
     screen.line(f"joined mesh {mesh.name}: {mesh.id}")
-    screen.line(("next: arqon mesh status", "dim"))
+    screen.line((f"next: arqon mesh status{place.suffix}", "dim"))
 
 
 def _secret(key: str) -> str:

@@ -130,11 +130,14 @@ def logs(
             f"there is no log at {place.files.log}; only a node started with --detach writes one",
             hint=f"{place.start_hint} --detach",
         )
-    for line in last_lines(place.files.log, lines):
-        _log_line(line, as_json)
-    if follow_:
-        for line in follow(place.files.log):
+    try:
+        for line in last_lines(place.files.log, lines):
             _log_line(line, as_json)
+        if follow_:
+            for line in follow(place.files.log):
+                _log_line(line, as_json)
+    except KeyboardInterrupt:
+        return  # the way to end it
 
 
 def _log_line(line: str, as_json: bool) -> None:
@@ -154,7 +157,8 @@ def _started(screen: Screen, node: NodeStatus, place: Place) -> None:
     screen.line(f"node {node.node_id[:8]} of {node.cluster} is running, pid {node.pid}")
     screen.fields(_addresses(node, place.files.log))
     if not node.mesh:
-        screen.line(("next: arqon mesh seed NAME, or arqon mesh join TICKET", "dim"))
+        step = f"next: arqon mesh seed NAME{place.suffix}, or arqon mesh join TICKET{place.suffix}"
+        screen.line((step, "dim"))
 
 
 def _addresses(node: NodeStatus, log: Path) -> list[tuple[str, str]]:
@@ -176,7 +180,7 @@ def _status(screen: Screen, node: NodeStatus) -> None:
             ("region", node.region or "-"),
             ("mesh", node.mesh or "none; next: arqon mesh seed NAME, or arqon mesh join TICKET"),
             ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
-            ("bus", f"{node.bus}, {node.clients} clients, {node.channels} channels"),
+            ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
             ("http", f"{node.http}/status"),
             ("quic", node.quic),
             ("data", node.data_dir),

@@ -36,6 +36,13 @@ class Place:
         """What names this node on a command line."""
         return f"--data-dir {shlex.quote(str(self.data_dir))}"
 
+    @property
+    def suffix(self) -> str:
+        """What a suggested command needs behind it to mean this node; nothing where it is the one meant anyway."""
+        if self.context is not None:
+            return f" --context {shlex.quote(self.context)}"
+        return "" if self.data_dir == DataDir.choose(None, os.environ).root else f" {self.option}"
+
     def bus_token(self) -> str | None:
         """The bearer token that this node's bus asks for; None when it asks for none or its settings are elsewhere."""
         if not self.files.initialised:

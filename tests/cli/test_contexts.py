@@ -11,6 +11,7 @@ import pytest
 
 from arqonmesh.errors import ConfigError, NotFound
 from arqonmesh_cli import contexts
+from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon, Served
 
 
@@ -79,3 +80,13 @@ def test_a_name_can_hold_for_as_long_as_another_process_runs(tmp_path: Path) -> 
     owner.kill()
     owner.wait()
     assert contexts.contexts() == {}
+
+
+def test_a_suggested_command_means_the_node_that_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed as shown it must not reach another node; nothing is added where the environment already says which."""
+    contexts.register({"hq": tmp_path / "hq"})
+    assert place_of(None, "hq").suffix == " --context hq"
+    assert place_of(tmp_path / "b", None).suffix == f" --data-dir {tmp_path / 'b'}"
+    monkeypatch.setenv("ARQON_DATA_DIR", str(tmp_path / "b"))
+    assert place_of(tmp_path / "b", None).suffix == ""
+    assert place_of(None, None).suffix == ""

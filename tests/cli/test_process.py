@@ -200,6 +200,15 @@ def test_a_node_in_the_foreground_drains_on_sigterm(node: Node) -> None:
     node.pid = node.data("node", "start", "--detach")["pid"]
 
 
+def test_following_the_log_ends_with_ctrl_c_as_listening_does(node: Node) -> None:
+    """Exit code 0: it is the way to end it."""
+    with node.open("node", "logs", "-f") as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline()
+        reader.send_signal(signal.SIGINT)
+        assert reader.wait(20) == 0
+
+
 def test_stop_returns_when_the_process_is_gone(node: Node) -> None:
     """Not when it has merely been asked."""
     stopped = node.data("node", "stop")

@@ -33,7 +33,7 @@ async def _self(client: NodeClient) -> Lines:
         ("cluster", f"{node.cluster}, {node.role}" + (f", {node.region}" if node.region else "")),
         ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
         ("quic", node.quic),
-        ("bus", f"{node.bus}, {node.clients} clients, {node.channels} channels"),
+        ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
         ("http", node.http),
         ("data", node.data_dir),
         *counters,
