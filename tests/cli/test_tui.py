@@ -92,6 +92,8 @@ async def test_a_partition_is_told_in_words_and_numbers(client: NodeClient, node
     node.status = mesh_status(state="degraded", cut=True)
     lines = (await capture(client)).splitlines()
     assert lines[1] == "◐ degraded: 2 of 3 members reachable, 2 required (crash), writable"
+    narrow = (await capture(client, width=60, height=20)).splitlines()
+    assert narrow[1] == "◐ degraded, writable: 2 of 3 reachable, 2 required"
     assert any("◐ suspect stoaaaaa" in line for line in lines)
     first_link = lines[lines.index(next(line for line in lines if line.startswith("LINKS"))) + 1]
     assert first_link.split()[:4] == ["✖", "down", "hq", "-"]

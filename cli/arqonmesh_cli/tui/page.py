@@ -78,7 +78,7 @@ def show_rate(bytes_per_s: float) -> str:
 
 
 def _mesh(state: State, width: int, height: int, now_s: float) -> list[Line]:
-    head = [*_title(state, width), _banner(state, now_s)]
+    head = [*_title(state, width), _banner(state, width, now_s)]
     if state.status is None:
         return head
     if state.status.mesh is None:
@@ -126,7 +126,7 @@ def _title(state: State, width: int) -> list[Line]:
     return [((left, "bold"), (" " * max(2, width - cell_len(left) - cell_len(right)), ""), (right, ""))]
 
 
-def _banner(state: State, now_s: float) -> Line:
+def _banner(state: State, width: int, now_s: float) -> Line:
     if state.silent_since_s is not None:
         silent = show_duration(max(now_s - state.silent_since_s, 1))
         code = f" [{state.error.code}]" if state.error is not None else ""
@@ -142,6 +142,11 @@ def _banner(state: State, now_s: float) -> Line:
         f"{state_word(quorum.state)}: {quorum.reachable} of {quorum.members} members reachable, "
         f"{quorum.required} required ({quorum.preset}), {rights}"
     )
+    if cell_len(text) > width:  # what it means for the node must not be what is cut off
+        text = (
+            f"{state_word(quorum.state)}, {rights}: "
+            f"{quorum.reachable} of {quorum.members} reachable, {quorum.required} required"
+        )
     return ((text, style(quorum.state) + ("" if quorum.state == "healthy" else " bold reverse")),)
 
 
