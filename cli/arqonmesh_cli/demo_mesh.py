@@ -59,11 +59,11 @@ class DemoMesh:
         return (
             f"arqon sub {EXPORTED} --context hq      # what the policy lets out",
             f"arqon sub {LOCAL} --context factory       # what it keeps; at hq: nothing",
-            "arqon tail --context hq; arqon pub telemetry:me hello --context store",
+            "arqon pub telemetry:me hello --context store    # and what came of it at hq:",
+            f"  curl '{hq.http}/history?channel=telemetry:me'",
             "arqon policy show --context factory        # which rule decided what",
             f"wscat -c {hq.bus}      # then type:",
             f"  {join}",
-            f"curl {hq.http}/status; curl {hq.http}/metrics",
         )
 
 
