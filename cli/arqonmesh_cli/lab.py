@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -13,6 +13,8 @@ from arqonmesh_cli.options import Json
 from arqonmesh_cli.screen import Screen
 
 app = noun("A network that fails on purpose: nodes in namespaces, cuts, scenarios. Needs root.")
+
+SCENARIOS: Final = "partition, long_partition, silent_cut, one_way_cut, outbound_only, detour, or a file."
 
 Node = Annotated[str, typer.Argument(help="A node of the lab, from `arqon lab status`.")]
 
@@ -60,7 +62,13 @@ def status(as_json: Json = False) -> Answer:
 
 
 @verb(app, "run", "sudo arqon lab run partition")
-def run(scenario: Annotated[str, typer.Argument(help="partition, or a file.")], as_json: Json = False) -> Answer:
+def run(
+    scenario: Annotated[
+        str,
+        typer.Argument(help=SCENARIOS),
+    ],
+    as_json: Json = False,
+) -> Answer:
     """Build a lab, run a scenario on it, say what held and what did not, take it down."""
     import arqonmesh_testbed.lab as lab
 
