@@ -13,6 +13,7 @@ from arqonmesh.errors import ConfigError, PeerError
 from arqonmesh.net.udp import SockAddr
 
 SCHEME: Final = "quic://"
+PORT_DIGITS_MAX: Final = 5
 LOOK_UPS_MAX: Final = 16
 """Names being looked up at once; one more fails at once and is tried again later."""
 _looking_up: Final = threading.BoundedSemaphore(LOOK_UPS_MAX)
@@ -25,7 +26,8 @@ def parse_address(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         host = ""
-    if not colon or not host or not port.isascii() or not port.isdigit() or not int(port) < 65_536:
+    fits = port.isascii() and port.isdigit() and len(port) <= PORT_DIGITS_MAX and int(port) < 65_536
+    if not colon or not host or not fits:
         raise ConfigError(
             "link.address",
             f"address {text!r} does not fit; it needs to be HOST:PORT, [IPV6]:PORT or quic://HOST:PORT",

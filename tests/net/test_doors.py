@@ -202,7 +202,9 @@ def test_addresses_are_read_as_people_write_them(text: str, host: str, port: int
     assert parse_address(text) == (host, port)
 
 
-@pytest.mark.parametrize("text", ["", "host", ":1", "host:", "host:99999", "::1:5", "host:1x", "http://h:1"])
+@pytest.mark.parametrize(
+    "text", ["", "host", ":1", "host:", "host:99999", "::1:5", "host:1x", "http://h:1", "h:" + "9" * 5_000]
+)
 def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
     """`link.address`, and never another exception."""
     with pytest.raises(ConfigError) as error:
