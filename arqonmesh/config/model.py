@@ -39,7 +39,7 @@ class ListenSettings(Settings, frozen=True):
     http: str = "127.0.0.1:9180"
     """TCP address of /health, /version, /metrics and /status."""
     advertise: Annotated[tuple[str, ...], Meta(max_length=8)] = ()
-    """Addresses told to other members for dialling; empty: derived from `quic` where it names a host."""
+    """Addresses told to other members for dialling; empty: `quic`, on the default route where it names no host."""
 
 
 class LinkSettings(Settings, frozen=True):
