@@ -43,7 +43,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield (
         "Which node: `--data-dir` or `ARQON_DATA_DIR`, else `$XDG_DATA_HOME/arqon`, else `~/.local/share/arqon`; "
-        "`--context NAME` (or `ARQON_CONTEXT`) names a node of the running demo or lab or lab and wins."
+        "`--context NAME` (or `ARQON_CONTEXT`) names a node of the running demo or lab and wins."
     )
     yield ""
     yield "| Exit code | Meaning |"
