@@ -59,6 +59,15 @@ bench *ARGS:
     python -m bench.cross_node {{ ARGS }}
     python -m bench.fan_out {{ ARGS }}
 
+# the numbers of a mesh in trouble: killed hubs, certificates renewed every 5 s under traffic
+bench-trouble:
+    python -m bench.hub_crash --times 5
+    python -m bench.rotation
+
+# many idle nodes on this machine: false deaths, CPU, memory
+bench-idle NODES="32" MINUTES="10":
+    python -m bench.idle_nodes --nodes {{ NODES }} --minutes {{ MINUTES }}
+
 # every parser of remote input, hammered for SECONDS
 fuzz SECONDS="60":
     python -m bench.fuzz --seconds {{ SECONDS }}
