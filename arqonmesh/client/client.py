@@ -262,7 +262,7 @@ class BusClient:
             raise
         except Exception as wrong:
             raise PeerError(
-                "bus.unreachable", f"no bus at {url}: {wrong}", hint="arqon node status shows where the bus listens"
+                "bus.unreachable", f"no bus at {url}: {wrong}", hint="arqon node status  # shows where the bus listens"
             ) from None
         self._writable.set()
 
