@@ -9,7 +9,9 @@ cut, the side that still hears loses its answers, the other side loses everythin
 Hearing the peer without being answered is told apart in the reason.
 
 Heartbeats leave every `max(base, 2 srtt)`. Once an answer is overdue they leave four times as often (PROBING), so that
-a lossy link is not mistaken for a dead one: several independent round trips have to fail, not just `misses`.
+a lossy link is not mistaken for a dead one: several independent round trips have to fail, not just `misses`. Not so
+when answers have become slow rather than few: a busy peer that is asked more often only becomes busier, and a hub with
+many links would never come out of it.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
 100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut.
@@ -170,7 +172,9 @@ class Liveness:
         return self._answered_at + self.patience_us + self._extra_us
 
     def _spacing_us(self) -> int:
-        return self.interval_us if self.state is LinkState.UP else self.interval_us // 4
+        if self.state is LinkState.UP or self.rtt.strained:
+            return self.interval_us
+        return self.interval_us // 4
 
     def _diagnosis(self, now: Instant) -> str:
         if self.state is LinkState.OPENING:

@@ -1,4 +1,4 @@
-"""Round-trip time, smoothed in integers after RFC 6298 section 2 (alpha 1/8, beta 1/4).
+"""Round-trip time, smoothed in integers after RFC 6298 section 2 (alpha 1/8, beta 1/4), and its floor.
 
 The state is kept scaled by 8 and by 4, as Jacobson's original code does (SIGCOMM 1988, appendix A), so that small
 differences are not lost to truncation.
@@ -6,17 +6,27 @@ differences are not lost to truncation.
 
 from __future__ import annotations
 
+from typing import Final
+
+STRAIN_FACTOR: Final = 4
+STRAIN_US_MIN: Final = 10_000
+"""Below this a smoothed round trip is never called strained, whatever its floor."""
+
 
 class RttEstimator:
     """Feed it samples in microseconds; read `srtt_us`, `rttvar_us` and `rto_us`. All are 0 before the first."""
 
-    __slots__ = ("_srtt_8", "_var_4")
+    __slots__ = ("_floor_1024", "_srtt_8", "_var_4")
 
     def __init__(self) -> None:
         self._srtt_8 = 0
         self._var_4 = 0
+        self._floor_1024 = 0
 
     def sample(self, rtt_us: int) -> None:
+        # The floor rises by a thousandth per sample, so that a path that became longer is not held against it for ever.
+        raised = self._floor_1024 + self._floor_1024 // 1024
+        self._floor_1024 = min(raised, rtt_us * 1024) if self._floor_1024 else max(1, rtt_us) * 1024
         if self._srtt_8 == 0:
             self._srtt_8 = max(1, rtt_us) * 8
             self._var_4 = rtt_us * 2
@@ -28,6 +38,12 @@ class RttEstimator:
     @property
     def srtt_us(self) -> int:
         return self._srtt_8 // 8
+
+    @property
+    def strained(self) -> bool:
+        """Answers take several times as long as they once did: a queue or a busy process, not loss."""
+        srtt_us = self.srtt_us
+        return srtt_us > STRAIN_US_MIN and srtt_us * 1024 > STRAIN_FACTOR * self._floor_1024
 
     @property
     def rttvar_us(self) -> int:

@@ -169,3 +169,25 @@ def test_an_early_tick_does_nothing(now: int) -> None:
     link, t0 = opened()
     link.tick(t0 + 95 * MS)
     assert link.tick(t0 + 95 * MS + now % (90 * MS)) == []
+
+
+def test_a_busy_peer_is_not_asked_more_often() -> None:
+    """Answers that became slow, 1 ms and then 60 ms, are no loss: an overdue one brings no extra heartbeats."""
+
+    def beats_while_overdue(rtts_ms: list[int]) -> int:
+        liveness = Liveness(interval_us=100_000, misses=3, now=0)
+        now = 0
+        for rtt_ms in rtts_ms:
+            beat = next(step for step in liveness.tick(now) if isinstance(step, Beat))
+            liveness.answered(now + rtt_ms * 1_000, beat.seq)
+            now += liveness.interval_us
+        sent = 0
+        while liveness.state is not LinkState.DOWN:
+            sent += sum(isinstance(step, Beat) for step in liveness.tick(now))
+            now += 1_000
+        return sent
+
+    quick, slow = beats_while_overdue([1] * 40), beats_while_overdue([1] * 20 + [60] * 20)
+
+    assert quick >= 8  # 350 ms of silence: the last of them a quarter of an interval apart
+    assert slow <= 5  # a longer silence, one heartbeat each 120 ms
