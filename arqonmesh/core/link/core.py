@@ -58,7 +58,7 @@ LATE_US: Final = 50 * MILLISECOND
 """Own timers later than this mean that we were not listening."""
 FIRST_PUBLISH_US: Final = 500 * MILLISECOND
 """After a start the first record waits for the first links; it replaces what an earlier life advertised."""
-DRIFT_US: Final = 2 * MILLISECOND
+DRIFT_US: Final = 10 * MILLISECOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """When may the next link-state advertisement leave?
 
 The first change is told almost at once; changes that follow closely wait 200 ms, then twice as long each time, up to
-5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 5 s.
+5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 30 s:
+on a busy machine every round trip drifts, and telling that to everyone makes all machines busier.
 
 Source: the exponential back-off of OSPF's LSA and SPF timers (RFC 8405).
 """
@@ -16,6 +17,7 @@ SETTLE_US: Final = 20 * MILLISECOND
 """Links that change within one moment share an advertisement."""
 HOLD_US_MIN: Final = 200 * MILLISECOND
 HOLD_US_MAX: Final = 5 * SECOND
+DRIFT_HOLD_US: Final = 30 * SECOND
 
 
 class Pacer:
@@ -34,7 +36,7 @@ class Pacer:
 
     def drifted(self, now: Instant) -> None:
         """A figure moved noticeably; nobody reroutes in a hurry for that."""
-        self._ask(now if self._last is None else max(now, self._last + HOLD_US_MAX))
+        self._ask(now if self._last is None else max(now, self._last + DRIFT_HOLD_US))
 
     def published(self, now: Instant) -> None:
         if self._flip_asked:

@@ -300,14 +300,14 @@ def test_a_flapping_link_is_advertised_ever_more_rarely_and_a_calm_one_soon() ->
     assert len(published) == before + 1
 
 
-def test_a_changed_round_trip_is_advertised_at_most_every_five_seconds() -> None:
-    """More than a quarter and more than 2 ms."""
+def test_a_changed_round_trip_is_advertised_at_most_every_thirty_seconds() -> None:
+    """More than a quarter and more than 10 ms."""
     wire = Wire("a", "b", delay_us=5 * MS)
     wire.connect("a", "b")
     wire.run(10 * SECOND)
     before = len(records(wire, "a"))
     wire.delay_us = 15 * MS
-    wire.run(21 * SECOND)
+    wire.run(95 * SECOND)
     after = records(wire, "a")[before:]
     assert 1 <= len(after) <= 3
     assert after[-1][1].adjacencies[0].rtt_us > 25 * MS
