@@ -160,7 +160,7 @@ def parse_stored(frame: bytes) -> Stored | None:
             frame.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if len(stored.id) > ID_LENGTH_MAX or len(stored.from_) > ID_LENGTH_MAX:
+    if not stored.type or not 0 < len(stored.id) <= ID_LENGTH_MAX or len(stored.from_) > ID_LENGTH_MAX:
         return None
     return stored
 

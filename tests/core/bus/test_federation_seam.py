@@ -37,6 +37,7 @@ def test_imported_frames_reach_members_unchanged_and_are_remembered() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
+        b'{"id":"","type":"event","room":"telemetry","channel":"host","from":"x","payload":{},"timestamp":"t","v":1}',
         b"rubbish",
         b"{}",
         b'\xff{"id":"arq_1"}',
@@ -48,7 +49,7 @@ def test_imported_frames_reach_members_unchanged_and_are_remembered() -> None:
     ],
 )
 def test_an_import_that_clients_could_not_read_goes_no_further(frame: bytes) -> None:
-    """Not JSON, not UTF-8, another channel, or posing as the bus: dropped and counted, the good ones delivered."""
+    """No id, not JSON, not UTF-8, another channel, or posing as the bus: dropped and counted, the good ones delivered."""
     house = House()
     member = house.member(CHANNEL)
     (good,) = foreign_frames()
