@@ -49,7 +49,7 @@ def test_imported_frames_reach_members_unchanged_and_are_remembered() -> None:
     ],
 )
 def test_an_import_that_clients_could_not_read_goes_no_further(frame: bytes) -> None:
-    """No id, not JSON, not UTF-8, another channel, or posing as the bus: dropped and counted, the good ones delivered."""
+    """No id, no JSON, no UTF-8, another channel, or posing as the bus: dropped and counted; the good ones arrive."""
     house = House()
     member = house.member(CHANNEL)
     (good,) = foreign_frames()
