@@ -173,6 +173,68 @@ class PartitionChanged(Event):
     preset: str
 
 
+# --- broadcast: a payload to every node, over the links that exist -------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast(Event):
+    """Spread `data` to every node of the mesh. From any core to the broadcast core, which names it by its hash."""
+
+    topic: str
+    """Who understands the payload: one core per topic ("statements", "event")."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastArrived(Event):
+    """A payload that this node has not seen before, not yet passed on. The core of its topic answers at once with
+    `BroadcastJudged`; unanswered is "ignore"."""
+
+    id: bytes
+    topic: str
+    data: bytes
+    link_peer: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastJudged(Event):
+    """The verdict on an arrived payload, three-valued as in GossipSub v1.1: "accept" passes it on, "ignore" drops it
+    without blame, "reject" drops it; the core that judged has blamed whom it concerns."""
+
+    id: bytes
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserEvent(Event):
+    """An operator's or application's event for every node, signed by its author; at most once, best effort."""
+
+    author: NodeId
+    lamport: int
+    name: str
+    payload: bytes
+    sent_ms: int
+
+
+# --- places: coordinates and regions -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateHeard(Event):
+    """A member's network coordinate as it states it (wire layout of CoordinateReport); for ranking only."""
+
+    node: NodeId
+    coordinate: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadersChanged(Event):
+    """Who speaks for a region now, best first; empty when nobody of it is alive."""
+
+    region: str
+    leaders: tuple[NodeId, ...]
+
+
 # --- the bus and its federation ------------------------------------------------------------------------------
 
 

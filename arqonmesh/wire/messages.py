@@ -12,6 +12,9 @@ Units: *_us microseconds, *_ms milliseconds since the epoch, *_ppm millionths.
 | 30-39   | routing         |
 | 40-49   | gossip          |
 | 50-59   | federation      |
+| 60-69   | coordinates     |
+| 70-79   | overlay         |
+| 80-89   | broadcast       |
 """
 
 from __future__ import annotations
