@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from arqonmesh.errors import DecodeError
+from arqonmesh.core.crdt.form import check_ascending
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.cbor import decode_as, encode
 from arqonmesh.wire.messages import U63, NodeText
@@ -81,6 +80,5 @@ class MinMap:
     def decode(data: bytes) -> MinMap:
         """Raises DecodeError unless `data` is the one encoding of a map within the bounds."""
         wire = decode_as(data, _Wire, max_bytes=MAX_BYTES)
-        if any(left.author >= right.author for left, right in pairwise(wire.entries)):
-            raise DecodeError("wire.not-canonical", "a MinMap's authors are not ascending, each once")
+        check_ascending((entry.author for entry in wire.entries), "the authors of a MinMap")
         return MinMap(tuple((NodeId(entry.author), (entry.epoch, entry.seq)) for entry in wire.entries))

@@ -33,6 +33,7 @@ CAUSES: Final[dict[str, Cause]] = {
     "malformed-body": Cause(300_000, 100_000),
     "wrong-cluster": Cause(300_000, 100_000),
     "over-limit": Cause(50_000, 300_000),
+    "clock-ahead": Cause(50_000, 300_000),
     # observations about a link peer
     "bad-signature": Cause(100_000, 100_000),
     "malformed": Cause(100_000, 100_000),
