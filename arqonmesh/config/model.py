@@ -88,6 +88,30 @@ class GossipSettings(Settings, frozen=True):
     """Largest repair message; what is left over goes in the next one."""
 
 
+class BroadcastSettings(Settings, frozen=True):
+    """How payloads for every node travel (Plumtree): along a tree of links, announced on the others."""
+
+    flood_below_bytes: Annotated[int, Meta(ge=0)] = 300
+    """Payloads smaller than this are sent on every link and not announced: the announcement would cost as much."""
+    announce_ms: Positive = 5
+    """Announcements of one link wait so long for others to share a message with."""
+    graft_min_ms: Positive = 20
+    """An announced payload is asked for after 3 x the median RTT of the links, at least after this."""
+    fan_out_percent: Annotated[int, Meta(ge=0, le=100)] = 10
+    """Copies beside the tree on the first hops of a payload, at most so many per 100 members: fewer hops for more
+    bytes. 0 leaves all to the tree."""
+    swap_hops: Annotated[int, Meta(ge=1, le=255)] = 7
+    """A link of the tree is swapped for one that announced a payload so many hops shorter."""
+    cache_s: Seconds = 30.0
+    """Payloads are kept so long for whoever asks."""
+    cache_bytes_max: Positive = 16 << 20
+    """Most bytes of payloads kept; beyond it the oldest goes."""
+    ids_s: Seconds = 90.0
+    """A payload that comes again within this time is known."""
+    ids_max: Positive = 100_000
+    """Most payloads that are known; beyond it the oldest is forgotten."""
+
+
 class PeerSettings(Settings, frozen=True):
     """What a link peer may do, and how faults count."""
 
@@ -184,6 +208,7 @@ class Config(Settings, frozen=True):
     links: LinkSettings = LinkSettings()
     membership: MembershipSettings = MembershipSettings()
     gossip: GossipSettings = GossipSettings()
+    broadcast: BroadcastSettings = BroadcastSettings()
     peers: PeerSettings = PeerSettings()
     federation: FederationSettings = FederationSettings()
     bus: BusSettings = BusSettings()

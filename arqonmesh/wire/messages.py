@@ -24,9 +24,12 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct
 
 U32: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
+U8: TypeAlias = Annotated[int, Meta(ge=0, le=255)]
 U63: TypeAlias = Annotated[int, Meta(ge=0, le=0x7FFF_FFFF_FFFF_FFFF)]
 Key32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Hash16: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Hash32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Fingerprint16: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Signature64: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
 NodeText: TypeAlias = Annotated[str, Meta(min_length=32, max_length=32, pattern="^[a-z2-7]{32}$")]
 UlidText: TypeAlias = Annotated[str, Meta(min_length=26, max_length=26, pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
@@ -38,6 +41,8 @@ ChannelText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 MAX_HOPS = 16
 MAX_FRAME_BYTES = 1 << 20
 """The largest encoded message on a stream lane."""
+MAX_BROADCAST_BYTES = 65_536
+"""The largest payload that is spread to every node."""
 MAX_DATAGRAM_BYTES = 1_100
 """The largest encoded message on the DATAGRAM lane; larger ones would block aioquic's queue."""
 
@@ -167,16 +172,22 @@ class Relay(WireMessage, tag=30, frozen=True):
 
 
 class GossipRoot(WireMessage, tag=40, frozen=True):
-    """The hash over all (author, epoch, seq) heads: equal roots, nothing to do."""
+    """The hash over what is held of every author: equal roots, nothing to do."""
 
     root: Hash32
 
 
 class GossipDigest(WireMessage, tag=41, frozen=True):
-    """What I have. `heads` is sorted by author. `reply` asks for your digest's answer in kind."""
+    """What I have, in some of the 256 buckets into which the first eight bits of their id sort authors."""
 
-    heads: Annotated[tuple[tuple[NodeText, U63, U63], ...], Meta(max_length=16_384)]
+    buckets: Hash32
+    """A bitmap, bucket 0 the lowest bit of the last byte: what this digest speaks of. Of an author in a bucket that is
+    covered and not among the heads nothing is held."""
+    heads: Annotated[tuple[tuple[NodeText, U63, U63, Fingerprint16, bool], ...], Meta(max_length=8_192)]
+    """Per author (author, epoch, seq, fingerprint, forked), sorted by author: the newest statement that counts; of an
+    author that has forked, the point from which on none does. Equal fingerprints: the same statements."""
     reply: bool
+    """Asks for your digest where you lack something."""
 
 
 class GossipDelta(WireMessage, tag=42, frozen=True):
@@ -187,6 +198,37 @@ class GossipDelta(WireMessage, tag=42, frozen=True):
     """Per author (author, epoch, seq), sorted: the sender vouches that the author's statements in here are all
     that are not superseded between this point and the last of them. Whoever stands at the point or beyond may
     merge them; anyone else has a gap and asks by digest. So a delta explains itself, whenever it arrives."""
+
+
+class GossipBuckets(WireMessage, tag=43, frozen=True):
+    """The 256 bucket hashes under the root, truncated to 16 bytes each. Answered by the digest of those that differ."""
+
+    hashes: Annotated[bytes, Meta(min_length=4_096, max_length=4_096)]
+
+
+class GossipRanges(WireMessage, tag=44, frozen=True):
+    """Where two sets of one author's statements differ, by ranges of their positions (range-based set reconciliation,
+    Meyer 2022). Range i covers the positions after the end of range i - 1 (the first: after `epoch`, `seq`) up to and
+    including its own end."""
+
+    author: NodeText
+    epoch: U63
+    seq: U63
+    ranges: Annotated[
+        tuple[
+            tuple[
+                U63,
+                U63,
+                Annotated[int, Meta(ge=0, le=2)],
+                Annotated[bytes, Meta(max_length=16)],
+                Annotated[tuple[tuple[U63, U63, Annotated[bytes, Meta(min_length=8, max_length=8)]], ...], Meta(max_length=64)],
+            ],
+            ...,
+        ],
+        Meta(max_length=256),
+    ]
+    """(end epoch, end seq, mode, fingerprint, ids). Mode 0: the fingerprint over the statements held in the range; 1 and
+    2: the (epoch, seq, hash prefix) of each, and 2 asks for no list in return."""
 
 
 # --- federation -------------------------------------------------------------------------------------------
@@ -216,11 +258,44 @@ class BusAck(WireMessage, tag=51, frozen=True):
     link_seq: U63
 
 
+# --- broadcast (Plumtree) ---------------------------------------------------------------------------------
+
+
+class BroadcastPayload(WireMessage, tag=80, frozen=True):
+    """Something for every node. `id` is a hash of topic and data, so no relay can alter them under it."""
+
+    id: Hash16
+    round: U8
+    """Links travelled, this one included."""
+    wave: U32
+    """0 for what came from the source by links of the tree alone; else drawn where a copy left the tree to begin a
+    wave of its own. Two copies of one wave at one node prove a cycle in the tree, two waves that meet prove nothing."""
+    topic: Annotated[str, Meta(min_length=1, max_length=32)]
+    data: Annotated[bytes, Meta(max_length=MAX_BROADCAST_BYTES)]
+
+
+class BroadcastHave(WireMessage, tag=81, frozen=True):
+    """I have these payloads, each by (id, round, wave) as it came to me; ask by BroadcastGraft."""
+
+    have: Annotated[tuple[tuple[Hash16, U8, U32], ...], Meta(min_length=1, max_length=512)]
+
+
+class BroadcastGraft(WireMessage, tag=82, frozen=True):
+    """Our link belongs to the tree from now on. `id`: and send me this payload; empty: I have it already."""
+
+    id: Annotated[bytes, Meta(max_length=16)]
+
+
+class BroadcastPrune(WireMessage, tag=83, frozen=True):
+    """Our link does not belong to the tree: announce what is new, do not send it."""
+
+
 AnyMessage: TypeAlias = (
     Hello | JoinOffer | JoinRequest | JoinAccept | JoinReject
     | Ping | Ack | PingReq | Nack
     | Heartbeat | HeartbeatAck
     | Relay
-    | GossipRoot | GossipDigest | GossipDelta
+    | GossipRoot | GossipDigest | GossipDelta | GossipBuckets | GossipRanges
     | BusBatch | BusAck
+    | BroadcastPayload | BroadcastHave | BroadcastGraft | BroadcastPrune
 )  # fmt: skip

@@ -41,6 +41,7 @@ CAUSES: Final[dict[str, Cause]] = {
     "tampered": Cause(200_000, 100_000),
     "wrong-mesh": Cause(100_000, 100_000),
     "rate": Cause(20_000, 300_000),
+    "broken-promise": Cause(50_000, 300_000),
     # absence
     "timeout": Cause(50_000, 600_000),
 }

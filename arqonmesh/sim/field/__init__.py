@@ -2,7 +2,7 @@
 
     field = Field(seed=1, latency=uniform(1, 10_000, 100_000))
     for _ in range(1_000):
-        field.add(lambda env: (Broadcasting(env("broadcast"), BroadcastSettings()),))
+        field.add(lambda env: (Plumtree(env("broadcast"), BroadcastSettings(), lambda: 1_000),))
     field.lay(regular_graph(1_000, 5, seed=1))          # links that stand at once; or let a core Connect
     field.watch(BroadcastArrived, lambda now, index, event: ...)
     field.tell(0, Broadcast("news", b"..."))

@@ -1,0 +1,97 @@
+"""What this node has seen, and the payloads it can still serve: bounded by time and count, payloads by bytes too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from typing import Final
+
+from arqonmesh.core.kernel import Instant
+from arqonmesh.ids import NodeId
+
+_DOMAIN: Final = b"arqonmesh/v1/broadcast\x00"
+
+
+def broadcast_id(topic: str, data: bytes) -> bytes:
+    """The 16 bytes that name a payload: its truncated SHA-256, so that nobody can alter it under its name."""
+    return hashlib.sha256(b"%b%b\x00%b" % (_DOMAIN, topic.encode(), data)).digest()[:16]
+
+
+class Known:
+    """A payload that came, as it came. `data` is None until its owner accepted it, and again once it was evicted."""
+
+    __slots__ = ("at", "data", "round", "source", "topic", "wave")
+
+    def __init__(self, at: Instant, round_: int, wave: int, source: NodeId | None, topic: str) -> None:
+        self.at = at
+        self.round = round_
+        self.wave = wave
+        self.source = source
+        """Who sent the first copy; None when it is ours."""
+        self.topic = topic
+        self.data: bytes | None = None
+
+
+class Cache:
+    """Ids by age, and payloads by age."""
+
+    def __init__(self, *, ids_us: int, ids_max: int, payloads_us: int, bytes_max: int) -> None:
+        self._ids_us = ids_us
+        self._ids_max = ids_max
+        self._payloads_us = payloads_us
+        self._bytes_max = bytes_max
+        self._known: dict[bytes, Known] = {}
+        self._payloads: deque[tuple[bytes, Known]] = deque()
+        self.bytes = 0
+        self.forgotten_early = 0
+        """Ids that went for want of room before their time; such a payload would be taken for new."""
+        self.evicted_early = 0
+        """Payloads that went for want of room before their time."""
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def payloads(self) -> int:
+        return len(self._payloads)
+
+    def get(self, id_: bytes) -> Known | None:
+        return self._known.get(id_)
+
+    def add(self, id_: bytes, known: Known) -> None:
+        """Remember that it was seen."""
+        self._known[id_] = known
+        if len(self._known) > self._ids_max:
+            del self._known[next(iter(self._known))]
+            self.forgotten_early += 1
+
+    def keep(self, id_: bytes, known: Known, data: bytes) -> None:
+        """Keep the payload for whoever asks."""
+        known.data = data
+        self._payloads.append((id_, known))
+        self.bytes += len(data)
+        while self.bytes > self._bytes_max:
+            self._evict()
+            self.evicted_early += 1
+
+    def newest(self, count: int) -> list[tuple[bytes, Known]]:
+        """The youngest payloads that can be served, oldest of them first."""
+        first = max(0, len(self._payloads) - count)
+        return [self._payloads[index] for index in range(first, len(self._payloads))]
+
+    def expire(self, now: Instant) -> None:
+        """Let go of what is over its time. Cheap when nothing is."""
+        payloads, known = self._payloads, self._known
+        while payloads and payloads[0][1].at + self._payloads_us <= now:
+            self._evict()
+        while known:
+            id_ = next(iter(known))
+            if known[id_].at + self._ids_us > now:
+                break
+            del known[id_]
+
+    def _evict(self) -> None:
+        _, known = self._payloads.popleft()
+        assert known.data is not None, "only what is kept is in the queue"
+        self.bytes -= len(known.data)
+        known.data = None

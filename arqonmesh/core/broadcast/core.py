@@ -1,0 +1,398 @@
+"""Plumtree: payloads along a tree of links, announcements on the others, and the tree mended by who misses something.
+
+    Broadcast(topic, data) ──▶ eager links: BroadcastPayload      lazy links: BroadcastHave (batched)
+    BroadcastPayload, new ──▶ BroadcastArrived ──▶ the topic's core: BroadcastJudged("accept") ──▶ passed on alike
+    BroadcastPayload, known ──▶ this link closes a cycle: BroadcastPrune, lazy at both ends
+    BroadcastHave, unknown ──T1──▶ BroadcastGraft to who announced it, eager at both ends ──T2──▶ the next one
+
+Eager and lazy links together are all links that are up. A new link is eager, so the first payload floods and what it
+proves redundant is pruned; a lost link of the tree is replaced by whoever announces what the tree did not bring.
+
+**What differs from the paper.** (1) Payloads below `flood_below_bytes` go over every link and are not announced: an
+announcement costs as much. (2) On its first hops a payload also goes over lazy links (`fan_out.py`), and each such
+copy begins a *wave* of its own. Where two waves meet, a payload comes twice without any cycle in the tree, so only a
+second copy of the same wave prunes, and only an announcement of the same wave may take the place of a link
+(otherwise the swap could cut the tree). (3) T1 = max(`graft_min_ms`, 3 x median RTT), T2 = median RTT: a constant
+would be too short for one mesh and too long for the next. (4) Who announces and does not send is blamed
+(`promises.py`). (5) A peer whose link comes up is told what was spread lately, so that what it missed meanwhile is not
+lost.
+
+Each node takes a payload once while it knows its id (`ids_s`). A cache is no promise for ever: a core that must not
+hear a thing twice remembers by its own numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from arqonmesh.config.model import BroadcastSettings
+from arqonmesh.core.broadcast.cache import Cache, Known, broadcast_id
+from arqonmesh.core.broadcast.fan_out import copies_allowed
+from arqonmesh.core.broadcast.neighbours import Neighbour, Neighbours
+from arqonmesh.core.broadcast.promises import Promises
+from arqonmesh.core.broadcast.wanted import Want, Wanted
+from arqonmesh.core.events import (
+    Broadcast,
+    BroadcastArrived,
+    BroadcastJudged,
+    Dropped,
+    Fault,
+    Late,
+    LinkDown,
+    LinkMeasured,
+    LinkUp,
+)
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Durable, Effect, Emit, Env, Event, Instant, Lane, Send
+from arqonmesh.ids import NodeId
+from arqonmesh.wire.messages import (
+    MAX_BROADCAST_BYTES,
+    BroadcastGraft,
+    BroadcastHave,
+    BroadcastPayload,
+    BroadcastPrune,
+    WireMessage,
+)
+
+ROUND_MAX: Final = 255
+HAVES_PER_MESSAGE: Final = 256
+HAVES_ON_LINK_UP: Final = 256
+"""The newest payloads that a peer is told of when its link comes up."""
+ANNOUNCED_MAX: Final = 5_000
+"""Announcements of one peer that are noted within one second; the rest are dropped and counted."""
+GRAFT_RTTS: Final = 3
+
+
+class _Arrival:
+    """A payload about which its owner is asked; the answer comes before the next input."""
+
+    __slots__ = ("id", "known", "message", "want")
+
+    def __init__(self, message: BroadcastPayload, known: Known, want: Want | None) -> None:
+        self.id = message.id
+        self.message = message
+        self.known = known
+        self.want = want
+
+
+class Plumtree:
+    """The broadcast core of one node."""
+
+    NAME: ClassVar[str] = "broadcast"
+    MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (
+        BroadcastPayload,
+        BroadcastHave,
+        BroadcastGraft,
+        BroadcastPrune,
+    )
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (Broadcast, BroadcastJudged, LinkUp, LinkDown, LinkMeasured, Late)
+
+    def __init__(self, env: Env, settings: BroadcastSettings, members: Callable[[], int]) -> None:
+        """`members` tells how many nodes the mesh has; a rough answer is good enough."""
+        self._env = env
+        self._settings = settings
+        self._members = members
+        self._neighbours = Neighbours()
+        self._cache = Cache(
+            ids_us=int(settings.ids_s * SECOND),
+            ids_max=settings.ids_max,
+            payloads_us=int(settings.cache_s * SECOND),
+            bytes_max=settings.cache_bytes_max,
+        )
+        self._wanted = Wanted()
+        self._promises = Promises()
+        self._asked: _Arrival | None = None
+        self._announce_at: Instant | None = None
+        self._sweep_at: Instant | None = None
+        self.counters: dict[str, int] = {}
+
+    # --- views --------------------------------------------------------------------------------------------
+
+    @property
+    def eager(self) -> tuple[NodeId, ...]:
+        """Peers whose links belong to the tree."""
+        return tuple(peer for peer, neighbour in self._neighbours.items() if neighbour.eager)
+
+    @property
+    def lazy(self) -> tuple[NodeId, ...]:
+        """Peers to whom payloads are announced."""
+        return tuple(peer for peer, neighbour in self._neighbours.items() if not neighbour.eager)
+
+    def gauges(self) -> dict[str, int]:
+        """Sizes of what others can fill."""
+        return {
+            "eager": len(self.eager),
+            "lazy": len(self.lazy),
+            "ids": len(self._cache),
+            "payloads": self._cache.payloads,
+            "payload_bytes": self._cache.bytes,
+            "wanted": len(self._wanted),
+            "promises": len(self._promises),
+        }
+
+    # --- Core ---------------------------------------------------------------------------------------------
+
+    def start(self, now: Instant, durable: Durable) -> list[Effect]:
+        return []
+
+    def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
+        if isinstance(message, BroadcastPayload):
+            return self._on_payload(now, link_peer, message)
+        if isinstance(message, BroadcastHave):
+            return self._on_have(now, link_peer, message)
+        if isinstance(message, BroadcastGraft):
+            return self._on_graft(link_peer, message)
+        assert isinstance(message, BroadcastPrune), f"broadcast does not speak {type(message).__name__}"
+        self._count("prunes_received")
+        neighbour = self._neighbours.get(link_peer)
+        if neighbour is not None:
+            neighbour.eager = False
+        return []
+
+    def on_event(self, now: Instant, event: Event) -> list[Effect]:
+        if isinstance(event, BroadcastJudged):
+            return self._on_judged(now, event)
+        if isinstance(event, Broadcast):
+            return self._on_broadcast(now, event)
+        if isinstance(event, LinkMeasured):
+            self._neighbours.measured(event.peer, event.rtt_us)
+        elif isinstance(event, LinkUp):
+            return self._on_link_up(event.peer)
+        elif isinstance(event, LinkDown):
+            if self._neighbours.drop(event.peer):
+                self._wanted.gone(event.peer, now)
+                self._promises.void(event.peer)
+        elif isinstance(event, Late):
+            self._promises.late(event.by_us)
+        return []
+
+    def on_timer(self, now: Instant) -> list[Effect]:
+        effects: list[Effect] = []
+        if self._announce_at is not None and self._announce_at <= now:
+            effects += self._announce()
+        for id_, want in self._wanted.due(now):
+            effects += self._ask(now, id_, want)
+        for peer in self._promises.broken(now):
+            self._count("broken_promises")
+            effects.append(Emit(Fault(peer, "broken-promise")))
+        if self._sweep_at is not None and self._sweep_at <= now:
+            self._cache.expire(now)
+            self._sweep_at = now + SECOND if len(self._cache) else None
+        return effects
+
+    def next_deadline(self) -> Instant | None:
+        earliest = self._announce_at
+        for due in (self._wanted.next_due(), self._promises.next_due(), self._sweep_at):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
+
+    # --- payloads -----------------------------------------------------------------------------------------
+
+    def _on_broadcast(self, now: Instant, event: Broadcast) -> list[Effect]:
+        assert len(event.data) <= MAX_BROADCAST_BYTES, f"{len(event.data)} bytes; a broadcast has {MAX_BROADCAST_BYTES}"
+        id_ = broadcast_id(event.topic, event.data)
+        if self._cache.get(id_) is not None:
+            self._count("said_again")
+            return []
+        self._count("sent")
+        known = self._remember(now, id_, 0, 0, None, event.topic)
+        return self._pass_on(now, id_, known, event.data, self._wanted.came(id_))
+
+    def _on_payload(self, now: Instant, link_peer: NodeId, message: BroadcastPayload) -> list[Effect]:
+        known = self._cache.get(message.id)
+        if known is not None:
+            self._promises.kept(link_peer, message.id)
+            return self._on_known(now, link_peer, known, message)
+        if broadcast_id(message.topic, message.data) != message.id:
+            self._count("tampered")
+            return [Emit(Dropped("broadcast", "tampered", 1, link_peer)), Emit(Fault(link_peer, "tampered"))]
+        self._promises.kept(link_peer, message.id)
+        self._count("arrived")
+        known = self._remember(now, message.id, message.round, message.wave, link_peer, message.topic)
+        self._asked = _Arrival(message, known, self._wanted.came(message.id))
+        return [Emit(BroadcastArrived(message.id, message.topic, message.data, link_peer))]
+
+    def _on_known(self, now: Instant, link_peer: NodeId, known: Known, message: BroadcastPayload) -> list[Effect]:
+        """It came before. Over a link of the tree and in the same wave that proves a cycle."""
+        self._count("duplicates")
+        neighbour = self._neighbours.get(link_peer)
+        if neighbour is None or message.wave != known.wave or len(message.data) < self._settings.flood_below_bytes:
+            return []
+        if not neighbour.eager and now < neighbour.pruned_at + 2 * neighbour.measured_us:
+            return []  # it was pruned, and this copy was under way then
+        return self._prune(now, link_peer, neighbour)
+
+    def _on_judged(self, now: Instant, event: BroadcastJudged) -> list[Effect]:
+        arrival = self._asked
+        if arrival is None or arrival.id != event.id:
+            self._count("judged_late")
+            return []
+        self._asked = None
+        if event.verdict != "accept":
+            self._count("rejected" if event.verdict == "reject" else "ignored")
+            return []
+        message, known = arrival.message, arrival.known
+        effects = self._pass_on(now, message.id, known, message.data, arrival.want)
+        return effects if arrival.want is None else effects + self._swap(now, known, arrival.want)
+
+    def _pass_on(self, now: Instant, id_: bytes, known: Known, data: bytes, want: Want | None) -> list[Effect]:
+        """To every eager link but the one it came from, and to the lazy ones a copy or an announcement."""
+        self._cache.keep(id_, known, data)
+        if known.round >= ROUND_MAX:
+            self._count("too_far")
+            return []
+        onward = BroadcastPayload(id=id_, round=known.round + 1, wave=known.wave, topic=known.topic, data=data)
+        floods = len(data) < self._settings.flood_below_bytes
+        effects: list[Effect] = []
+        lazy: list[NodeId] = []
+        for peer, neighbour in self._neighbours.items():
+            if peer == known.source:
+                continue
+            if neighbour.eager or floods:
+                effects.append(Send(peer, Lane.CONTROL, onward))
+            else:
+                lazy.append(peer)
+        return effects if not lazy else effects + self._beside(now, id_, known, data, want, lazy)
+
+    def _beside(
+        self, now: Instant, id_: bytes, known: Known, data: bytes, want: Want | None, lazy: list[NodeId]
+    ) -> list[Effect]:
+        """The links beside the tree: copies on the first hops, each a wave of its own; then announcements. Who told us
+        that it has the payload needs neither."""
+        if want is not None:
+            lazy = [peer for peer in lazy if peer not in want.announcers]
+        copies = copies_allowed(self._members(), len(self._neighbours), known.round, self._settings.fan_out_percent)
+        first = id_[0] % len(lazy) if lazy else 0
+        effects: list[Effect] = []
+        for peer in (*lazy[first:], *lazy[:first]):
+            if copies > 0:
+                copies -= 1
+                wave = self._env.rng.getrandbits(32) or 1
+                beside = BroadcastPayload(id=id_, round=known.round + 1, wave=wave, topic=known.topic, data=data)
+                effects.append(Send(peer, Lane.CONTROL, beside))
+                self._count("beside_the_tree")
+            else:
+                effects += self._will_announce(now, peer, (id_, known.round, known.wave))
+        return effects
+
+    def _remember(self, now: Instant, id_: bytes, round_: int, wave: int, source: NodeId | None, topic: str) -> Known:
+        self._cache.expire(now)
+        known = Known(now, round_, wave, source, topic)
+        self._cache.add(id_, known)
+        if self._sweep_at is None:
+            self._sweep_at = now + SECOND
+        return known
+
+    # --- the tree -----------------------------------------------------------------------------------------
+
+    def _prune(self, now: Instant, peer: NodeId, neighbour: Neighbour) -> list[Effect]:
+        neighbour.eager = False
+        neighbour.pruned_at = now
+        self._count("prunes_sent")
+        return [Send(peer, Lane.CONTROL, BroadcastPrune())]
+
+    def _swap(self, now: Instant, known: Known, want: Want) -> list[Effect]:
+        """Somebody has it on a much shorter way: take that link into the tree for the one that it came by. In one wave
+        rounds fall towards its beginning, so who announced fewer cannot be behind us, and the tree stays whole."""
+        source = None if known.source is None else self._neighbours.get(known.source)
+        if known.source is None or source is None or not source.eager:
+            return []
+        best, least = None, known.round - self._settings.swap_hops
+        for peer, (round_, wave) in want.announcers.items():
+            if wave == known.wave and round_ + 1 <= least and peer in self._neighbours:
+                best, least = peer, round_
+        if best is None or best == known.source:
+            return []
+        self._count("swaps")
+        self._neighbours[best].eager = True
+        graft = Send(best, Lane.CONTROL, BroadcastGraft(id=b""))
+        return [graft, *self._prune(now, known.source, source)]
+
+    def _on_graft(self, link_peer: NodeId, message: BroadcastGraft) -> list[Effect]:
+        self._count("grafts_received")
+        neighbour = self._neighbours.get(link_peer)
+        if neighbour is not None:
+            neighbour.eager = True
+        known = self._cache.get(message.id) if message.id else None
+        if known is None or known.data is None:
+            return []
+        served = BroadcastPayload(
+            id=message.id, round=min(known.round + 1, ROUND_MAX), wave=known.wave, topic=known.topic, data=known.data
+        )
+        return [Send(link_peer, Lane.CONTROL, served)]
+
+    # --- announcements ------------------------------------------------------------------------------------
+
+    def _will_announce(self, now: Instant, peer: NodeId, have: tuple[bytes, int, int]) -> list[Effect]:
+        haves = self._neighbours[peer].haves
+        haves.append(have)
+        if len(haves) >= HAVES_PER_MESSAGE:
+            return self._announce_to(peer, self._neighbours[peer])
+        if self._announce_at is None:
+            self._announce_at = now + self._settings.announce_ms * MILLISECOND
+        return []
+
+    def _announce(self) -> list[Effect]:
+        self._announce_at = None
+        effects: list[Effect] = []
+        for peer, neighbour in self._neighbours.items():
+            if neighbour.haves:
+                effects += self._announce_to(peer, neighbour)
+        return effects
+
+    def _announce_to(self, peer: NodeId, neighbour: Neighbour) -> list[Effect]:
+        have, neighbour.haves = tuple(neighbour.haves), []
+        self._count("announcements_sent", len(have))
+        return [Send(peer, Lane.CONTROL, BroadcastHave(have=have))]
+
+    def _on_have(self, now: Instant, link_peer: NodeId, message: BroadcastHave) -> list[Effect]:
+        over = self._over_limit(now, link_peer, len(message.have))
+        have = message.have[: len(message.have) - over]
+        self._count("announcements_received", len(have))
+        due = now + max(self._settings.graft_min_ms * MILLISECOND, GRAFT_RTTS * self._neighbours.median_us)
+        for id_, round_, wave in have:
+            if self._cache.get(id_) is None:
+                self._wanted.announced(id_, link_peer, round_, wave, due)
+        return [Emit(Dropped("broadcast", "announcements", over, link_peer))] if over else []
+
+    def _over_limit(self, now: Instant, link_peer: NodeId, count: int) -> int:
+        """How many of these announcements are too many for this interval."""
+        neighbour = self._neighbours.get(link_peer)
+        if neighbour is None:
+            return 0  # its side of the link came up first; the peer's message rate bounds it meanwhile
+        if now >= neighbour.announced_until:
+            neighbour.announced, neighbour.announced_until = 0, now + SECOND
+        before = neighbour.announced
+        neighbour.announced += count
+        return min(count, max(0, before + count - ANNOUNCED_MAX))
+
+    def _ask(self, now: Instant, id_: bytes, want: Want) -> list[Effect]:
+        """The tree did not bring it: ask the next who has it, and take that link into the tree."""
+        for peer in want.announcers:
+            neighbour = self._neighbours.get(peer)
+            if neighbour is not None and peer not in want.asked:
+                want.asked[peer] = None
+                neighbour.eager = True
+                self._count("grafts_sent")
+                self._promises.made(peer, id_, now + self._neighbours.promise_us(peer))
+                self._wanted.again(id_, want, now + max(neighbour.measured_us, self._neighbours.median_us))
+                return [Send(peer, Lane.CONTROL, BroadcastGraft(id=id_))]
+        self._count("given_up")
+        self._wanted.came(id_)
+        return []
+
+    def _on_link_up(self, peer: NodeId) -> list[Effect]:
+        if peer in self._neighbours:
+            return []
+        self._neighbours.add(peer)
+        recent = tuple((id_, known.round, known.wave) for id_, known in self._cache.newest(HAVES_ON_LINK_UP))
+        if not recent:
+            return []
+        self._count("announcements_sent", len(recent))
+        return [Send(peer, Lane.CONTROL, BroadcastHave(have=recent))]
+
+    # --- small things -------------------------------------------------------------------------------------
+
+    def _count(self, name: str, count: int = 1) -> None:
+        self.counters[name] = self.counters.get(name, 0) + count

@@ -1,0 +1,72 @@
+"""The linked peers as broadcast sees them, and the timers that follow from how far they are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
+from arqonmesh.ids import NodeId
+
+SRTT_UNKNOWN_US: Final = 100 * MILLISECOND
+"""Until a link is measured: a long way, because a graft too early makes a needless copy and one too late only waits."""
+PROMISE_MIN_US: Final = 2 * SECOND
+PROMISE_RTTS: Final = 8
+"""A payload that was asked for is late after the longer of both; far beyond what a busy honest node takes."""
+
+
+class Neighbour:
+    """One linked peer."""
+
+    __slots__ = ("announced", "announced_until", "eager", "haves", "pruned_at", "srtt_us")
+
+    def __init__(self) -> None:
+        self.eager = True
+        """The link belongs to the tree: payloads go over it at once. Otherwise it is lazy: they are announced."""
+        self.srtt_us = 0
+        self.haves: list[tuple[bytes, int, int]] = []
+        """Announcements that wait for others to share a message with."""
+        self.pruned_at: Instant = -SECOND
+        self.announced = 0
+        """Announcements that came from it in the interval that ends at `announced_until`."""
+        self.announced_until: Instant = 0
+
+    @property
+    def measured_us(self) -> int:
+        return self.srtt_us or SRTT_UNKNOWN_US
+
+
+class Neighbours(dict[NodeId, Neighbour]):
+    """All linked peers, in the order in which they came."""
+
+    _median_us: int | None = None
+
+    def add(self, peer: NodeId) -> Neighbour:
+        """A new link is eager until a payload proves that it closes a cycle."""
+        neighbour = self[peer] = Neighbour()
+        self._median_us = None
+        return neighbour
+
+    def drop(self, peer: NodeId) -> bool:
+        """False when it was not linked."""
+        self._median_us = None
+        return self.pop(peer, None) is not None
+
+    def measured(self, peer: NodeId, srtt_us: int) -> None:
+        neighbour = self.get(peer)
+        if neighbour is not None and neighbour.srtt_us != srtt_us:
+            neighbour.srtt_us = srtt_us
+            self._median_us = None
+
+    @property
+    def median_us(self) -> int:
+        """The median smoothed RTT of the links, microseconds."""
+        if self._median_us is None:
+            rtts = sorted(neighbour.measured_us for neighbour in self.values())
+            self._median_us = rtts[len(rtts) // 2] if rtts else SRTT_UNKNOWN_US
+        return self._median_us
+
+    def promise_us(self, peer: NodeId) -> int:
+        """How long a payload that this peer was asked for may take."""
+        neighbour = self.get(peer)
+        srtt_us = SRTT_UNKNOWN_US if neighbour is None else neighbour.measured_us
+        return max(PROMISE_MIN_US, PROMISE_RTTS * srtt_us)

@@ -1,0 +1,193 @@
+"""What a broadcast costs: redundancy, hops, time, control messages; missed must be none.
+
+    python -m bench.broadcast                                  # 100 and 1,000 nodes, single and rotating, 5 seeds
+    python -m bench.broadcast --senders all --nodes 100        # every node at once, 5 rounds
+    python -m bench.broadcast --nodes 1000 --fan-out 0 --links 5   # the tree alone
+
+The real broadcast core on a simulated field (`arqonmesh.sim.field`): latency per pair drawn evenly from 10 to 100 ms
+one way, payload 1 KiB, a static random regular graph or the overlay that grows when everyone joins through one node. A
+round lasts 5 s; the three workloads are those of iroh-gossip's own simulator: single sender 30 rounds, another sender
+each round 30, all at once 5. RMR is payloads sent per node that had to receive one, less one (Leitao et al., 2007); LDH
+the most hops to any node. Deterministic by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from arqonmesh.config.model import BroadcastSettings
+from arqonmesh.core.broadcast import Plumtree
+from arqonmesh.core.events import Broadcast, BroadcastArrived
+from arqonmesh.core.kernel import MILLISECOND, SECOND
+from arqonmesh.sim.field import Field, regular_graph, uniform
+from arqonmesh.sim.field.accept import Accepting
+from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPayload, BroadcastPrune
+
+ROUND_US = 5 * SECOND
+LATENCY_US = (10 * MILLISECOND, 100 * MILLISECOND)
+PAYLOAD_BYTES = 1_024
+CONTROL = (BroadcastHave, BroadcastGraft, BroadcastPrune)
+TARGETS = {"single": (0.2, 15), "rotating": (1.0, 18), "all": (3.0, 30)}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: everyone who had to receive counted."""
+
+    rmr: float
+    ldh: int
+    missed: int
+    last_ms: float
+    """From the first send to the last delivery."""
+    control_per_delivery: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """All rounds of one seed."""
+
+    nodes: int
+    links: int
+    senders: str
+    seed: int
+    rounds: int
+    rmr_mean: float
+    rmr_last_10: float
+    rmr_first: float
+    ldh_mean: float
+    ldh_max: int
+    missed: int
+    last_ms_mean: float
+    last_ms_max: float
+    control_per_delivery: float
+    took_s: float
+
+    @property
+    def met(self) -> bool:
+        rmr, ldh = TARGETS[self.senders]
+        if self.nodes >= 1_000 and self.senders == "rotating":
+            ldh = 12
+        return self.missed == 0 and self.rmr_mean < rmr and self.ldh_mean < ldh
+
+
+class Bench:
+    """A field of nodes that accept everything, and the counts of the round that runs."""
+
+    def __init__(self, nodes: int, links: int, seed: int, settings: BroadcastSettings) -> None:
+        self.field = Field(seed, uniform(seed, *LATENCY_US))
+        self.nodes = nodes
+        for _ in range(nodes):
+            self.field.add(lambda env: (Plumtree(env("broadcast"), settings, lambda: nodes), Accepting(env("accept"))))
+        self.field.lay(regular_graph(nodes, links, seed))
+        self.field.watch(BroadcastArrived, self._arrived)
+        self._delivered = 0
+        self._hops = 0
+        self._last_us = 0
+
+    def _arrived(self, now: int, index: int, event: BroadcastArrived) -> None:
+        self._delivered += 1
+        self._last_us = now
+        known = self.field.nodes[index].core(Plumtree)._cache.get(event.id)
+        assert known is not None
+        self._hops = max(self._hops, known.round)
+
+    def round(self, number: int, senders: list[int]) -> Round:
+        """One round to its end."""
+        field = self.field
+        payloads, control = field.sent.get(BroadcastPayload, 0), sum(field.sent.get(kind, 0) for kind in CONTROL)
+        self._delivered = self._hops = 0
+        began = self._last_us = field.now
+        for sender in senders:
+            field.tell(sender, Broadcast("bench", b"%08d%08d" % (number, sender) + bytes(PAYLOAD_BYTES - 16)))
+        field.run_for(ROUND_US)
+        due = len(senders) * (self.nodes - 1)
+        received = field.sent.get(BroadcastPayload, 0) - payloads
+        return Round(
+            rmr=received / due - 1,
+            ldh=self._hops,
+            missed=due - self._delivered,
+            last_ms=(self._last_us - began) / MILLISECOND,
+            control_per_delivery=(sum(field.sent.get(kind, 0) for kind in CONTROL) - control) / due,
+        )
+
+
+def measure(nodes: int, links: int, senders: str, seed: int, settings: BroadcastSettings) -> Cost:
+    """One seed of one workload, from a field in which every link is still eager."""
+    began = time.process_time()
+    bench = Bench(nodes, links, seed, settings)
+    dice = random.Random(f"{seed} senders")
+    everyone = list(range(nodes))
+    rounds = [
+        bench.round(
+            number,
+            {"single": [0], "rotating": [dice.randrange(0, nodes)], "all": everyone}[senders],
+        )
+        for number in range(5 if senders == "all" else 30)
+    ]
+    last = rounds[-10:]
+    return Cost(
+        nodes=nodes,
+        links=links,
+        senders=senders,
+        seed=seed,
+        rounds=len(rounds),
+        rmr_mean=round(mean(rounds, lambda r: r.rmr), 3),
+        rmr_last_10=round(mean(last, lambda r: r.rmr), 3),
+        rmr_first=round(rounds[0].rmr, 3),
+        ldh_mean=round(mean(rounds, lambda r: r.ldh), 1),
+        ldh_max=max(r.ldh for r in rounds),
+        missed=sum(r.missed for r in rounds),
+        last_ms_mean=round(mean(rounds, lambda r: r.last_ms), 1),
+        last_ms_max=round(max(r.last_ms for r in rounds), 1),
+        control_per_delivery=round(mean(rounds, lambda r: r.control_per_delivery), 2),
+        took_s=round(time.process_time() - began, 1),
+    )
+
+
+def mean(rounds: list[Round], of: Callable[[Round], float]) -> float:
+    return math.fsum(of(one) for one in rounds) / len(rounds)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.broadcast", description=__doc__.split("\n")[0])
+    parser.add_argument("--nodes", type=int, action="append", help="default: 100 and 1000")
+    parser.add_argument("--senders", choices=tuple(TARGETS), action="append", help="default: single and rotating")
+    parser.add_argument("--links", type=int, default=0, help="links per node; 0: 5, the default of the overlay")
+    parser.add_argument("--seeds", default="1,2,3,4,5", help="comma-separated")
+    parser.add_argument("--fan-out", type=int, default=BroadcastSettings().fan_out_percent, help="percent")
+    parser.add_argument("--swap-hops", type=int, default=BroadcastSettings().swap_hops)
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    given = parser.parse_args(arguments)
+    settings = BroadcastSettings(fan_out_percent=given.fan_out, swap_hops=given.swap_hops)
+    failed = False
+    for nodes in given.nodes or [100, 1_000]:
+        for senders in given.senders or ["single", "rotating"]:
+            for seed in map(int, given.seeds.split(",")):
+                cost = measure(nodes, given.links or 5, senders, seed, settings)
+                failed |= not cost.met
+                if given.json:
+                    print(json.dumps(dataclasses.asdict(cost) | {"met": cost.met}), flush=True)
+                else:
+                    print(line(cost), flush=True)
+    return 1 if failed else 0
+
+
+def line(cost: Cost) -> str:
+    return (
+        f"{cost.nodes:6} nodes x {cost.links} links, {cost.senders:8} seed {cost.seed}: "
+        f"RMR {cost.rmr_mean:5.2f} (last 10: {cost.rmr_last_10:5.2f})  LDH {cost.ldh_mean:4.1f} (max {cost.ldh_max})  "
+        f"missed {cost.missed}  last {cost.last_ms_mean:5.0f} ms (max {cost.last_ms_max:.0f})  "
+        f"control {cost.control_per_delivery:.2f}  {'met' if cost.met else 'NOT MET'}  [{cost.took_s} s]"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
