@@ -169,6 +169,11 @@ def _check_relations(config: Config, where: Where) -> None:
     links, membership, outbox = config.links, config.membership, config.federation.outbox
     if links.reconnect_min_ms > links.reconnect_max_ms:
         raise refuse("links.reconnect_min_ms", f"at most links.reconnect_max_ms, which is {links.reconnect_max_ms}")
+    overlay = config.overlay
+    if 2 * overlay.outbound_min > overlay.active_max:
+        raise refuse("overlay.outbound_min", f"at most half of overlay.active_max, which is {overlay.active_max}")
+    if overlay.prwl >= overlay.arwl:
+        raise refuse("overlay.prwl", f"less than overlay.arwl, which is {overlay.arwl}")
     if membership.probe_timeout_ms > membership.probe_interval_ms:
         raise refuse(
             "membership.probe_timeout_ms",

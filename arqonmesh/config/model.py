@@ -45,10 +45,14 @@ class ListenSettings(Settings, frozen=True):
 class LinkSettings(Settings, frozen=True):
     """Links between nodes."""
 
-    auto: Literal["hubs", "full", "none"] = "hubs"
-    """Which members are dialled without being asked: hubs and leaders, everyone, or nobody."""
+    auto: Literal["hubs", "full", "overlay", "none"] = "hubs"
+    """Which members are dialled without being asked: hubs and leaders, everyone, a few random ones that change as
+    nodes come and go (see `overlay`), or nobody."""
     auto_max: Positive = 8
-    """At most so many members are dialled without being asked."""
+    """At most so many members are dialled without being asked, under `hubs` and `full`."""
+    full_max: Positive = 200
+    """With more members than this, `full` becomes `overlay` by itself; with less than three quarters of it, `full`
+    again."""
     heartbeat_ms: Positive = 100
     """Time between heartbeats; stretched to 2 x smoothed RTT on slow links. Less notices sooner and sends more."""
     misses: Annotated[int, Meta(ge=2, le=20)] = 3
@@ -60,6 +64,34 @@ class LinkSettings(Settings, frozen=True):
     costs a few datagrams; more spares a hub to which thousands return at once, and finds a healed path later."""
     max_datagram_size: Annotated[int, Meta(ge=1_200, le=16_000)] = 1_200
     """QUIC packet size. 1,200 fits every path; larger only where both ends and the path carry it."""
+
+
+class OverlaySettings(Settings, frozen=True):
+    """HyParView, under `links.auto: overlay`: a small active view of links and a larger passive one of spare members.
+    Defaults after the paper (Leitao, Pereira, Rodrigues, DSN 2007)."""
+
+    active_max: Annotated[int, Meta(ge=3, le=64)] = 5
+    """Links that the active view holds. About ln(members); one more survives more failures and costs one more copy."""
+    passive_max: Annotated[int, Meta(ge=4, le=1_024)] = 30
+    """Members known as replacements for links that fail."""
+    arwl: Annotated[int, Meta(ge=1, le=16)] = 6
+    """Steps of a newcomer's random walk until somebody takes it in (active random walk length)."""
+    prwl: Annotated[int, Meta(ge=0, le=16)] = 3
+    """Steps left at which the walk is noted in a passive view; below `arwl` (passive random walk length)."""
+    shuffle_active: Annotated[int, Meta(ge=0, le=16)] = 3
+    """Members of the active view in a shuffle."""
+    shuffle_passive: Annotated[int, Meta(ge=0, le=32)] = 4
+    """Members of the passive view in a shuffle."""
+    shuffle_interval_ms: Annotated[int, Meta(ge=1_000)] = 30_000
+    """Time between shuffles, and between tries to reach a member that was lost; give or take a fifth."""
+    neighbour_timeout_ms: Positive = 2_000
+    """How long a candidate has for the handshake, and again for its answer."""
+    outbound_min: Annotated[int, Meta(ge=0, le=32)] = 2
+    """Links of the active view that this node chose itself, at least; others may fill the rest."""
+    source_percent: Annotated[int, Meta(ge=1, le=100)] = 25
+    """Share of the passive view that one member may fill; all whom we did not choose together, twice that."""
+    backoff_ms: Positive = 10_000
+    """Time after a disconnection or refusal in which neither side asks the other again."""
 
 
 class MembershipSettings(Settings, frozen=True):
@@ -110,6 +142,19 @@ class BroadcastSettings(Settings, frozen=True):
     """A payload that comes again within this time is known."""
     ids_max: Positive = 100_000
     """Most payloads that are known; beyond it the oldest is forgotten."""
+
+
+class RegionSettings(Settings, frozen=True):
+    """Leaders, who speak for a region and link it to the others. The same on every node of a region."""
+
+    leaders: Annotated[int, Meta(ge=1, le=8)] = 2
+    """How many lead a region, if it has that many members alive."""
+    hysteresis_s: Seconds = 60.0
+    """A leader makes way for a better candidate that has been there so long. More means fewer changes."""
+    summary_interval_s: Seconds = 10.0
+    """Least time between two summaries of its region by one leader; a change of leaders does not wait."""
+    bridges_max: Positive = 16
+    """Most links that a leader wants to leaders of other regions."""
 
 
 class PeerSettings(Settings, frozen=True):
@@ -206,9 +251,11 @@ class Config(Settings, frozen=True):
     node: NodeSettings
     listen: ListenSettings = ListenSettings()
     links: LinkSettings = LinkSettings()
+    overlay: OverlaySettings = OverlaySettings()
     membership: MembershipSettings = MembershipSettings()
     gossip: GossipSettings = GossipSettings()
     broadcast: BroadcastSettings = BroadcastSettings()
+    regions: RegionSettings = RegionSettings()
     peers: PeerSettings = PeerSettings()
     federation: FederationSettings = FederationSettings()
     bus: BusSettings = BusSettings()

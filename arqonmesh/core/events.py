@@ -48,8 +48,19 @@ class Applied(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn(Event):
+    """What `Applied` told of this (author, kind, key) does not count any more: its author has forked at or before it,
+    is no member any more, or has voided it. Nothing takes its place: older statements of the same key are not kept."""
+
+    author: NodeId
+    kind: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forked(Event):
-    """`author` signed two different statements for one (epoch, seq). Both are the proof."""
+    """`author` signed two statements that no one history holds, and whatever it said from (epoch, seq) on does not
+    count. Told again when a proof turns up that begins earlier. Both statements are the proof."""
 
     author: NodeId
     epoch: int
@@ -69,6 +80,13 @@ class MemberAdmitted(Event):
     public_key: bytes
     cluster: str
     role: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberExpelled(Event):
+    """The roster shrank: every admission of this node was withdrawn."""
+
+    node: NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +156,50 @@ class LinkMeasured(Event):
     rtt_us: int
     rtt_var_us: int
     loss_ppm: int
+
+
+# --- which links: topology holds all wishes, the overlay asks it for the links of its views -------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayRuns(Event):
+    """From topology: the overlay chooses this node's links from now on, or does not any more."""
+
+    running: bool
+    inherited: tuple[NodeId, ...]
+    """Links that topology wanted until now and hands over; the overlay keeps or releases each."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberIntroduced(Event):
+    """A member that is worth dialling when nobody else is known: told at the join, a hub, the founder."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class LinkWished(Event):
+    """From the overlay: it wants a link to this member, or does not any more. Topology dials and closes."""
+
+    peer: NodeId
+    wanted: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourUp(Event):
+    """This member is in the overlay's active view from now on. `chosen`: by us, from what we knew."""
+
+    peer: NodeId
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourDown(Event):
+    """This member is not in the overlay's active view any more, and why."""
+
+    peer: NodeId
+    reason: str
 
 
 # --- peers, partition ----------------------------------------------------------------------------------------
@@ -233,6 +295,17 @@ class LeadersChanged(Event):
 
     region: str
     leaders: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkWanted(Event):
+    """A core wants a link to this member, or no more. Topology listens, which keeps the link up while anyone wants it."""
+
+    peer: NodeId
+    by: str
+    """The core's NAME: each has a wish of its own."""
+    addresses: tuple[str, ...]
+    """Where to dial; told again when they change. Empty takes the wish back."""
 
 
 # --- the bus and its federation ------------------------------------------------------------------------------

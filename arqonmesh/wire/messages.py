@@ -30,6 +30,11 @@ Key32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Hash16: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Hash32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Fingerprint16: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
+RangeMode: TypeAlias = Annotated[int, Meta(ge=0, le=3)]
+RangeFingerprint: TypeAlias = Annotated[bytes, Meta(max_length=16)]
+RangeIds: TypeAlias = Annotated[
+    tuple[tuple[U63, U63, Annotated[bytes, Meta(min_length=8, max_length=8)]], ...], Meta(max_length=64)
+]
 Signature64: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
 NodeText: TypeAlias = Annotated[str, Meta(min_length=32, max_length=32, pattern="^[a-z2-7]{32}$")]
 UlidText: TypeAlias = Annotated[str, Meta(min_length=26, max_length=26, pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
@@ -39,6 +44,8 @@ AddressText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=262)]
 ChannelText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 
 MAX_HOPS = 16
+MAX_CANDIDATES = 64
+"""Most members that one message of the overlay names."""
 MAX_FRAME_BYTES = 1 << 20
 """The largest encoded message on a stream lane."""
 MAX_BROADCAST_BYTES = 65_536
@@ -208,27 +215,12 @@ class GossipBuckets(WireMessage, tag=43, frozen=True):
 
 class GossipRanges(WireMessage, tag=44, frozen=True):
     """Where two sets of one author's statements differ, by ranges of their positions (range-based set reconciliation,
-    Meyer 2022). Range i covers the positions after the end of range i - 1 (the first: after `epoch`, `seq`) up to and
-    including its own end."""
+    Meyer 2022). A range covers the positions after the end of the one before it up to and including its own end."""
 
     author: NodeText
-    epoch: U63
-    seq: U63
-    ranges: Annotated[
-        tuple[
-            tuple[
-                U63,
-                U63,
-                Annotated[int, Meta(ge=0, le=2)],
-                Annotated[bytes, Meta(max_length=16)],
-                Annotated[tuple[tuple[U63, U63, Annotated[bytes, Meta(min_length=8, max_length=8)]], ...], Meta(max_length=64)],
-            ],
-            ...,
-        ],
-        Meta(max_length=256),
-    ]
-    """(end epoch, end seq, mode, fingerprint, ids). Mode 0: the fingerprint over the statements held in the range; 1 and
-    2: the (epoch, seq, hash prefix) of each, and 2 asks for no list in return."""
+    ranges: Annotated[tuple[tuple[U63, U63, RangeMode, RangeFingerprint, RangeIds], ...], Meta(max_length=256)]
+    """(end epoch, end seq, mode, fingerprint, ids). Mode 0: nothing is said of this range. 1: `fingerprint` is over the
+    statements held in it. 2: `ids` are all of them, each as (epoch, seq, hash prefix). 3: `ids` are wanted."""
 
 
 # --- federation -------------------------------------------------------------------------------------------
@@ -256,6 +248,62 @@ class BusAck(WireMessage, tag=51, frozen=True):
     """Every batch up to and including `link_seq` is settled: delivered, or held durably for the next hop."""
 
     link_seq: U63
+
+
+# --- overlay (HyParView) ----------------------------------------------------------------------------------
+
+Candidates: TypeAlias = Annotated[tuple[NodeText, ...], Meta(max_length=MAX_CANDIDATES)]
+"""Members by their id alone: no address that another names is ever dialled, each member's own record has its own."""
+
+
+class OverlayJoin(WireMessage, tag=70, frozen=True):
+    """I am new here, or alone: take me into your active view and tell others. Answered by OverlayNeighbourReply."""
+
+
+class OverlayForwardJoin(WireMessage, tag=71, frozen=True):
+    """On a random walk: `joiner` is new. Whoever ends the walk offers itself as neighbour."""
+
+    joiner: NodeText
+    ttl: Annotated[int, Meta(ge=0, le=MAX_HOPS)]
+    """Steps that are left."""
+
+
+class OverlayNeighbour(WireMessage, tag=72, frozen=True):
+    """Take me into your active view. `high`: the sender's is empty, or it comes back after a separation."""
+
+    high: bool
+
+
+class OverlayNeighbourReply(WireMessage, tag=73, frozen=True):
+    """Taken, or not; with whom to try instead, or later."""
+
+    accepted: bool
+    candidates: Candidates
+
+
+class OverlayShuffle(WireMessage, tag=74, frozen=True):
+    """On a random walk: members that the origin knows, for as many that the end of the walk knows."""
+
+    nonce: U32
+    """Drawn by the origin; the answer repeats it."""
+    path: Annotated[tuple[NodeText, ...], Meta(min_length=1, max_length=MAX_HOPS)]
+    """The origin and whoever passed it on, in order: the way back."""
+    ttl: Annotated[int, Meta(ge=0, le=MAX_HOPS)]
+    members: Candidates
+
+
+class OverlayShuffleReply(WireMessage, tag=75, frozen=True):
+    """The answer on its way back: `path` ends with the node that now gets it."""
+
+    nonce: U32
+    path: Annotated[tuple[NodeText, ...], Meta(min_length=1, max_length=MAX_HOPS)]
+    members: Candidates
+
+
+class OverlayDisconnect(WireMessage, tag=76, frozen=True):
+    """You are not in my active view any more; here is with whom to try instead."""
+
+    candidates: Candidates
 
 
 # --- broadcast (Plumtree) ---------------------------------------------------------------------------------
@@ -297,5 +345,7 @@ AnyMessage: TypeAlias = (
     | Relay
     | GossipRoot | GossipDigest | GossipDelta | GossipBuckets | GossipRanges
     | BusBatch | BusAck
+    | OverlayJoin | OverlayForwardJoin | OverlayNeighbour | OverlayNeighbourReply
+    | OverlayShuffle | OverlayShuffleReply | OverlayDisconnect
     | BroadcastPayload | BroadcastHave | BroadcastGraft | BroadcastPrune
 )  # fmt: skip
