@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from arqonmesh.wire.cbor import decode_as, encode
 from arqonmesh.wire.messages import (
+    U32,
     U63,
     AddressText,
     Hash32,
@@ -46,6 +47,7 @@ class Kind(IntEnum):
     NODE = 6
     LINKS = 7
     ACCUSATIONS = 8
+    REGION_SUMMARY = 10
 
 
 class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -174,6 +176,26 @@ class Accusations(Body, frozen=True):
     accusations: Annotated[tuple[Accusation, ...], Meta(max_length=64)]
 
 
+class RegionSummary(Body, frozen=True):
+    """A region as one of its leaders sees it. Key: the region, which has to be the author's own.
+
+    An author that lists itself among the leaders claims a seat; one that does not, although it did before, has given it
+    up. `root` is over the heads of the region's members at that moment (core/regions/summary.py).
+    """
+
+    term: U63
+    """Raised by whoever takes a seat above every term seen in the region: the newer claim stands."""
+    leaders: Annotated[tuple[NodeText, ...], Meta(max_length=8)]
+    alive: U32
+    suspect: U32
+    dead: U32
+    clusters: Annotated[tuple[NameText, ...], Meta(max_length=64)]
+    """Sorted; beyond 64 the rest is left out."""
+    root: Hash32
+    software: Annotated[tuple[tuple[ShortText, U32], ...], Meta(max_length=16)]
+    """Version and how many run it, the most widespread first."""
+
+
 BODY_TYPES: Final[dict[int, type[Body]]] = {
     Kind.GENESIS: Genesis,
     Kind.ADMISSION: Admission,
@@ -183,6 +205,7 @@ BODY_TYPES: Final[dict[int, type[Body]]] = {
     Kind.NODE: NodeRecord,
     Kind.LINKS: Links,
     Kind.ACCUSATIONS: Accusations,
+    Kind.REGION_SUMMARY: RegionSummary,
 }
 
 

@@ -36,6 +36,7 @@ from arqonmesh.wire.statement import (
     Kind,
     Links,
     NodeRecord,
+    RegionSummary,
     Redemption,
     Statement,
 )
@@ -75,6 +76,7 @@ BODIES: Final[dict[Kind, Body]] = {
     Kind.NODE: NodeRecord(KEY, "hq", "hub", "eu", ("10.0.0.1:9130",), 4, False, "arqonmesh/0.1.0", ("relay",)),
     Kind.LINKS: Links((Adjacency(OTHER, "up", "quic", 1_500, 10_000),)),
     Kind.ACCUSATIONS: Accusations((Accusation(OTHER, 4, "suspect"),)),
+    Kind.REGION_SUMMARY: RegionSummary(3, (NODE, OTHER), 9, 1, 0, ("factory", "hq"), KEY, (("arqonmesh/0.1.0", 10),)),
 }
 
 STATEMENT: Final = Statement(ULID, NODE, 5, 6, KEY, Kind.NODE, "", BODIES[Kind.NODE].encode(), SIGNATURE)
