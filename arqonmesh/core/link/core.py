@@ -41,7 +41,7 @@ from arqonmesh.core.kernel import (
     Lane,
     Send,
 )
-from arqonmesh.core.link.liveness import Beat, Changed, LinkState, Liveness
+from arqonmesh.core.link.liveness import EARLY, Beat, Changed, LinkState, Liveness
 from arqonmesh.core.link.pacing import Pacer
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
@@ -84,6 +84,8 @@ class _Link:
     measured_at: Instant | None = None
     loss_ppm: int = 0
     advertised_rtt_us: int = 0
+    wakes_at: Instant = 0
+    """Its `liveness.next_wakeup()`, as of when anything last happened to it."""
 
     @property
     def up(self) -> bool:
@@ -132,7 +134,8 @@ class Links:
         assert isinstance(message, HeartbeatAck), f"link speaks no {type(message).__name__}"
         self._stretched = False
         effects = self._follow(now, link_peer, link, link.liveness.answered(now, message.seq))
-        return self._armed(effects + self._measure(now, link_peer, link))
+        effects += self._measure(now, link_peer, link)
+        return self._rearmed(link, effects)
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         if isinstance(event, TransportUp):
@@ -149,7 +152,9 @@ class Links:
         self._suspect_ourselves(now)
         effects: list[Effect] = []
         for peer, link in list(self._links.items()):
-            effects += self._follow(now, peer, link, link.liveness.tick(now))
+            liveness = link.liveness
+            if now + liveness.interval_us // EARLY >= link.wakes_at:
+                effects += self._follow(now, peer, link, liveness.tick(now))
         if self._pacer.due is not None and now >= self._pacer.due:
             effects += self._publish(now)
         return self._armed(effects)
@@ -209,7 +214,8 @@ class Links:
 
     def _suspect_ourselves(self, now: Instant) -> None:
         """All links silent at once: one more interval, once until an answer comes."""
-        if self._stretched or not any(link.liveness.verdict_due(now) for link in self._links.values()):
+        links = self._links.values()
+        if self._stretched or not any(link.wakes_at <= now and link.liveness.verdict_due(now) for link in links):
             return
         up = [link.liveness for link in self._links.values() if link.up]
         if len(up) >= 2 and all(liveness.silent(now) for liveness in up):
@@ -262,10 +268,30 @@ class Links:
         return [*effects, Emit(Publish(Kind.LINKS, "", record))]
 
     def _armed(self, effects: list[Effect]) -> list[Effect]:
+        """Set the deadline after something that may have concerned any link."""
         deadline = self._pacer.due
         for link in self._links.values():
-            wakeup = link.liveness.next_wakeup()
-            if wakeup is not None and (deadline is None or wakeup < deadline):
-                deadline = wakeup
+            wakes_at = link.liveness.next_wakeup()
+            assert wakes_at is not None, "a link that is down is not kept"
+            link.wakes_at = wakes_at
+            if deadline is None or wakes_at < deadline:
+                deadline = wakes_at
+        self._deadline = deadline
+        return effects
+
+    def _rearmed(self, changed: _Link, effects: list[Effect]) -> list[Effect]:
+        """The same after something that concerned one link alone: the others are not asked. Most answers leave the
+        deadline as it is, because the next heartbeat comes first."""
+        before, after = changed.wakes_at, changed.liveness.next_wakeup()
+        assert after is not None, "a link that is down is not kept"
+        changed.wakes_at = after
+        deadline, due = self._deadline, self._pacer.due
+        if due is not None and (deadline is None or due < deadline):
+            deadline = due
+        if deadline is None or after < deadline:
+            deadline = after
+        elif before == deadline and after > before:
+            deadline = min(link.wakes_at for link in self._links.values())
+            deadline = deadline if due is None else min(deadline, due)
         self._deadline = deadline
         return effects

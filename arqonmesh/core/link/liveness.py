@@ -33,6 +33,8 @@ INTERVAL_US_MAX: Final = 2 * SECOND
 RTO_US_MAX: Final = 10 * SECOND
 OPENING_PATIENCE_US: Final = 3 * SECOND
 """A new connection's first answer may take this long: its round-trip time is not known yet."""
+EARLY: Final = 20
+"""A heartbeat may leave a twentieth of an interval early, which shares the wake-up of others."""
 EXTENSIONS_MAX: Final = 4
 """How often patience may be extended in one silence; a process that is always late must still notice a cut."""
 
@@ -72,6 +74,9 @@ class Liveness:
         "_heard_at",
         "_misses",
         "_next_beat_at",
+        "_overdue_us",
+        "interval_us",
+        "patience_us",
         "rtt",
         "state",
     )
@@ -89,21 +94,19 @@ class Liveness:
         self._next_beat_at = now
         self._extra_us = 0
         self._extensions = 0
+        self._reckon()
 
-    @property
-    def interval_us(self) -> int:
+    def _reckon(self) -> None:
+        """The figures that follow from the round trips and the state. Both change with an answer, and they are asked
+        for many times between two answers, so they are kept."""
+        rtt = self.rtt
+        self.interval_us = interval_us = min(max(self._base_us, 2 * rtt.srtt_us), INTERVAL_US_MAX)
         """Time between heartbeats while all is well."""
-        return min(max(self._base_us, 2 * self.rtt.srtt_us), INTERVAL_US_MAX)
-
-    @property
-    def patience_us(self) -> int:
+        rto_us = min(rtt.rto_us, RTO_US_MAX)
+        self._overdue_us = max(interval_us * 3 // 2, rto_us)
+        least_us = OPENING_PATIENCE_US if self.state is LinkState.OPENING else interval_us + rto_us
+        self.patience_us = max(self._misses * interval_us + interval_us // 2, least_us)
         """Time without an answer after which the link is down."""
-        interval_us = self.interval_us
-        counted_us = self._misses * interval_us + interval_us // 2
-        uneven_us = interval_us + min(self.rtt.rto_us, RTO_US_MAX)
-        if self.state is LinkState.OPENING:
-            return max(counted_us, OPENING_PATIENCE_US)
-        return max(counted_us, uneven_us)
 
     def heard(self, now: Instant) -> None:
         """A heartbeat of the peer arrived: its direction works. Ours is proved by answers alone."""
@@ -119,7 +122,9 @@ class Liveness:
         self.rtt.sample(rtt_us)
         self._heard_at = self._answered_at = now
         self._extra_us = self._extensions = 0
-        return self._enter(LinkState.UP, "answered")
+        changed = self._enter(LinkState.UP, "answered")
+        self._reckon()
+        return changed
 
     def tick(self, now: Instant) -> list[Beat | Changed]:
         """The wake-up time passed. Harmless when early or repeated."""
@@ -131,7 +136,7 @@ class Liveness:
         if self.state is LinkState.UP and now >= self._overdue_at():
             out += self._enter(LinkState.PROBING, "answer overdue")
             self._next_beat_at = now
-        if now + self.interval_us // 20 >= self._next_beat_at:  # a little early shares the wake-up of others
+        if now + self.interval_us // EARLY >= self._next_beat_at:
             out.append(Beat(self._beats.sent(now)))
             self._next_beat_at = now + self._spacing_us()
         return out
@@ -161,12 +166,14 @@ class Liveness:
         """When to call `tick`; None once the link is down."""
         if self.state is LinkState.DOWN:
             return None
-        if self.state is LinkState.UP:
-            return min(self._next_beat_at, self._overdue_at(), self._down_at())
-        return min(self._next_beat_at, self._down_at())
+        answered_at = self._answered_at
+        wakes_at = min(self._next_beat_at, answered_at + self.patience_us + self._extra_us)
+        if self.state is LinkState.UP and answered_at + self._overdue_us < wakes_at:
+            return answered_at + self._overdue_us
+        return wakes_at
 
     def _overdue_at(self) -> Instant:
-        return self._answered_at + max(self.interval_us * 3 // 2, min(self.rtt.rto_us, RTO_US_MAX))
+        return self._answered_at + self._overdue_us
 
     def _down_at(self) -> Instant:
         return self._answered_at + self.patience_us + self._extra_us
