@@ -90,6 +90,15 @@ class MemberExpelled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MemberExpelled(Event):
+    """The roster lost a member: what had let it in does not count any more (a ticket claimed too often, an offer
+    withdrawn). The counterpart of MemberAdmitted; membership tells everyone else that it has left."""
+
+    node: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class MemberChanged(Event):
     """A member's state as we see it: "alive", "suspect", "dead", "left". `old` is "" for a new one."""
 
@@ -158,7 +167,7 @@ class LinkMeasured(Event):
     loss_ppm: int
 
 
-# --- which links: topology holds all wishes, the overlay asks it for the links of its views -------------------
+# --- which links: topology holds everyone's wishes (LinkWanted), the overlay's like any other's -----------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +184,6 @@ class MemberIntroduced(Event):
     """A member that is worth dialling when nobody else is known: told at the join, a hub, the founder."""
 
     node: NodeId
-
-
-@dataclass(frozen=True, slots=True)
-class LinkWished(Event):
-    """From the overlay: it wants a link to this member, or does not any more. Topology dials and closes."""
-
-    peer: NodeId
-    wanted: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,11 @@ class ScoreChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class PartitionChanged(Event):
-    """`state`: "healthy", "degraded" or "critical"; `writable` is False on the side without a quorum."""
+    """`state`: "healthy", "degraded" or "critical"; `writable` is False on the side without a quorum.
+
+    `reachable` of `members` is the roster without those who left; `votes` of `voters` is the electorate, of which
+    `required` make a quorum. `phase`: "healthy", "suspect", "partitioned" or "healing" (core/partition/phase.py).
+    """
 
     state: str
     writable: bool
@@ -233,6 +237,13 @@ class PartitionChanged(Event):
     required: int
     members: int
     preset: str
+    phase: str = "healthy"
+    votes: int = 0
+    voters: int = 0
+    missing: tuple[tuple[NodeId, int], ...] = ()
+    """Members out of reach and since when, wall clock milliseconds; longest first, at most MISSING_MAX of them."""
+    missing_more: int = 0
+    """How many more are missing."""
 
 
 # --- broadcast: a payload to every node, over the links that exist -------------------------------------------
@@ -299,7 +310,8 @@ class LeadersChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class LinkWanted(Event):
-    """A core wants a link to this member, or no more. Topology listens, which keeps the link up while anyone wants it."""
+    """A core wants a link to this member, or no more. Topology listens: it keeps the link while anyone wants it, and
+    closes it with the last wish that is taken back."""
 
     peer: NodeId
     by: str

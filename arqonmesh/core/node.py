@@ -109,12 +109,13 @@ class Node:
     def introduce(self, now: Instant, members: Sequence[tuple[NodeId, tuple[str, ...]]]) -> list[Effect]:
         """Members and where they listen, as told by who admitted us; their own records come by gossip."""
         assert self.plane is not None, "only a member is introduced"
+        topology, admission = self.plane.topology, self.plane.admission
         effects: list[Effect] = []
         for node, addresses in members:
-            member = self.plane.admission.member(node)
+            member = admission.member(node)
             if member is not None:
-                effects += self.plane.topology.introduce(node, member.role, addresses)
-        return effects
+                effects += self._router.run(now, topology, topology.told(node, member.role, addresses))
+        return self._leaving(now, effects)
 
     def say_farewell(self, now: Instant) -> list[Effect]:
         """Tell the mesh that this node leaves for good; `leave_mesh` once that is heard."""
