@@ -118,6 +118,8 @@ class GossipSettings(Settings, frozen=True):
     """Time between root comparisons with one linked peer. Push on change does not wait for it."""
     delta_bytes_max: Positive = 60_000
     """Largest repair message; what is left over goes in the next one."""
+    tombstone_horizon_s: Seconds = 604_800.0
+    """How long after its end a ticket's invite and redemptions are kept; then whoever signed them voids them."""
 
 
 class BroadcastSettings(Settings, frozen=True):

@@ -84,13 +84,6 @@ class MemberAdmitted(Event):
 
 @dataclass(frozen=True, slots=True)
 class MemberExpelled(Event):
-    """The roster shrank: every admission of this node was withdrawn."""
-
-    node: NodeId
-
-
-@dataclass(frozen=True, slots=True)
-class MemberExpelled(Event):
     """The roster lost a member: what had let it in does not count any more (a ticket claimed too often, an offer
     withdrawn). The counterpart of MemberAdmitted; membership tells everyone else that it has left."""
 

@@ -43,11 +43,13 @@ class Kind(IntEnum):
     ADMISSION = 2
     JOIN_POLICY = 3
     INVITE = 4
-    REDEMPTION = 5
     NODE = 6
     LINKS = 7
     ACCUSATIONS = 8
     REGION_SUMMARY = 10
+    VOTE = 11
+    HELD = 12
+    FLOOR = 13
 
 
 class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -99,13 +101,22 @@ class Genesis(Body, frozen=True):
 
 
 class Admission(Body, frozen=True):
-    """A member lets a node in. Key: the new node's id."""
+    """A member lets a node in. Key: the new node's id.
+
+    It carries the joiner's own proof, so that everyone can check it (core/admission/roster.py): `signature` is by the
+    ticket's or the join key's private half over trust.tickets.redemption_bytes with this `channel_binding`. Both are
+    empty on the founder's word alone and in an open mesh. `uses` is what the ticket allowed when its admitter looked:
+    two admissions by one author with one ticket that both say 1 prove against it that it redeemed the ticket twice.
+    """
 
     node_key: Key32
     cluster: NameText
     role: NameText
     ticket_id: Annotated[str, Meta(max_length=26)]
+    uses: Annotated[int, Meta(ge=0, le=10_000)]
     admitted_ms: U63
+    channel_binding: Annotated[bytes, Meta(max_length=64)]
+    signature: Annotated[bytes, Meta(max_length=64)]
 
 
 class JoinPolicy(Body, frozen=True):
@@ -124,14 +135,28 @@ class Invite(Body, frozen=True):
     role: NameText
     expires_ms: U63
     uses: Annotated[int, Meta(ge=1, le=10_000)]
-    revoked: bool
+    revoked_ms: U63
+    """Since when it admits nobody any more; 0: it is good. Whom it let in before that stays."""
 
 
-class Redemption(Body, frozen=True):
-    """A ticket was used here. Key: ticket id + "/" + node id."""
+class Vote(Body, frozen=True):
+    """The founder gives a member a vote, or takes it away. Key: the node's id. (core/partition/electorate.py)"""
 
-    ticket_id: UlidText
-    node_id: NodeText
+    ordinal: Annotated[int, Meta(ge=1, le=0x7FFF_FFFF_FFFF_FFFF)]
+    """Its place in the order of all such changes, without gaps."""
+    settled: U63
+    """The ordinal that a quorum held when this was said; nothing before it matters to a quorum any more."""
+    granted: bool
+    consent: bool
+    """Taken from a member that has left of its own accord."""
+    roll: Hash32
+    """All voters after this change: the exclusive or of the SHA-256 of their ids. Who computes another lacks some."""
+
+
+class Held(Body, frozen=True):
+    """A voter has stored all votes up to this ordinal, and will answer to no older electorate. One per author."""
+
+    ordinal: U63
 
 
 class NodeRecord(Body, frozen=True):
@@ -176,6 +201,21 @@ class Accusations(Body, frozen=True):
     accusations: Annotated[tuple[Accusation, ...], Meta(max_length=64)]
 
 
+class Floor(Body, frozen=True):
+    """Of the voidable kinds, what the author said up to and including (epoch, seq) is void: unused tickets, long over.
+
+    Its author decides, so all replicas that have heard it agree, whichever clock they have and however late they are;
+    and what it voids can not come back from one that has not, because its place lies below.
+    """
+
+    epoch: U63
+    seq: U63
+
+
+VOIDABLE: Final = (Kind.INVITE,)
+"""Kinds whose statements their author may void with a Floor."""
+
+
 class RegionSummary(Body, frozen=True):
     """A region as one of its leaders sees it. Key: the region, which has to be the author's own.
 
@@ -201,11 +241,13 @@ BODY_TYPES: Final[dict[int, type[Body]]] = {
     Kind.ADMISSION: Admission,
     Kind.JOIN_POLICY: JoinPolicy,
     Kind.INVITE: Invite,
-    Kind.REDEMPTION: Redemption,
     Kind.NODE: NodeRecord,
     Kind.LINKS: Links,
     Kind.ACCUSATIONS: Accusations,
     Kind.REGION_SUMMARY: RegionSummary,
+    Kind.FLOOR: Floor,
+    Kind.VOTE: Vote,
+    Kind.HELD: Held,
 }
 
 

@@ -1,49 +1,53 @@
-"""The gossip core: every member's signed records at every member, and proof when two of them disagree.
+"""The gossip core: every member's signed records at every member, and proof when one of them contradicts itself.
 
-    Publish ──sign──▶ Persist(sync) ──Persisted──▶ apply, Applied(ours), push to every linked peer
-    GossipDelta ──verify──▶ merge ──▶ Persist, Applied, push to every linked peer but the one it came from
-    timer, LinkUp ──GossipRoot──▶ equal: nothing to do; unequal: GossipDigest ⇄ GossipDigest + GossipDelta
+    Publish ──sign──▶ Persist(sync) ──Persisted──▶ apply, Applied(ours), push            own.py
+    GossipDelta, BroadcastArrived ──verify──▶ merge ──▶ Persist, Applied, Withdrawn      merge.py, forks.py
+    timer, LinkUp ──GossipRoot──▶ equal: nothing to do; unequal: exchange the difference repair.py, ranges.py
 
-Flooding ends because only what was new is passed on. What a push lost is repaired by comparison: one root per
-`repair_interval_ms` with one linked peer, round robin (Scuttlebutt push-pull in three messages; Demers et al., PODC
-1987).
+A push goes to every node by broadcast (or, without a broadcast core, to every linked peer, who passes on what was new
+to it). What a push lost is repaired by comparison.
 
-**Persist before send**: a statement of ours leaves only once it is on disk, and each life signs under its own
-epoch, so a crash can lose what nobody has seen and never makes us contradict ourselves.
-
-**Stalemate**: unequal roots with equal heads mean that somebody forked or that a replica has a hole. After two such
-rounds with one peer we send it an audit: a digest that claims less than we have, at random, and merge what comes back.
+State and verdict together are a semilattice (replica.py): replicas that have exchanged what differs are equal, also
+about an author that forked, whatever they heard first. What was applied of an author and does not count any more is
+taken back by `Withdrawn`; an admission that is taken back may expel a member, whose own records go then too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import ClassVar, Final, TypeAlias
-
-import msgspec
 
 from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.events import (
     Applied,
+    Broadcast,
+    BroadcastArrived,
+    BroadcastJudged,
     Dropped,
     Fault,
     Forked,
     LinkDown,
     LinkUp,
     MemberAdmitted,
+    MemberExpelled,
     Persisted,
     Publish,
+    Withdrawn,
 )
 from arqonmesh.core.gossip import disk
+from arqonmesh.core.gossip.forks import Fork
+from arqonmesh.core.gossip.join import joining
 from arqonmesh.core.gossip.limits import Limits
-from arqonmesh.core.gossip.log import ORIGIN, Position, Record
+from arqonmesh.core.gossip.log import Position, Record
 from arqonmesh.core.gossip.merge import Outcome, merge
-from arqonmesh.core.gossip.replica import Fork, Replica, Segment, pack
-from arqonmesh.core.gossip.waiting import Run, WaitingRoom
+from arqonmesh.core.gossip.own import OwnStatements
+from arqonmesh.core.gossip.packing import Segment, pack, segment_of
+from arqonmesh.core.gossip.repair import Repair
+from arqonmesh.core.gossip.replica import Replica
+from arqonmesh.core.gossip.waiting import KeyOf, Run, WaitingRoom
 from arqonmesh.core.kernel import (
-    MILLISECOND,
+    SECOND,
     Durable,
     Effect,
     Emit,
@@ -57,67 +61,78 @@ from arqonmesh.core.kernel import (
 )
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.messages import GossipDelta, GossipDigest, GossipRoot, WireMessage
-from arqonmesh.wire.statement import GENESIS_HASH, MAX_STATEMENT_BYTES, Body, Kind, Statement, decode_statement
+from arqonmesh.wire.codec import decode_message, encode_message
+from arqonmesh.wire.messages import (
+    MAX_FRAME_BYTES,
+    GossipBuckets,
+    GossipDelta,
+    GossipDigest,
+    GossipRanges,
+    GossipRoot,
+    WireMessage,
+)
+from arqonmesh.wire.statement import Admission, Body, Invite, Kind, decode_statement
 
-KeyOf: TypeAlias = Callable[[NodeId], "bytes | None"]
-"""The public key of a member, None for anyone else. Answers at once; core/admission keeps the roster."""
+TOPIC: Final = "statements"
+"""Of the broadcasts that carry deltas."""
+FLOOR_INTERVAL: Final = 600 * SECOND
+"""How often we look whether tickets of ours are over and worth a floor."""
 
-ASK_SPACING: Final = 50 * MILLISECOND
-"""Least time between two digests to one peer, unless the last one brought something."""
-STALEMATES_TO_AUDIT: Final = 2
-"""A push in flight makes one stalemate look real; two in a row are."""
-JOIN_BYTES_MAX: Final = 900_000
-"""What `encoded_for_join` may add up to, so that a JoinAccept fits one frame."""
-JOIN_COUNT_MAX: Final = 4_096
-
-
-@dataclass(slots=True)
-class _Peer:
-    """What we remember of one linked peer."""
-
-    asked_at: Instant | None = None
-    progress: bool = False
-    """Something new came from it since we last asked."""
-    ask_due: Instant | None = None
-    """A digest that had to wait for its spacing."""
-    stalemates: int = 0
-    window_ends: Instant = 0
-    answered: int = 0
+_Slot: TypeAlias = tuple[NodeId, int, str]
 
 
 class Gossip:
     """The single-writer signed statement store of one node."""
 
     NAME: ClassVar[str] = "gossip"
-    MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (GossipRoot, GossipDigest, GossipDelta)
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (Publish, LinkUp, LinkDown, MemberAdmitted)
+    MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (
+        GossipRoot,
+        GossipDigest,
+        GossipDelta,
+        GossipBuckets,
+        GossipRanges,
+    )
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (
+        Publish,
+        LinkUp,
+        LinkDown,
+        MemberAdmitted,
+        MemberExpelled,
+        Applied,
+        BroadcastArrived,
+    )
 
-    def __init__(self, env: Env, settings: GossipSettings, keys: KeyOf, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        env: Env,
+        settings: GossipSettings,
+        keys: KeyOf,
+        limits: Limits | None = None,
+        *,
+        broadcasts: bool = False,
+    ) -> None:
+        """`broadcasts`: a broadcast core is there and carries what we push."""
         self._env = env
         self._settings = settings
         self._keys = keys
         self._limits = limits if limits is not None else Limits()
+        self._broadcasts = broadcasts
         self._replica = Replica(self._limits)
         self._waiting = WaitingRoom(self._limits)
-        self._peers: dict[NodeId, _Peer] = {}
-        self._turn = 0
-        self._repair_at: Instant | None = None
-        self._epoch = env.boot_epoch
-        self._queue: dict[tuple[int, str], Body] = {}
-        self._writing: tuple[int, list[Record]] | None = None
-        self._next_token = 0
+        self._own = OwnStatements(env, self._replica)
+        self._repair = Repair(env, settings, self._limits, self._replica)
+        self._introduced: dict[_Slot, Position] = {}
+        """What a join told the other cores before it came by gossip, and where it stands in its author's log."""
         self._accused: dict[tuple[NodeId, str], None] = {}
-        self.equal_roots = 0
-        """Consecutive comparisons that found equal roots: local quiescence. Whether the whole mesh has converged
-        only an observer of all nodes can tell."""
-        self.counters: dict[str, int] = {}
-        """duplicates, holes, gaps, unknown_author, refused, merged, published, audits, corrupt_rows, unanswered."""
+        self._floor_at: Instant = 0
+        self.counters = self._repair.counters
+        """duplicates, holes, gaps, excluded, unknown_author, refused, merged, withdrawn, published, ranges, proofs,
+        corrupt_rows, unanswered."""
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
     def root(self) -> bytes:
-        """Hash over all heads and record totals; equal on two nodes when they hold the same records."""
+        """Hash over all that is held and every verdict; equal on two nodes when they hold the same."""
         return self._replica.root()
 
     def heads(self) -> tuple[tuple[NodeId, int, int], ...]:
@@ -140,18 +155,24 @@ class Gossip:
             if record.body is not None:
                 yield record.author, record.key, record.body
 
-    def encoded_for_join(self) -> tuple[bytes, ...]:
+    def encoded_for_join(self, lineage: Sequence[tuple[NodeId, NodeId]] = ()) -> tuple[bytes, ...]:
         """What a joiner needs to verify the roster by itself: genesis, join policy, admissions; at most what one frame
-        takes (some 3,000 members), and the rest of the roster comes by gossip."""
-        kinds = (Kind.GENESIS, Kind.JOIN_POLICY, Kind.ADMISSION)
-        chosen: list[bytes] = []
-        size = 0
-        for record in (record for kind in kinds for record in self._records(kind)):
-            size += len(record.encoded)
-            if size > JOIN_BYTES_MAX or len(chosen) >= JOIN_COUNT_MAX:
-                break
-            chosen.append(record.encoded)
-        return tuple(chosen)
+        takes. The joiner's own chain of admissions goes first (`lineage`: (admitter, admitted) from the joiner up to
+        the founder), so it fits whatever the size of the roster; the rest of that comes by gossip."""
+        first = [self._record(admitter, Kind.ADMISSION, admitted) for admitter, admitted in lineage]
+        kinds = (Kind.GENESIS, Kind.JOIN_POLICY, Kind.INVITE, Kind.ADMISSION)
+        return joining([record for record in first if record is not None], map(self._records, kinds))
+
+    def excludes(self, encoded: bytes) -> bool:
+        """Is this statement at or beyond its author's proven fork?"""
+        statement = decode_statement(encoded)
+        cut = self._replica.cut(NodeId(statement.author))
+        return cut is not None and (statement.epoch, statement.seq) >= cut
+
+    @property
+    def equal_roots(self) -> int:
+        """Consecutive comparisons that found equal roots: local quiescence, not convergence of the mesh."""
+        return self._repair.equal_roots
 
     @property
     def bytes_held(self) -> int:
@@ -166,6 +187,11 @@ class Gossip:
     def forked(self) -> tuple[NodeId, ...]:
         """Authors that were proven to have contradicted themselves."""
         return tuple(sorted(self._replica.forks))
+
+    @property
+    def verdicts(self) -> tuple[tuple[NodeId, Position], ...]:
+        """(author, lowest proven fork), sorted by author."""
+        return self._replica.verdict.entries
 
     # --- the core protocol --------------------------------------------------------------------------------------------
 
@@ -182,183 +208,183 @@ class Gossip:
             self._replica.put(record)
         for author, position, hash_ in found.heads:
             self._replica.restore_head(author, position, hash_)
+        self._own.speak_beyond(self._replica.head(self._env.node_id))
         for author, fork in found.forks:
             self._replica.convict(author, fork)
-        self._epoch = max(self._env.boot_epoch, self._replica.head(self._env.node_id)[0] + 1)
-        return effects + self._applied(sorted(found.records, key=lambda r: (r.kind, r.author, r.key)))
+        self._floor_at = now + FLOOR_INTERVAL
+        held = [r for r in found.records if self._is_held(r)]
+        return effects + self._applied(sorted(held, key=lambda r: (r.kind, r.author, r.key)))
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
-        if isinstance(message, GossipDelta):
-            return self._on_delta(now, link_peer, message)
-        if isinstance(message, GossipDigest):
-            return self._on_digest(now, link_peer, message)
-        assert isinstance(message, GossipRoot), f"gossip does not speak {type(message).__name__}"
-        return self._on_root(now, link_peer, message)
+        match message:
+            case GossipDelta():
+                return self._on_delta(now, link_peer, message)[0]
+            case GossipRoot():
+                return self._repair.on_root(now, link_peer, message)
+            case GossipDigest():
+                return self._repair.on_digest(now, link_peer, message)
+            case GossipBuckets():
+                return self._repair.on_buckets(now, link_peer, message)
+            case GossipRanges():
+                return self._repair.on_ranges(now, link_peer, message)
+        raise AssertionError(f"gossip does not speak {type(message).__name__}")
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         match event:
             case Publish():
-                self._queue.pop((event.kind, event.key), None)
-                self._queue[event.kind, event.key] = event.body
-                return self._write()
+                return self._own.publish(event.kind, event.key, event.body)
             case Persisted():
                 return self._written(event.token)
+            case BroadcastArrived() if event.topic == TOPIC:
+                return self._on_broadcast(now, event)
             case MemberAdmitted():
                 return self._on_admitted(now, event.node)
+            case MemberExpelled():
+                return self._on_expelled(event.node)
+            case Applied():
+                statement = decode_statement(event.encoded)
+                slot = (event.author, event.kind, event.key)
+                self._introduced[slot] = (statement.epoch, statement.seq)
             case LinkUp():
-                self._peers[event.peer] = _Peer()
-                if self._repair_at is None:
-                    self._repair_at = self._after_interval(now)
-                return [Send(event.peer, Lane.CONTROL, GossipRoot(root=self.root()))]
+                swept = [] if self._repair.peers else self._sweep()
+                return swept + self._repair.link_up(now, event.peer)
             case LinkDown():
-                self._peers.pop(event.peer, None)
-                if not self._peers:
-                    self._repair_at = None
+                self._repair.link_down(event.peer)
         return []
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        effects: list[Effect] = []
-        for node, peer in self._peers.items():
-            if peer.ask_due is not None and peer.ask_due <= now:
-                effects += self._ask(now, node, reply=False)
-        if self._repair_at is not None and self._repair_at <= now and self._peers:
-            nodes = list(self._peers)
-            self._turn += 1
-            effects.append(Send(nodes[self._turn % len(nodes)], Lane.CONTROL, GossipRoot(root=self.root())))
-            self._repair_at = self._after_interval(now)
+        effects = self._repair.on_timer(now)
+        if self._floor_at <= now:
+            self._floor_at = now + FLOOR_INTERVAL
+            effects += self._own.floor(self._is_over)
         return effects
 
     def next_deadline(self) -> Instant | None:
-        deadline = self._repair_at
-        for peer in self._peers.values():
-            if peer.ask_due is not None and (deadline is None or peer.ask_due < deadline):
-                deadline = peer.ask_due
-        return deadline
+        deadline = self._repair.next_deadline()  # there is none without a link
+        return deadline if deadline is None or deadline < self._floor_at else self._floor_at
 
     # --- our own statements -------------------------------------------------------------------------------------------
 
-    def _write(self) -> list[Effect]:
-        """Sign all that is queued and persist it as one transaction, unless one is on its way already."""
-        if self._writing is not None or not self._queue:
-            return []
-        log = self._replica.authors.get(self._env.node_id)
-        seq, previous = (0, GENESIS_HASH) if log is None else (log.head[1], log.head_hash)
-        if log is not None and log.head[0] != self._epoch:
-            seq = 0
-        queue, self._queue = self._queue, {}
-        records: list[Record] = []
-        effects: list[Effect] = []
-        for (kind, key), body in queue.items():
-            record = self._sign(seq + 1, previous, kind, key, body)
-            refusal = self._replica.refusal(record)
-            if len(record.encoded) > MAX_STATEMENT_BYTES:
-                refusal = "statement-too-large"
-            if refusal is not None:
-                effects.append(Emit(Dropped("gossip", refusal, 1, f"our own statement of kind {kind}")))
-                continue
-            records.append(record)
-            seq, previous = seq + 1, record.hash
-        if not records:
-            return effects
-        token, self._next_token = self._next_token, self._next_token + 1
-        self._writing = (token, records)
-        effects.append(Persist(token, disk.rows(records, records[-1]), sync=True))
-        return effects
-
-    def _sign(self, seq: int, previous: bytes, kind: int, key: str, body: Body) -> Record:
-        unsigned = Statement(
-            mesh_id=self._env.mesh_id,
-            author=self._env.node_id,
-            epoch=self._epoch,
-            seq=seq,
-            prev_hash=previous,
-            kind=kind,
-            key=key,
-            body=body.encode(),
-            signature=bytes(64),
-        )
-        signature = self._env.crypto.sign(unsigned.signed_bytes())
-        statement = msgspec.structs.replace(unsigned, signature=signature)
-        return Record.of(statement, body, statement.encode())
-
     def _written(self, token: int) -> list[Effect]:
-        if self._writing is None or self._writing[0] != token:
-            return []
-        records, self._writing = self._writing[1], None
-        before = self._replica.head(self._env.node_id)
-        current = [record for record in records if not self._is_superseded(record)]
-        for record in current:
-            self._replica.put(record)
-        self._count("published", len(records))
-        return self._applied(current) + self._push([_segment(before, current)], None) + self._write()
+        me = self._env.node_id
+        before = self._replica.head(me)
+        current, void = self._own.written(token)
+        self._count("published", len(current))
+        writes, told = self._taken_back(void)
+        persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
+        held = [record for record in current if self._is_held(record)]
+        told += self._applied(held) + self._push([segment_of(me, before, held)], None)
+        return persist + told + self._own.write()
 
-    def _is_superseded(self, record: Record) -> bool:
-        """Only possible when an earlier life of ours, forgotten here, came back from a peer meanwhile."""
-        log = self._replica.authors.get(record.author)
-        return log is not None and (
-            log.supersedes(record.position, record.kind, record.key) or log.at(record.position) is not None
-        )
+    def _is_over(self, record: Record) -> bool:
+        """Has this ticket let nobody in, and been out of time for longer than the horizon?"""
+        body = record.body
+        if not isinstance(body, Invite):
+            return False
+        horizon_ms = int(self._settings.tombstone_horizon_s * 1_000)
+        end_ms = min(body.expires_ms, body.revoked_ms or body.expires_ms)
+        return end_ms + horizon_ms < self._env.wall_ms() and record.key not in self._tickets_used()
+
+    def _tickets_used(self) -> frozenset[str]:
+        """Tickets that admitted somebody: an admission is checked against its invite for as long as it counts."""
+        return frozenset(b.ticket_id for _, _, b in self.statements(Kind.ADMISSION) if isinstance(b, Admission))
 
     # --- what others say ----------------------------------------------------------------------------------------------
 
-    def _on_delta(self, now: Instant, link_peer: NodeId, delta: GossipDelta) -> list[Effect]:
+    def _on_broadcast(self, now: Instant, event: BroadcastArrived) -> list[Effect]:
+        """Accept what is whole and brings something new; reject what is nobody's word; ignore what we cannot judge."""
+        try:
+            message = decode_message(event.data, max_bytes=MAX_FRAME_BYTES)
+        except DecodeError:
+            message = None
+        if not isinstance(message, GossipDelta):
+            return [
+                Emit(BroadcastJudged(event.id, "reject")),
+                *self._dropped("malformed", event.topic),
+                Emit(Fault(event.link_peer, "malformed")),
+            ]
+        effects, verdict = self._on_delta(now, event.link_peer, message, pushed=True)
+        return [Emit(BroadcastJudged(event.id, verdict)), *effects]
+
+    def _on_delta(
+        self, now: Instant, link_peer: NodeId, delta: GossipDelta, *, pushed: bool = False
+    ) -> tuple[list[Effect], str]:
         try:
             statements = [(decode_statement(encoded), encoded) for encoded in delta.statements]
         except DecodeError as error:
-            return [*self._dropped("malformed", error.code), Emit(Fault(link_peer, "malformed"))]
+            return [*self._dropped("malformed", error.code), Emit(Fault(link_peer, "malformed"))], "reject"
         if any(statement.mesh_id != self._env.mesh_id for statement, _ in statements):
-            return [*self._dropped("wrong-mesh", link_peer), Emit(Fault(link_peer, "wrong-mesh"))]
+            return [*self._dropped("wrong-mesh", link_peer), Emit(Fault(link_peer, "wrong-mesh"))], "reject"
         bases = {NodeId(author): (epoch, seq) for author, epoch, seq in delta.bases}
         runs: dict[NodeId, Run] = {}
         for name, group in groupby(statements, key=lambda item: item[0].author):
             author, members = NodeId(name), tuple(group)
             ascending = all((a.epoch, a.seq) <= (b.epoch, b.seq) for (a, _), (b, _) in pairwise(members))
             if author in runs or not ascending:
-                return [*self._dropped("malformed", "gossip.unordered"), Emit(Fault(link_peer, "malformed"))]
+                return [*self._dropped("malformed", "gossip.unordered"), Emit(Fault(link_peer, "malformed"))], "reject"
             runs[author] = Run(link_peer, author, bases.get(author), members)
-        return self._merge(now, runs.values())
+        return self._merge(now, runs.values(), pushed=pushed)
 
-    def _merge(self, now: Instant, runs: Iterable[Run]) -> list[Effect]:
-        """Merge runs, then persist, tell and pass on what was new, once for all of them."""
+    def _merge(self, now: Instant, runs: Iterable[Run], *, pushed: bool = False) -> tuple[list[Effect], str]:
+        """Merge runs, then persist, tell and pass on what was new, once for all of them. Returns also the verdict on
+        them as one payload; `pushed`: an accepted one is passed on as it came, by the broadcast core."""
         writes: list[Write] = []
         told: list[Effect] = []
         segments: list[Segment] = []
+        gaps: list[NodeId] = []
         source: NodeId | None = None
-        gap = False
+        whole, forged = True, False
         for run in runs:
             source = run.link_peer
             key = self._env.public_key if run.author == self._env.node_id else self._keys(run.author)
             if key is None:
                 self._count("unknown_author", len(run.statements))
                 self._waiting.put(run)
+                whole = False
                 continue
             outcome = merge(self._replica, run, key, self._env.crypto.verify)
-            gap |= outcome.gap
+            whole &= outcome.whole
+            forged |= any(blame.party == source and not blame.proof for blame in outcome.blame)
+            if outcome.gap:
+                gaps.append(run.author)
             told += self._verdicts(run, outcome, writes)
-            if not outcome.new:
-                continue
-            log = self._replica.authors[run.author]
-            newest = [record for record in outcome.new if log.at(record.position) is record]
-            writes += disk.rows(newest, None)
-            if log.head > outcome.before:
-                writes.append(disk.head_row(run.author, log.head, log.head_hash))
-                segments.append(_segment(outcome.before, [r for r in newest if r.position > outcome.before]))
-            told += self._applied(newest)
-            self._note_progress(run, outcome.new)
+            segments += self._taken_in(run, outcome, writes, told)
         if source is None:
-            return []
+            return [], "ignore"
+        verdict = "reject" if forged else "accept" if whole and segments else "ignore"
         persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
-        asked = self._ask(now, source, reply=False) if gap else []
-        return persist + told + self._push(segments, source) + asked
+        onward = [] if pushed and verdict == "accept" else self._push(segments, source)
+        asked = self._repair.ask_about(now, source, gaps) if gaps else []
+        return persist + told + onward + asked, verdict
+
+    def _taken_in(self, run: Run, outcome: Outcome, writes: list[Write], told: list[Effect]) -> list[Segment]:
+        """Store and tell what is new of one author; returns what is to be passed on."""
+        newest = [record for record in outcome.new if self._is_held(record)]
+        log = self._replica.authors.get(run.author)
+        writes += disk.rows(newest, None)
+        if log is not None and log.head != outcome.before:
+            writes.append(disk.head_row(run.author, log.head, log.head_hash))
+        if not outcome.new:
+            return []
+        if run.author == self._env.node_id:
+            self._own.speak_beyond(max(record.position for record in outcome.new))
+        told += self._applied(newest)
+        self._repair.note_progress(run.link_peer)
+        if self._replica.cut(run.author) is not None:
+            return [segment_of(run.author, None, newest)] if newest else []
+        beyond = [record for record in newest if record.position > outcome.before]
+        return [segment_of(run.author, outcome.before, beyond)] if beyond else []
 
     def _verdicts(self, run: Run, outcome: Outcome, writes: list[Write]) -> list[Effect]:
-        """Count the outcome; blame whom it convicts; spread the proof of a fork."""
+        """Count the outcome; blame whom it convicts; take back what does not count; spread the proof of a fork."""
         for name, count in (
             ("duplicates", outcome.duplicates),
+            ("excluded", outcome.excluded),
             ("holes", outcome.holes),
             ("refused", outcome.refused),
             ("gaps", int(outcome.gap)),
             ("merged", len(outcome.new)),
+            ("proofs", int(outcome.fork is not None)),
         ):
             self._count(name, count)
         effects: list[Effect] = []
@@ -366,127 +392,91 @@ class Gossip:
             effects += self._dropped(blame.cause, run.author)
             if blame.party == run.link_peer and not blame.proof:
                 effects.append(Emit(Fault(blame.party, blame.cause)))
-            elif (blame.party, blame.cause) not in self._accused:
-                self._accused[blame.party, blame.cause] = None
-                effects.append(Emit(Fault(blame.party, blame.cause, blame.proof)))
+            else:
+                effects += self._accuse(blame.party, blame.cause, blame.proof)
         if outcome.fork is not None:
-            fork, (epoch, seq) = outcome.fork, outcome.fork.positions[0]
+            fork, (epoch, seq) = outcome.fork, outcome.fork.cut
             writes.append(disk.fork_row(run.author, fork))
             effects.append(Emit(Forked(run.author, epoch, seq, fork.first, fork.second)))
-            effects.append(Emit(Fault(run.author, "equivocation", disk.proof_bytes(fork))))
+            effects += self._accuse(run.author, "equivocation", disk.proof_bytes(fork))
             effects += self._push([fork.segment(run.author)], None)
-        return effects
+            effects += self._uninvited(run.author, fork.cut)
+            self._repair.note_progress(run.link_peer)
+        deletes, withdrawn = self._taken_back(outcome.withdrawn)
+        writes += deletes
+        return effects + withdrawn
 
-    def _note_progress(self, run: Run, new: Sequence[Record]) -> None:
-        peer = self._peers.get(run.link_peer)
-        if peer is not None:
-            peer.progress = True
-        if run.author == self._env.node_id:
-            # A life of ours that this disk has forgotten: speak beyond it from here on (OSPF, RFC 2328, 13.4).
-            self._epoch = max(self._epoch, *(record.position[0] + 1 for record in new))
+    def _taken_back(self, records: Sequence[Record]) -> tuple[list[Write], list[Effect]]:
+        """The rows to delete and the events to tell for records that do not count any more."""
+        self._count("withdrawn", len(records))
+        writes: list[Write] = [disk.delete_row(record) for record in records]
+        return writes, [Emit(Withdrawn(r.author, r.kind, r.key)) for r in records if r.body is not None]
+
+    def _uninvited(self, author: NodeId, cut: Position) -> list[Effect]:
+        """Take back what a join told the other cores of this author, beyond its fork and never seen by gossip."""
+        slots = [s for s, position in self._introduced.items() if s[0] == author and position >= cut]
+        for slot in slots:
+            del self._introduced[slot]
+        return [Emit(Withdrawn(*slot)) for slot in slots]
+
+    def _accuse(self, party: NodeId, cause: str, proof: bytes) -> list[Effect]:
+        if (party, cause) in self._accused:
+            return []
+        self._accused[party, cause] = None
+        return [Emit(Fault(party, cause, proof))]
+
+    # --- the roster ---------------------------------------------------------------------------------------------------
 
     def _on_admitted(self, now: Instant, node: NodeId) -> list[Effect]:
         run, source = self._waiting.take(node)
-        effects = [] if run is None else self._merge(now, (run,))
-        return effects if source is None else effects + self._ask(now, source, reply=False)
+        effects = [] if run is None else self._merge(now, (run,))[0]
+        return effects if source is None else effects + self._repair.ask_about(now, source, (node,))
 
-    # --- comparison and repair ----------------------------------------------------------------------------------------
-
-    def _on_root(self, now: Instant, link_peer: NodeId, message: GossipRoot) -> list[Effect]:
-        if message.root == self.root():
-            self.equal_roots += 1
-            peer = self._peers.get(link_peer)
-            if peer is not None:
-                peer.stalemates = 0
+    def _on_expelled(self, node: NodeId) -> list[Effect]:
+        """Only members are authors: what it said goes with it, and with that whom it let in."""
+        if node not in self._replica.authors:
             return []
-        self.equal_roots = 0
-        return self._ask(now, link_peer, reply=True)
+        writes, told = self._taken_back(self._replica.forget(node))
+        return [Persist(-1, (*writes, *disk.author_rows(node)), sync=False), *told]
 
-    def _on_digest(self, now: Instant, link_peer: NodeId, digest: GossipDigest) -> list[Effect]:
-        if any(a[0] >= b[0] for a, b in pairwise(digest.heads)):
-            return [*self._dropped("malformed", "gossip.unordered"), Emit(Fault(link_peer, "malformed"))]
-        if not self._may_answer(now, link_peer):
-            self._count("unanswered", 1)
-            return self._dropped("digest-rate", link_peer)
-        claims = {NodeId(author): (epoch, seq) for author, epoch, seq in digest.heads}
-        authors = self._replica.sorted_authors()
-        first = self._env.rng.randrange(0, len(authors)) if authors else 0
-        deltas, truncated = self._pack(self._replica.beyond(claims, first), 1)
-        proofs, _ = self._pack(self._replica.proofs(claims), 1)
-        effects: list[Effect] = [Send(link_peer, Lane.CONTROL, delta) for delta in (*deltas, *proofs)]
-        if not digest.reply:
-            return effects
-        if truncated:
-            effects.append(Send(link_peer, Lane.CONTROL, GossipRoot(root=self.root())))
-        if self._replica.behind(claims):
-            return effects + self._ask(now, link_peer, reply=False)
-        return effects if effects else self._stalemate(now, link_peer)
-
-    def _stalemate(self, now: Instant, node: NodeId) -> list[Effect]:
-        """The peer saw unequal roots, and our heads are equal."""
-        peer = self._peers.get(node)
-        if peer is None:
-            return []
-        peer.stalemates += 1
-        if peer.stalemates < STALEMATES_TO_AUDIT:
-            return []
-        self._count("audits", 1)
-        peer.asked_at, peer.progress = now, False
-        claims = tuple((author, *self._audit_claim(author)) for author in self._replica.sorted_authors())
-        return [Send(node, Lane.CONTROL, GossipDigest(heads=claims, reply=False))]
-
-    def _audit_claim(self, author: NodeId) -> Position:
-        """Nothing, or the place of a record drawn by lot: so that over many truncated answers every record comes by."""
-        held = self._replica.authors[author].after(ORIGIN)
-        if not held or self._env.rng.getrandbits(1):
-            return ORIGIN
-        return held[self._env.rng.randrange(0, len(held))].position
-
-    def _ask(self, now: Instant, node: NodeId, *, reply: bool) -> list[Effect]:
-        """Send our digest, unless the last one is so fresh that its answer must still be on its way."""
-        peer = self._peers.get(node)
-        if peer is None:
-            return []
-        if peer.asked_at is not None and not peer.progress and now < peer.asked_at + ASK_SPACING:
-            peer.ask_due = peer.asked_at + ASK_SPACING
-            return []
-        peer.asked_at, peer.progress, peer.ask_due = now, False, None
-        return [Send(node, Lane.CONTROL, GossipDigest(heads=self._replica.digest(), reply=reply))]
-
-    def _may_answer(self, now: Instant, node: NodeId) -> bool:
-        peer = self._peers.get(node)
-        if peer is None:
-            return False
-        if now >= peer.window_ends:
-            peer.window_ends, peer.answered = now + self._settings.repair_interval_ms * MILLISECOND, 0
-        peer.answered += 1
-        return peer.answered <= self._limits.answers_per_interval
+    def _sweep(self) -> list[Effect]:
+        """Before the first comparison: hold nothing of authors that are no members (an expulsion that did not reach the
+        disk, an admission whose row was lost; the latter's come back)."""
+        me = self._env.node_id
+        strangers = [a for a in self._replica.sorted_authors() if a != me and self._keys(a) is None]
+        return [effect for author in strangers for effect in self._on_expelled(author)]
 
     # --- small things -------------------------------------------------------------------------------------------------
 
     def _push(self, segments: Sequence[Segment], source: NodeId | None) -> list[Effect]:
-        """Pass on to every linked peer but `source`."""
-        to = [node for node in self._peers if node != source]
-        if not to or not any(segment.items for segment in segments):
+        """Tell every node; without a broadcast core every linked peer but `source`."""
+        segments = [segment for segment in segments if segment.items]
+        if not segments:
             return []
-        deltas, _ = self._pack(segments, None)
-        return [Send(node, Lane.CONTROL, delta) for node in to for delta in deltas]
-
-    def _pack(self, segments: Sequence[Segment], deltas_max: int | None) -> tuple[list[GossipDelta], bool]:
-        return pack(
+        deltas, _ = pack(
             segments,
             budget=self._settings.delta_bytes_max,
             count_max=self._limits.statements_per_delta,
-            deltas_max=deltas_max,
+            deltas_max=None,
         )
+        if self._broadcasts:
+            return [Emit(Broadcast(TOPIC, encode_message(delta))) for delta in deltas]
+        to = [node for node in self._repair.peers if node != source]
+        return [Send(node, Lane.CONTROL, delta) for node in to for delta in deltas]
 
     def _applied(self, records: Iterable[Record]) -> list[Effect]:
         me = self._env.node_id
+        for record in records if self._introduced else ():
+            self._introduced.pop((record.author, record.kind, record.key), None)
         return [
             Emit(Applied(r.author, r.kind, r.key, r.body, r.encoded, r.author == me))
             for r in records
             if r.body is not None
         ]
+
+    def _is_held(self, record: Record) -> bool:
+        log = self._replica.authors.get(record.author)
+        return log is not None and log.at(record.position) is record
 
     def _record(self, author: NodeId, kind: int, key: str) -> Record | None:
         log = self._replica.authors.get(author)
@@ -498,25 +488,12 @@ class Gossip:
             for slot in sorted(slot for slot in records if slot[0] == kind):
                 yield records[slot]
 
-    def _after_interval(self, now: Instant) -> Instant:
-        """One repair interval, and up to a quarter more so that nodes do not stay in step."""
-        interval = self._settings.repair_interval_ms * MILLISECOND
-        return now + interval + self._env.rng.randrange(0, interval // 4 + 1)
-
     def _count(self, name: str, count: int) -> None:
         if count:
             self.counters[name] = self.counters.get(name, 0) + count
 
     def _dropped(self, reason: str, detail: str) -> list[Effect]:
         return [Emit(Dropped("gossip", reason, 1, detail))]
-
-
-def _segment(base: Position, records: Sequence[Record]) -> Segment:
-    """All that came after `base`; records that lie before it (a forgotten life of ours) go out without a promise."""
-    if not records:
-        return Segment(NodeId(""), None, ())
-    vouched = base if records[0].position > base else None
-    return Segment(records[0].author, vouched, [(record.position, record.encoded) for record in records])
 
 
 __all__ = ["Fork", "Gossip", "KeyOf"]

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from arqonmesh.core.gossip.forks import Fork, contradict
 from arqonmesh.core.gossip.log import Position, Record
-from arqonmesh.core.gossip.merge import contradict
-from arqonmesh.core.gossip.replica import Fork
 from arqonmesh.core.kernel import Delete, Durable, Put, Row, Write
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId, NodeId, is_node_id
@@ -50,6 +49,15 @@ def head_row(author: NodeId, position: Position, hash_: bytes) -> Put:
 
 def fork_row(author: NodeId, fork: Fork) -> Put:
     return Put("scalars", (CORE, _FORK + author, proof_bytes(fork)))
+
+
+def delete_row(record: Record) -> Delete:
+    return Delete("statements", (record.author, record.kind, record.key))
+
+
+def author_rows(author: NodeId) -> tuple[Delete, ...]:
+    """To forget an author: its head and its proof; its statements have rows of their own."""
+    return Delete("heads", (author,)), Delete("scalars", (CORE, _FORK + author))
 
 
 def proof_bytes(fork: Fork) -> bytes:

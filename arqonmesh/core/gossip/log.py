@@ -10,11 +10,12 @@ found by comparison.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.statement import GENESIS_HASH, Body, Statement, statement_hash
+from arqonmesh.wire.statement import GENESIS_HASH, VOIDABLE, Body, Floor, Kind, Statement, statement_hash
 
 Position: TypeAlias = tuple[int, int]
 """(epoch, seq) of an author, ordered as a tuple."""
@@ -73,9 +74,23 @@ class AuthorLog:
         return self._by_position.get(position)
 
     def supersedes(self, position: Position, kind: int, key: str) -> bool:
-        """Is a newer statement of (kind, key) held than one at `position` would be?"""
+        """Is a newer statement of (kind, key) held than one at `position` would be, or has its author voided it?"""
         held = self.records.get((kind, key))
-        return held is not None and held.position > position
+        return (held is not None and held.position > position) or (kind in VOIDABLE and position <= self.floor)
+
+    @property
+    def floor(self) -> Position:
+        """Of the voidable kinds nothing counts that the author said up to here (see `wire.statement.Floor`)."""
+        held = self.records.get((Kind.FLOOR, ""))
+        if held is None or not isinstance(held.body, Floor):
+            return ORIGIN
+        return min((held.body.epoch, held.body.seq), held.position)
+
+    def void(self) -> list[Record]:
+        """Drop what lies at or below the floor. Returns it, in order."""
+        floor = self.floor
+        gone = [r for r in self.ordered() if r.kind in VOIDABLE and r.position <= floor]
+        return [self.drop(r.kind, r.key) for r in gone]
 
     def put(self, record: Record) -> None:
         """Hold `record` as the newest of its (kind, key), and advance the head if it is the newest of all."""
@@ -101,21 +116,35 @@ class AuthorLog:
         if record.position > self.head:
             self.head, self.head_hash = record.position, record.hash
 
+    def drop(self, kind: int, key: str) -> Record:
+        """Do not hold this one any more. The head stays: what it vouches for has been seen."""
+        record = self.records.pop((kind, key))
+        del self._by_position[record.position]
+        self.bytes_held -= len(record.encoded)
+        self.total = (self.total - int.from_bytes(record.hash, "big")) % _MODULUS
+        self._ordered = None
+        return record
+
+    def cut_off(self, cut: Position) -> list[Record]:
+        """Drop everything at or beyond `cut`, in order, and let the head be the newest of what is left."""
+        gone = [self.drop(r.kind, r.key) for r in self.ordered() if r.position >= cut]
+        left = self.ordered()
+        self.head, self.head_hash = (left[-1].position, left[-1].hash) if left else (ORIGIN, GENESIS_HASH)
+        return gone
+
+    def ordered(self) -> list[Record]:
+        """Everything held, by position. Not to be changed."""
+        if self._ordered is None:
+            self._ordered = sorted(self.records.values(), key=_position)
+        return self._ordered
+
     def after(self, position: Position) -> list[Record]:
         """Everything held beyond `position`, in order."""
-        if position >= self.head:
-            return []
-        ordered = self._ordered
-        if ordered is None:
-            ordered = self._ordered = sorted(self.records.values(), key=_position)
-        low, high = 0, len(ordered)
-        while low < high:
-            middle = (low + high) // 2
-            if ordered[middle].position <= position:
-                low = middle + 1
-            else:
-                high = middle
-        return ordered[low:]
+        return [] if position >= self.head else self.ordered()[self.index_after(position) :]
+
+    def index_after(self, position: Position) -> int:
+        """How many of `ordered()` lie at or before `position`."""
+        return bisect_right(self.ordered(), position, key=_position)
 
 
 def _position(record: Record) -> Position:

@@ -9,27 +9,23 @@ The blame (algorithms: penalties belong to the party that proved its fault itsel
 | signed, but it contradicts another signed statement  | the author    | `equivocation`   |
 | signed, but more than the store takes of one author  | the author    | `over-limit`     |
 
-**Forks, first depth**: of an author that has contradicted itself we keep what came first and take nothing at or
-beyond the contradiction. Replicas agree on the verdict (it is part of the root), and not yet on which branch to
-hold; the lattice of lowest proven forks that decides this comes later.
+**Forks**: what an author says at or beyond its lowest proven fork is excluded, and taken back where it was held
+(`Outcome.withdrawn`). Below that point every record counts that anyone still holds, the newest of each key: prefix
+closure is given up for such an author, since what its excluded statements had superseded is not kept by all, and
+what anyone does hold is therefore taken without a promise of completeness.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import TypeAlias
 
+from arqonmesh.core.gossip.forks import Fork, Verify, fork_against, fork_within, verify_statement
 from arqonmesh.core.gossip.log import AuthorLog, Position, Record
-from arqonmesh.core.gossip.replica import Fork, Replica
+from arqonmesh.core.gossip.replica import Replica
 from arqonmesh.core.gossip.waiting import Run
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.statement import Statement, decode_body, decode_statement, statement_hash
-
-Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
-"""(public key, message, signature) -> does it hold."""
+from arqonmesh.wire.statement import Kind, Statement, decode_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +37,16 @@ class Blame:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run came to. The replica already holds `new`; forks are for the caller to record."""
+    """What a run came to. The replica already holds `new` and the verdict; telling and storing is for the caller."""
 
     before: Position
     """The author's head before the run."""
     new: list[Record] = field(default_factory=list)
+    withdrawn: list[Record] = field(default_factory=list)
+    """Held before, and not any more: beyond a fork, or voided by their author."""
     duplicates: int = 0
+    excluded: int = 0
+    """At or beyond a fork."""
     holes: int = 0
     """How many of `new` lay at or below the head: the replica was incomplete there."""
     refused: int = 0
@@ -54,51 +54,46 @@ class Outcome:
     """The run begins beyond our head, and its sender does not vouch for what lies between."""
     blame: list[Blame] = field(default_factory=list)
     fork: Fork | None = None
+    """A proof that has just lowered the verdict."""
 
-
-def contradict(a: Statement, a_hash: bytes, b: Statement, b_hash: bytes) -> bool:
-    """Can no single history hold both? Same place and different content, or b directly after a and on another a.
-
-    Only within one epoch: a new epoch may begin from an older head, because a crash may lose what nobody has seen.
-    """
-    if a.epoch != b.epoch:
-        return False
-    return (a.seq == b.seq and a_hash != b_hash) or (a.seq + 1 == b.seq and b.prev_hash != a_hash)
+    @property
+    def whole(self) -> bool:
+        """Everything in the run is held, or was already: it may be passed on as it came."""
+        return not (self.gap or self.refused or self.excluded or self.blame or self.fork)
 
 
 def merge(replica: Replica, run: Run, key: bytes, verify: Verify) -> Outcome:
-    """Merge what holds up, stop at the first thing that does not. `key` is the author's."""
+    """Merge what holds up, stop at the first thing that does not. `key` is the author's.
+
+    Signatures are checked last, after all that is free: what is held, superseded, excluded or beyond a gap costs none.
+    """
     author = run.author
     outcome = Outcome(replica.head(author))
-    if author not in replica.forks:
-        outcome.fork = _fork_within(run, key, verify)
-        if outcome.fork is not None:
-            replica.convict(author, outcome.fork)
+    proof = fork_within(run, key, verify, replica.cut(author))
+    if proof is not None:
+        _convict(replica, author, proof, outcome)
     vouched = run.base is not None and run.base <= outcome.before
     for statement, encoded in run.statements:
         log = replica.authors.get(author)
+        cut = replica.cut(author)
         position = (statement.epoch, statement.seq)
-        if _is_cut_off(replica, author, position):
-            outcome.refused += 1
+        if cut is not None and position >= cut:
+            outcome.excluded += 1
             continue
-        if log is not None and position <= log.head:
-            if _is_known(log, statement, encoded):
-                outcome.duplicates += 1
-                continue
-            hole = True
-        elif not vouched:
+        hole = log is not None and position <= log.head
+        if log is not None and (hole or cut is not None) and _is_known(log, statement, encoded):
+            outcome.duplicates += 1
+            continue
+        if cut is None and not hole and not vouched:
             outcome.gap = True
             return outcome
-        else:
-            hole = False
-        if not _verified(statement, key, verify):
+        if not verify_statement(statement, key, verify):
             outcome.blame.append(Blame(run.link_peer, "bad-signature"))
             return outcome
-        fork = _fork_against(log, statement, encoded)
+        fork = fork_against(log, statement, encoded)
         if fork is not None:
-            outcome.fork = fork
-            replica.convict(author, fork)
-            outcome.refused += 1
+            _convict(replica, author, fork, outcome)
+            outcome.excluded += 1  # a fork that it is part of begins at or before it
             continue
         record = _record(statement, encoded, outcome)
         if record is not None and hole and _differs_from_head(log, record):
@@ -109,13 +104,18 @@ def merge(replica: Replica, run: Run, key: bytes, verify: Verify) -> Outcome:
         replica.put(record)
         outcome.new.append(record)
         outcome.holes += hole
+        if record.kind == Kind.FLOOR:
+            outcome.withdrawn += replica.void(author)
     return outcome
 
 
-def _is_cut_off(replica: Replica, author: NodeId, position: Position) -> bool:
-    """At or beyond the point where the author contradicted itself, and not what we hold."""
-    fork = replica.forks.get(author)
-    return fork is not None and position >= fork.positions[0]
+def _convict(replica: Replica, author: NodeId, fork: Fork, outcome: Outcome) -> None:
+    gone = replica.convict(author, fork)
+    if gone is None:
+        return
+    outcome.fork = fork
+    outcome.withdrawn += gone  # also what was new: it may have taken the place of something that had been told
+    outcome.new = [record for record in outcome.new if record.position < fork.cut]
 
 
 def _is_known(log: AuthorLog, statement: Statement, encoded: bytes) -> bool:
@@ -130,41 +130,6 @@ def _is_known(log: AuthorLog, statement: Statement, encoded: bytes) -> bool:
 def _differs_from_head(log: AuthorLog | None, record: Record) -> bool:
     """Another statement at the head's place, of whose own statement only the hash survived: no proof, and no entry."""
     return log is not None and record.position == log.head and record.hash != log.head_hash
-
-
-def _verified(statement: Statement, key: bytes, verify: Verify) -> bool:
-    return verify(key, statement.signed_bytes(), statement.signature)
-
-
-def _fork_within(run: Run, key: bytes, verify: Verify) -> Fork | None:
-    """Does the run carry two statements that contradict each other (a proof that somebody passes on)?"""
-    for (a, a_bytes), (b, b_bytes) in pairwise(run.statements):
-        if a.epoch != b.epoch or b.seq - a.seq > 1:
-            continue
-        if not contradict(a, statement_hash(a_bytes), b, statement_hash(b_bytes)):
-            continue
-        if not (_verified(a, key, verify) and _verified(b, key, verify)):
-            return None  # the loop over the run finds the bad signature and blames the link peer
-        return Fork(a_bytes, b_bytes, ((a.epoch, a.seq), (b.epoch, b.seq)))
-    return None
-
-
-def _fork_against(log: AuthorLog | None, statement: Statement, encoded: bytes) -> Fork | None:
-    """Does this verified statement contradict one that we hold at, before or after its place?"""
-    if log is None:
-        return None
-    epoch, seq = statement.epoch, statement.seq
-    hash_ = statement_hash(encoded)
-    for near in (seq, seq - 1, seq + 1):
-        held = log.at((epoch, near))
-        if held is None:
-            continue
-        other = decode_statement(held.encoded)
-        pair = ((statement, encoded, hash_), (other, held.encoded, held.hash))
-        (a, a_bytes, a_hash), (b, b_bytes, b_hash) = pair if near > seq else pair[::-1]
-        if contradict(a, a_hash, b, b_hash):
-            return Fork(a_bytes, b_bytes, ((a.epoch, a.seq), (b.epoch, b.seq)))
-    return None
 
 
 def _record(statement: Statement, encoded: bytes, outcome: Outcome) -> Record | None:

@@ -1,51 +1,57 @@
-"""All that one node holds of all authors, and how two replicas are compared: root, digest, delta."""
+"""All that one node holds of all authors, as a semilattice: what it takes in, in whatever order, two replicas that
+have taken in the same are equal, and equal roots say so.
+
+    author ── log ─────────┐
+    verdict (lowest fork) ─┴─▶ fingerprint ─▶ one of 256 bucket hashes ─▶ root
+
+Per author the state is (verdict, newest record per key below the verdict). Verdicts join by minimum, records by
+position; two different records at one place cannot both stay, because they are a proof that lowers the verdict below
+both. So every pair of replicas that exchanges what differs ends equal.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
+from arqonmesh.core.crdt.min_map import MinMap
+from arqonmesh.core.gossip.forks import Fork
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import ORIGIN, AuthorLog, Position, Record
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.messages import GossipDelta
 
-_ROOT_DOMAIN: Final = b"arqonmesh/v1/root\x00"
+_AUTHOR_DOMAIN: Final = b"arqonmesh/v1/author\\x00"
+_ROOT_DOMAIN: Final = b"arqonmesh/v1/root\\x00"
+BUCKETS: Final = 256
+FINGERPRINT_BYTES: Final = 16
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 
-
-@dataclass(frozen=True, slots=True)
-class Fork:
-    """Two signed statements of one author that cannot both be its history: each is held as it came."""
-
-    first: bytes
-    second: bytes
-    positions: tuple[Position, Position]
-    """Of `first` and `second`: equal, or the second directly follows and names another predecessor."""
-
-    def segment(self, author: NodeId) -> Segment:
-        """The proof as part of a delta that vouches for nothing."""
-        return Segment(author, None, ((self.positions[0], self.first), (self.positions[1], self.second)))
+Head: TypeAlias = tuple[NodeId, int, int, bytes, bool]
+"""(author, epoch, seq, fingerprint, forked) as in GossipDigest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """What one delta says of one author: from `base` on, all of these and nothing else. No base: no such promise."""
-
-    author: NodeId
-    base: Position | None
-    items: Sequence[tuple[Position, bytes]]
+def bucket_of(author: NodeId) -> int:
+    """The first eight bits of the id, which is the base32 of a hash."""
+    return _ALPHABET.index(author[0]) << 3 | _ALPHABET.index(author[1]) >> 2
 
 
 class Replica:
-    """Author logs with the two figures that bound and compare them: bytes held, and the root."""
+    """Author logs, verdicts, and the figures that bound and compare them."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.authors: dict[NodeId, AuthorLog] = {}
         self.forks: dict[NodeId, Fork] = {}
+        """The proof of the lowest fork of each author that has one."""
+        self.verdict = MinMap()
         self.bytes_held = 0
+        self._fingerprints: dict[NodeId, bytes] = {}
+        """Of authors that did not change since somebody asked."""
+        self._members: list[dict[NodeId, None]] = [{} for _ in range(BUCKETS)]
+        """Per bucket its authors."""
+        self._hashes: list[bytes] = [bytes(FINGERPRINT_BYTES)] * BUCKETS
+        self._stale: dict[int, None] = {}
+        """Buckets whose hash has to be made anew."""
         self._root: bytes | None = None
         self._sorted: list[NodeId] | None = None
 
@@ -66,31 +72,64 @@ class Replica:
 
     def put(self, record: Record) -> AuthorLog:
         """Hold a verified record that no held one supersedes. Returns the author's log."""
-        log = self.authors.get(record.author)
-        if log is None:
-            log = self.authors[record.author] = AuthorLog()
-            self._sorted = None
+        log = self._log(record.author)
         before = log.bytes_held
         log.put(record)
         self.bytes_held += log.bytes_held - before
-        self._root = None
+        self._changed(record.author)
         return log
 
     def restore_head(self, author: NodeId, position: Position, hash_: bytes) -> None:
         """At start: the stored head, which counts even when the row of its statement was lost."""
-        log = self.authors.get(author)
-        if log is None:
-            log = self.authors[author] = AuthorLog()
-            self._sorted = None
+        log = self._log(author)
         if position > log.head:
             log.head, log.head_hash = position, hash_
-            self._root = None
+            self._changed(author)
 
-    def convict(self, author: NodeId, fork: Fork) -> None:
+    def convict(self, author: NodeId, fork: Fork) -> list[Record] | None:
+        """Join a proof into the verdict. Returns the records that do not count any more, or None when as low a fork
+        was known: then nothing has changed."""
+        joined = self.verdict.join(MinMap.at(author, *fork.cut))
+        if joined == self.verdict:
+            return None
+        self.verdict = joined
         self.forks[author] = fork
-        self._root = None
+        log = self._log(author)
+        before = log.bytes_held
+        gone = log.cut_off(fork.cut)
+        self.bytes_held += log.bytes_held - before
+        self._changed(author)
+        return gone
+
+    def void(self, author: NodeId) -> list[Record]:
+        """Let go of what the author's own floor has made void. Returns it."""
+        log = self.authors[author]
+        before = log.bytes_held
+        gone = log.void()
+        self.bytes_held += log.bytes_held - before
+        self._changed(author)
+        return gone
+
+    def forget(self, author: NodeId) -> list[Record]:
+        """Hold nothing of this author, verdict included: it is no member any more. Returns what was held."""
+        log = self.authors.pop(author, None)
+        if log is None:
+            return []
+        self.forks.pop(author, None)
+        self.verdict = MinMap.of(entry for entry in self.verdict.entries if entry[0] != author)
+        self.bytes_held -= log.bytes_held
+        self._changed(author)
+        bucket = bucket_of(author)
+        del self._members[bucket][author]
+        self._sorted = None
+        return log.ordered()
 
     # --- comparing ----------------------------------------------------------------------------------------------------
+
+    def cut(self, author: NodeId) -> Position | None:
+        """From where on the author does not count; None for one that has not forked."""
+        fork = self.forks.get(author)
+        return None if fork is None else fork.cut
 
     def head(self, author: NodeId) -> Position:
         log = self.authors.get(author)
@@ -101,93 +140,70 @@ class Replica:
             self._sorted = sorted(self.authors)
         return self._sorted
 
-    def root(self) -> bytes:
-        """SHA-256 over every author's head and record total, authors sorted.
+    def authors_in(self, buckets: int) -> list[NodeId]:
+        """The authors of these buckets (a bitmap), sorted."""
+        if buckets == (1 << BUCKETS) - 1:
+            return self.sorted_authors()
+        return sorted(author for index in range(BUCKETS) if buckets >> index & 1 for author in self._members[index])
 
-        Of an author that has forked only this verdict counts: replicas hold different branches of it, and are equal
-        once all of them know.
+    def fingerprint(self, author: NodeId) -> bytes:
+        """16 bytes of SHA-256 over all that counts of this author; zeros when nothing is held of it.
+
+        Of an author that has forked: the verdict and the records below it. Otherwise also the head, so that a hole
+        shows. Of whose records only the sum of hashes goes in: against accidents, not as proof (see `AuthorLog.total`).
         """
+        known = self._fingerprints.get(author)
+        if known is not None:
+            return known
+        log = self.authors.get(author)
+        if log is None:
+            return bytes(FINGERPRINT_BYTES)
+        state = hashlib.sha256(_AUTHOR_DOMAIN + author.encode())
+        cut = self.cut(author)
+        epoch, seq = log.head if cut is None else cut
+        state.update(b"forked" if cut is not None else log.head_hash)
+        state.update(epoch.to_bytes(8, "big") + seq.to_bytes(8, "big") + log.total.to_bytes(32, "big"))
+        made = self._fingerprints[author] = state.digest()[:FINGERPRINT_BYTES]
+        return made
+
+    def bucket_hashes(self) -> list[bytes]:
+        """Of each bucket 16 bytes of SHA-256 over its authors' fingerprints. Not to be changed."""
+        for index in self._stale:
+            state = hashlib.sha256()
+            for author in sorted(self._members[index]):
+                state.update(author.encode() + self.fingerprint(author))
+            self._hashes[index] = state.digest()[:FINGERPRINT_BYTES]
+        self._stale.clear()
+        return self._hashes
+
+    def root(self) -> bytes:
+        """SHA-256 over the bucket hashes. A change costs one bucket, whatever the number of authors."""
         if self._root is None:
-            state = hashlib.sha256(_ROOT_DOMAIN)
-            for author in self.sorted_authors():
-                log = self.authors[author]
-                state.update(author.encode())
-                if author in self.forks:
-                    state.update(b"forked")
-                    continue
-                epoch, seq = log.head
-                state.update(epoch.to_bytes(8, "big") + seq.to_bytes(8, "big") + log.head_hash)
-                state.update(log.total.to_bytes(32, "big"))
-            self._root = state.digest()
+            self._root = hashlib.sha256(_ROOT_DOMAIN + b"".join(self.bucket_hashes())).digest()
         return self._root
+
+    def entry(self, author: NodeId) -> Head:
+        """What a digest says of this author."""
+        cut = self.cut(author)
+        position = self.head(author) if cut is None else cut
+        return (author, *position, self.fingerprint(author), cut is not None)
 
     def digest(self) -> tuple[tuple[NodeId, int, int], ...]:
         """Every author's head, sorted by author."""
         return tuple((author, *self.authors[author].head) for author in self.sorted_authors())
 
-    def behind(self, claims: Mapping[NodeId, Position]) -> bool:
-        """Does whoever claims this know newer statements than we do, of authors that we still follow?"""
-        return any(position > self.head(author) for author, position in claims.items() if author not in self.forks)
+    # --- private ------------------------------------------------------------------------------------------------------
 
-    def beyond(self, claims: Mapping[NodeId, Position], first: int) -> list[Segment]:
-        """What whoever claims this lacks. Authors in sorted order from index `first` on, cyclically: under truncation a
-        start drawn anew each time lets every author through."""
-        names = self.sorted_authors()
-        segments: list[Segment] = []
-        for index in range(len(names)):
-            author = names[(first + index) % len(names)]
-            base = claims.get(author, ORIGIN)
-            log = self.authors[author]
-            items = [(record.position, record.encoded) for record in log.after(base)]
-            if items:
-                segments.append(Segment(author, base, items))
-        return segments
+    def _log(self, author: NodeId) -> AuthorLog:
+        log = self.authors.get(author)
+        if log is None:
+            log = self.authors[author] = AuthorLog()
+            self._members[bucket_of(author)][author] = None
+            self._sorted = None
+            self._changed(author)
+        return log
 
-    def proofs(self, claims: Mapping[NodeId, Position]) -> list[Segment]:
-        """The proofs against authors of whom the claimant has not seen the fork."""
-        return [
-            fork.segment(author)
-            for author, fork in sorted(self.forks.items())
-            if claims.get(author, ORIGIN) < fork.positions[1]
-        ]
-
-
-def pack(
-    segments: Sequence[Segment], *, budget: int, count_max: int, deltas_max: int | None
-) -> tuple[list[GossipDelta], bool]:
-    """Segments as deltas of at most `budget` bytes of statements (but at least one statement) each, at most
-    `deltas_max` of them (None: as many as it takes). Returns the deltas, and whether something was left out.
-
-    Cut only at the end of what was said of an author so far, so each delta keeps prefix closure: a segment that
-    continues in the next delta continues there from the last statement of this one.
-    """
-    deltas: list[GossipDelta] = []
-    statements: list[bytes] = []
-    bases: dict[NodeId, Position] = {}
-    size = 0
-
-    def close() -> None:
-        nonlocal statements, bases, size
-        deltas.append(
-            GossipDelta(
-                statements=tuple(statements),
-                bases=tuple((author, *bases[author]) for author in sorted(bases)),
-            )
-        )
-        statements, bases, size = [], {}, 0
-
-    for segment in segments:
-        base = segment.base
-        for position, encoded in segment.items:
-            if statements and (size + len(encoded) > budget or len(statements) >= count_max):
-                close()
-                if deltas_max is not None and len(deltas) >= deltas_max:
-                    return deltas, True
-            if base is not None:
-                bases.setdefault(segment.author, base)
-                base = position
-            statements.append(encoded)
-            size += len(encoded)
-    if statements:
-        close()
-    return deltas, False
+    def _changed(self, author: NodeId) -> None:
+        self._fingerprints.pop(author, None)
+        self._stale[bucket_of(author)] = None
+        self._root = None

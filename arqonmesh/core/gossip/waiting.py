@@ -7,12 +7,17 @@ once it is admitted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import Position
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Statement
+
+KeyOf: TypeAlias = Callable[[NodeId], "bytes | None"]
+"""The public key of a member, None for anyone else. Answers at once; core/admission keeps the roster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,18 @@ import msgspec
 import pytest
 
 from arqonmesh.config.model import GossipSettings
-from arqonmesh.core.events import Applied, Dropped, Fault, Forked, LinkUp
+from arqonmesh.core.events import Applied, Dropped, Fault, Forked, LinkUp, Withdrawn
 from arqonmesh.core.gossip.disk import fork_of
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.ids import encode_ulid
 from arqonmesh.wire.codec import encode_message
-from arqonmesh.wire.messages import GossipDelta, GossipDigest, GossipRoot
+from arqonmesh.wire.messages import GossipDelta, GossipDigest, GossipRanges, GossipRoot
 from arqonmesh.wire.statement import Kind, decode_statement, statement_hash
 from tests.core.gossip.world import SECOND, Member, World, admission_of, chain, node_record, signed
 from tests.core.toy import node_of
 
 ORIGIN = (0, 0)
+EVERYWHERE = b"\xff" * 32
 RECORDS = [("a", node_record("bee", 1)), ("b", node_record("bee", 1))]
 ELSEWHERE = encode_ulid(1, 1)
 
@@ -77,9 +78,24 @@ def test_what_stood_before_a_forgery_in_a_delta_is_merged_and_nothing_after() ->
             lambda: GossipDelta(statements=(signed("bee", 1, node_record("bee", 1), mesh=ELSEWHERE),), bases=()),
             "wrong-mesh",
         ),
-        (lambda: GossipDigest(heads=((node_of("bee"), 1, 1), (node_of("bee"), 1, 2)), reply=True), "malformed"),
+        (
+            lambda: GossipDigest(
+                buckets=EVERYWHERE,
+                heads=((node_of("bee"), 1, 1, bytes(16), False), (node_of("bee"), 1, 2, bytes(16), False)),
+                reply=True,
+            ),
+            "malformed",
+        ),
+        (
+            lambda: GossipDigest(buckets=bytes(32), heads=((node_of("bee"), 1, 1, bytes(16), False),), reply=True),
+            "malformed",
+        ),
+        (
+            lambda: GossipRanges(author=node_of("hub"), ranges=((2, 1, 0, b"", ()), (1, 1, 0, b"", ()))),
+            "malformed",
+        ),
     ],
-    ids=["no-statement", "descending", "author-twice", "other-mesh", "digest-unsorted"],
+    ids=["no-statement", "descending", "author-twice", "other-mesh", "digest-unsorted", "digest-stray", "ranges-back"],
 )
 def test_rubbish_is_the_fault_of_the_link_peer(make: object, cause: str) -> None:
     """Nothing of such a message is used, and who sent it is named."""
@@ -247,7 +263,7 @@ def test_what_a_peer_can_make_us_send_is_bounded() -> None:
     hub = world["hub"]
     hub.now += 5 * SECOND
     for _ in range(5):
-        hub.receive(node_of("ant"), encode_message(GossipDigest(heads=(), reply=False)))
+        hub.receive(node_of("ant"), encode_message(GossipDigest(buckets=EVERYWHERE, heads=(), reply=False)))
     assert len([m for _, m in hub.sent() if isinstance(m, GossipDelta)]) == 3
     assert hub.gossip.counters["unanswered"] == 2
 
@@ -260,7 +276,7 @@ def fork_of_bee() -> tuple[bytes, bytes]:
 
 
 def test_two_statements_for_one_number_convict_their_author_once() -> None:
-    """Forked and Fault(author, equivocation) with a proof that stands alone; what came first stays."""
+    """Forked and Fault(author, equivocation) with a proof that stands alone; neither of the two counts from then on."""
     world = pair()
     hub = world["hub"]
     first, second = fork_of_bee()
@@ -273,7 +289,8 @@ def test_two_statements_for_one_number_convict_their_author_once() -> None:
     assert (fault.party, fault.cause) == (node_of("bee"), "equivocation")
     author, fork = fork_of(fault.proof)
     assert (author, fork.first, fork.second) == (node_of("bee"), first, second)
-    assert hub.gossip.encoded(node_of("bee"), Kind.NODE) == first
+    assert hub.gossip.encoded(node_of("bee"), Kind.NODE) is None
+    assert hub.said(Withdrawn) == [Withdrawn(node_of("bee"), Kind.NODE, "")]
     assert hub.gossip.forked == (node_of("bee"),)
 
 
@@ -285,8 +302,8 @@ def test_a_successor_of_another_history_is_a_fork_too() -> None:
     hub.receive(node_of("ant"), delta(first))
     stray = signed("bee", 2, node_record("bee", 3), previous=statement_hash(second))
     hub.receive(node_of("ant"), delta(stray, base=(1, 1)))
-    assert [event.author for event in hub.said(Forked)] == [node_of("bee")]
-    assert hub.gossip.encoded(node_of("bee"), Kind.NODE) == first
+    assert [(event.author, event.seq) for event in hub.said(Forked)] == [(node_of("bee"), 1)]
+    assert hub.gossip.encoded(node_of("bee"), Kind.NODE) is None
 
 
 def test_a_forged_second_statement_convicts_nobody_but_the_relay() -> None:
@@ -321,7 +338,7 @@ def test_everyone_learns_of_a_fork_whichever_branch_they_hold_and_roots_become_e
     assert world["cat"].gossip.forked == (node_of("bee"),)
 
 
-def test_a_fork_that_only_the_root_shows_is_found_by_audit() -> None:
+def test_a_fork_that_only_the_root_shows_is_found_by_ranges() -> None:
     """Equal heads, different content: two nodes meet that each hold one branch and were never pushed the other."""
     world = World(("hub", "ant", "bee"))
     first, second = fork_of_bee()
@@ -335,7 +352,7 @@ def test_a_fork_that_only_the_root_shows_is_found_by_audit() -> None:
 
 
 def test_a_relay_that_vouches_falsely_cannot_hide_a_record_for_ever() -> None:
-    """A lying base makes a hole that no digest shows; the root does, and an audit with an honest peer fills it."""
+    """A lying base makes a hole that no digest shows; the root does, and ranges with an honest peer fill it."""
     world = World(("hub", "ant", "bee"))
     one, two = chain("bee", [("a", node_record("bee", 1)), ("b", node_record("bee", 1))])
     world["hub"].receive(node_of("bee"), delta(one, two))

@@ -172,7 +172,17 @@ def genesis_of(name: str) -> Genesis:
 
 
 def admission_of(name: str, *, cluster: str = "", role: str = "hub", at_ms: int = 2, ticket: str = "") -> AdmissionBody:
-    return AdmissionBody(node_key=key_of(name), cluster=cluster or name, role=role, ticket_id=ticket, admitted_ms=at_ms)
+    """Without any proof of the joiner: it counts by the founder's word alone."""
+    return AdmissionBody(
+        node_key=key_of(name),
+        cluster=cluster or name,
+        role=role,
+        ticket_id=ticket,
+        uses=1 if ticket else 0,
+        admitted_ms=at_ms,
+        channel_binding=b"",
+        signature=b"",
+    )
 
 
 def node_record(name: str, incarnation: int) -> NodeRecord:

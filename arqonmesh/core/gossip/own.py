@@ -1,0 +1,151 @@
+"""Our own statements: numbered, chained, signed, and on disk before anyone hears of them.
+
+**Persist before send**: a statement leaves only once it is on disk, and each life signs under its own epoch, so a
+crash can lose what nobody has seen and never makes us contradict ourselves. What is published while the disk is busy
+waits, newest per (kind, key), and is signed as one batch.
+
+**Floor**: of the tickets and redemptions that are over we say, once enough of them have come together, that they are
+void up to a point (`wire.statement.Floor`). The records that must stay and lie before that point are said again first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from arqonmesh.core.events import Dropped
+from arqonmesh.core.gossip import disk
+from arqonmesh.core.gossip.log import Position, Record
+from arqonmesh.core.gossip.replica import Replica
+from arqonmesh.core.kernel import Effect, Emit, Env, Persist
+from arqonmesh.wire.statement import (
+    GENESIS_HASH,
+    MAX_STATEMENT_BYTES,
+    VOIDABLE,
+    Body,
+    Floor,
+    Kind,
+    Statement,
+)
+
+VOID_BATCH: Final = 64
+"""So many records that are over are worth a floor."""
+BLOCKERS_MAX: Final = 256
+"""So many records that must stay are said again for it at the most."""
+
+
+class OwnStatements:
+    """Signs what is published and keeps our log in order."""
+
+    def __init__(self, env: Env, replica: Replica) -> None:
+        self._env = env
+        self._replica = replica
+        self.epoch = env.boot_epoch
+        self._queue: dict[tuple[int, str], Body] = {}
+        self._writing: tuple[int, list[Record]] | None = None
+        self._next_token = 0
+
+    def speak_beyond(self, position: Position) -> None:
+        """A life of ours that this disk has forgotten got this far: take a later epoch (OSPF, RFC 2328, 13.4)."""
+        self.epoch = max(self.epoch, position[0] + 1)
+
+    def publish(self, kind: int, key: str, body: Body) -> list[Effect]:
+        self._queue.pop((kind, key), None)
+        self._queue[kind, key] = body
+        return self.write()
+
+    def write(self) -> list[Effect]:
+        """Sign all that is queued and persist it as one transaction, unless one is on its way already."""
+        if self._writing is not None or not self._queue:
+            return []
+        queue, self._queue = self._queue, {}
+        if self._replica.cut(self._env.node_id) is not None:
+            return [Emit(Dropped("gossip", "forked-ourselves", len(queue), "our key was used twice; nobody listens"))]
+        log = self._replica.authors.get(self._env.node_id)
+        seq, previous = (0, GENESIS_HASH) if log is None else (log.head[1], log.head_hash)
+        if log is not None and log.head[0] != self.epoch:
+            seq = 0
+        records: list[Record] = []
+        effects: list[Effect] = []
+        for (kind, key), body in queue.items():
+            record = self._sign(seq + 1, previous, kind, key, body)
+            refusal = self._replica.refusal(record)
+            if len(record.encoded) > MAX_STATEMENT_BYTES:
+                refusal = "statement-too-large"
+            if refusal is not None:
+                effects.append(Emit(Dropped("gossip", refusal, 1, f"our own statement of kind {kind}")))
+                continue
+            records.append(record)
+            seq, previous = seq + 1, record.hash
+        if not records:
+            return effects
+        token, self._next_token = self._next_token, self._next_token + 1
+        self._writing = (token, records)
+        effects.append(Persist(token, disk.rows(records, records[-1]), sync=True))
+        return effects
+
+    def written(self, token: int) -> tuple[list[Record], list[Record]]:
+        """The transaction is on disk: hold what it wrote. Returns what is ours now, and what it made void.
+
+        Something of it may be superseded or known already, when an earlier life of ours, forgotten here, came back from
+        a peer meanwhile; and nothing of it counts when a fork of ours was proven meanwhile.
+        """
+        if self._writing is None or self._writing[0] != token:
+            return [], []
+        records, self._writing = self._writing[1], None
+        current: list[Record] = []
+        void: list[Record] = []
+        for record in records:
+            if self._is_superseded(record):
+                continue
+            self._replica.put(record)
+            current.append(record)
+            if record.kind == Kind.FLOOR:
+                void += self._replica.void(record.author)
+        return current, void
+
+    def floor(self, is_over: Callable[[Record], bool]) -> list[Effect]:
+        """Void what is over, if that is enough to be worth a statement. Meant to be called now and then."""
+        log = self._replica.authors.get(self._env.node_id)
+        if log is None or self._writing is not None or self._queue:
+            return []
+        own = [record for record in log.ordered() if record.kind in VOIDABLE]
+        over = [record for record in own if is_over(record)]
+        if len(over) < VOID_BATCH:
+            return []
+        kept = {record.position for record in own} - {record.position for record in over}
+        blockers = [record for record in own if record.position in kept and record.position < over[-1].position]
+        if len(blockers) > BLOCKERS_MAX:
+            return []
+        for record in blockers:
+            if record.body is not None:
+                self._queue[record.kind, record.key] = record.body
+        if not blockers:
+            self._queue[Kind.FLOOR, ""] = Floor(*over[-1].position)
+        return self.write()
+
+    def _sign(self, seq: int, previous: bytes, kind: int, key: str, body: Body) -> Record:
+        unsigned = Statement(
+            mesh_id=self._env.mesh_id,
+            author=self._env.node_id,
+            epoch=self.epoch,
+            seq=seq,
+            prev_hash=previous,
+            kind=kind,
+            key=key,
+            body=body.encode(),
+            signature=bytes(64),
+        )
+        signature = self._env.crypto.sign(unsigned.signed_bytes())
+        statement = msgspec.structs.replace(unsigned, signature=signature)
+        return Record.of(statement, body, statement.encode())
+
+    def _is_superseded(self, record: Record) -> bool:
+        if self._replica.cut(record.author) is not None:
+            return True
+        log = self._replica.authors.get(record.author)
+        return log is not None and (
+            log.supersedes(record.position, record.kind, record.key) or log.at(record.position) is not None
+        )
