@@ -149,6 +149,7 @@ class Node:
         if plane is None or link_peer not in self._neighbours:
             return [Emit(Dropped("node", "not-linked"))]
         if lane in LIMITED_LANES and not plane.peers.allow(now, link_peer):
+            self._router.touch(plane.peers)
             return [Emit(Dropped("node", "rate-limited", 1, link_peer))]
         try:
             limit = MAX_DATAGRAM_BYTES if lane is Lane.DATAGRAM else MAX_FRAME_BYTES
@@ -195,6 +196,11 @@ class Node:
 
     def next_deadline(self) -> Instant | None:
         return self._router.next_deadline()
+
+    @property
+    def tick_due(self) -> bool:
+        """Whether `end_tick` has anything to do. A driver that asks spares itself a turn of its loop."""
+        return self.plane is not None and self.plane.federation.work_due
 
     def end_tick(self, now: Instant) -> list[Effect]:
         """All inputs of this tick are in: batch what was published, sign once, send."""

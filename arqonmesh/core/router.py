@@ -4,6 +4,10 @@ Cores never call each other. Each input runs to quiescence here: `Emit` goes to 
 the cores were given, what they return joins the end of the queue, and every other effect leaves in that order. Persist
 tokens are renumbered, so that each core counts its own.
 
+A deadline is asked for anew only of cores that were heard since it was asked for last: `next_deadline` is called after
+every input, and most inputs concern one core of many. Whoever calls a core past the router, in a way that may move its
+deadline, runs what it returned (`run`, also when that is nothing) or says so with `touch`.
+
 A run that does not end is a bug of ours (two cores answering each other for ever); `STEPS_MAX` turns it into an
 assertion that names the last event instead of a silent hang.
 """
@@ -24,6 +28,9 @@ STEPS_PER_EFFECT: Final = 64
 """On top, for each effect that a run begins with: a start tells everything that is on disk at once, however much."""
 
 
+_NEVER: Final = 1 << 63
+
+
 class Router:
     """The cores of one node as one state machine."""
 
@@ -33,6 +40,11 @@ class Router:
         self._listeners: dict[type[Event], list[Core]] = {}
         self._owner_of: dict[int, tuple[Core, int]] = {}
         self._next_token = 1
+        self._place = {id(core): place for place, core in enumerate(self._cores)}
+        self._deadlines: list[Instant] = [_NEVER] * len(self._cores)
+        """As each core last told it; _NEVER for none."""
+        self._heard: dict[int, None] = dict.fromkeys(range(len(self._cores)))
+        """Places of cores whose deadline may have moved since."""
         for core in cores:
             for message_type in core.MESSAGES:
                 assert message_type not in self._speakers, f"{message_type.__name__} is routed to two cores"
@@ -71,25 +83,46 @@ class Router:
         core, own_token = owner
         return self.run(now, core, core.on_event(now, Persisted(own_token)))
 
+    def touch(self, core: Core) -> None:
+        """This core was called past the router: its deadline may have moved."""
+        self._heard[self._place[id(core)]] = None
+
     def timer(self, now: Instant) -> list[Effect]:
         """Fire every core whose deadline has come."""
         out: list[Effect] = []
-        for core in self._cores:
-            deadline = core.next_deadline()
-            if deadline is not None and deadline <= now:
+        deadlines, heard = self._deadlines, self._heard
+        for place, core in enumerate(self._cores):
+            if place in heard:
+                self._ask(place)
+            if deadlines[place] <= now:
                 out += self.run(now, core, core.on_timer(now))
         return out
 
     def next_deadline(self) -> Instant | None:
-        earliest: Instant | None = None
-        for core in self._cores:
-            deadline = core.next_deadline()
-            if deadline is not None and (earliest is None or deadline < earliest):
-                earliest = deadline
-        return earliest
+        while self._heard:
+            self._ask(next(iter(self._heard)))
+        earliest = min(self._deadlines, default=_NEVER)
+        return None if earliest == _NEVER else earliest
 
     def run(self, now: Instant, core: Core | None, effects: Iterable[Effect]) -> list[Effect]:
         """Take these effects of `core` to quiescence and return what leaves the node."""
+        if core is not None:
+            self._heard[self._place[id(core)]] = None
+        begun = effects if type(effects) is list else list(effects)
+        for effect in begun:
+            kind = type(effect)
+            if kind is Emit or kind is Persist:
+                return self._quiesce(now, core, begun)
+        return begun
+
+    # --- private ------------------------------------------------------------------------------------------
+
+    def _ask(self, place: int) -> None:
+        self._heard.pop(place, None)
+        deadline = self._cores[place].next_deadline()
+        self._deadlines[place] = _NEVER if deadline is None else deadline
+
+    def _quiesce(self, now: Instant, core: Core | None, effects: list[Effect]) -> list[Effect]:
         out: list[Effect] = []
         queue: deque[tuple[Core | None, Effect]] = deque((core, effect) for effect in effects)
         steps, steps_max = 0, STEPS_MAX + STEPS_PER_EFFECT * len(queue)
@@ -100,7 +133,9 @@ class Router:
             if type(effect) is Emit:
                 for listener in self._listeners.get(type(effect.event), ()):
                     if listener is not speaker:
-                        queue.extend((listener, answer) for answer in listener.on_event(now, effect.event))
+                        self._heard[self._place[id(listener)]] = None
+                        for answer in listener.on_event(now, effect.event):
+                            queue.append((listener, answer))
                 out.append(effect)
             elif type(effect) is Persist and effect.token >= 0:
                 assert speaker is not None, "only a core persists"

@@ -263,6 +263,11 @@ class Federation:
         ]
         return min(deadlines, default=None)
 
+    @property
+    def work_due(self) -> bool:
+        """Whether `flush` has anything to do."""
+        return self._work_since is not None
+
     def flush(self, now: Instant) -> list[Effect]:
         """The tick is over: sign and send what was published, write what has to be written, acknowledge."""
         if self._work_since is None:
