@@ -42,8 +42,14 @@ class LinkModel:
 
     def plan(self, now_us: int, size_bytes: int, dice: Dice) -> tuple[int, ...]:
         """The times at which a packet sent now arrives: none when it is lost, two when it is doubled."""
-        if self.cut or self._hit(self.loss_ppm, dice):
+        if self.cut or (self.loss_ppm and self._hit(self.loss_ppm, dice)):
             return ()
+        if not (self.bandwidth_bytes_per_s or self.jitter_us or self.reorder_ppm or self.duplicate_ppm):  # good weather
+            at = now_us + self.delay_us
+            if at < self._newest_us:
+                at = self._newest_us
+            self._newest_us = at
+            return (at,)
         leaves_us = self._through_the_queue(now_us, size_bytes)
         if leaves_us is None:
             return ()

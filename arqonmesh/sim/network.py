@@ -34,13 +34,17 @@ LANE_BYTES_MAX: Final = 8 << 20
 class Owner(Protocol):
     """The process behind an endpoint."""
 
+    listening: bool
+    """It lives and is not stopped: what comes in is handled at once."""
+
     def receive(self, action: Callable[[], None]) -> None:
         """Something came in from the network: now, or when the process runs again."""
 
     def refuse(self, node: NodeId, public_key: bytes) -> str | None: ...
     def link_up(self, peer: NodeId, outbound: bool) -> None: ...
     def link_down(self, peer: NodeId, reason: str) -> None: ...
-    def frame(self, peer: NodeId, lane: Lane, data: bytes) -> None: ...
+    def frame(self, end: End, lane: Lane, data: bytes) -> None:
+        """One whole message that came over this connection."""
 
 
 class Network:
@@ -115,6 +119,9 @@ class End:
         self.dead = False
         self.up_at = 0
         self.far: End = self
+        self.labels = tuple(f"frame {lane.name} {peer}".encode() for lane in Lane)
+        """What the trace says of a frame that came here, by lane."""
+        self._model = endpoint.network.path(endpoint.node_id, peer)
         self._pipes = {lane: _Pipe() for lane in (Lane.CONTROL, Lane.PRIORITY, Lane.BULK)}
 
     @property
@@ -124,8 +131,13 @@ class End:
     def send(self, lane: Lane, data: bytes) -> bool:
         network, here = self.endpoint.network, self.endpoint.node_id
         if lane is Lane.DATAGRAM:
-            for time_us in network.plan(here, self.peer, len(data)):
-                network.world.at(time_us, partial(self.far.datagram_came, data))
+            world = network.world
+            network.packets += 1
+            times = self._model.plan(world.now, len(data) + OVERHEAD_BYTES, network.dice)
+            if not times:
+                network.lost += 1
+            for time_us in times:
+                world.at(time_us, self.far.datagram_came, data)
             return True
         pipe = self._pipes[lane]
         if pipe.unarrived_bytes + len(data) > LANE_BYTES_MAX:
@@ -137,11 +149,20 @@ class End:
         return True
 
     def datagram_came(self, data: bytes) -> None:
-        self.endpoint.owner.receive(partial(self._datagram, data))
+        owner = self.endpoint.owner
+        if owner.listening:
+            if self.open and not self.dead:
+                owner.frame(self, Lane.DATAGRAM, data)
+        else:
+            owner.receive(partial(self._datagram, data))
 
     def segment_came(self, lane: Lane, seq: int, data: bytes) -> None:
         self.far._pipes[lane].unarrived_bytes -= len(data)
-        self.endpoint.owner.receive(partial(self._segment, lane, seq, data))
+        owner = self.endpoint.owner
+        if owner.listening:
+            self._segment(lane, seq, data)
+        else:
+            owner.receive(partial(self._segment, lane, seq, data))
 
     def opened(self) -> None:
         """The handshake is done on this side; streams that came before it are read now."""
@@ -160,7 +181,7 @@ class End:
 
     def _datagram(self, data: bytes) -> None:
         if self.open and not self.dead:
-            self.endpoint.owner.frame(self.peer, Lane.DATAGRAM, data)
+            self.endpoint.owner.frame(self, Lane.DATAGRAM, data)
 
     def _segment(self, lane: Lane, seq: int, data: bytes) -> None:
         self._pipes[lane].early[seq] = data
@@ -171,7 +192,7 @@ class End:
         while self.open and not self.dead and pipe.expected in pipe.early:
             data = pipe.early.pop(pipe.expected)
             pipe.expected += 1
-            self.endpoint.owner.frame(self.peer, lane, data)
+            self.endpoint.owner.frame(self, lane, data)
 
 
 @dataclass(slots=True)

@@ -37,9 +37,10 @@ from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.ids import ClientId, NodeId, node_id_of
 from arqonmesh.sim.crypto import ToyCrypto, toy_key
 from arqonmesh.sim.disk import Disk
-from arqonmesh.sim.network import Endpoint, Network
+from arqonmesh.sim.network import End, Endpoint, Network
 from arqonmesh.sim.world import EPOCH_MS, World
 from arqonmesh.wire.codec import encode_message
+from arqonmesh.wire.messages import WireMessage
 
 TICK_US: Final = 100
 """From the first input of a tick to its end: what an event loop takes to come round."""
@@ -68,6 +69,7 @@ class Process:
         self.unsent = 0
         self.overflowed = 0
         self.effects = 0
+        self._prefix = name.encode() + b" "
         self.watchers: list[Callable[[Process, Event], None]] = []
         """Told every event that leaves the node."""
         self.on_next_write: Callable[[], None] | None = None
@@ -78,9 +80,12 @@ class Process:
         self._wall_skew_ms = self._dice.randrange(-2_000, 2_001)
         self._clients: dict[ClientId, Receive] = {}
         self._paused = False
+        self.listening = False
         self._inbox: deque[Callable[[], None]] = deque()
         self._flush_due = False
         self._timer_at: Instant | None = None
+        self._encoded_message: WireMessage | None = None
+        self._encoded = b""
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -114,6 +119,7 @@ class Process:
             boot_epoch=epoch,
         )
         self.node = Node(self.config, given)
+        self.listening = not self._paused
         self.endpoint = Endpoint(self.network, self.node_id, self.public_key, self)
         self._timer_at = None
         self._flush_due = False
@@ -135,11 +141,11 @@ class Process:
 
     def pause(self) -> None:
         """SIGSTOP."""
-        self._paused = True
+        self._paused, self.listening = True, False
 
     def resume(self) -> None:
         """SIGCONT: everything that waited comes at once."""
-        self._paused = False
+        self._paused, self.listening = False, self.alive
         waited, self._inbox = self._inbox, deque()
         for action in waited:
             action()
@@ -154,7 +160,7 @@ class Process:
         self.node = self.endpoint = None
         self._clients.clear()
         self._inbox.clear()
-        self._paused = False
+        self._paused = self.listening = False
 
     # --- bus clients --------------------------------------------------------------------------------------
 
@@ -169,7 +175,7 @@ class Process:
 
     def client_says(self, client: ClientId, frame: bytes) -> None:
         if client in self._clients:
-            self.receive(lambda: self._with(lambda node: node.client_frames(self.now(), client, (frame,))))
+            self.receive(partial(self._client_frame, client, frame))
 
     # --- network.Owner ------------------------------------------------------------------------------------
 
@@ -193,9 +199,12 @@ class Process:
     def link_down(self, peer: NodeId, reason: str) -> None:
         self._with(lambda node: node.transport_down(self.now(), peer, reason))
 
-    def frame(self, peer: NodeId, lane: Lane, data: bytes) -> None:
-        self.world.trace.add(self.world.now, self.name, f"frame {lane.name} {peer}", data)
-        self._with(lambda node: node.frame(self.now(), peer, lane, data))
+    def frame(self, end: End, lane: Lane, data: bytes) -> None:
+        world = self.world
+        world.handled += 1
+        world.trace.frame(world.now, self._prefix + end.labels[lane], data)
+        if self.node is not None:
+            self.perform(self.node.frame(world.now + self._clock_offset_us, end.peer, lane, data))
 
     # --- effects ------------------------------------------------------------------------------------------
 
@@ -211,7 +220,10 @@ class Process:
         if endpoint is None:
             return
         if type(effect) is Send:
-            if not endpoint.send(effect.to, effect.lane, encode_message(effect.message)):
+            message = effect.message
+            if message is not self._encoded_message:  # one message often goes to many
+                self._encoded_message, self._encoded = message, encode_message(message)
+            if not endpoint.send(effect.to, effect.lane, self._encoded):
                 self.unsent += 1
         elif type(effect) is Persist:
             self._persist(effect)
@@ -243,9 +255,17 @@ class Process:
 
         def done() -> None:
             if self.lives == life:
-                self.receive(lambda: self._with(lambda node: node.persisted(self.now(), token)))
+                self.receive(partial(self._persisted, token))
 
         self.disk.write(effect.writes, sync=effect.sync, done=None if token < 0 else done)
+
+    def _persisted(self, token: int) -> None:
+        self.world.handled += 1
+        self._with(lambda node: node.persisted(self.now(), token))
+
+    def _client_frame(self, client: ClientId, frame: bytes) -> None:
+        self.world.handled += 1
+        self._with(lambda node: node.client_frames(self.now(), client, (frame,)))
 
     def _with(self, step: Callable[[Node], list[Effect]]) -> None:
         if self.node is not None:
@@ -254,13 +274,22 @@ class Process:
     # --- ticks and time -----------------------------------------------------------------------------------
 
     def _touch(self) -> None:
-        if not self._flush_due and self.node is not None:
+        """An input was handled. A tick that has something to end ends a little later, with all that comes until then;
+        the timer is set after that."""
+        if self._flush_due or self.node is None:
+            return
+        if self.node.tick_due:
             self._flush_due = True
-            self.world.after(TICK_US, partial(self._in_life, self.lives, self._flush))
+            self.world.after(TICK_US, self._in_life, self.lives, self._flush)
+        else:
+            self._rearm()
 
-    def _in_life(self, life: int, action: Callable[[], None]) -> None:
+    def _in_life(self, life: int, action: Callable[..., None], *given: Instant) -> None:
         if life == self.lives and self.node is not None:
-            self.receive(action)
+            if self._paused:
+                self.receive(partial(action, *given))
+            else:
+                action(*given)
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -275,19 +304,21 @@ class Process:
         if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
             return
         self._timer_at = deadline
-        fire = partial(self._in_life, self.lives, partial(self._timer, deadline))
-        self.world.at(deadline - self._clock_offset_us, fire)
+        due = max(deadline - self._clock_offset_us, self.world.now + TICK_US)  # a loop comes round before it fires
+        self.world.at(due, self._in_life, self.lives, self._timer, deadline)
 
     def _timer(self, armed_for: Instant) -> None:
-        if self.node is None or self._timer_at != armed_for:
+        node = self.node
+        if node is None or self._timer_at != armed_for:
             return
         self._timer_at = None
         now = self.now()
-        deadline = self.node.next_deadline()
+        deadline = node.next_deadline()
         if deadline is not None and now - deadline > LATE_AFTER_US:
-            self.perform(self.node.event(now, Late(now - deadline)))
+            self.perform(node.event(now, Late(now - deadline)))
         if deadline is not None and deadline <= now:
-            self.perform(self.node.on_timer(now))
+            self.world.handled += 1
+            self.perform(node.on_timer(now))
         else:
             self._touch()
 

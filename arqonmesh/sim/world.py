@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from arqonmesh.sim.trace import Trace
 
@@ -20,27 +20,35 @@ class World:
         self.seed = seed
         self.now = 0
         self.steps = 0
+        """Things done: what came to nodes, and the world's own."""
+        self.handled = 0
+        """Protocol events: frames, timers, answers of disks and frames of clients that a node handled."""
         self.trace = Trace()
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._made = 0
 
     def dice(self, name: str) -> random.Random:
         """A generator of its own for each use, so that a draw in one place shifts nothing elsewhere."""
         return random.Random(f"{self.seed} {name}")
 
-    def at(self, time_us: int, action: Callable[[], None]) -> None:
-        self._made += 1
-        heapq.heappush(self._heap, (max(time_us, self.now), self._made, action))
+    def at(self, time_us: int, action: Callable[..., object], *given: Any) -> None:
+        """Call `action(*given)` then; at once, after all that is due, when that is past."""
+        self._made = made = self._made + 1
+        heapq.heappush(self._heap, (time_us if time_us > self.now else self.now, made, action, given))
 
-    def after(self, delay_us: int, action: Callable[[], None]) -> None:
-        self.at(self.now + delay_us, action)
+    def after(self, delay_us: int, action: Callable[..., object], *given: Any) -> None:
+        self.at(self.now + delay_us, action, *given)
 
     def run_until(self, time_us: int) -> None:
-        heap = self._heap
-        while heap and heap[0][0] <= time_us:
-            self.now, _, action = heapq.heappop(heap)
-            self.steps += 1
-            action()
+        heap, pop = self._heap, heapq.heappop
+        steps = 0
+        try:
+            while heap and heap[0][0] <= time_us:
+                self.now, _, action, given = pop(heap)
+                steps += 1
+                action(*given)
+        finally:
+            self.steps += steps
         self.now = time_us
 
     def run_for(self, duration_us: int) -> None:
