@@ -56,6 +56,38 @@ class MeshView(msgspec.Struct, frozen=True, kw_only=True):
     """Hash over all statement heads; equal on two nodes when their records are equal."""
 
 
+class RegionSummaryView(msgspec.Struct, frozen=True, kw_only=True):
+    """A region as one of its leaders tells it, signed."""
+
+    by: str
+    term: int
+    leaders: tuple[str, ...]
+    alive: int
+    suspect: int
+    dead: int
+    clusters: tuple[str, ...]
+    software: dict[str, int]
+    root: str
+
+
+class RegionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A region as this node counts it, and what its leaders tell."""
+
+    name: str
+    leaders: tuple[str, ...]
+    """Best first; empty when nobody of it is alive."""
+    alive: int
+    suspect: int
+    dead: int
+    clusters: tuple[str, ...]
+    software: dict[str, int]
+    """Version to the number of members that run it."""
+    self_: bool = msgspec.field(default=False, name="self")
+    """This node is of the region."""
+    summary: RegionSummaryView | None = None
+    """None in a mesh of one region, and until a leader has published."""
+
+
 class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`arqon mesh status --json`, its `data`. `mesh` is None before seed or join."""
 
@@ -64,6 +96,7 @@ class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeView, ...]
     links: tuple[LinkView, ...]
     partition: PartitionView | None
+    regions: tuple[RegionView, ...] = ()
 
 
 class OwnLinkView(msgspec.Struct, frozen=True, kw_only=True):

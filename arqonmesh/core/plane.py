@@ -19,6 +19,7 @@ from arqonmesh.core.link.core import Links
 from arqonmesh.core.membership.core import Membership
 from arqonmesh.core.partition.core import Partition
 from arqonmesh.core.peers.core import Peers
+from arqonmesh.core.regions.core import Regions
 from arqonmesh.core.router import Router
 from arqonmesh.core.routing.core import Routing
 from arqonmesh.core.topology import Topology
@@ -59,6 +60,7 @@ class Plane:
             cluster_of=self.admission.cluster_of,
         )
         self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of)
+        self.regions = Regions(env(Regions), config.regions, heads=self.gossip.heads)
         self.cores: tuple[Core, ...] = (
             self.admission,
             self.peers,
@@ -67,6 +69,7 @@ class Plane:
             self.routing,
             self.partition,
             self.topology,
+            self.regions,
             self.federation,
             self.gossip,
         )

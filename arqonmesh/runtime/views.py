@@ -13,6 +13,8 @@ from arqonmesh.api.control import (
     PartitionView,
     PeerView,
     PolicyView,
+    RegionSummaryView,
+    RegionView,
 )
 from arqonmesh.core.admission.roster import Member
 from arqonmesh.core.node import Node
@@ -47,6 +49,7 @@ def mesh_status(node: Node, throughput: Throughput) -> MeshStatus:
         self_=node.world.node_id,
         nodes=tuple(_node_view(node, plane, member) for member in plane.admission.members()),
         links=_link_views(node, plane, throughput),
+        regions=region_views(node, plane),
         partition=PartitionView(
             state=partition.state,
             writable=partition.writable,
@@ -56,6 +59,40 @@ def mesh_status(node: Node, throughput: Throughput) -> MeshStatus:
             preset=partition.preset,
         ),
     )
+
+
+def region_views(node: Node, plane: Plane) -> tuple[RegionView, ...]:
+    """Every region that members tell, with the summary of its best leader."""
+    views = []
+    for report in plane.regions.report():
+        counted, summary = report.counted, report.summary
+        told = None
+        if summary is not None:
+            told = RegionSummaryView(
+                by=report.summary_by or "",
+                term=summary.term,
+                leaders=summary.leaders,
+                alive=summary.alive,
+                suspect=summary.suspect,
+                dead=summary.dead,
+                clusters=summary.clusters,
+                software=dict(summary.software),
+                root=summary.root.hex(),
+            )
+        views.append(
+            RegionView(
+                name=report.region,
+                leaders=report.leaders,
+                alive=counted.alive,
+                suspect=counted.suspect,
+                dead=counted.dead,
+                clusters=counted.clusters,
+                software=dict(counted.software),
+                self_=report.region == node.config.node.region,
+                summary=told,
+            )
+        )
+    return tuple(views)
 
 
 def _own_view(node: Node) -> NodeView:

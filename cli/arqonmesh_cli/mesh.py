@@ -144,6 +144,45 @@ def status(
     return Answer(mesh, lambda screen: show_status(screen, mesh), 0 if healthy else Degraded.exit_code)
 
 
+@verb(app, "regions", "arqon mesh regions", "arqon mesh regions --json | jq '.data[] | {name, leaders}'")
+def regions(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
+    """See the regions: who leads each, how many of it are alive, and what its leaders tell."""
+    mesh = ask_at(data_dir, context, lambda node: node.mesh_status())
+    return Answer(mesh.regions, lambda screen: show_regions(screen, mesh))
+
+
+def show_regions(screen: Screen, status: MeshStatus) -> None:
+    """Regions as this node counts them; in brackets what the region's own leader tells where that differs."""
+    if status.mesh is None:
+        screen.line(f"node {status.self_[:8]} is in no mesh; next: arqon mesh seed NAME, or arqon mesh join TICKET")
+        return
+    screen.table(
+        ("REGION", "LEADERS", "ALIVE", "SUSPECT", "DEAD", "CLUSTERS", "SOFTWARE", "SUMMARY BY"),
+        [
+            (
+                (region.name or "-") + (" *" if region.self_ else ""),
+                ", ".join(leader[:8] for leader in region.leaders) or "nobody is alive",
+                _beside(region.alive, region.summary and region.summary.alive),
+                _beside(region.suspect, region.summary and region.summary.suspect),
+                _beside(region.dead, region.summary and region.summary.dead),
+                ", ".join(region.clusters) or "-",
+                ", ".join(f"{count} x {version or '?'}" for version, count in _by_count(region.software)) or "-",
+                f"{region.summary.by[:8]}, term {region.summary.term}" if region.summary else "-",
+            )
+            for region in status.regions
+        ],
+        empty="no member has told its region yet",
+    )
+
+
+def _by_count(software: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(software.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _beside(counted: int, told: int | None) -> str:
+    return str(counted) if told is None or told == counted else f"{counted} ({told})"
+
+
 def show_status(screen: Screen, status: MeshStatus) -> None:
     """The mesh as a page of text."""
     if status.mesh is None:

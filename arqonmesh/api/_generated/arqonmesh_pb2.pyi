@@ -11,18 +11,78 @@ class GetMeshStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class MeshStatus(_message.Message):
-    __slots__ = ("mesh", "self", "nodes", "links", "partition")
+    __slots__ = ("mesh", "self", "nodes", "links", "partition", "regions")
     MESH_FIELD_NUMBER: _ClassVar[int]
     SELF_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
+    REGIONS_FIELD_NUMBER: _ClassVar[int]
     mesh: Mesh
     self: str
     nodes: _containers.RepeatedCompositeFieldContainer[Node]
     links: _containers.RepeatedCompositeFieldContainer[Link]
     partition: Partition
-    def __init__(self_, mesh: _Optional[_Union[Mesh, _Mapping]] = ..., self: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., partition: _Optional[_Union[Partition, _Mapping]] = ...) -> None: ...
+    regions: _containers.RepeatedCompositeFieldContainer[Region]
+    def __init__(self_, mesh: _Optional[_Union[Mesh, _Mapping]] = ..., self: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., partition: _Optional[_Union[Partition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ...) -> None: ...
+
+class Region(_message.Message):
+    __slots__ = ("name", "leaders", "alive", "suspect", "dead", "clusters", "software", "self", "summary")
+    class SoftwareEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LEADERS_FIELD_NUMBER: _ClassVar[int]
+    ALIVE_FIELD_NUMBER: _ClassVar[int]
+    SUSPECT_FIELD_NUMBER: _ClassVar[int]
+    DEAD_FIELD_NUMBER: _ClassVar[int]
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    SELF_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    leaders: _containers.RepeatedScalarFieldContainer[str]
+    alive: int
+    suspect: int
+    dead: int
+    clusters: _containers.RepeatedScalarFieldContainer[str]
+    software: _containers.ScalarMap[str, int]
+    self: bool
+    summary: RegionSummary
+    def __init__(self_, name: _Optional[str] = ..., leaders: _Optional[_Iterable[str]] = ..., alive: _Optional[int] = ..., suspect: _Optional[int] = ..., dead: _Optional[int] = ..., clusters: _Optional[_Iterable[str]] = ..., software: _Optional[_Mapping[str, int]] = ..., self: _Optional[bool] = ..., summary: _Optional[_Union[RegionSummary, _Mapping]] = ...) -> None: ...
+
+class RegionSummary(_message.Message):
+    __slots__ = ("by", "term", "leaders", "alive", "suspect", "dead", "clusters", "software", "root")
+    class SoftwareEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    BY_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    LEADERS_FIELD_NUMBER: _ClassVar[int]
+    ALIVE_FIELD_NUMBER: _ClassVar[int]
+    SUSPECT_FIELD_NUMBER: _ClassVar[int]
+    DEAD_FIELD_NUMBER: _ClassVar[int]
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    by: str
+    term: int
+    leaders: _containers.RepeatedScalarFieldContainer[str]
+    alive: int
+    suspect: int
+    dead: int
+    clusters: _containers.RepeatedScalarFieldContainer[str]
+    software: _containers.ScalarMap[str, int]
+    root: str
+    def __init__(self, by: _Optional[str] = ..., term: _Optional[int] = ..., leaders: _Optional[_Iterable[str]] = ..., alive: _Optional[int] = ..., suspect: _Optional[int] = ..., dead: _Optional[int] = ..., clusters: _Optional[_Iterable[str]] = ..., software: _Optional[_Mapping[str, int]] = ..., root: _Optional[str] = ...) -> None: ...
 
 class Mesh(_message.Message):
     __slots__ = ("name", "id", "health", "root")
@@ -81,20 +141,38 @@ class Link(_message.Message):
     def __init__(self, a: _Optional[str] = ..., b: _Optional[str] = ..., state: _Optional[str] = ..., transport: _Optional[str] = ..., rtt_ms: _Optional[float] = ..., loss: _Optional[float] = ..., bytes_per_s: _Optional[float] = ..., backlog: _Optional[int] = ..., mine: _Optional[bool] = ...) -> None: ...
 
 class Partition(_message.Message):
-    __slots__ = ("state", "writable", "reachable", "required", "members", "preset")
+    __slots__ = ("state", "writable", "reachable", "required", "members", "preset", "phase", "votes", "voters", "missing", "missing_more")
     STATE_FIELD_NUMBER: _ClassVar[int]
     WRITABLE_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    VOTES_FIELD_NUMBER: _ClassVar[int]
+    VOTERS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    MISSING_MORE_FIELD_NUMBER: _ClassVar[int]
     state: str
     writable: bool
     reachable: int
     required: int
     members: int
     preset: str
-    def __init__(self, state: _Optional[str] = ..., writable: _Optional[bool] = ..., reachable: _Optional[int] = ..., required: _Optional[int] = ..., members: _Optional[int] = ..., preset: _Optional[str] = ...) -> None: ...
+    phase: str
+    votes: int
+    voters: int
+    missing: _containers.RepeatedCompositeFieldContainer[Missing]
+    missing_more: int
+    def __init__(self, state: _Optional[str] = ..., writable: _Optional[bool] = ..., reachable: _Optional[int] = ..., required: _Optional[int] = ..., members: _Optional[int] = ..., preset: _Optional[str] = ..., phase: _Optional[str] = ..., votes: _Optional[int] = ..., voters: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[Missing, _Mapping]]] = ..., missing_more: _Optional[int] = ...) -> None: ...
+
+class Missing(_message.Message):
+    __slots__ = ("node", "since_ms")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    since_ms: int
+    def __init__(self, node: _Optional[str] = ..., since_ms: _Optional[int] = ...) -> None: ...
 
 class WatchMeshEventsRequest(_message.Message):
     __slots__ = ()
