@@ -10,6 +10,7 @@ from typing import Final
 from arqonmesh.core.events import (
     Dropped,
     Forked,
+    LeadersChanged,
     LinkDown,
     LinkUp,
     MemberAdmitted,
@@ -40,6 +41,7 @@ class EventStory:
         for event_type, tell in (
             (MemberAdmitted, self._admitted),
             (MemberChanged, self._member),
+            (LeadersChanged, self._leaders),
             (LinkUp, self._link_up),
             (LinkDown, self._link_down),
             (PartitionChanged, self._partition),
@@ -66,6 +68,12 @@ class EventStory:
         text = f"{self.name(event.node)} is {event.new}{was}: {event.reason}"
         self._log.add("member", text, node=event.node, state=event.new)
         self.recorder.record(self._host.now(), "member", event.new, peer=event.node, detail=event.reason)
+
+    def _leaders(self, event: Event) -> None:
+        assert isinstance(event, LeadersChanged)
+        region = f"region {event.region}" if event.region else "the region without a name"
+        names = ", ".join(self.name(leader) for leader in event.leaders) or "nobody"
+        self._log.add("mesh", f"{region} is led by {names}", region=event.region)
 
     def _link_up(self, event: Event) -> None:
         assert isinstance(event, LinkUp)
