@@ -77,12 +77,13 @@ class Simulation:
         *,
         cluster: str = "",
         role: Literal["hub", "spoke", "leader"] = "hub",
+        region: str = "sim",
         links: LinkSettings | None = None,
         membership: MembershipSettings | None = None,
         talks_every_us: int = 0,
     ) -> Process:
         config = Config(
-            node=NodeSettings(cluster=cluster or name, role=role, region="sim"),
+            node=NodeSettings(cluster=cluster or name, role=role, region=region),
             links=links or LinkSettings(),
             membership=membership or MembershipSettings(),
             federation=FederationSettings(export=Rules(allow=("telemetry:*",))),

@@ -19,6 +19,8 @@ from arqonmesh.api.control import (
     PartitionView,
     PeerView,
     PolicyView,
+    RegionSummaryView,
+    RegionView,
 )
 from arqonmesh.errors import ArqonError, NotFound
 
@@ -74,6 +76,30 @@ def mesh_status(*, state: str = "healthy", cut: bool = False) -> MeshStatus:
         ),
         partition=PartitionView(
             state=state, writable=True, reachable=2 if cut else 3, required=2, members=3, preset="crash"
+        ),
+        regions=(
+            RegionView(
+                name="eu",
+                leaders=(HQ, FACTORY),
+                alive=2,
+                suspect=0,
+                dead=0,
+                clusters=("factory", "hq"),
+                software={"arqonmesh/0.1.0": 2},
+                self_=True,
+                summary=RegionSummaryView(
+                    by=HQ,
+                    term=1,
+                    leaders=(HQ, FACTORY),
+                    alive=1,
+                    suspect=1,
+                    dead=0,
+                    clusters=("factory", "hq"),
+                    software={"arqonmesh/0.1.0": 2},
+                    root=MESH.root,
+                ),
+            ),
+            RegionView(name="us", leaders=(), alive=0, suspect=0, dead=1, clusters=("store",), software={}),
         ),
     )
 

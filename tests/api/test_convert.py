@@ -19,6 +19,8 @@ PAIRS: list[tuple[type[msgspec.Struct], type[Message]]] = [
     (control.MeshView, pb.Mesh),
     (control.NodeView, pb.Node),
     (control.LinkView, pb.Link),
+    (control.RegionView, pb.Region),
+    (control.RegionSummaryView, pb.RegionSummary),
     (control.PartitionView, pb.Partition),
     (control.MeshEvent, pb.MeshEvent),
     (control.OwnLinkView, pb.OwnLink),
