@@ -134,6 +134,8 @@ class BroadcastSettings(Settings, frozen=True):
     fan_out_percent: Annotated[int, Meta(ge=0, le=100)] = 10
     """Copies beside the tree on the first hops of a payload, at most so many per 100 members: fewer hops for more
     bytes. 0 leaves all to the tree."""
+    eager_max: Positive = 6
+    """New links beyond so many in the tree begin outside of it; they enter it when a payload shows the need."""
     swap_hops: Annotated[int, Meta(ge=1, le=255)] = 7
     """A link of the tree is swapped for one that announced a payload so many hops shorter."""
     cache_s: Seconds = 30.0

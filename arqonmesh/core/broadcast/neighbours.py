@@ -17,7 +17,7 @@ PROMISE_RTTS: Final = 8
 class Neighbour:
     """One linked peer."""
 
-    __slots__ = ("announced", "announced_until", "eager", "haves", "pruned_at", "srtt_us")
+    __slots__ = ("announced", "announced_until", "eager", "haves", "proven", "pruned_at", "srtt_us")
 
     def __init__(self) -> None:
         self.eager = True
@@ -25,6 +25,8 @@ class Neighbour:
         self.srtt_us = 0
         self.haves: list[tuple[bytes, int, int]] = []
         """Announcements that wait for others to share a message with."""
+        self.proven = False
+        """A payload came over it twice: that it is lazy has a reason."""
         self.pruned_at: Instant = -SECOND
         self.announced = 0
         """Announcements that came from it in the interval that ends at `announced_until`."""
@@ -45,6 +47,9 @@ class Neighbours(dict[NodeId, Neighbour]):
         neighbour = self[peer] = Neighbour()
         self._median_us = None
         return neighbour
+
+    def eager_count(self) -> int:
+        return sum(neighbour.eager for neighbour in self.values())
 
     def drop(self, peer: NodeId) -> bool:
         """False when it was not linked."""
