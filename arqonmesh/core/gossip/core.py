@@ -156,9 +156,9 @@ class Gossip:
                 yield record.author, record.key, record.body
 
     def encoded_for_join(self, lineage: Sequence[tuple[NodeId, NodeId]] = ()) -> tuple[bytes, ...]:
-        """What a joiner needs to verify the roster by itself: genesis, join policy, admissions; at most what one frame
-        takes. The joiner's own chain of admissions goes first (`lineage`: (admitter, admitted) from the joiner up to
-        the founder), so it fits whatever the size of the roster; the rest of that comes by gossip."""
+        """What a joiner needs to verify the roster by itself: genesis, join policy, the invites in use, admissions; at
+        most what one frame takes. The joiner's own chain of admissions goes first (`lineage`: (admitter, admitted) from
+        the joiner up to the founder), so it fits whatever the size of the roster; the rest of that comes by gossip."""
         first = [self._record(admitter, Kind.ADMISSION, admitted) for admitter, admitted in lineage]
         kinds = (Kind.GENESIS, Kind.JOIN_POLICY, Kind.INVITE, Kind.ADMISSION)
         return joining([record for record in first if record is not None], map(self._records, kinds))

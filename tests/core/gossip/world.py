@@ -369,5 +369,8 @@ class World:
                         assert held == said[position][1], f"{member.name} at {head} of {author} lacks {position}"
 
     def assert_equal(self) -> None:
-        roots = {member.name: member.gossip.root() for member in self.members.values()}
+        self.assert_equal_among(*(member.name for member in self.members.values()))
+
+    def assert_equal_among(self, *names: str) -> None:
+        roots = {name: self[name].gossip.root() for name in names}
         assert len(set(roots.values())) == 1, roots
