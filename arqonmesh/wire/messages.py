@@ -151,14 +151,20 @@ class Nack(WireMessage, tag=13, frozen=True):
 
 
 class Heartbeat(WireMessage, tag=20, frozen=True):
+    """One each way per interval. It carries the answer to the peer's: `echo` is the newest one heard (0: none), heard
+    `held_us` before this one left; bit i of `mask` says that `echo` - 1 - i was heard too. `poll`: answer at once."""
+
     seq: U32
-    sent_us: U63
-    """The sender's clock; echoed, so that only the sender ever reads it."""
+    poll: bool
+    echo: U32
+    held_us: U63
+    mask: U32
 
 
 class HeartbeatAck(WireMessage, tag=21, frozen=True):
+    """The answer to a heartbeat with `poll`, at once."""
+
     seq: U32
-    sent_us: U63
 
 
 # --- routing ----------------------------------------------------------------------------------------------

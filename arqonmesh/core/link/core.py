@@ -1,8 +1,10 @@
 """All links of this node: one `Liveness` each, and what the node as a whole concludes from them.
 
 A connection is the transport's word; a link is ours: it is up once the first heartbeat was answered, and down when
-answers stop, long before the transport would notice. Every flip and every noticeable change of a figure goes into this
-node's link-state advertisement (the LINKS record), paced so that a flapping link floods nobody.
+answers stop, long before the transport would notice. Each side sends one small datagram per interval, which carries the
+answer to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every
+noticeable change of a figure goes into this node's link-state advertisement (the LINKS record), paced so that a
+flapping link floods nobody.
 
 Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
 and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
@@ -128,13 +130,20 @@ class Links:
         link = self._links.get(link_peer)
         if link is None:
             return []
+        liveness = link.liveness
         if isinstance(message, Heartbeat):
-            link.liveness.heard(now)
-            return [Send(link_peer, Lane.DATAGRAM, HeartbeatAck(message.seq, message.sent_us))]
-        assert isinstance(message, HeartbeatAck), f"link speaks no {type(message).__name__}"
-        self._stretched = False
-        effects = self._follow(now, link_peer, link, link.liveness.answered(now, message.seq))
-        effects += self._measure(now, link_peer, link)
+            effects: list[Effect] = []
+            if message.poll:
+                effects.append(Send(link_peer, Lane.DATAGRAM, HeartbeatAck(message.seq)))
+            steps = liveness.beaten(now, message.seq, message.echo, message.held_us, message.mask)
+        else:
+            assert isinstance(message, HeartbeatAck), f"link speaks no {type(message).__name__}"
+            effects = []
+            steps = liveness.answered(now, message.seq)
+        if liveness.proved_at == now:
+            self._stretched = False
+            effects += self._follow(now, link_peer, link, steps)
+            effects += self._measure(now, link_peer, link)
         return self._rearmed(link, effects)
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
@@ -184,7 +193,8 @@ class Links:
         effects: list[Effect] = []
         for step in steps:
             if isinstance(step, Beat):
-                effects.append(Send(peer, Lane.DATAGRAM, Heartbeat(step.seq, now)))
+                beat = Heartbeat(step.seq, step.poll, step.echo, step.held_us, step.mask)
+                effects.append(Send(peer, Lane.DATAGRAM, beat))
             elif step.new is LinkState.DOWN:
                 effects += self._take_down(now, peer, link, step.old is not LinkState.OPENING, step.reason)
                 effects.append(Disconnect(peer, "liveness"))

@@ -8,6 +8,14 @@ What keeps a link up is an *answered* heartbeat, because only an answer proves b
 cut, the side that still hears loses its answers, the other side loses everything, and both notice within one patience.
 Hearing the peer without being answered is told apart in the reason.
 
+The answer rides in the peer's own next heartbeat: which of ours it heard last, how long ago, and which before that. So
+each side sends one datagram per interval. Only a heartbeat that says *poll* is answered at once, in a datagram of its
+own: the first ones of a link, those while an answer is overdue, and one in 16, which keeps the round trip honest.
+
+When does an answer count from? From the newest heartbeat of the peer that lacked nothing. Once one has come that should
+have brought a newer answer and did not, ours are being lost, and the newest answer counts from when it would have come
+had it not been held: so a cut in one direction is noticed as soon as a cut of both.
+
 Heartbeats leave every `max(base, 2 srtt)`. Once an answer is overdue they leave four times as often (PROBING), so that
 a lossy link is not mistaken for a dead one: several independent round trips have to fail, not just `misses`. Not so
 when answers have become slow rather than few: a busy peer that is asked more often only becomes busier, and a hub with
@@ -16,7 +24,8 @@ many links would never come out of it.
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
 100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut.
 
-Sources: BFD's detection time (RFC 5880, 6.8.4); Lifeguard (DSN-W 2018) for patience with ourselves.
+Sources: BFD's detection time, poll and final bits (RFC 5880, 6.5 and 6.8.4); RTCP's delay since the last report
+(RFC 3550, 6.4.1); Lifeguard (DSN-W 2018) for patience with ourselves.
 """
 
 from __future__ import annotations
@@ -26,15 +35,18 @@ from enum import Enum
 from typing import Final
 
 from arqonmesh.core.kernel import SECOND, Instant
-from arqonmesh.core.link.beats import Beats
+from arqonmesh.core.link.beats import MILLION, Beats, Heard
 from arqonmesh.core.link.rtt import RttEstimator
 
 INTERVAL_US_MAX: Final = 2 * SECOND
 RTO_US_MAX: Final = 10 * SECOND
 OPENING_PATIENCE_US: Final = 3 * SECOND
 """A new connection's first answer may take this long: its round-trip time is not known yet."""
-EARLY: Final = 20
-"""A heartbeat may leave a twentieth of an interval early, which shares the wake-up of others."""
+POLL_EVERY: Final = 16
+"""One heartbeat in so many is answered at once even when all is well: its round trip contains nobody's word."""
+EARLY: Final = 4
+"""A heartbeat that is due within a quarter of its interval leaves with whatever wakes us now: a node with many links
+then wakes a few times per interval and not once for each."""
 EXTENSIONS_MAX: Final = 4
 """How often patience may be extended in one silence; a process that is always late must still notice a cut."""
 
@@ -48,9 +60,16 @@ class LinkState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Send one heartbeat with this sequence number."""
+    """Send one heartbeat: its number, whether it is to be answered at once, and what we heard of the peer's.
+
+    `echo` is the peer's newest heartbeat (0: none yet), heard `held_us` ago, `mask` which of the 32 before it came.
+    """
 
     seq: int
+    poll: bool
+    echo: int
+    held_us: int
+    mask: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +90,9 @@ class Liveness:
         "_beats",
         "_extensions",
         "_extra_us",
+        "_heard",
         "_heard_at",
+        "_held_us",
         "_misses",
         "_next_beat_at",
         "_overdue_us",
@@ -89,8 +110,11 @@ class Liveness:
         self._base_us = interval_us
         self._misses = misses
         self._beats = Beats()
+        self._heard = Heard()
         self._heard_at: Instant | None = None
         self._answered_at = now
+        self._held_us = 0
+        """How long the newest answer was held, while that is still on its account."""
         self._next_beat_at = now
         self._extra_us = 0
         self._extensions = 0
@@ -108,23 +132,38 @@ class Liveness:
         self.patience_us = max(self._misses * interval_us + interval_us // 2, least_us)
         """Time without an answer after which the link is down."""
 
-    def heard(self, now: Instant) -> None:
-        """A heartbeat of the peer arrived: its direction works. Ours is proved by answers alone."""
+    def beaten(self, now: Instant, seq: int, echo: int, held_us: int, mask: int) -> list[Changed]:
+        """The peer's heartbeat `seq` arrived: its direction works, and `echo` may prove ours."""
+        if self.state is LinkState.DOWN:
+            return []
+        self._heard.took(now, seq)
         self._heard_at = now
+        beats = self._beats
+        total_us = beats.answered(now, echo)
+        beats.arrived(echo, mask)
+        if total_us is not None:
+            self.rtt.held_sample(total_us, held_us)
+        missing_since = beats.missing_since()
+        if missing_since is not None and now - missing_since > self.rtt.rto_us and total_us is None:
+            self._answered_at -= self._held_us  # it should have been in this one: ours are being lost
+            self._held_us = 0
+        elif echo and echo + 1 == beats.first_open and seq == self._heard.newest:
+            most_us = self._held_us + now - self._answered_at if total_us is None else total_us
+            self._held_us = min(held_us, most_us)
+            return self._proved(now)
+        return []
 
     def answered(self, now: Instant, seq: int) -> list[Changed]:
-        """The peer answered our heartbeat `seq`. An answer that fits no heartbeat of ours changes nothing."""
+        """The peer answered our poll `seq` at once. An answer that fits no heartbeat of ours changes nothing."""
         if self.state is LinkState.DOWN:
             return []
         rtt_us = self._beats.answered(now, seq)
         if rtt_us is None:
             return []
         self.rtt.sample(rtt_us)
-        self._heard_at = self._answered_at = now
-        self._extra_us = self._extensions = 0
-        changed = self._enter(LinkState.UP, "answered")
-        self._reckon()
-        return changed
+        self._heard_at = now
+        self._held_us = 0
+        return self._proved(now)
 
     def tick(self, now: Instant) -> list[Beat | Changed]:
         """The wake-up time passed. Harmless when early or repeated."""
@@ -136,10 +175,16 @@ class Liveness:
         if self.state is LinkState.UP and now >= self._overdue_at():
             out += self._enter(LinkState.PROBING, "answer overdue")
             self._next_beat_at = now
-        if now + self.interval_us // EARLY >= self._next_beat_at:
-            out.append(Beat(self._beats.sent(now)))
-            self._next_beat_at = now + self._spacing_us()
+        spacing_us = self._spacing_us()
+        if now + spacing_us // EARLY >= self._next_beat_at:
+            out.append(self._beat(now))
+            self._next_beat_at = now + spacing_us
         return out
+
+    @property
+    def proved_at(self) -> Instant:
+        """When the newest answer arrived (less what it was held, once newer ones stay away)."""
+        return self._answered_at
 
     def verdict_due(self, now: Instant) -> bool:
         """Whether patience has run out; the next `tick` would take the link down."""
@@ -159,8 +204,10 @@ class Liveness:
         self._extra_us += max(0, min(wanted, latest) - self._down_at())
 
     def loss_ppm(self, now: Instant) -> int:
-        """Lost round trips over the newest heartbeats, in millionths."""
-        return self._beats.loss_ppm(now, max(self.interval_us, min(self.rtt.rto_us, RTO_US_MAX)))
+        """The chance that a round trip is lost, from the newest heartbeats of both sides, in millionths."""
+        out_ppm = self._beats.loss_ppm(now, 2 * self.interval_us + min(self.rtt.rto_us, RTO_US_MAX))
+        in_ppm = self._heard.loss_ppm()
+        return out_ppm + in_ppm - out_ppm * in_ppm // MILLION
 
     def next_wakeup(self) -> Instant | None:
         """When to call `tick`; None once the link is down."""
@@ -171,6 +218,19 @@ class Liveness:
         if self.state is LinkState.UP and answered_at + self._overdue_us < wakes_at:
             return answered_at + self._overdue_us
         return wakes_at
+
+    def _proved(self, now: Instant) -> list[Changed]:
+        self._answered_at = now
+        self._extra_us = self._extensions = 0
+        changed = self._enter(LinkState.UP, "answered")
+        self._reckon()
+        return changed
+
+    def _beat(self, now: Instant) -> Beat:
+        seq = self._beats.sent(now)
+        poll = self.state is not LinkState.UP or seq % POLL_EVERY == 0
+        heard = self._heard
+        return Beat(seq, poll, heard.newest, now - heard.at if heard.newest else 0, heard.mask)
 
     def _overdue_at(self) -> Instant:
         return self._answered_at + self._overdue_us

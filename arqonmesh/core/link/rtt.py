@@ -2,6 +2,11 @@
 
 The state is kept scaled by 8 and by 4, as Jacobson's original code does (SIGCOMM 1988, appendix A), so that small
 differences are not lost to truncation.
+
+Two kinds of samples come in. An *immediate* one, a poll and its answer, is ours from end to end: nobody can make it
+shorter than the path is. A *held* one has the time that the peer says it held our heartbeat subtracted, and a peer
+that overstates that time would look nearer than it is; so a held sample never counts for less than the floor, which
+immediate ones alone set.
 """
 
 from __future__ import annotations
@@ -24,9 +29,18 @@ class RttEstimator:
         self._floor_1024 = 0
 
     def sample(self, rtt_us: int) -> None:
-        # The floor rises by a thousandth per sample, so that a path that became longer is not held against it for ever.
-        raised = self._floor_1024 + self._floor_1024 // 1024
+        """A poll's answer came back after this long."""
+        # The floor rises by 1/64 per poll, so that a path that became longer is not held against it for ever.
+        raised = self._floor_1024 + self._floor_1024 // 64
         self._floor_1024 = min(raised, rtt_us * 1024) if self._floor_1024 else max(1, rtt_us) * 1024
+        self._smooth(rtt_us)
+
+    def held_sample(self, total_us: int, held_us: int) -> None:
+        """A heartbeat came back after `total_us`, of which the peer says that it held it for `held_us`."""
+        if self._floor_1024:
+            self._smooth(max(total_us - held_us, self._floor_1024 // 1024))
+
+    def _smooth(self, rtt_us: int) -> None:
         if self._srtt_8 == 0:
             self._srtt_8 = max(1, rtt_us) * 8
             self._var_4 = rtt_us * 2

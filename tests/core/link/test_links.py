@@ -147,13 +147,14 @@ def test_the_extra_interval_is_there_again_after_an_answer() -> None:
     core = Links(env_of("a"), LinkSettings())
     core.start(0, {})
     peers = [node_of("b"), node_of("c")]
-    newest: dict[NodeId, Heartbeat] = {}
+    newest: dict[NodeId, tuple[int, Heartbeat]] = {}
+    now = 0
 
     def take(effects: list[Effect]) -> None:
         for effect in effects:
             assert not isinstance(effect, Disconnect)
             if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
-                newest[effect.to] = effect.message
+                newest[effect.to] = (now, effect.message)
 
     for peer in peers:
         take(core.on_event(0, TransportUp(peer, "quic", True)))
@@ -161,10 +162,10 @@ def test_the_extra_interval_is_there_again_after_an_answer() -> None:
     for now in range(0, 3 * SECOND, MS):
         if (core.next_deadline() or 0) <= now:
             take(core.on_timer(now))
-        fresh = [peer for peer in peers if newest[peer].sent_us == now]
+        fresh = [peer for peer in peers if newest[peer][0] == now]
         if fresh and now >= mute_until:
             for peer in fresh:
-                take(core.on_message(now, peer, HeartbeatAck(newest[peer].seq, now)))
+                take(core.on_message(now, peer, HeartbeatAck(newest[peer][1].seq)))
             if now >= (silences + 1) * SECOND and len(fresh) == 2:
                 silences, mute_until = silences + 1, now + 400 * MS
     assert silences == 2
@@ -191,12 +192,12 @@ def test_a_process_that_was_stopped_judges_no_link_before_it_has_listened() -> N
     core.start(0, {})
     peer = node_of("b")
     core.on_event(0, TransportUp(peer, "quic", True))
-    core.on_message(MS, peer, HeartbeatAck(1, 0))
+    core.on_message(MS, peer, HeartbeatAck(1))
     woke = 3 * SECOND
     (beat,) = [e.message for e in core.on_timer(woke) if isinstance(e, Send)]
     assert isinstance(beat, Heartbeat)
     assert core.is_up(peer)
-    core.on_message(woke + 2 * MS, peer, HeartbeatAck(beat.seq, beat.sent_us))
+    core.on_message(woke + 2 * MS, peer, HeartbeatAck(beat.seq))
     assert [link.state for link in core.report()] == ["up"]
 
 
@@ -206,7 +207,7 @@ def test_a_late_event_extends_patience() -> None:
     core.start(0, {})
     peer = node_of("b")
     core.on_event(0, TransportUp(peer, "quic", True))
-    core.on_message(MS, peer, HeartbeatAck(1, 0))
+    core.on_message(MS, peer, HeartbeatAck(1))
     core.on_event(340 * MS, Late(300 * MS))
     for now in range(341 * MS, 440 * MS, MS):
         if (core.next_deadline() or 0) <= now:
@@ -218,8 +219,8 @@ def test_heartbeats_of_a_peer_without_a_connection_are_not_answered() -> None:
     """An answer would travel by relay and fake a link."""
     core = Links(env_of("a"), LinkSettings())
     core.start(0, {})
-    assert core.on_message(0, node_of("b"), Heartbeat(1, 0)) == []
-    assert core.on_message(0, node_of("b"), HeartbeatAck(1, 0)) == []
+    assert core.on_message(0, node_of("b"), Heartbeat(1, True, 0, 0, 0)) == []
+    assert core.on_message(0, node_of("b"), HeartbeatAck(1)) == []
 
 
 def test_a_closed_connection_takes_the_link_down_at_once_with_the_transports_reason() -> None:
@@ -281,7 +282,7 @@ def test_a_flapping_link_is_advertised_ever_more_rarely_and_a_calm_one_soon() ->
         if now % (100 * MS) == 0:
             if (now // (100 * MS)) % 2 == 0:
                 step(core.on_event(now, TransportUp(peer, "quic", True)))
-                step(core.on_message(now, peer, HeartbeatAck(1, 0)))
+                step(core.on_message(now, peer, HeartbeatAck(1)))
             else:
                 step(core.on_event(now, TransportDown(peer, "flap")))
         if (core.next_deadline() or 0) <= now:
@@ -294,7 +295,7 @@ def test_a_flapping_link_is_advertised_ever_more_rarely_and_a_calm_one_soon() ->
     before = len(published)
     now += 100 * SECOND
     step(core.on_event(now, TransportUp(peer, "quic", True)))
-    step(core.on_message(now, peer, HeartbeatAck(1, 0)))
+    step(core.on_message(now, peer, HeartbeatAck(1)))
     now += 50 * MS
     step(core.on_timer(now))
     assert len(published) == before + 1
@@ -329,3 +330,70 @@ def test_a_link_survives_heavy_loss() -> None:
     assert wire.events("b", LinkDown) == []
     last = wire.events("a", LinkMeasured)[-1][1]
     assert isinstance(last, LinkMeasured) and 100_000 < last.loss_ppm < 450_000
+
+
+@pytest.mark.parametrize("delay_ms", [0, 1, 20])
+def test_an_idle_link_costs_one_datagram_per_side_and_interval(delay_ms: int) -> None:
+    """Ten a second, and one in 16 answered on its own: at most 11 a second, where a separate answer each made 20."""
+    wire = Wire("a", "b", delay_us=delay_ms * MS)
+    wire.connect("a", "b")
+    wire.run(5 * SECOND)
+    before = [len(wire.events(name, Send)) for name in "ab"]
+    wire.run(65 * SECOND)
+    for name, earlier in zip("ab", before, strict=True):
+        assert 590 <= len(wire.events(name, Send)) - earlier <= 660
+
+
+def test_a_node_with_many_links_wakes_few_times_per_interval() -> None:
+    """Thirty links that came up at thirty moments: at most five wake-ups per 100 ms, not thirty."""
+    core = Links(env_of("hub"), LinkSettings())
+    core.start(0, {})
+    peers = [node_of(f"p{number}") for number in range(30)]
+    heard = dict.fromkeys(peers, 0)
+    wakeups = 0
+    for now in range(0, 12 * SECOND, MS):
+        effects: list[Effect] = []
+        if now % 37_000 == 0 and now // 37_000 < len(peers):
+            effects += core.on_event(now, TransportUp(peers[now // 37_000], "quic", False))
+        if (core.next_deadline() or 0) <= now:
+            wakeups += now >= 2 * SECOND
+            effects += core.on_timer(now)
+        for effect in effects:
+            if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
+                heard[effect.to] += 1
+                echo = Heartbeat(heard[effect.to], False, effect.message.seq, 0, 0)
+                core.on_message(now, effect.to, HeartbeatAck(effect.message.seq) if effect.message.poll else echo)
+    assert all(core.is_up(peer) for peer in peers)
+    assert wakeups <= 5 * 100
+
+
+def test_a_peer_cannot_look_nearer_than_its_polls_say() -> None:
+    """It claims to have held each heartbeat for nearly all of 40 ms: the round trip stays what the poll measured."""
+    core = Links(env_of("a"), LinkSettings())
+    core.start(0, {})
+    liar = node_of("b")
+    sent = [e.message for e in core.on_event(0, TransportUp(liar, "quic", True)) if isinstance(e, Send)]
+    assert isinstance(sent[0], Heartbeat) and sent[0].poll
+    core.on_message(40 * MS, liar, HeartbeatAck(1))
+    seq = 0
+    for now in range(41 * MS, 1_400 * MS, MS):
+        if (core.next_deadline() or 0) <= now:
+            for effect in core.on_timer(now):
+                if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
+                    seq += 1
+                    core.on_message(now + 40 * MS, liar, Heartbeat(seq, False, effect.message.seq, 39 * MS, 0))
+    assert seq > 8
+    assert core.report()[0].rtt_us == 40 * MS
+
+
+def test_loss_is_told_apart_from_what_one_heartbeat_could_not_carry() -> None:
+    """The peer beats a third as often: two of three of ours are known only from the mask, and none counts as lost."""
+    settings = LinkSettings(heartbeat_ms=300)
+    wire = Wire("a", "b")
+    wire.cores[node_of("b")] = Links(env_of("b"), settings)
+    wire.cores[node_of("b")].start(0, {})
+    wire.connect("a", "b")
+    wire.run(30 * SECOND)
+    assert wire.events("a", LinkDown) == wire.events("b", LinkDown) == []
+    last = wire.events("a", LinkMeasured)[-1][1]
+    assert isinstance(last, LinkMeasured) and last.loss_ppm == 0

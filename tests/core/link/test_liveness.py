@@ -16,7 +16,7 @@ MS = MILLISECOND
 def opened(rtt_us: int = MS) -> tuple[Liveness, int]:
     """A link that came up, and the time."""
     link = Liveness(interval_us=100 * MS, misses=3, now=0)
-    assert link.tick(0) == [Beat(1)]
+    assert link.tick(0) == [Beat(1, True, 0, 0, 0)]
     assert link.answered(rtt_us, 1) == [Changed(LinkState.OPENING, LinkState.UP, "answered")]
     return link, rtt_us
 
@@ -35,7 +35,7 @@ def test_a_link_is_up_only_after_its_first_heartbeat_was_answered() -> None:
     """Hearing the peer is one direction; an answer proves both."""
     link = Liveness(interval_us=100 * MS, misses=3, now=0)
     link.tick(0)
-    link.heard(5 * MS)
+    link.beaten(5 * MS, 1, 0, 0, 0)
     assert link.tick(6 * MS) == []
     assert link.answered(9 * MS, 1) == [Changed(LinkState.OPENING, LinkState.UP, "answered")]
 
@@ -89,9 +89,11 @@ def test_being_heard_but_not_answered_takes_the_link_down_in_the_same_time() -> 
     """The side whose sends vanish hears the peer all along; it must notice too, and say which it was."""
     link, t0 = opened()
     now = t0
+    heard = 0
     while link.state is not LinkState.DOWN:
         now = link.next_wakeup() or 0
-        link.heard(now)
+        heard += 1
+        link.beaten(now, heard, 0, 0, 0)
         steps = link.tick(now)
     assert now - t0 == 350 * MS
     assert isinstance(steps[0], Changed)
@@ -191,3 +193,25 @@ def test_a_busy_peer_is_not_asked_more_often() -> None:
 
     assert quick >= 8  # 350 ms of silence: the last of them a quarter of an interval apart
     assert slow <= 5  # a longer silence, one heartbeat each 120 ms
+
+
+def test_a_heartbeat_that_answers_nothing_opens_no_link() -> None:
+    """The peer has heard none of ours: its own heartbeats, however many, prove one direction."""
+    link = Liveness(interval_us=100 * MS, misses=3, now=0)
+    for seq in range(1, 20):
+        assert link.beaten(0, seq, 0, 0, 0) == []
+    assert link.state is LinkState.OPENING
+
+
+def test_polls_are_answered_apart_and_rare_when_all_is_well() -> None:
+    """The first heartbeat polls, then one in 16."""
+    link, now = opened()
+    polls, seq = [], 0
+    while seq < 64:
+        now = link.next_wakeup() or now
+        for step in link.tick(now):
+            assert isinstance(step, Beat)
+            seq = step.seq
+            polls += [seq] if step.poll else []
+            link.beaten(now + MS, seq, seq, 0, 0)
+    assert polls == [16, 32, 48, 64]
