@@ -665,6 +665,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The command needs a mesh, and this node belongs to none.",
         "Run `arqon mesh seed NAME`, or `arqon mesh join TICKET`.",
     ),
+    "mesh.read-only": (
+        "This side of the mesh does not reach a quorum of its voters, so nothing that changes the membership or its "
+        "rules is accepted here; otherwise two sides of a cut could each go their own way.",
+        "Run `arqon mesh status` to see who is missing and since when, and bring them back; or ask on the other side.",
+    ),
     "mesh.policy": ("A join policy is one of open, key, closed.", "Choose one of them."),
     "peer.ambiguous": ("Several members' ids begin so.", "Give more of the id; `arqon peer ls` shows them."),
     "peer.unknown": ("No member's id begins so.", "See `arqon peer ls`."),

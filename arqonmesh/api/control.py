@@ -39,13 +39,29 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     mine: bool = False
 
 
+class MissingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A member that cannot be reached from here, and since when (wall clock, milliseconds)."""
+
+    node: str
+    since_ms: int
+
+
 class PartitionView(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the mesh this node reaches. `required` of `voters` make a quorum; `votes` of them are reached."""
+
     state: str
     writable: bool
     reachable: int
     required: int
     members: int
     preset: str
+    phase: str = "healthy"
+    """healthy, suspect, partitioned or healing."""
+    votes: int = 0
+    voters: int = 0
+    missing: tuple[MissingView, ...] = ()
+    """Longest missing first; how many more there are is in `missing_more`."""
+    missing_more: int = 0
 
 
 class MeshView(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,7 @@ class Plane:
         self.links = Links(env(Links), config.links)
         self.membership = Membership(env(Membership), config.membership)
         self.routing = Routing(env(Routing))
-        self.partition = Partition(env(Partition), config.membership)
+        self.partition = Partition(env(Partition), config.membership, mesh.founder)
         self.topology = Topology(env(Topology), config.links, mesh.founder)
         self.federation = Federation(
             env(Federation),
@@ -79,6 +79,8 @@ class Plane:
         said = {core.NAME: core.start(now, durable) for core in self.cores}
         effects: list[Effect] = []
         for encoded in self.mesh.bootstrap:
+            if self.gossip.excludes(encoded):  # its author was found to have forked at or before it since
+                continue
             effects += router.event(now, _applied(encoded))
         for core in (self.gossip, *(core for core in self.cores if core is not self.gossip)):
             effects += router.run(now, core, said[core.NAME])

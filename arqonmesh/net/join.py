@@ -15,7 +15,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Final
 
-from arqonmesh.errors import ArqonError, Denied, PeerError
+from arqonmesh.core.partition.refusal import READ_ONLY
+from arqonmesh.errors import ArqonError, Degraded, Denied, PeerError
 from arqonmesh.net.api import Authority, JoinBuilder
 from arqonmesh.net.connection import Arrived, Closed, Connection
 from arqonmesh.trust.certificates import LeafIdentity, verify_chain
@@ -158,7 +159,8 @@ class JoinClient:
                 return
             self.connection.write(JOIN_STREAM, frame(encode_message(request)))
         elif isinstance(message, JoinReject):
-            self.fail(Denied(message.code, message.sentence))
+            read_only = message.code == READ_ONLY
+            self.fail((Degraded if read_only else Denied)(message.code, message.sentence))
             self.connection.close("join.rejected")
         elif isinstance(message, JoinAccept) and self._offer is not None:
             if not self.result.done():

@@ -12,6 +12,7 @@ from arqonmesh.core.admission.judge import Admit
 from arqonmesh.core.events import Applied
 from arqonmesh.core.kernel import Event
 from arqonmesh.ids import MeshId, NodeId
+from arqonmesh.runtime.governed import wait_until_writable
 from arqonmesh.runtime.host import Host
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
 from arqonmesh.wire.statement import Kind, NodeRecord
@@ -52,6 +53,10 @@ class RosterAuthority:
             return JoinReject("join.no-mesh", "this node belongs to no mesh itself")
         if len(self._waiting) >= ADMISSIONS_WAITING_MAX:
             return JoinReject("join.busy", "too many are joining through this node right now; try again in a second")
+        if plane.admission.key_of(node) is None:
+            await wait_until_writable(self._host)
+            if self._host.node.plane is not plane:
+                return JoinReject("join.no-mesh", "this node has just left its mesh; join through another member")
         verdict = plane.admission.judge(self._host.node.world.wall_ms(), request, node, channel_binding)
         if not isinstance(verdict, Admit):
             return JoinReject(verdict.code, verdict.sentence)
@@ -73,7 +78,7 @@ class RosterAuthority:
         )
         return JoinAccept(
             role=verdict.role,
-            statements=plane.gossip.encoded_for_join(),
+            statements=plane.gossip.encoded_for_join(plane.admission.lineage(node)),
             members=members[:MEMBERS_TOLD_MAX],
         )
 

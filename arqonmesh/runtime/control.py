@@ -32,6 +32,7 @@ from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
 from arqonmesh.ids import ClusterId, MeshId, TicketId, encode_ulid, parse_cluster, short
 from arqonmesh.net.addresses import parse_address
 from arqonmesh.runtime import views
+from arqonmesh.runtime.governed import require_quorum
 from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
 from arqonmesh.runtime.service import Service
 from arqonmesh.trust import join_key, tickets
@@ -201,6 +202,7 @@ class Control:
                 f"this node is a {service.node.config.node.role}; hubs, leaders and the founder invite",
                 hint="run arqon invite new on one of them (arqon mesh status)",
             )
+        await require_quorum(service.host, "invite anyone")
         now_ms = service.node.world.wall_ms()
         ticket = tickets.mint(
             service.key,
@@ -219,7 +221,7 @@ class Control:
             role=role,
             expires_ms=ticket.expires_ms,
             uses=uses,
-            revoked=False,
+            revoked_ms=0,
         )
         await self._publish(Publish(Kind.INVITE, ticket.ticket_id, invite))
         return ticket.text, self._invite(TicketId(ticket.ticket_id))
@@ -235,7 +237,7 @@ class Control:
                 "invite.not-yours",
                 f"ticket {wanted} was made by {short(found.inviter)}; its maker or the founder revokes it",
             )
-        revoked = msgspec.structs.replace(found.invite, revoked=True)
+        revoked = msgspec.structs.replace(found.invite, revoked_ms=max(1, service.node.world.wall_ms()))
         await self._publish(Publish(Kind.INVITE, wanted, revoked))
         return self._invite(TicketId(wanted))
 

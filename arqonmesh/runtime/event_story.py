@@ -15,6 +15,7 @@ from arqonmesh.core.events import (
     LinkUp,
     MemberAdmitted,
     MemberChanged,
+    MemberExpelled,
     PartitionChanged,
     ScoreChanged,
     Verdict,
@@ -26,6 +27,8 @@ from arqonmesh.runtime.event_log import EventLog
 from arqonmesh.runtime.host import Host
 
 REASONS_MAX: Final = 1_000
+NAMED_MAX: Final = 5
+"""Missing members that one line names."""
 
 
 class EventStory:
@@ -40,6 +43,7 @@ class EventStory:
         """Drops since the start by (where, reason). Both come from our own code; the cap guards against a slip."""
         for event_type, tell in (
             (MemberAdmitted, self._admitted),
+            (MemberExpelled, self._expelled),
             (MemberChanged, self._member),
             (LeadersChanged, self._leaders),
             (LinkUp, self._link_up),
@@ -61,6 +65,11 @@ class EventStory:
     def _admitted(self, event: Event) -> None:
         assert isinstance(event, MemberAdmitted)
         self._log.add("mesh", f"{self.name(event.node)} is a member, as {event.role}", node=event.node)
+
+    def _expelled(self, event: Event) -> None:
+        assert isinstance(event, MemberExpelled)
+        text = f"{short(event.node)} is no member any more: {event.reason}"
+        self._log.add("mesh", text, node=event.node, reason=event.reason)
 
     def _member(self, event: Event) -> None:
         assert isinstance(event, MemberChanged)
@@ -92,6 +101,10 @@ class EventStory:
         access = "writable" if event.writable else "read-only"
         count = f"{event.reachable} of {event.members} reachable, {event.required} required"
         text = f"mesh is {event.state}, {access}: {count}"
+        if event.missing:
+            names = ", ".join(self.name(node) for node, _ in event.missing[:NAMED_MAX])
+            more = len(event.missing) - NAMED_MAX + event.missing_more
+            text += f"; {event.phase}, missing: {names}{f' and {more} more' if more > 0 else ''}"
         self._log.add(
             "partition",
             text,
@@ -99,6 +112,7 @@ class EventStory:
             reachable=str(event.reachable),
             required=str(event.required),
             writable=str(event.writable).lower(),
+            phase=event.phase,
         )
 
     def _score(self, event: Event) -> None:

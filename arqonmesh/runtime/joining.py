@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from arqonmesh.core.admission.roster import proof, roster_from
 from arqonmesh.core.plane import MeshIdentity
-from arqonmesh.errors import ArqonError, Denied, PeerError, TimedOut, TrustError, UsageError
+from arqonmesh.errors import ArqonError, Degraded, Denied, PeerError, TimedOut, TrustError, UsageError
 from arqonmesh.ids import MeshId, NodeId
 from arqonmesh.net.api import Endpoint
 from arqonmesh.trust import ed25519, join_key
@@ -82,7 +82,7 @@ async def join_with_ticket(endpoint: Endpoint, joiner: Joiner, ticket: Ticket) -
             offer, accept = await endpoint.join(address, build, timeout_s=JOIN_TIMEOUT_S)
         except Denied:
             raise
-        except (TimedOut, PeerError, TrustError) as error:
+        except (TimedOut, PeerError, TrustError, Degraded) as error:  # another member may be on the side of a quorum
             failure = error
             continue
         return _checked(joiner, offer, accept)

@@ -282,6 +282,8 @@ class Service:
             "mesh": {
                 "ok": partition is None or partition.writable,
                 "state": "none" if partition is None else partition.state,
+                "phase": "none" if partition is None else partition.phase,
+                "missing": 0 if partition is None else len(partition.missing) + partition.missing_more,
             },
         }
 

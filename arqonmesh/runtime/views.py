@@ -8,6 +8,7 @@ from arqonmesh.api.control import (
     LinkView,
     MeshStatus,
     MeshView,
+    MissingView,
     NodeView,
     OwnLinkView,
     PartitionView,
@@ -57,6 +58,11 @@ def mesh_status(node: Node, throughput: Throughput) -> MeshStatus:
             required=partition.required,
             members=partition.members,
             preset=partition.preset,
+            phase=partition.phase,
+            votes=partition.votes,
+            voters=partition.voters,
+            missing=tuple(MissingView(node=node, since_ms=since) for node, since in partition.missing),
+            missing_more=partition.missing_more,
         ),
     )
 

@@ -110,7 +110,16 @@ class Simulation:
                 Publish(
                     Kind.ADMISSION,
                     other.node_id,
-                    Admission(other.public_key, other.config.node.cluster, other.config.node.role, "", EPOCH_MS),
+                    Admission(
+                        node_key=other.public_key,
+                        cluster=other.config.node.cluster,
+                        role=other.config.node.role,
+                        ticket_id="",
+                        uses=0,
+                        admitted_ms=EPOCH_MS,
+                        channel_binding=b"",
+                        signature=b"",
+                    ),
                 )
                 for other in others
             ),

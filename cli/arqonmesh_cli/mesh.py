@@ -13,6 +13,7 @@ from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import Screen, state_word
+from arqonmesh_cli.times import day_and_clock
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
@@ -191,14 +192,20 @@ def show_status(screen: Screen, status: MeshStatus) -> None:
     screen.line((f"mesh {status.mesh.name}", "bold"), f"  {status.mesh.id}  ", state_word(status.mesh.health))
     quorum = status.partition
     if quorum is not None:
-        missing = "too few members can be reached"
-        if quorum.reachable >= quorum.required:
+        missing = f"{quorum.votes} of {quorum.voters} votes can be reached"
+        if quorum.votes >= quorum.required:
             missing = "enough can be reached, but for less than a second so far"
         rights = "writable" if quorum.writable else f"read-only: {missing}"
         screen.line(
             f"partition {state_word(quorum.state)}: {quorum.reachable} of {quorum.members} members reachable, "
             f"{quorum.required} required ({quorum.preset}), {rights}"
         )
+        clusters = {node.id: node.cluster for node in status.nodes}
+        for missed in quorum.missing:
+            name = f"{clusters.get(missed.node, '?')}/{missed.node[:8]}"
+            screen.line(f"  missing {name} since {day_and_clock(missed.since_ms)} ({quorum.phase})")
+        if quorum.missing_more:
+            screen.line(f"  and {quorum.missing_more} more")
     screen.line()
     screen.table(
         ("NODE", "CLUSTER", "ROLE", "REGION", "STATE", "ADDRESSES"),

@@ -11,21 +11,19 @@ A member that asks again is told yes again, whatever the policy, and uses nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from arqonmesh.core.admission.roster import Roster
-from arqonmesh.core.admission.tickets import Tickets, TicketView, redemption_key
+from arqonmesh.core.admission.tickets import TicketView, Verify
 from arqonmesh.core.events import Publish
 from arqonmesh.errors import ConfigError
 from arqonmesh.ids import MeshId, NodeId, node_id_of, parse_cluster
 from arqonmesh.trust.tickets import redemption_bytes
 from arqonmesh.wire.messages import JoinRequest
-from arqonmesh.wire.statement import Admission, JoinPolicy, Kind, Redemption
+from arqonmesh.wire.statement import Admission, JoinPolicy, Kind
 
 ROLES: Final = ("hub", "spoke", "leader")
-Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,10 @@ class Court:
 
     mesh_id: MeshId
     roster: Roster
-    tickets: Tickets
-    policy: JoinPolicy | None
+    promised: dict[str, dict[NodeId, None]]
+    """Tickets whose use is granted and not yet on disk, and to whom."""
+    refusal: Refuse | None
+    """Why this side of the mesh admits nobody at all; None when it may."""
     verify: Verify
 
     def judge(self, now_wall_ms: int, request: JoinRequest, node: NodeId, channel_binding: bytes) -> Judgement:
@@ -69,23 +69,29 @@ class Court:
         refusal = self._check_form(request)
         if refusal is not None:
             return refusal
-        if self.policy is None:
+        policy = self.roster.policy
+        if policy is None:
             return Refuse(
                 "admission.no-policy",
                 "this member does not know the mesh's join policy yet; try again in a moment, or at another member",
             )
-        if self.policy.policy == "closed":
+        if policy.policy == "closed":
             return Refuse("admission.closed", "this mesh is closed; nobody joins until its founder opens it")
         signed = redemption_bytes(
             self.mesh_id, request.node_key, request.cluster, request.role, request.ticket_id, channel_binding
         )
+        uses = 0
         if request.ticket_id:
-            refusal = self._check_ticket(now_wall_ms, request, node, signed)
-        elif self.policy.policy == "key":
-            refusal = self._check_key(self.policy, request, signed)
+            checked = self._check_ticket(now_wall_ms, request, node, signed)
+            if isinstance(checked, Refuse):
+                return checked
+            uses = checked.invite.uses
+        elif policy.policy == "key":
+            refusal = self._check_key(policy, request, signed)
+        refusal = refusal if refusal is not None else self.refusal
         if refusal is not None:
             return refusal
-        return _admit(now_wall_ms, request, node)
+        return _admit(now_wall_ms, request, node, uses, channel_binding)
 
     def _check_identity(self, request: JoinRequest, node: NodeId) -> Refuse | None:
         if request.mesh_id != self.mesh_id:
@@ -115,8 +121,8 @@ class Court:
             return Refuse("admission.wrong-key", "the join key is not the one of this mesh")
         return None
 
-    def _check_ticket(self, now_ms: int, request: JoinRequest, node: NodeId, signed: bytes) -> Refuse | None:
-        views = self.tickets.find(request.ticket_id)
+    def _check_ticket(self, now_ms: int, request: JoinRequest, node: NodeId, signed: bytes) -> TicketView | Refuse:
+        views = self.roster.ticket(request.ticket_id)
         if not views:
             return Refuse(
                 "admission.ticket-unknown",
@@ -125,11 +131,12 @@ class Court:
         view = next((v for v in views if self.verify(v.invite.public_key, signed, request.signature)), None)
         if view is None:
             return Refuse("admission.ticket-signature", "the request is not signed with this ticket's one-time key")
-        return _check_terms(now_ms, view, request, used_by=self.tickets.users(request.ticket_id), node=node)
+        used_by = self.roster.tickets.users(request.ticket_id) | self.promised.get(request.ticket_id, {})
+        return _check_terms(now_ms, view, request, used_by=used_by, node=node) or view
 
 
 def _check_terms(
-    now_ms: int, view: TicketView, request: JoinRequest, *, used_by: tuple[NodeId, ...], node: NodeId
+    now_ms: int, view: TicketView, request: JoinRequest, *, used_by: dict[NodeId, None], node: NodeId
 ) -> Refuse | None:
     invite = view.invite
     if view.revoked:
@@ -155,23 +162,15 @@ def _check_terms(
     return None
 
 
-def _admit(now_wall_ms: int, request: JoinRequest, node: NodeId) -> Admit:
-    admission = Publish(
-        Kind.ADMISSION,
-        node,
-        Admission(
-            node_key=request.node_key,
-            cluster=request.cluster,
-            role=request.role,
-            ticket_id=request.ticket_id,
-            admitted_ms=max(0, now_wall_ms),
-        ),
+def _admit(now_wall_ms: int, request: JoinRequest, node: NodeId, uses: int, channel_binding: bytes) -> Admit:
+    admission = Admission(
+        node_key=request.node_key,
+        cluster=request.cluster,
+        role=request.role,
+        ticket_id=request.ticket_id,
+        uses=uses,
+        admitted_ms=max(0, now_wall_ms),
+        channel_binding=channel_binding if request.signature else b"",
+        signature=request.signature,
     )
-    if not request.ticket_id:
-        return Admit((admission,), request.cluster, request.role)
-    redemption = Publish(
-        Kind.REDEMPTION,
-        redemption_key(request.ticket_id, node),
-        Redemption(ticket_id=request.ticket_id, node_id=node),
-    )
-    return Admit((redemption, admission), request.cluster, request.role)
+    return Admit((Publish(Kind.ADMISSION, node, admission),), request.cluster, request.role)

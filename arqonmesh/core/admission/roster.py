@@ -1,27 +1,40 @@
 """The roster: who belongs to the mesh, and why. A chain of admissions that begins at the founder.
 
-An admission counts when its author is a member and the admitted key hashes to the admitted id. Statements come in any
-order, so an admission by someone not yet known waits until that someone is. Where several members admitted one node,
-the one nearest to the founder says cluster and role, and among equally near ones the earliest by its own date, then by
-the admitter's id: a choice that does not depend on the order of arrival. Distance goes before the date because a date
-is whatever its author writes: no member can give itself, or whoever admitted it, another cluster or role, neither
-directly nor through a node that it admits for the purpose.
+An admission counts when its author is a member, the admitted key hashes to the admitted id, and either the author is
+the founder or the admission carries the joiner's own proof: a signature by the key of a ticket that a member which may
+invite has made (tickets.py), or by the join key, or none at all where the mesh is open. So no member can let anyone
+into a cluster or role that nobody offered: its word alone moves nothing.
+
+Statements come in any order, so an admission waits for its author, and for the inviter behind it, to be members. Where
+several members admitted one node, the one nearest to the founder says cluster and role, and among equally near ones the
+earliest by its own date, then by the admitter's id: a choice that does not depend on the order of arrival. Distance
+goes before the date because a date is whatever its author writes.
+
+Growing is done on the spot. Whatever might take someone out (a ticket claimed more often than it allows, an invite that
+changed, a nearer admitter) is worked out anew from the founder, level by level, and the difference is told.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
+from arqonmesh.core.admission.tickets import INVITING_ROLES, Tickets, TicketView, Verify
 from arqonmesh.errors import DecodeError, TrustError
 from arqonmesh.ids import MeshId, NodeId, node_id_of
-from arqonmesh.wire.statement import Admission, Genesis, Kind, Statement, decode_body, decode_statement
+from arqonmesh.wire.statement import (
+    Admission,
+    Genesis,
+    Invite,
+    JoinPolicy,
+    Kind,
+    Statement,
+    decode_body,
+    decode_statement,
+)
 
-Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
-"""(public key, message, signature) -> does it hold."""
-ROSTER_KINDS: Final = (Kind.GENESIS, Kind.ADMISSION, Kind.JOIN_POLICY)
+ROSTER_KINDS: Final = (Kind.GENESIS, Kind.ADMISSION, Kind.JOIN_POLICY, Kind.INVITE)
 """What a joiner is given: who belongs, and how one gets in."""
 
 
@@ -39,65 +52,185 @@ class Member:
     """How many admissions lie between it and the founder; 0 is the founder."""
 
 
-class Roster:
-    """Grows only. Bounded by the store that feeds it: one entry per admission that it holds."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who is a member from now on, and who is none any more."""
 
-    def __init__(self, founder: NodeId) -> None:
+    entered: tuple[Member, ...] = ()
+    expelled: tuple[NodeId, ...] = ()
+
+
+NOTHING: Final = Change()
+
+
+class Roster:
+    """Bounded by the store that feeds it: one entry per admission and invite that it holds."""
+
+    def __init__(self, founder: NodeId, mesh_id: MeshId, verify: Verify) -> None:
         self.founder = founder
         self.genesis: Genesis | None = None
+        self.policy: JoinPolicy | None = None
         self.members: dict[NodeId, Member] = {}
+        self.tickets = Tickets(founder, mesh_id, verify)
         self._admissions: dict[NodeId, dict[NodeId, Admission]] = {}
         """By author, then by admitted node."""
-        self._admitters: dict[NodeId, dict[NodeId, None]] = {}
-        """The same the other way round."""
+        self._admitters: dict[NodeId, dict[NodeId, tuple[NodeId, ...]]] = {}
+        """By admitted node, then by author: the members on whose offer the admission rests (any one is enough)."""
+        self._rests_on: dict[NodeId, dict[NodeId, None]] = {}
+        """By who made the offer: the nodes that came in by it."""
+        self._by_ticket: dict[str, dict[tuple[NodeId, NodeId], None]] = {}
 
-    def found(self, author: NodeId, genesis: Genesis) -> list[Member]:
-        """Take the founder's genesis. Returns who is a member from now on; nobody when it is not the founder's."""
+    # --- what is said -------------------------------------------------------------------------------------------------
+
+    def found(self, author: NodeId, genesis: Genesis) -> Change:
+        """Take the founder's genesis. Nothing changes when it is not the founder's."""
         if author != self.founder or node_id_of(genesis.founder_key) != author:
-            return []
-        known = self.genesis is not None
+            return NOTHING
         self.genesis = genesis
-        founder = Member(author, genesis.founder_key, genesis.cluster, genesis.role, author, genesis.created_ms, 0)
-        self.members[author] = founder
-        return [] if known else [founder, *self._settle(self._admissions.get(author, ()))]
+        return self._rebuild()
 
-    def admit(self, author: NodeId, key: str, admission: Admission) -> list[Member]:
-        """Take an admission. Returns who is a member from now on: none, this node, or a whole chain behind it."""
+    def admit(self, author: NodeId, key: str, admission: Admission) -> Change:
+        """Take an admission: nobody enters by it, this node, or a whole chain behind it."""
         node = node_id_of(admission.node_key)
         if node != key or node in (author, self.founder):
-            return []
+            return NOTHING
+        ticket = admission.ticket_id
         self._admissions.setdefault(author, {})[node] = admission
-        self._admitters.setdefault(node, {})[author] = None
-        return self._settle((node,))
+        if ticket:
+            self._by_ticket.setdefault(ticket, {})[author, node] = None
+        self._prove(author, node)
+        if ticket and self.tickets.crowded(ticket):
+            return self._rebuild()
+        held, best = self.members.get(node), self._best(node, self.members)
+        if best is None or best == held:
+            return NOTHING
+        if held is not None or node in self._admissions or node in self._rests_on:
+            return self._rebuild()
+        self.members[node] = best
+        return Change((best,))
 
-    def _settle(self, nodes: Iterable[NodeId]) -> list[Member]:
-        """Look at these anew, and at whom they let in when they have entered or come nearer to the founder."""
-        entered: list[NodeId] = []
-        open_ = deque(sorted(nodes))
-        while open_:
-            node = open_.popleft()
-            held, best = self.members.get(node), self._best(node)
-            if best is None or best == held:
+    def set_policy(self, author: NodeId, policy: JoinPolicy) -> Change:
+        """The founder's word on how one gets in without a ticket."""
+        if author != self.founder or policy == self.policy:
+            return NOTHING
+        self.policy = policy
+        waiting = [(by, node) for by, some in self._admissions.items() for node, a in some.items() if not a.ticket_id]
+        for by, node in waiting:
+            self._prove(by, node)
+        return self._rebuild() if waiting else NOTHING
+
+    def invite(self, author: NodeId, ticket_id: str, invite: Invite) -> Change:
+        """Take an invite, or what has become of one."""
+        self.tickets.invite(author, ticket_id, invite)
+        claims = self._by_ticket.get(ticket_id, {})
+        for by, node in claims:
+            self._prove(by, node)
+        return self._rebuild() if claims else NOTHING
+
+    def withdraw(self, author: NodeId, kind: int, key: str) -> Change:
+        """What this member said of this does not count any more. The founder's genesis stays: it holds the key by which
+        everything else is judged."""
+        if kind == Kind.ADMISSION:
+            node = NodeId(key)
+            admission = self._admissions.get(author, {}).pop(node, None)
+            if admission is None:
+                return NOTHING
+            self._admitters.get(node, {}).pop(author, None)
+            self._by_ticket.get(admission.ticket_id, {}).pop((author, node), None)
+            self.tickets.unclaim(author, node, admission)
+            return self._rebuild()
+        if kind == Kind.INVITE:
+            self.tickets.withdraw(author, key)
+            for by, node in self._by_ticket.get(key, {}):
+                self._prove(by, node)
+            return self._rebuild()
+        if kind == Kind.JOIN_POLICY and author == self.founder and self.policy is not None:
+            self.policy = None
+            for by, some in self._admissions.items():
+                for node in [node for node, admission in some.items() if not admission.ticket_id]:
+                    self._prove(by, node)
+            return self._rebuild()
+        return NOTHING
+
+    # --- queries ------------------------------------------------------------------------------------------------------
+
+    def may_invite(self, node: NodeId) -> bool:
+        member = self.members.get(node)
+        return member is not None and (node == self.founder or member.role in INVITING_ROLES)
+
+    def ticket(self, ticket_id: str) -> list[TicketView]:
+        return list(self.tickets.find(ticket_id, self.may_invite))
+
+    # --- who is in ----------------------------------------------------------------------------------------------------
+
+    def _prove(self, author: NodeId, node: NodeId) -> None:
+        """On whose offer does this admission rest? On the founder's own for its word and the join policy."""
+        admission = self._admissions[author][node]
+        offers: tuple[NodeId, ...] = ()
+        if author == self.founder:
+            offers = (self.founder,)
+        if admission.ticket_id:
+            offers = self.tickets.claim(author, node, admission) + offers
+        elif self.policy is not None and not offers:
+            by_key = bool(admission.signature) and bool(self.policy.key_public)
+            if self.policy.policy == "open" or (by_key and self.tickets.signed(self.policy.key_public, admission)):
+                offers = (self.founder,)
+        self._admitters.setdefault(node, {})[author] = offers
+        for inviter in offers:
+            if inviter != self.founder:
+                self._rests_on.setdefault(inviter, {})[node] = None
+
+    def _best(self, node: NodeId, members: dict[NodeId, Member]) -> Member | None:
+        """The node by the admission that counts, as far as these members prove it; None when none does."""
+        best: tuple[int, int, NodeId] | None = None
+        for author, offers in self._admitters.get(node, {}).items():
+            admitter = members.get(author)
+            if admitter is None:
                 continue
-            self.members[node] = best
-            if held is None:
-                entered.append(node)
-            if held is None or best.distance < held.distance:
-                open_.extend(sorted(self._admissions.get(node, ())))
-        return [self.members[node] for node in entered]
-
-    def _best(self, node: NodeId) -> Member | None:
-        """The node by the admission that counts; None when no member admits it."""
-        ranks: list[tuple[int, int, NodeId]] = []
-        for author in self._admitters.get(node, ()):
-            admitter = self.members.get(author)
-            if admitter is not None:
-                ranks.append((admitter.distance + 1, self._admissions[author][node].admitted_ms, author))
-        if not ranks:
+            admission = self._admissions[author][node]
+            behind = [d for offer in offers if (d := self._distance(offer, node, admission, author, members)) >= 0]
+            if behind:
+                rank = (max(admitter.distance, min(behind)) + 1, admission.admitted_ms, author)
+                best = rank if best is None else min(best, rank)
+        if best is None:
             return None
-        distance, admitted_ms, author = min(ranks)
+        distance, admitted_ms, author = best
         admission = self._admissions[author][node]
         return Member(node, admission.node_key, admission.cluster, admission.role, author, admitted_ms, distance)
+
+    def _distance(
+        self, offer: NodeId, node: NodeId, admission: Admission, author: NodeId, members: dict[NodeId, Member]
+    ) -> int:
+        """How far from the founder the offer is; -1 when it does not stand."""
+        if offer == self.founder and (author == self.founder or not admission.ticket_id):
+            return 0
+        inviter = members.get(offer)
+        if inviter is None or not (offer == self.founder or inviter.role in INVITING_ROLES):
+            return -1
+        return inviter.distance if self.tickets.counts(admission.ticket_id, offer, node) else -1
+
+    def _rebuild(self) -> Change:
+        """From the founder, level by level: whoever enters at one level is known to all of the next."""
+        if self.genesis is None:
+            return NOTHING
+        genesis, founder = self.genesis, self.founder
+        members = {
+            founder: Member(founder, genesis.founder_key, genesis.cluster, genesis.role, founder, genesis.created_ms, 0)
+        }
+        level = [founder]
+        while level:
+            touched: dict[NodeId, None] = {}
+            for node in level:
+                touched.update(dict.fromkeys(self._admissions.get(node, ())))
+                touched.update(self._rests_on.get(node, {}))
+            found = [best for node in sorted(touched) if node not in members and (best := self._best(node, members))]
+            level = [member.node for member in found]
+            members.update((member.node, member) for member in found)
+        before, self.members = self.members, members
+        return Change(
+            tuple(member for node, member in members.items() if node not in before),
+            tuple(node for node in before if node not in members),
+        )
 
 
 def roster_from(statements: Sequence[bytes], founder: NodeId, mesh_id: MeshId, verify: Verify) -> Roster:
@@ -107,7 +240,7 @@ def roster_from(statements: Sequence[bytes], founder: NodeId, mesh_id: MeshId, v
     prove to be members. Raises TrustError: `admission.malformed-statement`, `admission.wrong-mesh`,
     `admission.no-genesis` or `admission.bad-signature`.
     """
-    roster = Roster(founder)
+    roster = Roster(founder, mesh_id, verify)
     open_: dict[NodeId, list[Statement]] = {}
     for encoded in statements:
         statement = _decoded(encoded)
@@ -128,7 +261,7 @@ def roster_from(statements: Sequence[bytes], founder: NodeId, mesh_id: MeshId, v
         for statement in open_.pop(author):
             if not verify(keys[author], statement.signed_bytes(), statement.signature):
                 raise TrustError("admission.bad-signature", f"a statement by {author} is not signed with its key")
-            for member in _take(roster, author, statement):
+            for member in _take(roster, author, statement).entered:
                 keys.setdefault(member.node, member.public_key)
 
 
@@ -152,13 +285,17 @@ def _genesis_key(genesis: Statement, founder: NodeId) -> dict[NodeId, bytes]:
     return {founder: body.founder_key}
 
 
-def _take(roster: Roster, author: NodeId, statement: Statement) -> list[Member]:
+def _take(roster: Roster, author: NodeId, statement: Statement) -> Change:
     match _body(statement):
         case Genesis() as genesis:
             return roster.found(author, genesis)
         case Admission() as admission:
             return roster.admit(author, statement.key, admission)
-    return []
+        case JoinPolicy() as policy:
+            return roster.set_policy(author, policy)
+        case Invite() as invite:
+            return roster.invite(author, statement.key, invite)
+    return NOTHING
 
 
 def _decoded(encoded: bytes) -> Statement:

@@ -32,8 +32,10 @@ from arqonmesh.core.events import (
     MemberAdmitted,
     MemberChanged,
     MemberDescribed,
+    MemberExpelled,
     Persisted,
     Publish,
+    Withdrawn,
 )
 from arqonmesh.core.kernel import (
     MILLISECOND,
@@ -89,7 +91,15 @@ class Membership:
 
     NAME: ClassVar[str] = "membership"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Ping, Ack, PingReq, Nack)
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (MemberAdmitted, Applied, LinkUp, LinkDown, Late)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (
+        MemberAdmitted,
+        MemberExpelled,
+        Applied,
+        Withdrawn,
+        LinkUp,
+        LinkDown,
+        Late,
+    )
 
     def __init__(self, env: Env, settings: MembershipSettings) -> None:
         self._env = env
@@ -189,6 +199,11 @@ class Membership:
             effects = self._applied(now, event)
         elif isinstance(event, MemberAdmitted):
             effects = self._admit(now, event.node, event.cluster, event.role)
+        elif isinstance(event, MemberExpelled):
+            effects = self._expel(now, event.node, event.reason)
+        elif isinstance(event, Withdrawn):
+            if event.kind == Kind.ACCUSATIONS and event.author != self._me:  # who forked accuses nobody
+                effects = self._accused_by(now, event.author, Accusations(()))
         elif isinstance(event, LinkUp):
             effects = self._link_up(now, event.peer)
         elif isinstance(event, LinkDown):
@@ -225,8 +240,10 @@ class Membership:
     # --- the roster and the records -----------------------------------------------------------------------
 
     def _admit(self, now: Instant, node: NodeId, cluster: str, role: str) -> list[Effect]:
-        if node in self._members:
-            return []
+        known = self._members.get(node)
+        if known is not None:
+            known.expelled = False
+            return self._weigh(now, known, "admitted again")
         member = self._members[node] = Member(node, cluster, role, since=now)
         if node != self._me:
             self._rotation.add(node)
@@ -236,6 +253,14 @@ class Membership:
         member.verdict = self._remembered.pop(node, None)
         record = self._early.pop(node, None)
         return [] if record is None else self._described(now, member, record)
+
+    def _expel(self, now: Instant, node: NodeId, reason: str) -> list[Effect]:
+        """Whoever listens to members follows: to all of them it has left."""
+        member = self._members.get(node)
+        if member is None or node == self._me:
+            return []
+        member.expelled = True
+        return self._weigh(now, member, reason)
 
     def _applied(self, now: Instant, event: Applied) -> list[Effect]:
         body = event.body

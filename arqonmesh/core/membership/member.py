@@ -49,6 +49,8 @@ class Member:
     state: State = UNKNOWN
     since: Instant = 0
     suspicion: Suspicion | None = None
+    expelled: bool = False
+    """Its admission does not count any more: it is treated as one that has left."""
     heard_at: Instant | None = None
     """When it last answered or pinged us itself."""
 
@@ -67,6 +69,8 @@ class Member:
 
     def derive(self) -> State:
         """The state that the records and our verdict amount to."""
+        if self.expelled:
+            return "left"
         if self.record is None:
             return UNKNOWN
         if self.record.leaving:

@@ -8,8 +8,9 @@ membership tells of nodes that are gone although their records linger.
     regaining: a quorum has to stay in reach for a while first, because the records of a side that was cut off are
                stale until gossip has run; the health class recovers in the same way
 
-The count is of the *agreed* membership, the roster without those who left. It never shrinks because someone is out of
-reach, or every fragment would call itself healthy.
+The count is of the *agreed* membership, the voters as the founder has numbered them (electorate.py). It never shrinks
+because someone is out of reach, or every fragment would call itself healthy. The health class is that of the roster
+without those who left, and `phase` tells how long it has been so.
 
 Source: the two presets are Raft's majority (crash) and PBFT's n - f (byzantine); the classes are those of the mesh's
 specification: degraded below half unreachable, critical from half on.
@@ -27,24 +28,36 @@ from arqonmesh.core.events import (
     MemberAdmitted,
     MemberChanged,
     PartitionChanged,
+    Publish,
     ScoreChanged,
+    Withdrawn,
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Durable, Effect, Emit, Env, Event, Instant
-from arqonmesh.core.partition.quorum import CRITICAL, SEVERITY, health, required
+from arqonmesh.core.partition.electorate import Electorate
+from arqonmesh.core.partition.phase import Phase
+from arqonmesh.core.partition.quorum import CRITICAL, SEVERITY, health
 from arqonmesh.core.partition.reach import Reach
+from arqonmesh.core.partition.registrar import Registrar
 from arqonmesh.core.partition.steady import Steady
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import WireMessage
-from arqonmesh.wire.statement import Kind, Links
+from arqonmesh.wire.statement import Held, Kind, Links, Vote
 
 SETTLE_US: Final = 50 * MILLISECOND
 """Records of one flood are judged together."""
 STABLE_US_MIN: Final = SECOND
 """A quorum has to stay in reach this long, or one probe period if that is longer, before writing resumes."""
+MISSING_MAX: Final = 16
+"""Members named as missing; how many more there are is counted."""
+HELD_AT_ONCE_MAX: Final = 32
+"""Up to so many voters, each says at once that it holds a change; more of them spread it, by `HELD_SPREAD_US` each,
+and who sees it settled by then keeps silent."""
+HELD_SPREAD_US: Final = 2 * MILLISECOND
 
 
 class Partition:
-    """Emits PartitionChanged whenever anything in it changes; `view` is the newest."""
+    """Emits PartitionChanged whenever anything in it changes; `view` is the newest. At the founder, it also numbers the
+    voters; at every voter, it says how far it holds them (Publish)."""
 
     NAME: ClassVar[str] = "partition"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
@@ -52,13 +65,16 @@ class Partition:
         MemberAdmitted,
         MemberChanged,
         Applied,
+        Withdrawn,
         LinkUp,
         LinkDown,
         ScoreChanged,
     )
 
-    def __init__(self, env: Env, settings: MembershipSettings) -> None:
+    def __init__(self, env: Env, settings: MembershipSettings, founder: NodeId) -> None:
+        self._env = env
         self._me = env.node_id
+        self._founder = founder
         self._preset = settings.partition_preset
         stable_us = max(STABLE_US_MIN, settings.probe_interval_ms * MILLISECOND)
         self._health = Steady(SEVERITY.index(CRITICAL), stable_us)
@@ -66,7 +82,14 @@ class Partition:
         self._states: dict[NodeId, str] = {env.node_id: "alive"}
         self._ignored: dict[NodeId, None] = {}
         self._reach = Reach(env.node_id)
-        self._current = PartitionChanged(CRITICAL, False, 1, 1, 1, self._preset)
+        self._phase = Phase(stable_us)
+        self.electorate = Electorate(founder, self._preset)
+        self._registrar = Registrar(self.electorate) if env.node_id == founder else None
+        self._say_held_at: Instant | None = None
+        self._said_held = 0
+        self._missing: dict[NodeId, int] = {}
+        """Members out of reach, and since when by the wall clock."""
+        self._current = PartitionChanged(CRITICAL, False, 1, 1, 1, self._preset, self._phase.name, 0, 1)
         self._judge_at: Instant | None = None
         self._component: dict[NodeId, None] = {env.node_id: None}
 
@@ -109,7 +132,11 @@ class Partition:
                 self._ignored[event.node] = None
             else:
                 self._ignored.pop(event.node, None)
-        elif isinstance(event, Applied) and not self._advertised(event):
+        elif isinstance(event, Withdrawn):
+            if event.kind != Kind.LINKS or event.author == self._me:
+                return []
+            self._reach.advertised(event.author, {})  # who forked has no links that count
+        elif isinstance(event, Applied) and not self._took(now, event):
             return []
         if self._judge_at is None:
             self._judge_at = now + SETTLE_US
@@ -117,13 +144,47 @@ class Partition:
 
     def on_timer(self, now: Instant) -> list[Effect]:
         due = self.next_deadline()
-        return [] if due is None or now < due else self._judge(now)
+        if due is None or now < due:
+            return []
+        effects = self._judge(now)
+        if self._say_held_at is not None and now >= self._say_held_at:
+            effects += self._say_held()
+        return effects
 
     def next_deadline(self) -> Instant | None:
-        dues = (self._judge_at, self._health.due, self._read_only.due)
+        vote_due = None if self._registrar is None else self._registrar.due
+        dues = (self._judge_at, self._health.due, self._read_only.due, self._phase.due, self._say_held_at, vote_due)
         return min((due for due in dues if due is not None), default=None)
 
     # --- private ------------------------------------------------------------------------------------------
+
+    def _took(self, now: Instant, event: Applied) -> bool:
+        """Take a statement; whether it is time for another judgement."""
+        body = event.body
+        if isinstance(body, Vote):
+            if event.author != self._founder or not self.electorate.change(NodeId(event.key), body):
+                return False
+            if self._say_held_at is None:
+                voters = len(self.electorate.voters())
+                spread = HELD_SPREAD_US * voters if voters > HELD_AT_ONCE_MAX else 0
+                self._say_held_at = now + SETTLE_US + (self._env.rng.randrange(0, spread) if spread else 0)
+            return True
+        if isinstance(body, Held):
+            self.electorate.held(event.author, body.ordinal)
+            return self.electorate.open
+        return self._advertised(event)
+
+    def _say_held(self) -> list[Effect]:
+        """Tell how far we hold the order of voters. Gossip has put it on the disk before what we say now."""
+        self._say_held_at = None
+        electorate = self.electorate
+        ordinal = electorate.latest
+        if not electorate.open or not electorate.whole or not electorate.votes(self._me):
+            return []
+        if max(electorate.holds(self._me), self._said_held) >= ordinal:
+            return []
+        self._said_held = ordinal
+        return [Emit(Publish(Kind.HELD, "", Held(ordinal=ordinal)))]
 
     def _advertised(self, event: Applied) -> bool:
         """Take a LINKS record; whether it changed the graph. Our own is not needed: we know our links."""
@@ -139,20 +200,51 @@ class Partition:
     def _counts(self, node: NodeId) -> bool:
         return self._states.get(node, "left") != "left" and node not in self._ignored
 
+    def _in_reach(self, node: NodeId) -> bool:
+        return node in self._component and self._counts(node)
+
     def _judge(self, now: Instant) -> list[Effect]:
         """What is the state now? Told when anything in it changed."""
         self._judge_at = None
         self._component = self._reach.component(self._usable)
+        if self.electorate.settle() and self._say_held_at is not None and not self.electorate.open:
+            self._say_held_at = None
         members = sum(1 for state in self._states.values() if state != "left")
         reachable = sum(1 for node in self._component if self._counts(node))
-        quorum = required(members, self._preset)
-        severity, lost = SEVERITY.index(health(members, reachable)), int(reachable < quorum)
-        if members == 1:  # alone in the mesh: there is nobody to wait for
+        count = self.electorate.count(self._in_reach)
+        severity, lost = SEVERITY.index(health(members, reachable)), int(not count.carried)
+        self._note_missing()
+        if members == 1 and count.voters == 1:  # alone in the mesh: there is nobody to wait for
             self._health.settle(severity)
             self._read_only.settle(lost)
+            self._phase.settle()
         else:
             self._health.observe(now, severity)
             self._read_only.observe(now, lost)
+            self._phase.observe(now, missing=bool(self._missing), lost=bool(lost))
         said, state, writable = self._current, SEVERITY[self._health.level], not self._read_only.level
-        self._current = PartitionChanged(state, writable, reachable, quorum, members, self._preset)
-        return [] if self._current == said else [Emit(self._current)]
+        longest = sorted((since, node) for node, since in self._missing.items())
+        self._current = PartitionChanged(
+            state,
+            writable,
+            reachable,
+            count.required,
+            members,
+            self._preset,
+            self._phase.name,
+            count.votes,
+            count.voters,
+            tuple((node, since) for since, node in longest[:MISSING_MAX]),
+            max(0, len(longest) - MISSING_MAX),
+        )
+        effects: list[Effect] = [] if self._current == said else [Emit(self._current)]
+        if self._registrar is not None:
+            effects += [Emit(vote) for vote in self._registrar.next(now, self._states, self._in_reach)]
+        return effects
+
+    def _note_missing(self) -> None:
+        """Who of the roster is out of reach; the wall clock is looked at when someone is for the first time."""
+        missing = [node for node, state in self._states.items() if state != "left" and not self._in_reach(node)]
+        if missing or self._missing:
+            before, wall_ms = self._missing, self._env.wall_ms() if missing else 0
+            self._missing = {node: before.get(node, wall_ms) for node in missing}

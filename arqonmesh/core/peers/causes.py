@@ -29,6 +29,7 @@ class Cause:
 CAUSES: Final[dict[str, Cause]] = {
     # proofs, by the author
     "equivocation": Cause(1_000_000, 0, convicts=True),
+    "double-redemption": Cause(1_000_000, 0, convicts=True),
     # observations about an author
     "malformed-body": Cause(300_000, 100_000),
     "wrong-cluster": Cause(300_000, 100_000),

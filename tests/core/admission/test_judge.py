@@ -6,13 +6,13 @@ import pytest
 
 from arqonmesh.core.admission.core import Admission
 from arqonmesh.core.admission.judge import Admit, Judgement, Refuse
-from arqonmesh.core.events import Applied, Publish
+from arqonmesh.core.events import Applied, PartitionChanged, Publish
 from arqonmesh.errors import CATALOGUE
 from arqonmesh.ids import encode_ulid
 from arqonmesh.trust.tickets import redemption_bytes
 from arqonmesh.wire.messages import JoinOffer, JoinRequest
 from arqonmesh.wire.statement import Admission as AdmissionBody
-from arqonmesh.wire.statement import Body, Invite, JoinPolicy, Kind, Redemption
+from arqonmesh.wire.statement import Body, Invite, JoinPolicy, Kind
 from tests.core.gossip.world import admission_of, genesis_of
 from tests.core.toy import MESH, ToyCrypto, env_of, key_of, node_of
 
@@ -22,6 +22,8 @@ OTHER_MESH = encode_ulid(1, 1)
 BINDING = b"this very connection"
 ONE_TIME = key_of("one-time key")
 JOIN_KEY = key_of("join key")
+WHOLE = PartitionChanged("healthy", True, 3, 2, 3, "crash", "healthy", 3, 3)
+CUT_OFF = PartitionChanged("critical", False, 1, 2, 3, "crash", "partitioned", 1, 3, ((node_of("ant"), 7),), 1)
 
 
 def apply(core: Admission, author: str, kind: Kind, body: Body, key: str = "") -> None:
@@ -35,6 +37,7 @@ def mesh(policy: str = "key", *, key_public: bytes = JOIN_KEY, me: str = "hub") 
     apply(core, "hub", Kind.JOIN_POLICY, JoinPolicy(policy=policy, key_salt=b"salt", key_public=key_public))
     apply(core, "hub", Kind.ADMISSION, admission_of("ant"), node_of("ant"))
     apply(core, "hub", Kind.ADMISSION, admission_of("bee", role="spoke"), node_of("bee"))
+    core.on_event(0, WHOLE)
     return core
 
 
@@ -44,18 +47,41 @@ def invite(
     *,
     uses: int = 1,
     expires_ms: int = NOW + 1,
-    revoked: bool = False,
+    revoked_ms: int = 0,
     public_key: bytes = ONE_TIME,
 ) -> None:
     body = Invite(
-        public_key=public_key, cluster="factory", role="spoke", expires_ms=expires_ms, uses=uses, revoked=revoked
+        public_key=public_key, cluster="factory", role="spoke", expires_ms=expires_ms, uses=uses, revoked_ms=revoked_ms
     )
     apply(core, author, Kind.INVITE, body, TICKET)
 
 
+def proven(
+    name: str,
+    *,
+    ticket: str = TICKET,
+    signer: bytes = ONE_TIME,
+    cluster: str = "factory",
+    role: str = "spoke",
+    at_ms: int = NOW - 2,
+    uses: int = 1,
+) -> AdmissionBody:
+    """An admission with the joiner's own proof."""
+    signed = redemption_bytes(MESH, key_of(name), cluster, role, ticket, BINDING)
+    return AdmissionBody(
+        node_key=key_of(name),
+        cluster=cluster,
+        role=role,
+        ticket_id=ticket,
+        uses=uses,
+        admitted_ms=at_ms,
+        channel_binding=BINDING,
+        signature=ToyCrypto(signer).sign(signed),
+    )
+
+
 def redeemed(core: Admission, author: str, name: str) -> None:
-    body = Redemption(ticket_id=TICKET, node_id=node_of(name))
-    apply(core, author, Kind.REDEMPTION, body, f"{TICKET}/{node_of(name)}")
+    apply(core, author, Kind.ADMISSION, proven(name, uses=3), node_of(name))
 
 
 def request(
@@ -92,28 +118,12 @@ def code(judgement: Judgement) -> str:
 
 
 def test_a_good_ticket_admits_and_says_what_to_publish() -> None:
-    """Redemption first, then Admission; cluster and role as the ticket says."""
+    """One statement, with the joiner's signature and what it covers; cluster and role as the ticket says."""
     core = mesh()
     invite(core)
     answer = judge(core, request())
-    assert answer == Admit(
-        (
-            Publish(
-                Kind.REDEMPTION,
-                f"{TICKET}/{node_of('new')}",
-                Redemption(ticket_id=TICKET, node_id=node_of("new")),
-            ),
-            Publish(
-                Kind.ADMISSION,
-                node_of("new"),
-                AdmissionBody(
-                    node_key=key_of("new"), cluster="factory", role="spoke", ticket_id=TICKET, admitted_ms=NOW
-                ),
-            ),
-        ),
-        "factory",
-        "spoke",
-    )
+    admission = proven("new", at_ms=NOW)
+    assert answer == Admit((Publish(Kind.ADMISSION, node_of("new"), admission),), "factory", "spoke")
 
 
 @pytest.mark.requirement("R-JN-2")
@@ -213,12 +223,22 @@ def test_uses_are_counted_over_all_members_and_each_node_once() -> None:
     assert code(judge(core, request("w"), "w")) == "admission.ticket-used-up"
 
 
-def test_a_redemption_by_a_stranger_or_under_another_key_uses_nothing() -> None:
-    """Only members' redemptions count, under the key `ticket/node`."""
+@pytest.mark.parametrize(
+    "claim",
+    [
+        proven("y", signer=key_of("guess")),
+        proven("y", cluster="store"),
+        proven("y", role="hub"),
+        proven("y", at_ms=NOW + 1),
+        admission_of("y", cluster="factory", role="spoke", ticket=TICKET),
+    ],
+)
+def test_a_claim_that_does_not_keep_to_the_ticket_uses_nothing(claim: AdmissionBody) -> None:
+    """Another signature, cluster or role, a date after its end, or no proof at all; and nobody enters by it."""
     core = mesh()
     invite(core)
-    redeemed(core, "stranger", "x")
-    apply(core, "ant", Kind.REDEMPTION, Redemption(ticket_id=TICKET, node_id=node_of("y")), "elsewhere")
+    apply(core, "ant", Kind.ADMISSION, claim, node_of("y"))
+    assert core.member(node_of("y")) is None
     assert isinstance(judge(core, request()), Admit)
 
 
@@ -243,7 +263,7 @@ def test_an_inviter_that_is_admitted_later_has_invited_then() -> None:
     core = mesh()
     invite(core, "late")
     assert code(judge(core, request())) == "admission.ticket-unknown"
-    apply(core, "ant", Kind.ADMISSION, admission_of("late", role="leader"), node_of("late"))
+    apply(core, "hub", Kind.ADMISSION, admission_of("late", role="leader"), node_of("late"))
     assert isinstance(judge(core, request()), Admit)
 
 
@@ -252,7 +272,7 @@ def test_a_ticket_is_revoked_by_its_inviter_or_the_founder(by: str) -> None:
     """A newer invite of its author, or the founder's own statement of the same ticket id."""
     core = mesh()
     invite(core, "ant", uses=5)
-    invite(core, by, uses=5, revoked=True)
+    invite(core, by, uses=5, revoked_ms=NOW - 1)
     assert code(judge(core, request())) == "admission.ticket-revoked"
     [view] = core.invites()
     assert (view.inviter, view.revoked) == (node_of("ant"), True)
@@ -263,7 +283,7 @@ def test_another_member_cannot_revoke_a_ticket_nor_take_it_over() -> None:
     core = mesh()
     apply(core, "hub", Kind.ADMISSION, admission_of("cat"), node_of("cat"))
     invite(core, "ant")
-    invite(core, "cat", revoked=True, public_key=key_of("cat's own"))
+    invite(core, "cat", revoked_ms=NOW - 1, public_key=key_of("cat's own"))
     assert isinstance(judge(core, request()), Admit)
 
 
@@ -271,6 +291,31 @@ def test_a_ticket_that_the_founder_wrote_and_revoked_stays_visible_as_revoked() 
     """One line in `arqon invite ls`, revoked."""
     core = mesh()
     invite(core, "hub")
-    invite(core, "hub", revoked=True)
+    invite(core, "hub", revoked_ms=NOW - 1)
     assert [view.revoked for view in core.invites()] == [True]
     assert code(judge(core, request())) == "admission.ticket-revoked"
+
+
+@pytest.mark.requirement("R-PA-3")
+def test_a_side_without_a_quorum_admits_nobody() -> None:
+    """By no policy and with no ticket; members are still told that they are in, and the ticket is not used up."""
+    for policy in ("open", "key"):
+        core = mesh(policy)
+        invite(core)
+        core.on_event(0, CUT_OFF)
+        answer = judge(core, request())
+        assert code(answer) == "mesh.read-only"
+        assert isinstance(answer, Refuse)
+        assert "1 of 3 votes reachable, 2 required (preset crash)" in answer.sentence
+        assert f"missing: {node_of('ant')[:8]} and 1 more" in answer.sentence
+        assert isinstance(judge(core, request("bee", cluster="bee"), "bee"), Admit)
+        core.on_event(0, WHOLE)
+        assert isinstance(judge(core, request()), Admit)
+
+
+def test_a_node_that_has_not_looked_around_yet_admits_nobody() -> None:
+    """Before the first judgement of its own partition core."""
+    core = Admission(env_of("hub"), founder=node_of("hub"))
+    apply(core, "hub", Kind.GENESIS, genesis_of("hub"))
+    apply(core, "hub", Kind.JOIN_POLICY, JoinPolicy(policy="open", key_salt=b"", key_public=b""))
+    assert code(judge(core, request(ticket="", signer=None))) == "mesh.read-only"

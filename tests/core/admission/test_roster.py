@@ -16,7 +16,7 @@ from arqonmesh.core.events import Applied, MemberAdmitted
 from arqonmesh.core.kernel import Emit
 from arqonmesh.errors import TrustError
 from arqonmesh.ids import NodeId, encode_ulid
-from arqonmesh.wire.statement import Body, Kind, decode_statement
+from arqonmesh.wire.statement import Body, JoinPolicy, Kind, decode_statement
 from tests.core.gossip.world import admission_of, genesis_of, signed
 from tests.core.toy import MESH, env_of, key_of, node_of
 
@@ -44,8 +44,14 @@ def tell(core: Admission, *events: Applied) -> list[NodeId]:
     return nodes
 
 
-def admission() -> Admission:
-    return Admission(env_of("ant"), founder=node_of("hub"))
+OPEN = JoinPolicy(policy="open", key_salt=b"", key_public=b"")
+
+
+def admission(policy: JoinPolicy = OPEN) -> Admission:
+    """An open mesh, where a member's word is enough: what is tested here is the chain."""
+    core = Admission(env_of("ant"), founder=node_of("hub"))
+    core.on_event(0, applied("hub", Kind.JOIN_POLICY, policy))
+    return core
 
 
 def test_the_founder_is_the_first_member() -> None:
@@ -164,6 +170,7 @@ def test_only_a_member_with_its_own_key_may_link() -> None:
 # --- what a joiner checks ---------------------------------------------------------------------------------------------
 
 GENESIS_STATEMENT = signed("hub", 1, genesis_of("hub"), kind=Kind.GENESIS)
+POLICY_STATEMENT = signed("hub", 3, OPEN, kind=Kind.JOIN_POLICY)
 VERIFY: Callable[[bytes, bytes, bytes], bool] = env_of("ant").crypto.verify
 
 
@@ -179,6 +186,7 @@ def test_a_joiner_believes_what_chains_to_the_founder_it_was_told_of() -> None:
     """Four members over three links of the chain, from statements in any order."""
     statements = [
         GENESIS_STATEMENT,
+        POLICY_STATEMENT,
         admission_statement("hub", 2, "ant"),
         admission_statement("ant", 1, "bee"),
         admission_statement("bee", 1, "cat"),

@@ -1,0 +1,58 @@
+"""Governed writes: whatever changes who belongs to the mesh, or by which rules, needs a quorum on this side.
+
+Admissions and invites are refused on the side without one, with all that an operator needs to see. Withdrawing a ticket
+is not refused anywhere: it opens nothing. A side that has a quorum in reach says for up to a second that it has none
+(a link that comes and goes is not believed at once), so a write waits that long before it is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from arqonmesh.core.events import PartitionChanged
+from arqonmesh.core.kernel import Event
+from arqonmesh.core.partition.refusal import READ_ONLY, sentence_of
+from arqonmesh.errors import Degraded, UsageError
+from arqonmesh.runtime.host import Host
+
+PATIENCE_S: Final = 2.5
+
+
+def refusal(host: Host) -> str | None:
+    """Why this node takes no governed write now; None when it does."""
+    plane = host.node.plane
+    if plane is None:
+        return None
+    view = plane.partition.view()
+    return None if view.writable else sentence_of(view)
+
+
+async def wait_until_writable(host: Host, patience_s: float = PATIENCE_S) -> str | None:
+    """As `refusal`, after waiting for a quorum for up to `patience_s`."""
+    if refusal(host) is None:
+        return None
+    changed = asyncio.Event()
+
+    def note(event: Event) -> None:
+        if refusal(host) is None:
+            changed.set()
+
+    host.watch(PartitionChanged, note)
+    try:
+        async with asyncio.timeout(patience_s):
+            await changed.wait()
+    except TimeoutError:
+        pass
+    finally:
+        host.unwatch(PartitionChanged, note)
+    return refusal(host)
+
+
+async def require_quorum(host: Host, wish: str) -> None:
+    """Raises Degraded `mesh.read-only` when this side cannot do what is wished; UsageError when it left the mesh."""
+    said = await wait_until_writable(host)
+    if said is not None:
+        raise Degraded(READ_ONLY, f"{said}; it cannot {wish}", hint="arqon mesh status")
+    if host.node.plane is None:
+        raise UsageError("mesh.none", "this node belongs to no mesh", hint="arqon mesh seed NAME")
