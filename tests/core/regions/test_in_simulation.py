@@ -7,20 +7,21 @@ import pytest
 from arqonmesh.config.model import LinkSettings, MembershipSettings
 from arqonmesh.core.events import LeadersChanged
 from arqonmesh.core.kernel import SECOND
+from arqonmesh.ids import NodeId
 from arqonmesh.sim.process import Process
 from arqonmesh.sim.simulation import Simulation
 
 REGIONS = ("ap", "eu", "us")
 
 
-def leaders(process: Process, region: str) -> list[str]:
+def leaders(process: Process, region: str) -> list[NodeId]:
     """Names are told by the caller; here ids, as this node sees them."""
     plane = process.running.plane
     assert plane is not None
     return sorted(plane.regions.leaders(region))
 
 
-def linked(process: Process) -> list[str]:
+def linked(process: Process) -> list[NodeId]:
     plane = process.running.plane
     assert plane is not None
     return [report.peer for report in plane.links.report() if report.state == "up"]
