@@ -17,6 +17,7 @@ ASKING = (
     ["mesh", "join", "--address", "10.0.0.1:9130", "--key", "k"],
     ["mesh", "status"],
     ["status"],
+    ["mesh", "regions"],
     ["mesh", "leave"],
     ["invite", "new", "--cluster", "factory"],
     ["invite", "ls"],
