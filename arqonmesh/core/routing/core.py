@@ -1,23 +1,27 @@
 """The routing core: the members' LINKS records and our live links in, source routes out.
 
 Our own links count at once; what others say is taken in with a short delay, so that a burst of records costs one
-computation. Routes are computed when somebody asks and something has changed.
+computation. Routes are computed when somebody asks, and only as far as the destination asked for (paths.py); what is
+found is kept until the graph changes. A round trip time that only trembles changes nothing.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, MemberChanged
+from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, MemberChanged, Withdrawn
 from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Env, Event, Instant
-from arqonmesh.core.routing.graph import UNMEASURED_US, Claim, Edge, costs, edges
-from arqonmesh.core.routing.paths import Path, cheapest_paths
+from arqonmesh.core.routing.graph import UNMEASURED_US, Claim, Edge, Graph, edges
+from arqonmesh.core.routing.paths import Path, Search
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import MAX_HOPS, WireMessage
-from arqonmesh.wire.statement import Links
+from arqonmesh.wire.statement import Kind, Links
 
 SETTLE: Final = 20 * MILLISECOND
 """How long news of others is collected before routes take it in."""
+TREMBLE_US: Final = MILLISECOND
+TREMBLE_SHARE: Final = 8
+"""A measurement of ours counts for routes when it moved by more than this and by more than an eighth."""
 GONE: Final = ("dead", "left")
 
 
@@ -26,24 +30,31 @@ class Routing:
 
     NAME: ClassVar[str] = "routing"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (Applied, LinkUp, LinkDown, LinkMeasured, MemberChanged)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (Applied, Withdrawn, LinkUp, LinkDown, LinkMeasured, MemberChanged)
 
     def __init__(self, env: Env) -> None:
         self._self = env.node_id
-        self._claims: dict[NodeId, dict[NodeId, Claim]] = {env.node_id: {}}
-        """What every member says of its links; our own entry is what is live here. Bounded by the store of statements:
-        one record per author, at most 128 links in each."""
+        self._says: dict[NodeId, Links] = {}
+        """Every other member's record of its links, as gossip holds it. Bounded by the store of statements: one record
+        per author, at most 128 links in each."""
+        self._live: dict[NodeId, Claim] = {}
+        """Our own links that are up, as measured last."""
+        self._counted_us: dict[NodeId, int] = {}
+        """The round trip time with which they count for routes."""
         self._gone: dict[NodeId, None] = {}
-        self._paths: dict[NodeId, Path] | None = None
+        self._news: dict[NodeId, Links | None] = {}
+        """Records since the graph was last looked at as a whole; None takes one back."""
+        self._gone_news: dict[NodeId, bool] = {}
+        self._search: Search | None = None
         self._settle_at: Instant | None = None
         self.computations = 0
-        """How often routes were computed; observe shows it."""
+        """How often a search for routes began; observe shows it."""
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
     def route(self, to: NodeId) -> Path | None:
         """The cheapest path from this node to `to`, both included, at most MAX_HOPS nodes; None when there is none."""
-        return self._computed().get(to)
+        return self._searched().path(to)
 
     def next_hop(self, to: NodeId) -> NodeId | None:
         """The neighbour through whom `to` is reached; None for ourselves and for whom we cannot reach."""
@@ -52,11 +63,20 @@ class Routing:
 
     def reachable(self) -> tuple[NodeId, ...]:
         """Every other node to which there is a route, sorted."""
-        return tuple(sorted(node for node in self._computed() if node != self._self))
+        return tuple(sorted(node for node in self._searched().all() if node != self._self))
 
     def edges(self) -> list[Edge]:
         """Every link that a member lists, sorted; those of this node as they are right now."""
-        return edges(self._claims, self._self)
+        said = {**self._says, **self._news}
+        claims = {
+            author: {
+                NodeId(link.peer): Claim(link.state == "up", link.transport, link.rtt_us, link.loss_ppm)
+                for link in links.adjacencies
+            }
+            for author, links in said.items()
+            if links is not None
+        }
+        return edges({**claims, self._self: self._live}, self._self)
 
     # --- the core protocol --------------------------------------------------------------------------------------------
 
@@ -68,47 +88,83 @@ class Routing:
         raise AssertionError(f"routing speaks no messages, got {type(message).__name__}")
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
-        live = self._claims[self._self]
         match event:
             case Applied(body=Links() as links) if event.author != self._self:
-                self._claims[event.author] = {
-                    NodeId(link.peer): Claim(link.state == "up", link.transport, link.rtt_us, link.loss_ppm)
-                    for link in links.adjacencies
-                }
-                self._later(now)
+                self._told(now, event.author, links)
+            case Withdrawn(kind=Kind.LINKS) if event.author != self._self:
+                self._told(now, event.author, None)
             case LinkUp():
-                live[event.peer] = Claim(True, event.transport, UNMEASURED_US, 0)
-                self._paths = None
+                self._live[event.peer] = Claim(True, event.transport, UNMEASURED_US, 0)
+                self._counted_us[event.peer] = UNMEASURED_US
+                self._anew()
             case LinkDown():
-                if live.pop(event.peer, None) is not None:
-                    self._paths = None
-            case LinkMeasured() if event.peer in live:
-                live[event.peer] = Claim(True, live[event.peer].transport, event.rtt_us, event.loss_ppm)
-                self._later(now)
-            case MemberChanged() if event.node != self._self and (event.new in GONE) != (event.node in self._gone):
-                if event.new in GONE:
-                    self._gone[event.node] = None
-                else:
-                    del self._gone[event.node]
-                self._later(now)
+                if self._live.pop(event.peer, None) is not None:
+                    del self._counted_us[event.peer]
+                    self._anew()
+            case LinkMeasured() if event.peer in self._live:
+                transport = self._live[event.peer].transport
+                self._live[event.peer] = Claim(True, transport, event.rtt_us, event.loss_ppm)
+                self._measured(now, event.peer, event.rtt_us)
+            case MemberChanged() if event.node != self._self:
+                gone = event.new in GONE
+                if gone != self._gone_news.get(event.node, event.node in self._gone):
+                    self._gone_news[event.node] = gone
+                    self._later(now)
         return []
 
     def on_timer(self, now: Instant) -> list[Effect]:
         if self._settle_at is not None and self._settle_at <= now:
             self._settle_at = None
-            self._paths = None
+            self._anew()
         return []
 
     def next_deadline(self) -> Instant | None:
         return self._settle_at
 
+    # --- private ------------------------------------------------------------------------------------------------------
+
+    def _told(self, now: Instant, author: NodeId, links: Links | None) -> None:
+        """An author's present record, or that it has none any more."""
+        known = self._news[author] if author in self._news else self._says.get(author)
+        self._news[author] = links
+        if _edges_of(known) != _edges_of(links):
+            self._later(now)
+
+    def _measured(self, now: Instant, peer: NodeId, rtt_us: int) -> None:
+        counted_us = self._counted_us[peer]
+        moved_us = abs(rtt_us - counted_us)
+        if moved_us > TREMBLE_US and moved_us * TREMBLE_SHARE > counted_us:
+            self._counted_us[peer] = rtt_us
+            self._later(now)
+
     def _later(self, now: Instant) -> None:
         if self._settle_at is None:
             self._settle_at = now + SETTLE
 
-    def _computed(self) -> dict[NodeId, Path]:
-        if self._paths is None:
-            graph = costs(self._claims, self._self, self._gone)
-            self._paths = cheapest_paths(graph, self._self, nodes_max=MAX_HOPS)
+    def _anew(self) -> None:
+        """Take all news in; what was found before does not hold any more."""
+        for author, links in self._news.items():
+            if links is None:
+                self._says.pop(author, None)
+            else:
+                self._says[author] = links
+        for node, gone in self._gone_news.items():
+            if gone:
+                self._gone[node] = None
+            else:
+                self._gone.pop(node, None)
+        self._news.clear()
+        self._gone_news.clear()
+        self._search = None
+
+    def _searched(self) -> Search:
+        if self._search is None:
+            graph = Graph(self._says, self._self, dict(self._counted_us), self._gone)
+            self._search = Search(self._self, graph.neighbours, nodes_max=MAX_HOPS)
             self.computations += 1
-        return self._paths
+        return self._search
+
+
+def _edges_of(links: Links | None) -> list[tuple[str, str, int]]:
+    """What routes depend on."""
+    return [] if links is None else [(link.peer, link.state, link.rtt_us) for link in links.adjacencies]

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from arqonmesh.ids import NodeId
+from arqonmesh.wire.statement import Adjacency, Links
 
 HOP_US: Final = 1_000
 """What a hop costs beyond its round trip time: a node's own handling, and the reason to prefer fewer hops."""
 UNMEASURED_US: Final = 10_000
 """The round trip time assumed for a link of ours that has not been measured yet."""
+SHORT: Final = 16
+"""A record with more links than this is indexed when it is asked for one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,6 @@ class Edge:
     transport: str
     rtt_us: int
     loss_ppm: int
-
-
-Costs: TypeAlias = Mapping[NodeId, Mapping[NodeId, int]]
-"""Directed both ways: node, neighbour, cost in microseconds. Neighbours are sorted."""
 
 
 def edges(claims: Mapping[NodeId, Mapping[NodeId, Claim]], own: NodeId) -> list[Edge]:
@@ -75,30 +74,59 @@ def _state(sides: list[Claim], ours: Claim | None, *, mine: bool) -> str:
     return "up" if ups == 2 else "one-way" if ups == 1 else "down"
 
 
-def costs(claims: Mapping[NodeId, Mapping[NodeId, Claim]], own: NodeId, gone: Mapping[NodeId, None]) -> Costs:
-    """The usable edges. Nodes in `gone` carry nothing, unless we have a live link to them ourselves."""
-    usable: dict[NodeId, dict[NodeId, int]] = {own: {}}
-    live = claims.get(own, {})
-    for node in sorted(claims):
-        if node == own or (node in gone and not _up(live.get(node))):
-            continue
-        for peer, claim in sorted(claims[node].items()):
-            back = claims.get(peer, {}).get(node)
-            if peer == own or peer <= node or not claim.up or back is None or not back.up:
-                continue
-            if peer in gone and not _up(live.get(peer)):
-                continue
-            cost = max(claim.rtt_us, back.rtt_us) + HOP_US
-            usable.setdefault(node, {})[peer] = cost
-            usable.setdefault(peer, {})[node] = cost
-    for peer, claim in sorted(live.items()):
-        if claim.up and peer != own:
-            theirs = claims.get(peer, {}).get(own)
-            cost = (claim.rtt_us if theirs is None else max(claim.rtt_us, theirs.rtt_us)) + HOP_US
-            usable[own][peer] = cost
-            usable.setdefault(peer, {})[own] = cost
-    return {node: dict(sorted(usable[node].items())) for node in sorted(usable)}
+class Graph:
+    """The usable edges, each looked at when a search comes to it: `neighbours` is all that a search needs, and building
+    the whole graph first would cost more than the search."""
 
+    def __init__(
+        self,
+        says: Mapping[NodeId, Links],
+        own: NodeId,
+        live: Mapping[NodeId, int],
+        gone: Mapping[NodeId, None],
+    ) -> None:
+        """`live` are our own links that are up, with the round trip time that they count with, in microseconds. Nodes
+        in `gone` carry nothing, unless we have a live link to them ourselves."""
+        self._says = says
+        self._own = own
+        self._live = live
+        self._gone = gone
+        self._long: dict[NodeId, dict[str, Adjacency]] = {}
 
-def _up(claim: Claim | None) -> bool:
-    return claim is not None and claim.up
+    def neighbours(self, node: NodeId) -> list[tuple[NodeId, int]]:
+        """(neighbour, cost in microseconds) of every usable edge of `node`, those that lead to us left out."""
+        own, live = self._own, self._live
+        if node == own:
+            found: list[tuple[NodeId, int]] = []
+            for peer, rtt_us in live.items():
+                theirs = self._claim(peer, own)
+                found.append((peer, (rtt_us if theirs is None else max(rtt_us, theirs.rtt_us)) + HOP_US))
+            return found
+        said = self._says.get(node)
+        if said is None:
+            return []
+        found = []
+        for claim in {claim.peer: claim for claim in said.adjacencies}.values():
+            peer = NodeId(claim.peer)
+            if claim.state != "up" or peer in (own, node) or (peer in self._gone and peer not in live):
+                continue
+            back = self._claim(peer, node)
+            if back is not None and back.state == "up":
+                found.append((peer, max(claim.rtt_us, back.rtt_us) + HOP_US))
+        return found
+
+    def _claim(self, author: NodeId, peer: NodeId) -> Adjacency | None:
+        """What `author` says of its link to `peer`; the last word where it says several."""
+        said = self._says.get(author)
+        if said is None:
+            return None
+        if len(said.adjacencies) > SHORT:
+            by_peer = self._long.get(author)
+            if by_peer is None:
+                by_peer = self._long[author] = {claim.peer: claim for claim in said.adjacencies}
+            return by_peer.get(peer)
+        found = None
+        for claim in said.adjacencies:
+            if claim.peer == peer:
+                found = claim
+        return found

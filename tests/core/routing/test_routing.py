@@ -13,13 +13,18 @@ from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, Membe
 from arqonmesh.core.kernel import Event
 from arqonmesh.core.routing.core import SETTLE, Routing
 from arqonmesh.core.routing.graph import HOP_US, UNMEASURED_US, Edge
-from arqonmesh.core.routing.paths import Path, cheapest_paths
+from arqonmesh.core.routing.paths import Path, Search
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import MAX_HOPS
 from arqonmesh.wire.statement import Adjacency, Kind, Links
 from tests.core.toy import env_of, node_of
 
 ME, ANT, BEE, CAT, DOG = (node_of(name) for name in ("me", "ant", "bee", "cat", "dog"))
+
+
+def cheapest_paths(costs: dict[NodeId, dict[NodeId, int]], source: NodeId, *, nodes_max: int) -> dict[NodeId, Path]:
+    """All paths by one search that is asked for everybody."""
+    return Search(source, lambda node: costs[node].items(), nodes_max=nodes_max).all()
 
 
 def links_of(author: NodeId, *adjacencies: Adjacency) -> Applied:
