@@ -17,6 +17,7 @@ from arqonmesh.core.gossip.core import Gossip
 from arqonmesh.core.kernel import Core, Durable, Effect, Env, Instant
 from arqonmesh.core.link.core import Links
 from arqonmesh.core.membership.core import Membership
+from arqonmesh.core.overlay.core import Overlay
 from arqonmesh.core.partition.core import Partition
 from arqonmesh.core.peers.core import Peers
 from arqonmesh.core.regions.core import Regions
@@ -53,6 +54,7 @@ class Plane:
         self.routing = Routing(env(Routing))
         self.partition = Partition(env(Partition), config.membership, mesh.founder)
         self.topology = Topology(env(Topology), config.links, mesh.founder)
+        self.overlay = Overlay(env(Overlay), config.overlay, mesh.founder, self.topology.addresses_of)
         self.federation = Federation(
             env(Federation),
             config.federation,
@@ -69,6 +71,7 @@ class Plane:
             self.routing,
             self.partition,
             self.topology,
+            self.overlay,
             self.regions,
             self.federation,
             self.gossip,

@@ -1,0 +1,82 @@
+"""The active view: the neighbours whose links this node keeps, each either chosen by us or given to us.
+
+*Chosen* is a neighbour that we picked from what we knew; *given* one that came to us, by itself or by a newcomer's
+walk. Whoever wants to surround a node can only be given to it, so `given_max` leaves room for chosen ones
+(GossipSub v1.1 calls that the outbound quota).
+"""
+
+from __future__ import annotations
+
+from arqonmesh.core.kernel import Instant, Rng
+from arqonmesh.ids import NodeId
+
+
+class ActiveView:
+    """At most `size` neighbours, at most `size - chosen_min` of them given."""
+
+    __slots__ = ("_given", "_nodes", "given_max", "size")
+
+    def __init__(self, size: int, chosen_min: int) -> None:
+        self.size = size
+        self.given_max = size - chosen_min
+        self._nodes: dict[NodeId, Instant] = {}
+        """Neighbour to since when, in that order."""
+        self._given: dict[NodeId, None] = {}
+
+    def __contains__(self, node: NodeId) -> bool:
+        return node in self._nodes
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @property
+    def chosen(self) -> int:
+        return len(self._nodes) - len(self._given)
+
+    @property
+    def given(self) -> int:
+        return len(self._given)
+
+    def nodes(self) -> tuple[NodeId, ...]:
+        """All neighbours, oldest first."""
+        return tuple(self._nodes)
+
+    def is_chosen(self, node: NodeId) -> bool:
+        return node in self._nodes and node not in self._given
+
+    def has_room(self, *, chosen: bool, reserved: int = 0) -> bool:
+        """Whether one more fits beside `reserved` others that may come."""
+        if len(self._nodes) + reserved >= self.size:
+            return False
+        return chosen or len(self._given) < self.given_max
+
+    def add(self, node: NodeId, now: Instant, *, chosen: bool) -> None:
+        assert len(self._nodes) < self.size, f"{len(self._nodes)} neighbours are as many as fit"
+        self._nodes[node] = now
+        if not chosen:
+            self._given[node] = None
+
+    def choose(self, node: NodeId) -> None:
+        """It came to us, and we had picked it, too."""
+        self._given.pop(node, None)
+
+    def remove(self, node: NodeId) -> bool:
+        self._given.pop(node, None)
+        return self._nodes.pop(node, None) is not None
+
+    def victim(self, rng: Rng, chosen_min: int) -> NodeId | None:
+        """Who goes when somebody must be let in: a given one at random, the oldest apart when there are others, so that
+        a stream of newcomers pushes out one another. A chosen one only where more than `chosen_min` are."""
+        given = [node for node in self._nodes if node in self._given]
+        if len(given) > 1:
+            return given[rng.randrange(1, len(given))]
+        if given:
+            return given[0]
+        chosen = list(self._nodes)
+        return chosen[rng.randrange(0, len(chosen))] if len(chosen) > chosen_min else None
+
+    def sample(self, rng: Rng, count: int, exclude: tuple[NodeId, ...] = ()) -> list[NodeId]:
+        """Up to `count` different neighbours, each as likely."""
+        nodes = [node for node in self._nodes if node not in exclude]
+        rng.shuffle(nodes)
+        return nodes[:count]

@@ -1,0 +1,103 @@
+"""Attempts under way to win a neighbour: dial first, ask over the link, and only an answer makes a neighbour.
+
+begin ──▶ DIALLING ──LinkUp──▶ ASKED ──accepted──▶ (active view)
+              └──────timeout──────┴──refused, timeout──▶ (over)
+evicted ──▶ PARTING ──link gone, or a moment later──▶ (over)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from arqonmesh.core.kernel import Instant
+from arqonmesh.ids import NodeId
+
+
+class Why(Enum):
+    """What an attempt is for."""
+
+    JOIN = "join"
+    """We are new or alone: the other takes us in and tells others."""
+    PROMOTE = "promote"
+    """From the passive view, or the sample of all members."""
+    RETURN = "return"
+    """A lost member: it is asked with priority, because it may be the only way to another part of the mesh."""
+    QUOTA = "quota"
+    """Places are free, and nobody that we ask has room: asked with priority, now and then."""
+    WALK = "walk"
+    """A newcomer whose walk ended here: given to us, not chosen."""
+    KEEP = "keep"
+    """A link that stood already when the overlay began."""
+    EVICTED = "evicted"
+
+
+class Stage(Enum):
+    DIALLING = "dialling"
+    ASKED = "asked"
+    PARTING = "parting"
+
+
+@dataclass(slots=True)
+class Attempt:
+    why: Why
+    stage: Stage
+    until: Instant
+
+
+class Attempts:
+    """By peer; one at a time each."""
+
+    __slots__ = ("_attempts", "_next")
+
+    def __init__(self) -> None:
+        self._attempts: dict[NodeId, Attempt] = {}
+        self._next: Instant | None = None
+
+    def __contains__(self, peer: NodeId) -> bool:
+        return peer in self._attempts
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def get(self, peer: NodeId) -> Attempt | None:
+        return self._attempts.get(peer)
+
+    def begin(self, peer: NodeId, why: Why, stage: Stage, until: Instant) -> Attempt:
+        attempt = self._attempts[peer] = Attempt(why, stage, until)
+        self._aim()
+        return attempt
+
+    def advance(self, attempt: Attempt, stage: Stage, until: Instant) -> None:
+        attempt.stage, attempt.until = stage, until
+        self._aim()
+
+    def end(self, peer: NodeId) -> Attempt | None:
+        attempt = self._attempts.pop(peer, None)
+        if attempt is not None:
+            self._aim()
+        return attempt
+
+    def peers(self) -> tuple[NodeId, ...]:
+        return tuple(self._attempts)
+
+    def count(self, stage: Stage) -> int:
+        return sum(attempt.stage is stage for attempt in self._attempts.values())
+
+    def seeking(self) -> int:
+        """Attempts that may yet fill a place that we want filled."""
+        return sum(a.stage is not Stage.PARTING and a.why is not Why.WALK for a in self._attempts.values())
+
+    def walks(self) -> int:
+        return sum(attempt.why is Why.WALK for attempt in self._attempts.values())
+
+    def expired(self, now: Instant) -> list[NodeId]:
+        if self._next is None or self._next > now:
+            return []
+        return [peer for peer, attempt in self._attempts.items() if attempt.until <= now]
+
+    def deadline(self) -> Instant | None:
+        return self._next
+
+    def _aim(self) -> None:
+        self._next = min((attempt.until for attempt in self._attempts.values()), default=None)
