@@ -40,7 +40,7 @@ class Routing:
         self._live: dict[NodeId, Claim] = {}
         """Our own links that are up, as measured last."""
         self._counted_us: dict[NodeId, int] = {}
-        """The round trip time with which they count for routes."""
+        """The round trip time with which they count for routes; 0 until the first measurement."""
         self._gone: dict[NodeId, None] = {}
         self._news: dict[NodeId, Links | None] = {}
         """Records since the graph was last looked at as a whole; None takes one back."""
@@ -95,7 +95,7 @@ class Routing:
                 self._told(now, event.author, None)
             case LinkUp():
                 self._live[event.peer] = Claim(True, event.transport, UNMEASURED_US, 0)
-                self._counted_us[event.peer] = UNMEASURED_US
+                self._counted_us[event.peer] = 0
                 self._anew()
             case LinkDown():
                 if self._live.pop(event.peer, None) is not None:
@@ -133,7 +133,7 @@ class Routing:
     def _measured(self, now: Instant, peer: NodeId, rtt_us: int) -> None:
         counted_us = self._counted_us[peer]
         moved_us = abs(rtt_us - counted_us)
-        if moved_us > TREMBLE_US and moved_us * TREMBLE_SHARE > counted_us:
+        if not counted_us or (moved_us > TREMBLE_US and moved_us * TREMBLE_SHARE > counted_us):
             self._counted_us[peer] = rtt_us
             self._later(now)
 
@@ -159,7 +159,8 @@ class Routing:
 
     def _searched(self) -> Search:
         if self._search is None:
-            graph = Graph(self._says, self._self, dict(self._counted_us), self._gone)
+            live = {peer: rtt_us or UNMEASURED_US for peer, rtt_us in self._counted_us.items()}
+            graph = Graph(self._says, self._self, live, self._gone)
             self._search = Search(self._self, graph.neighbours, nodes_max=MAX_HOPS)
             self.computations += 1
         return self._search
