@@ -135,7 +135,11 @@ class Simulation:
         for other in others:
             other.boot(self.mesh)
             assert other.endpoint is not None
-            other.endpoint.want(founder.node_id)
+            if other.config.links.auto == "overlay":  # or the founder would keep a link to everyone
+                told = ((founder.node_id, (f"{founder.name}.sim:9130",)),)
+                other.perform(other.running.introduce(other.now(), told))
+            else:
+                other.endpoint.want(founder.node_id)
 
     # --- time and words -----------------------------------------------------------------------------------
 

@@ -330,7 +330,7 @@ class Neighbourhood:
         return self.begin(now, lost[0], Why.RETURN)
 
     def insist(self, now: Instant) -> list[Effect]:
-        """Places are free, above all those for neighbours of our own choice, and whoever we asked is full: one candidate
+        """Places are free, above all those for neighbours of our own choice, and whom we asked is full: one candidate
         is asked with priority. Once per shuffle, so that the places that this frees elsewhere settle in between."""
         if not self.missing or self._patience_us == PATIENCE_MIN_US:
             return []
