@@ -63,6 +63,7 @@ from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.messages import (
+    MAX_BROADCAST_BYTES,
     MAX_FRAME_BYTES,
     GossipBuckets,
     GossipDelta,
@@ -75,6 +76,8 @@ from arqonmesh.wire.statement import Admission, Body, Invite, Kind, decode_state
 
 TOPIC: Final = "statements"
 """Of the broadcasts that carry deltas."""
+PUSH_BYTES_MAX: Final = MAX_BROADCAST_BYTES // 2
+"""Of statements in one push; what says where they begin comes on top."""
 FLOOR_INTERVAL: Final = 600 * SECOND
 """How often we look whether tickets of ours are over and worth a floor."""
 
@@ -455,7 +458,7 @@ class Gossip:
             return []
         deltas, _ = pack(
             segments,
-            budget=self._settings.delta_bytes_max,
+            budget=min(self._settings.delta_bytes_max, PUSH_BYTES_MAX),
             count_max=self._limits.statements_per_delta,
             deltas_max=None,
         )

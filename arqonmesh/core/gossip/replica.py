@@ -167,12 +167,13 @@ class Replica:
         return made
 
     def bucket_hashes(self) -> list[bytes]:
-        """Of each bucket 16 bytes of SHA-256 over its authors' fingerprints. Not to be changed."""
+        """Of each bucket 16 bytes of SHA-256 over its authors' fingerprints; zeros without any. Not to be changed."""
         for index in self._stale:
             state = hashlib.sha256()
             for author in sorted(self._members[index]):
                 state.update(author.encode() + self.fingerprint(author))
-            self._hashes[index] = state.digest()[:FINGERPRINT_BYTES]
+            empty = not self._members[index]
+            self._hashes[index] = bytes(FINGERPRINT_BYTES) if empty else state.digest()[:FINGERPRINT_BYTES]
         self._stale.clear()
         return self._hashes
 
