@@ -7,6 +7,10 @@
 
 Nobody who is dead, or has left, or tells another region, has a seat. Nodes with the same records name the same leaders,
 whatever they saw before; what makes leaders stay is on record too, as claims.
+
+A claim is its author's word: a member that lies about its term takes a seat that is not its due. So a seat gives no
+rights. What crosses between regions is signed by those who said it, a summary names who counts so, and the links that a
+leader wants come on top of those that others want.
 """
 
 from __future__ import annotations
