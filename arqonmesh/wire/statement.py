@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from arqonmesh.wire.cbor import decode_as, encode
+from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.messages import (
     U32,
     U63,
@@ -73,9 +74,13 @@ class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True
         return DOMAIN + encode(fields[:-1])
 
 
-def decode_statement(data: bytes) -> Statement:
-    """Raises DecodeError unless `data` is exactly one well-formed statement. The signature is not checked."""
+def _decode_statement(data: bytes) -> Statement:
     return decode_as(data, Statement, max_bytes=MAX_STATEMENT_BYTES)
+
+
+decode_statement: Final = Memo(_decode_statement, 256)
+"""Bytes to Statement. Raises DecodeError unless they are exactly one well-formed statement. The signature is not
+checked."""
 
 
 def statement_hash(encoded: bytes) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from arqonmesh.core.gossip.forks import Fork, contradict
-from arqonmesh.core.gossip.log import Position, Record
+from arqonmesh.core.gossip.log import Position, Record, read_record
 from arqonmesh.core.kernel import Delete, Durable, Put, Row, Write
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId, NodeId, is_node_id
@@ -15,7 +15,6 @@ from arqonmesh.wire.cbor import decode, encode
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
     MAX_STATEMENT_BYTES,
-    decode_body,
     decode_statement,
     statement_hash,
 )
@@ -123,10 +122,10 @@ def _record(row: Row, mesh_id: MeshId) -> Record | None:
         return None
     try:
         statement = decode_statement(encoded)
-        body = decode_body(statement.kind, statement.body)
+        record = read_record(encoded)
     except DecodeError:
         return None
     says = (statement.author, statement.kind, statement.key, statement.epoch, statement.seq)
     if says != tuple(row[:5]) or statement.mesh_id != mesh_id:
         return None
-    return Record.of(statement, body, encoded)
+    return record

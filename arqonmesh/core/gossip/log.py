@@ -12,10 +12,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from sys import intern
 from typing import Final, TypeAlias
 
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.statement import GENESIS_HASH, VOIDABLE, Body, Floor, Kind, Statement, statement_hash
+from arqonmesh.wire.memo import Memo
+from arqonmesh.wire.statement import (
+    GENESIS_HASH,
+    VOIDABLE,
+    Body,
+    Floor,
+    Kind,
+    Statement,
+    decode_body,
+    decode_statement,
+    statement_hash,
+)
 
 Position: TypeAlias = tuple[int, int]
 """(epoch, seq) of an author, ordered as a tuple."""
@@ -40,14 +52,23 @@ class Record:
     @classmethod
     def of(cls, statement: Statement, body: Body | None, encoded: bytes) -> Record:
         return cls(
-            author=NodeId(statement.author),
+            author=NodeId(intern(statement.author)),
             position=(statement.epoch, statement.seq),
             kind=statement.kind,
-            key=statement.key,
+            key=intern(statement.key),
             body=body,
             encoded=encoded,
             hash=statement_hash(encoded),
         )
+
+
+def _read_record(encoded: bytes) -> Record:
+    statement = decode_statement(encoded)
+    return Record.of(statement, decode_body(statement.kind, statement.body), encoded)
+
+
+read_record: Final = Memo(_read_record, 256)
+"""Bytes to Record. Raises DecodeError for what is not a statement, or not one with a body of its kind."""
 
 
 class AuthorLog:

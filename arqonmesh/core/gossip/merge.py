@@ -20,12 +20,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from arqonmesh.core.gossip.forks import Fork, Verify, fork_against, fork_within, verify_statement
-from arqonmesh.core.gossip.log import AuthorLog, Position, Record
+from arqonmesh.core.gossip.log import AuthorLog, Position, Record, read_record
 from arqonmesh.core.gossip.replica import Replica
 from arqonmesh.core.gossip.waiting import Run
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.statement import Kind, Statement, decode_body
+from arqonmesh.wire.statement import Kind, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,11 @@ def _differs_from_head(log: AuthorLog | None, record: Record) -> bool:
 
 def _record(statement: Statement, encoded: bytes, outcome: Outcome) -> Record | None:
     try:
-        body = decode_body(statement.kind, statement.body)
+        return read_record(encoded)
     except DecodeError:
         outcome.blame.append(Blame(NodeId(statement.author), "malformed-body", encoded))
         outcome.refused += 1
         return None
-    return Record.of(statement, body, encoded)
 
 
 def _has_room(replica: Replica, record: Record, outcome: Outcome) -> bool:

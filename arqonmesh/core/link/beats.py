@@ -19,7 +19,7 @@ MASK_BITS: Final = 32
 class Beats:
     """Ours: sequence numbers count up from 1."""
 
-    __slots__ = ("_answered", "_sent_at", "first_open", "newest")
+    __slots__ = ("_answered", "_sent_at", "_told", "first_open", "newest")
 
     def __init__(self) -> None:
         self.newest = 0
@@ -27,6 +27,8 @@ class Beats:
         """The oldest heartbeat that is newer than every answered one."""
         self._sent_at = [0] * WINDOW
         self._answered = [False] * WINDOW
+        self._told = (0, 0)
+        """What the peer said last: its newest, and the mask of those before."""
 
     def sent(self, now: Instant) -> int:
         """Record a heartbeat that leaves now and return its sequence number."""
@@ -52,6 +54,10 @@ class Beats:
         oldest = max(0, self.newest - WINDOW)
         if not oldest < seq <= self.newest:
             return
+        told_seq, told_mask = self._told
+        self._told = (seq, mask)
+        if 0 < seq - told_seq <= WINDOW:  # most bits are those of the last word, moved along
+            mask &= ~(told_mask << (seq - told_seq))
         while mask:
             low = mask & -mask
             earlier = seq - low.bit_length()

@@ -1,0 +1,36 @@
+"""A bounded memory of what bytes decode to.
+
+A signed statement comes to a node over several links, is read again when it is passed on, served or taken as evidence,
+and is the same bytes each time. What it decodes to is frozen, so one decoding serves all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Memo(Generic[T]):
+    """`function` of bytes, its newest `capacity` results remembered; what is older is computed again. What raises is
+    not remembered, so nothing can be filled with rubbish."""
+
+    __slots__ = ("_function", "_known", "capacity", "evicted")
+
+    def __init__(self, function: Callable[[bytes], T], capacity: int) -> None:
+        self._function = function
+        self._known: dict[bytes, T] = {}
+        self.capacity = capacity
+        """May be raised at any time: a simulator, where a thousand nodes read the same bytes, does."""
+        self.evicted = 0
+
+    def __call__(self, data: bytes) -> T:
+        found = self._known.get(data)
+        if found is None:
+            found = self._function(data)
+            if len(self._known) >= self.capacity:
+                del self._known[next(iter(self._known))]
+                self.evicted += 1
+            self._known[data] = found
+        return found
