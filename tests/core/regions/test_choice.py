@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,8 @@ def test_who_claimed_a_seat_keeps_it_and_later_claims_come_first(known: Facts, c
 
 def test_a_role_is_preferred_and_a_suspect_is_not() -> None:
     """Among those who claimed nothing: leaders before hubs before spokes, the living before suspects."""
+    for better, worse in pairwise(("leader", "hub", "spoke")):
+        assert all(rank_of("eu", node_of(a), better) < rank_of("eu", node_of(b), worse) for a in NAMES for b in NAMES)
     known: Facts = dict.fromkeys(NAMES[:3], ("spoke", "alive", None))
     known |= {
         "a hub": ("hub", "alive", None),
