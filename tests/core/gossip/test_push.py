@@ -1,0 +1,161 @@
+"""Statements pushed by broadcast: everyone has them, nobody passes on what is not whole, and no link carries more than
+without a broadcast core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from arqonmesh.config.model import BroadcastSettings, GossipSettings
+from arqonmesh.core.broadcast import Plumtree
+from arqonmesh.core.events import Applied, Broadcast, BroadcastArrived, BroadcastJudged, Fault, LinkUp, Publish
+from arqonmesh.core.gossip.core import TOPIC, Gossip
+from arqonmesh.core.kernel import MILLISECOND, Core, Emit
+from arqonmesh.ids import NodeId
+from arqonmesh.sim.field import EnvOf, Field, constant, full_graph
+from arqonmesh.wire.codec import encode_message
+from arqonmesh.wire.messages import GossipDelta, GossipRoot
+from arqonmesh.wire.statement import JoinPolicy, Kind, decode_statement
+from tests.core.gossip.world import SETTINGS, chain, node_record, signed
+from tests.core.toy import env_of, key_of, node_of
+
+BEE = node_of("bee")
+POLICY = JoinPolicy(policy="open", key_salt=b"", key_public=b"")
+
+
+def field(nodes: int, edges: Sequence[tuple[int, int]], *, broadcasts: bool) -> Field:
+    made = Field(seed=1, latency=constant(10 * MILLISECOND))
+
+    def keys(node: NodeId) -> bytes | None:
+        index = made.by_id.get(node)
+        return None if index is None else made.nodes[index].public_key
+
+    def compose(env: EnvOf) -> Sequence[Core]:
+        gossip = Gossip(env("gossip"), GossipSettings(repair_interval_ms=1_000_000), keys, broadcasts=broadcasts)
+        return (Plumtree(env("broadcast"), BroadcastSettings(), lambda: nodes), gossip) if broadcasts else (gossip,)
+
+    for _ in range(nodes):
+        made.add(compose)
+    made.lay(edges)
+    made.run_for(1_000 * MILLISECOND)
+    return made
+
+
+STAR = [(0, index) for index in range(1, 6)]
+
+
+@pytest.mark.parametrize("edges", [STAR, full_graph(5), [(n, n + 1) for n in range(5)]], ids=["star", "full", "line"])
+def test_by_broadcast_a_statement_is_everywhere_as_soon_as_by_direct_push(edges: list[tuple[int, int]]) -> None:
+    """In small meshes of every shape: nobody misses it, and the last one has it in the same instant."""
+    nodes = 1 + max(max(edge) for edge in edges)
+    last: dict[bool, int] = {}
+    for broadcasts in (False, True):
+        mesh = field(nodes, edges, broadcasts=broadcasts)
+        began, heard = mesh.now, {0}
+
+        def note(now: int, index: int, event: Applied, heard: set[int] = heard, broadcasts: bool = broadcasts) -> None:
+            heard.add(index)
+            last[broadcasts] = now
+
+        mesh.watch(Applied, note)
+        mesh.tell(0, Publish(Kind.JOIN_POLICY, "", POLICY))
+        mesh.run_for(500 * MILLISECOND)
+        assert heard == set(range(nodes))
+        last[broadcasts] -= began
+    assert last[True] <= last[False]
+
+
+def test_many_statements_of_many_authors_leave_all_roots_equal_without_repair() -> None:
+    """Twelve nodes say ten things each over a ring with chords: what the broadcast brings is all of it."""
+    mesh = field(12, [(n, (n + step) % 12) for n in range(12) for step in (1, 5)], broadcasts=True)
+    for turn in range(10):
+        for index in range(12):
+            mesh.tell(index, Publish(Kind.JOIN_POLICY, f"key{turn % 3}", POLICY))
+        mesh.run_for(7 * MILLISECOND)
+    mesh.run_for(2_000 * MILLISECOND)
+    assert len({node.core(Gossip).root() for node in mesh.nodes}) == 1
+
+
+# --- the verdict ------------------------------------------------------------------------------------------------------
+
+
+def judge(gossip: Gossip, data: bytes) -> tuple[str, list[object]]:
+    """The verdict, and all else that was said."""
+    effects = gossip.on_event(0, BroadcastArrived(b"id", TOPIC, data, node_of("ant")))
+    events = [effect.event for effect in effects if isinstance(effect, Emit)]
+    first = events.pop(0)
+    assert isinstance(first, BroadcastJudged), "the verdict comes before what the payload leads to"
+    return first.verdict, list(events)
+
+
+def gossip_of() -> Gossip:
+    core = Gossip(
+        env_of("hub"), SETTINGS, {node_of(name): key_of(name) for name in ("hub", "ant", "bee")}.get, broadcasts=True
+    )
+    core.on_event(0, LinkUp(node_of("ant"), "quic"))
+    return core
+
+
+def delta(*statements: bytes, base: tuple[int, int] = (0, 0)) -> bytes:
+    author = decode_statement(statements[0]).author
+    return encode_message(GossipDelta(statements=statements, bases=((author, *base),)))
+
+
+ONE, TWO, THREE = chain("bee", [(key, node_record("bee", 1)) for key in "abc"])
+
+
+def test_what_is_whole_and_new_is_accepted_once_and_not_broadcast_again() -> None:
+    """Accept leaves the passing on to the broadcast core; the same thing again brings nothing new."""
+    gossip = gossip_of()
+    verdict, events = judge(gossip, delta(ONE, TWO))
+    assert verdict == "accept"
+    assert [type(event) for event in events] == [Applied, Applied]
+    assert judge(gossip, delta(ONE, TWO)) == ("ignore", [])
+
+
+def test_what_is_partly_known_and_partly_new_is_still_whole() -> None:
+    """Duplicates do not spoil a payload."""
+    gossip = gossip_of()
+    judge(gossip, delta(ONE))
+    assert judge(gossip, delta(ONE, TWO))[0] == "accept"
+
+
+def test_a_gap_is_ignored_and_asked_for() -> None:
+    """Nothing of it is passed on, nobody is blamed."""
+    gossip = gossip_of()
+    verdict, events = judge(gossip, delta(THREE, base=(1, 2)))
+    assert (verdict, events) == ("ignore", [])
+
+
+def test_of_a_payload_that_is_not_whole_only_the_good_part_goes_on_as_our_own() -> None:
+    """bee's statement is merged, a stranger's waits: the payload is ignored, and bee's part is broadcast by itself."""
+    gossip = gossip_of()
+    stranger = signed("stranger", 1, node_record("stranger", 1))
+    both = GossipDelta(statements=(ONE, stranger), bases=tuple(sorted(((BEE, 0, 0), (node_of("stranger"), 0, 0)))))
+    verdict, events = judge(gossip, encode_message(both))
+    assert verdict == "ignore"
+    [onward] = [event for event in events if isinstance(event, Broadcast)]
+    assert onward.data == delta(ONE)
+
+
+@pytest.mark.parametrize("what", ["forged", "rubbish", "another message", "no statement"])
+def test_what_nobody_said_is_rejected_and_blamed_on_who_sent_it(what: str) -> None:
+    """A forged signature, or no delta at all: the link peer passed on what it had to check."""
+    forged = msgspec.structs.replace(decode_statement(ONE), signature=bytes(64)).encode()
+    data = {
+        "forged": delta(forged),
+        "rubbish": b"\x00",
+        "another message": encode_message(GossipRoot(root=bytes(32))),
+        "no statement": encode_message(GossipDelta(statements=(b"x",), bases=())),
+    }[what]
+    verdict, events = judge(gossip_of(), data)
+    assert verdict == "reject"
+    assert [event.party for event in events if isinstance(event, Fault)] == [node_of("ant")]
+    assert not any(isinstance(event, Applied) for event in events)
+
+
+def test_another_topic_is_none_of_our_business() -> None:
+    """Who understands a topic answers for it."""
+    assert gossip_of().on_event(0, BroadcastArrived(b"id", "event", delta(ONE), node_of("ant"))) == []
