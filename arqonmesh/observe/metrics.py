@@ -66,6 +66,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("arqon_mesh_reachable_members", "Members of the roster that this node can reach, itself included."),
     _gauge("arqon_mesh_required_members", "Members that make a quorum."),
     _gauge("arqon_mesh_writable", "1 on the side with a quorum, else 0."),
+    _gauge("arqon_mesh_regions", "Regions that have a member alive."),
+    _gauge("arqon_mesh_region_leader", "1 while this node leads its region, else 0."),
     # drops, wherever
     _counter("arqon_dropped_total", "What was dropped, by the place that did it and its reason.", "where", "reason"),
     # the store

@@ -93,6 +93,8 @@ def _mesh(plane: Plane) -> Iterator[Sample]:
     yield Sample("arqon_mesh_reachable_members", partition.reachable)
     yield Sample("arqon_mesh_required_members", partition.required)
     yield Sample("arqon_mesh_writable", partition.writable)
+    yield Sample("arqon_mesh_regions", plane.regions.alive)
+    yield Sample("arqon_mesh_region_leader", plane.regions.leading)
 
 
 def _federation(plane: Plane) -> Iterator[Sample]:

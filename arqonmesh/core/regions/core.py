@@ -104,6 +104,11 @@ class Regions:
         """This node is a leader of its region."""
         return self._me in self.leaders(self._here)
 
+    @property
+    def alive(self) -> int:
+        """Regions with a member alive."""
+        return sum(1 for region in self._regions.values() if region.leaders)
+
     def report(self) -> tuple[RegionReport, ...]:
         """Every region that a member tells, sorted by name."""
         return tuple(self._report(name) for name in sorted(self._regions))
