@@ -61,6 +61,7 @@ class Electorate:
         self._roll = b""
         """What the newest change says about all voters together."""
         self._whole: bool | None = None
+        self._void = False
         self._held: dict[NodeId, int] = {}
         self.settled = 0
         """Nothing before this matters to any quorum."""
@@ -85,6 +86,10 @@ class Electorate:
         """A voter holds all changes up to this one."""
         self._held[voter] = max(ordinal, self._held.get(voter, 0))
 
+    def void(self) -> None:
+        """The founder has contradicted itself about who votes: nobody can say any more what a quorum is."""
+        self._void, self._whole = True, None
+
     def settle(self) -> bool:
         """Find the newest change that a quorum of every set since the settled one holds; whether there is a newer."""
         for candidate in sorted({at for at in self._held.values() if self.settled < at <= self.latest}, reverse=True):
@@ -106,7 +111,7 @@ class Electorate:
         """Whether no change is missing here, neither an old one nor one of the newest."""
         if self._whole is None:
             steps = all(at in self._at for at in range(self.settled + 1, self.latest + 1))
-            self._whole = steps and (self.latest == 0 or self._roll == roll_of(self.voters()))
+            self._whole = steps and not self._void and (self.latest == 0 or self._roll == roll_of(self.voters()))
         return self._whole
 
     def voters(self) -> list[NodeId]:
