@@ -94,6 +94,17 @@ class OverlaySettings(Settings, frozen=True):
     """Time after a disconnection or refusal in which neither side asks the other again."""
 
 
+class LifeguardSettings(Settings, frozen=True):
+    """What Lifeguard adds to SWIM, part by part. Switched off for comparisons; all off is plain SWIM."""
+
+    local_health: bool = True
+    """Probe more slowly, and judge nobody, while there are signs that this node itself is slow."""
+    suspicion: bool = True
+    """A lone accuser waits longer, each confirmation shortens; off: the shortest time always, and others' verdicts."""
+    buddy: bool = True
+    """Tell a suspect so in every ping, that it can refute at once."""
+
+
 class MembershipSettings(Settings, frozen=True):
     """SWIM. Names and defaults after memberlist's LAN profile, with a shorter period."""
 
@@ -107,6 +118,11 @@ class MembershipSettings(Settings, frozen=True):
     """Shortest suspicion in units of log10(members) x probe interval, once enough others suspect too."""
     suspicion_max_mult: Annotated[int, Meta(ge=1, le=32)] = 6
     """Longest suspicion as a multiple of the shortest: how long a lone accuser waits for a refutation."""
+    link_evidence_ms: Annotated[int, Meta(ge=0)] = 1_000
+    """Suspicion of a member to whom, by all members' signed link records, nobody has a link any more; 0: no shorter."""
+    dead_probe_interval_ms: Positive = 30_000
+    """Time between pings of a random dead member, for ever: who came back is found without being asked."""
+    lifeguard: LifeguardSettings = LifeguardSettings()
     partition_preset: Literal["crash", "byzantine"] = "crash"
     """Quorum over the agreed membership: a majority, or n - f with f < n/3."""
 
@@ -161,6 +177,17 @@ class RegionSettings(Settings, frozen=True):
     """Most links that a leader wants to leaders of other regions."""
 
 
+class CoordinateSettings(Settings, frozen=True):
+    """Network coordinates (Vivaldi): a guess of the round trip to members that this node never met."""
+
+    report_interval_ms: Positive = 5_000
+    """Time between reports of our own coordinate, to one linked peer in turn."""
+    settle_s: Seconds = 30.0
+    """Our coordinate is first published to the mesh after this time."""
+    publish_interval_s: Seconds = 600.0
+    """Least time between two publications, each of which reaches every member; only when it has moved since."""
+
+
 class PeerSettings(Settings, frozen=True):
     """What a link peer may do, and how faults count."""
 
@@ -172,6 +199,15 @@ class PeerSettings(Settings, frozen=True):
     """Reputation, 0 to 1, below which a member is not selected, merged or relayed for."""
     half_life_s: Seconds = 1_800.0
     """Time in which half of a lost score comes back, proofs apart."""
+    strategy: Literal["random", "nearest", "hybrid", "geographic"] = "hybrid"
+    """Whom this node prefers: anyone; the nearest; the nearest with a random share; or its own region first and at
+    least one member of each other region. `nearest` alone cuts a mesh into islands when nothing else links them."""
+    random_percent: Annotated[int, Meta(ge=20, le=100)] = 20
+    """Share of a hybrid choice that is random; at least 20, or far regions lose each other."""
+    preferred_max: Positive = 8
+    """How many members are preferred at a time."""
+    rebalance_rounds: Positive = 100
+    """Preferred members are chosen anew after so many rounds of `gossip.repair_interval_ms`."""
     causes_max: Positive = 100
     """Most changes of its score that are kept per member, with their causes; the oldest goes."""
 
@@ -260,6 +296,7 @@ class Config(Settings, frozen=True):
     gossip: GossipSettings = GossipSettings()
     broadcast: BroadcastSettings = BroadcastSettings()
     regions: RegionSettings = RegionSettings()
+    coordinates: CoordinateSettings = CoordinateSettings()
     peers: PeerSettings = PeerSettings()
     federation: FederationSettings = FederationSettings()
     bus: BusSettings = BusSettings()

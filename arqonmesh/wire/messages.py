@@ -25,6 +25,8 @@ from msgspec import Meta, Struct
 
 U32: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 U8: TypeAlias = Annotated[int, Meta(ge=0, le=255)]
+Offset: TypeAlias = Annotated[int, Meta(ge=-10_000_000, le=10_000_000)]
+"""A component of a network coordinate, microseconds; ten seconds are farther than any network reaches."""
 U63: TypeAlias = Annotated[int, Meta(ge=0, le=0x7FFF_FFFF_FFFF_FFFF)]
 Key32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Hash16: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -137,7 +139,7 @@ class Ack(WireMessage, tag=11, frozen=True):
 
 
 class PingReq(WireMessage, tag=12, frozen=True):
-    """Probe `target` for me; answer with Ack(seq) when it answers, with Nack(seq) when not in time."""
+    """Probe `target` for me; hand me its SignedAck when it answers, say Nack(seq) when not in time."""
 
     seq: U32
     target: NodeText
@@ -145,6 +147,24 @@ class PingReq(WireMessage, tag=12, frozen=True):
 
 class Nack(WireMessage, tag=13, frozen=True):
     seq: U32
+
+
+class SignedAck(WireMessage, tag=14, frozen=True):
+    """An Ack that passes through other hands: `target` signs that it answers `asker`'s number `seq`, so that nobody
+    can answer in its name (core/membership/proof.py). A plain Ack travels no relay."""
+
+    target: NodeText
+    asker: NodeText
+    seq: U32
+    signature: Signature64
+
+
+class PingFor(WireMessage, tag=15, frozen=True):
+    """A Ping on behalf of `asker`, whose number `seq` is; the answer is a SignedAck to it, given to the sender."""
+
+    seq: U32
+    accused: Annotated[int, Meta(ge=-1)]
+    asker: NodeText
 
 
 # --- link liveness ----------------------------------------------------------------------------------------
@@ -344,13 +364,26 @@ class BroadcastPrune(WireMessage, tag=83, frozen=True):
     """Our link does not belong to the tree: announce what is new, do not send it."""
 
 
+# --- coordinates ------------------------------------------------------------------------------------------
+
+
+class CoordinateReport(WireMessage, tag=60, frozen=True):
+    """Where the sender lies in the space of round trips, for the linked peer that measured one to it (Vivaldi)."""
+
+    vector_us: Annotated[tuple[Offset, ...], Meta(min_length=8, max_length=8)]
+    height_us: Annotated[int, Meta(ge=1, le=10_000_000)]
+    error_ppm: Annotated[int, Meta(ge=0, le=1_500_000)]
+    adjustment_us: Offset
+
+
 AnyMessage: TypeAlias = (
     Hello | JoinOffer | JoinRequest | JoinAccept | JoinReject
-    | Ping | Ack | PingReq | Nack
+    | Ping | Ack | PingReq | Nack | SignedAck | PingFor
     | Heartbeat | HeartbeatAck
     | Relay
     | GossipRoot | GossipDigest | GossipDelta | GossipBuckets | GossipRanges
     | BusBatch | BusAck
+    | CoordinateReport
     | OverlayJoin | OverlayForwardJoin | OverlayNeighbour | OverlayNeighbourReply
     | OverlayShuffle | OverlayShuffleReply | OverlayDisconnect
     | BroadcastPayload | BroadcastHave | BroadcastGraft | BroadcastPrune

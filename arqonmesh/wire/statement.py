@@ -26,6 +26,7 @@ from arqonmesh.wire.messages import (
     Key32,
     NameText,
     NodeText,
+    Offset,
     ShortText,
     Signature64,
     UlidText,
@@ -47,6 +48,7 @@ class Kind(IntEnum):
     NODE = 6
     LINKS = 7
     ACCUSATIONS = 8
+    COORDINATE = 9
     REGION_SUMMARY = 10
     VOTE = 11
     HELD = 12
@@ -241,6 +243,16 @@ class RegionSummary(Body, frozen=True):
     """Version and how many run it, the most widespread first."""
 
 
+class Coordinate(Body, frozen=True):
+    """Where a node lies in the space of round trips, as it says itself: good for ranking whom to probe, for nothing
+    else. Fields as in CoordinateReport."""
+
+    vector_us: Annotated[tuple[Offset, ...], Meta(min_length=8, max_length=8)]
+    height_us: Annotated[int, Meta(ge=1, le=10_000_000)]
+    error_ppm: Annotated[int, Meta(ge=0, le=1_500_000)]
+    adjustment_us: Offset
+
+
 BODY_TYPES: Final[dict[int, type[Body]]] = {
     Kind.GENESIS: Genesis,
     Kind.ADMISSION: Admission,
@@ -249,6 +261,7 @@ BODY_TYPES: Final[dict[int, type[Body]]] = {
     Kind.NODE: NodeRecord,
     Kind.LINKS: Links,
     Kind.ACCUSATIONS: Accusations,
+    Kind.COORDINATE: Coordinate,
     Kind.REGION_SUMMARY: RegionSummary,
     Kind.FLOOR: Floor,
     Kind.VOTE: Vote,
