@@ -239,7 +239,7 @@ class Regions:
         effects: list[Effect] = []
         if leaders != region.leaders:
             region.leaders = leaders
-            self._several = sum(1 for other in self._regions.values() if other.leaders) > 1
+            self._several = self.alive > 1
             effects.append(Emit(LeadersChanged(name, leaders)))
             effects += self._wish()
             self._consider(now)

@@ -143,6 +143,7 @@ def test_a_mesh_of_one_region_has_leaders_and_publishes_nothing() -> None:
 
     assert len(world.leaders("eu")) == 2
     assert world.published == []
+    assert (world.cores["eu0"].alive, sum(core.leading for core in world.cores.values())) == (1, 2)
 
 
 def test_a_summary_counts_the_region_and_goes_out_when_something_changed() -> None:
