@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from arqonmesh.config.model import Config
 from arqonmesh.core.admission.core import Admission
+from arqonmesh.core.coordinates.core import Coordinates
 from arqonmesh.core.events import Applied
 from arqonmesh.core.federation.core import Federation
 from arqonmesh.core.gossip.core import Gossip
@@ -48,6 +49,7 @@ class Plane:
 
         self.mesh = mesh
         self.admission = Admission(env(Admission), founder=mesh.founder)
+        self.coordinates = Coordinates(env(Coordinates), config.coordinates)
         self.peers = Peers(env(Peers), config.peers)
         self.links = Links(env(Links), config.links)
         self.membership = Membership(env(Membership), config.membership)
@@ -67,6 +69,7 @@ class Plane:
             self.admission,
             self.peers,
             self.links,
+            self.coordinates,
             self.membership,
             self.routing,
             self.partition,
