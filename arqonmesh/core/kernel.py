@@ -178,6 +178,8 @@ class Env:
     crypto: Crypto
     boot_epoch: int
     """Raised and persisted at every start; part of every sequence that a crash could otherwise repeat."""
+    stopwatch: Callable[[], int] | None = None
+    """Nanoseconds, to measure what work costs; None where nothing is measured. It decides nothing."""
 
 
 class Core(Protocol):

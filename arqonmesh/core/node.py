@@ -47,6 +47,8 @@ class World:
     rng_for: Callable[[str], Rng]
     """A generator per core name."""
     boot_epoch: int
+    stopwatch: Callable[[], int] | None = None
+    """Nanoseconds, to measure what work costs; it decides nothing."""
 
 
 class Node:
@@ -224,6 +226,7 @@ class Node:
             wall_ms=world.wall_ms,
             crypto=world.crypto,
             boot_epoch=world.boot_epoch,
+            stopwatch=world.stopwatch,
         )
 
     def _is_exported(self, channel: str) -> bool:

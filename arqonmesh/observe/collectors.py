@@ -9,10 +9,10 @@ The snapshot callable runs once per scrape; between scrapes nothing here costs a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -22,6 +22,7 @@ from arqonmesh.observe.metrics import BY_NAME, METRICS
 SERIES_MAX: Final = 2_000
 """Label combinations per metric; the counters of those beyond are joined under "other", so that sums stay true."""
 OTHER: Final = "other"
+Snapshot: TypeAlias = "Callable[[], Iterable[Sample | Distribution]]"
 
 
 class Sample(NamedTuple):
@@ -32,12 +33,21 @@ class Sample(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
+class Distribution(NamedTuple):
+    """One histogram. `buckets`: (upper bound, how many were at or below it), the last bound "+Inf"."""
+
+    name: str
+    buckets: tuple[tuple[str, int], ...]
+    sum: float
+    labels: tuple[str, ...] = ()
+
+
 class Exposition:
     """The node's registry: our catalogue, and this process's memory, CPU and file descriptors."""
 
     CONTENT_TYPE: ClassVar[str] = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, snapshot: Callable[[], Iterable[Sample]]) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Catalogue(snapshot))
         ProcessCollector(registry=self._registry)
@@ -47,7 +57,7 @@ class Exposition:
 
 
 class _Catalogue(Collector):
-    def __init__(self, snapshot: Callable[[], Iterable[Sample]]) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def describe(self) -> Iterator[Family]:
@@ -56,23 +66,38 @@ class _Catalogue(Collector):
 
     def collect(self) -> Iterator[Family]:
         series: dict[str, dict[tuple[str, ...], float]] = {metric.name: {} for metric in METRICS}
-        for name, value, labels in self._snapshot():
+        histograms: dict[str, HistogramMetricFamily] = {}
+        for sample in self._snapshot():
+            if isinstance(sample, Distribution):
+                family = histograms.get(sample.name)
+                if family is None:
+                    metric = BY_NAME[sample.name]
+                    family = histograms[sample.name] = HistogramMetricFamily(
+                        sample.name, metric.help, labels=metric.labels
+                    )
+                family.add_metric(sample.labels, list(sample.buckets), sample.sum)
+                continue
+            name, value, labels = sample
             metric = BY_NAME[name]
             assert len(labels) == len(metric.labels), f"{name} has labels {metric.labels}, not {labels}"
             rows = series[name]
             if labels not in rows and len(rows) >= SERIES_MAX:
                 labels = (OTHER,) * len(labels)
             rows[labels] = rows.get(labels, 0.0) + value if metric.type == "counter" else value
+        yield from histograms.values()
         for name, rows in series.items():
             if rows:
-                family = _family(name)
+                plain = _family(name)
+                assert not isinstance(plain, HistogramMetricFamily), f"{name} is a histogram; give a Distribution"
                 for labels, value in rows.items():
-                    family.add_metric(labels, value)
-                yield family
+                    plain.add_metric(labels, value)
+                yield plain
 
 
-def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily:
+def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
     metric = BY_NAME[name]
+    if metric.type == "histogram":
+        return HistogramMetricFamily(name, metric.help, labels=metric.labels)
     if metric.type == "counter":
         return CounterMetricFamily(name.removesuffix("_total"), metric.help, labels=metric.labels)
     return GaugeMetricFamily(name, metric.help, labels=metric.labels)

@@ -14,7 +14,7 @@ from typing import Final, Literal
 @dataclass(frozen=True, slots=True)
 class Metric:
     name: str
-    type: Literal["counter", "gauge"]
+    type: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
 
@@ -25,6 +25,10 @@ def _gauge(name: str, text: str, *labels: str) -> Metric:
 
 def _counter(name: str, text: str, *labels: str) -> Metric:
     return Metric(name, "counter", text, labels)
+
+
+def _histogram(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, "histogram", text, labels)
 
 
 METRICS: Final[tuple[Metric, ...]] = (
@@ -68,6 +72,13 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("arqon_mesh_writable", "1 on the side with a quorum, else 0."),
     _gauge("arqon_mesh_regions", "Regions that have a member alive."),
     _gauge("arqon_mesh_region_leader", "1 while this node leads its region, else 0."),
+    # gossip
+    _histogram("arqon_gossip_stage_seconds",
+               "What signed statements cost: select, verify (per signature), merge, compare.", "stage"),
+    _gauge("arqon_gossip_equal_roots", "Comparisons in a row that found nothing to repair: quiet as far as seen here."),
+    _gauge("arqon_gossip_held_bytes", "Bytes of signed statements held."),
+    _counter("arqon_gossip_statements_total", "Statements and what became of them: merged, duplicates and others.",
+             "fate"),
     # drops, wherever
     _counter("arqon_dropped_total", "What was dropped, by the place that did it and its reason.", "where", "reason"),
     # the store

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import arqonmesh
+from arqonmesh.core.gossip.stages import BOUNDS_US, STAGES, Stages
 from arqonmesh.core.plane import Plane
-from arqonmesh.observe.collectors import Sample
+from arqonmesh.observe.collectors import Distribution, Sample
 
 if TYPE_CHECKING:
     from arqonmesh.runtime.service import Service
@@ -23,7 +24,7 @@ _BUS_OWN_NAMES = ("clients", "published", "delivered", "imported")
 """Bus counters that have metrics of their own, or are no events."""
 
 
-def samples(service: Service) -> Iterator[Sample]:
+def samples(service: Service) -> Iterator[Sample | Distribution]:
     """One scrape."""
     yield from _node(service)
     yield from _bus(service)
@@ -32,6 +33,7 @@ def samples(service: Service) -> Iterator[Sample]:
     plane = service.node.plane
     if plane is not None:
         yield from _mesh(plane)
+        yield from _gossip(plane)
         yield from _federation(plane)
         yield from _links(service, plane)
     for (where, reason), count in service.story.dropped.items():
@@ -95,6 +97,25 @@ def _mesh(plane: Plane) -> Iterator[Sample]:
     yield Sample("arqon_mesh_writable", partition.writable)
     yield Sample("arqon_mesh_regions", plane.regions.alive)
     yield Sample("arqon_mesh_region_leader", plane.regions.leading)
+
+
+def _gossip(plane: Plane) -> Iterator[Sample | Distribution]:
+    gossip = plane.gossip
+    yield Sample("arqon_gossip_equal_roots", gossip.equal_roots)
+    yield Sample("arqon_gossip_held_bytes", gossip.bytes_held)
+    for fate, count in gossip.counters.items():
+        yield Sample("arqon_gossip_statements_total", count, (fate,))
+    if gossip.stages is not None:
+        yield from _stages(gossip.stages)
+
+
+def _stages(stages: Stages) -> Iterator[Distribution]:
+    for stage, counts, sum_ns in zip(STAGES, stages.counts, stages.sums_ns, strict=True):
+        below, buckets = 0, []
+        for bound, count in zip((*(str(bound / 1_000_000) for bound in BOUNDS_US), "+Inf"), counts, strict=True):
+            below += count
+            buckets.append((bound, below))
+        yield Distribution("arqon_gossip_stage_seconds", tuple(buckets), sum_ns / 1_000_000_000, (stage,))
 
 
 def _federation(plane: Plane) -> Iterator[Sample]:

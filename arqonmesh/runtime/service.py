@@ -86,6 +86,7 @@ class Service:
             wall_ms=wall_ms,
             rng_for=lambda core: random.Random(os.urandom(16)),
             boot_epoch=epoch,
+            stopwatch=time.perf_counter_ns,
         )
         self._epoch = epoch
         self.node = Node(config, world)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from arqonmesh.observe.collectors import OTHER, SERIES_MAX, Exposition, Sample
+from arqonmesh.observe.collectors import OTHER, SERIES_MAX, Distribution, Exposition, Sample
 from arqonmesh.observe.metrics import METRICS, Metric
 
 _UNIT_ABBREVIATIONS = frozenset({"s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"})
@@ -35,10 +35,14 @@ def test_every_name_passes_the_rules_of_promtool(metric: Metric) -> None:
         assert label not in {"le", "quantile", "type"}
 
 
-def every_metric() -> Iterator[Sample]:
+def every_metric() -> Iterator[Sample | Distribution]:
     """One sample of each, with labels that need escaping."""
     for number, metric in enumerate(METRICS):
-        yield Sample(metric.name, number, tuple(f'{label} "1"\n' for label in metric.labels))
+        labels = tuple(f'{label} "1"\n' for label in metric.labels)
+        if metric.type == "histogram":
+            yield Distribution(metric.name, (("0.5", 1), ("+Inf", 3)), number, labels)
+        else:
+            yield Sample(metric.name, number, labels)
 
 
 def test_every_metric_can_be_read_back_with_its_type_help_and_labels() -> None:
@@ -48,6 +52,15 @@ def test_every_metric_can_be_read_back_with_its_type_help_and_labels() -> None:
     for number, metric in enumerate(METRICS):
         family = families.pop(metric.name.removesuffix("_total"))
         assert (family.type, family.documentation) == (metric.type, metric.help)
+        if metric.type == "histogram":
+            told = {(sample.name, sample.labels.get("le")): sample.value for sample in family.samples}
+            assert told == {
+                (f"{metric.name}_bucket", "0.5"): 1,
+                (f"{metric.name}_bucket", "+Inf"): 3,
+                (f"{metric.name}_count", None): 3,
+                (f"{metric.name}_sum", None): number,
+            }
+            continue
         (sample,) = family.samples
         assert sample.name == metric.name
         assert sample.value == number

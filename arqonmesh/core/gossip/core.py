@@ -45,6 +45,7 @@ from arqonmesh.core.gossip.own import OwnStatements
 from arqonmesh.core.gossip.packing import Segment, pack, segment_of
 from arqonmesh.core.gossip.repair import Repair
 from arqonmesh.core.gossip.replica import Replica
+from arqonmesh.core.gossip.stages import Stages
 from arqonmesh.core.gossip.waiting import KeyOf, Run, WaitingRoom
 from arqonmesh.core.kernel import (
     SECOND,
@@ -123,7 +124,10 @@ class Gossip:
         self._replica = Replica(self._limits)
         self._waiting = WaitingRoom(self._limits)
         self._own = OwnStatements(env, self._replica)
-        self._repair = Repair(env, settings, self._limits, self._replica)
+        self.stages = None if env.stopwatch is None else Stages(env.stopwatch)
+        """What the work costs, stage by stage; None when nobody measures."""
+        self._verify = env.crypto.verify if self.stages is None else self.stages.timed(env.crypto.verify)
+        self._repair = Repair(env, settings, self._limits, self._replica, self.stages)
         self._introduced: dict[_Slot, Position] = {}
         """What a join told the other cores before it came by gossip, and where it stands in its author's log."""
         self._accused: dict[tuple[NodeId, str], None] = {}
@@ -345,7 +349,10 @@ class Gossip:
                 self._waiting.put(run)
                 whole = False
                 continue
-            outcome = merge(self._replica, run, key, self._env.crypto.verify)
+            began = 0 if self.stages is None else self.stages.begin_merge()
+            outcome = merge(self._replica, run, key, self._verify)
+            if self.stages is not None:
+                self.stages.end_merge(began)
             whole &= outcome.whole
             forged |= any(blame.party == source and not blame.proof for blame in outcome.blame)
             if outcome.gap:

@@ -27,6 +27,7 @@ from arqonmesh.core.gossip.log import ORIGIN
 from arqonmesh.core.gossip.packing import Segment, pack, segment_of
 from arqonmesh.core.gossip.ranges import answer, opening
 from arqonmesh.core.gossip.replica import BUCKETS, FINGERPRINT_BYTES, Head, Replica, bucket_of
+from arqonmesh.core.gossip.stages import COMPARE, SELECT, Stages
 from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Env, Instant, Lane, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import GossipBuckets, GossipDelta, GossipDigest, GossipRanges, GossipRoot
@@ -59,7 +60,10 @@ class _Peer:
 class Repair:
     """The conversations with linked peers about what differs."""
 
-    def __init__(self, env: Env, settings: GossipSettings, limits: Limits, replica: Replica) -> None:
+    def __init__(
+        self, env: Env, settings: GossipSettings, limits: Limits, replica: Replica, stages: Stages | None = None
+    ) -> None:
+        self._stages = stages
         self._env = env
         self._settings = settings
         self._limits = limits
@@ -143,7 +147,11 @@ class Repair:
     # --- answering ----------------------------------------------------------------------------------------------------
 
     def on_root(self, now: Instant, peer: NodeId, message: GossipRoot) -> list[Effect]:
-        if message.root == self._replica.root():
+        began = 0 if self._stages is None else self._stages.begin()
+        equal = message.root == self._replica.root()
+        if self._stages is not None:
+            self._stages.end(COMPARE, began)
+        if equal:
             self.equal_roots += 1
             return []
         self.equal_roots = 0
@@ -172,9 +180,12 @@ class Repair:
         if not self._may_answer(now, peer):
             return self._unanswered(peer)
         claims: dict[NodeId, Head] = {NodeId(head[0]): (NodeId(head[0]), *head[1:]) for head in digest.heads}
+        began = 0 if self._stages is None else self._stages.begin()
         segments, proofs, ranged = self._compare(self._replica.authors_in(covered), claims)
         deltas, truncated = self._pack(segments, 1)
         packed_proofs, more_proofs = self._pack(proofs, 1)
+        if self._stages is not None:
+            self._stages.end(SELECT, began)
         effects: list[Effect] = [Send(peer, Lane.CONTROL, delta) for delta in (*packed_proofs, *deltas)]
         if digest.reply:
             effects += [Send(peer, Lane.CONTROL, self._opening(author)) for author in ranged[:RANGED_AUTHORS]]
