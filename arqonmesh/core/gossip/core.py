@@ -36,7 +36,7 @@ from arqonmesh.core.events import (
     Withdrawn,
 )
 from arqonmesh.core.gossip import disk
-from arqonmesh.core.gossip.forks import Fork
+from arqonmesh.core.gossip.forks import Fork, Verify
 from arqonmesh.core.gossip.join import joining
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import Position, Record
@@ -44,7 +44,7 @@ from arqonmesh.core.gossip.merge import Outcome, merge
 from arqonmesh.core.gossip.own import OwnStatements
 from arqonmesh.core.gossip.packing import Segment, pack, segment_of
 from arqonmesh.core.gossip.repair import Repair
-from arqonmesh.core.gossip.replica import Replica
+from arqonmesh.core.gossip.replica import Head, Replica
 from arqonmesh.core.gossip.stages import Stages
 from arqonmesh.core.gossip.waiting import KeyOf, Run, WaitingRoom
 from arqonmesh.core.kernel import (
@@ -124,10 +124,12 @@ class Gossip:
         self._replica = Replica(self._limits)
         self._waiting = WaitingRoom(self._limits)
         self._own = OwnStatements(env, self._replica)
-        self.stages = None if env.stopwatch is None else Stages(env.stopwatch)
+        self._repair = Repair(env, settings, self._limits, self._replica)
+        self._verify: Verify = env.crypto.verify
+        self.stages: Stages | None = None
         """What the work costs, stage by stage; None when nobody measures."""
-        self._verify = env.crypto.verify if self.stages is None else self.stages.timed(env.crypto.verify)
-        self._repair = Repair(env, settings, self._limits, self._replica, self.stages)
+        if env.stopwatch is not None:
+            self.measure(Stages(env.stopwatch))
         self._introduced: dict[_Slot, Position] = {}
         """What a join told the other cores before it came by gossip, and where it stands in its author's log."""
         self._accused: dict[tuple[NodeId, str], None] = {}
@@ -135,6 +137,11 @@ class Gossip:
         self.counters = self._repair.counters
         """duplicates, holes, gaps, excluded, unknown_author, refused, merged, withdrawn, published, ranges, proofs,
         corrupt_rows, unanswered."""
+
+    def measure(self, stages: Stages) -> None:
+        """Note from now on what the work costs."""
+        self.stages = self._repair.stages = stages
+        self._verify = stages.timed(self._env.crypto.verify)
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
@@ -145,6 +152,10 @@ class Gossip:
     def heads(self) -> tuple[tuple[NodeId, int, int], ...]:
         """(author, epoch, seq) of every author's newest statement, sorted by author."""
         return self._replica.digest()
+
+    def entry(self, author: NodeId) -> Head:
+        """What a digest says of this author."""
+        return self._replica.entry(author)
 
     def get(self, author: NodeId, kind: int, key: str = "") -> Body | None:
         """What the newest statement of this (author, kind, key) says."""

@@ -60,10 +60,8 @@ class _Peer:
 class Repair:
     """The conversations with linked peers about what differs."""
 
-    def __init__(
-        self, env: Env, settings: GossipSettings, limits: Limits, replica: Replica, stages: Stages | None = None
-    ) -> None:
-        self._stages = stages
+    def __init__(self, env: Env, settings: GossipSettings, limits: Limits, replica: Replica) -> None:
+        self.stages: Stages | None = None
         self._env = env
         self._settings = settings
         self._limits = limits
@@ -147,10 +145,10 @@ class Repair:
     # --- answering ----------------------------------------------------------------------------------------------------
 
     def on_root(self, now: Instant, peer: NodeId, message: GossipRoot) -> list[Effect]:
-        began = 0 if self._stages is None else self._stages.begin()
+        began = 0 if self.stages is None else self.stages.begin()
         equal = message.root == self._replica.root()
-        if self._stages is not None:
-            self._stages.end(COMPARE, began)
+        if self.stages is not None:
+            self.stages.end(COMPARE, began)
         if equal:
             self.equal_roots += 1
             return []
@@ -180,12 +178,12 @@ class Repair:
         if not self._may_answer(now, peer):
             return self._unanswered(peer)
         claims: dict[NodeId, Head] = {NodeId(head[0]): (NodeId(head[0]), *head[1:]) for head in digest.heads}
-        began = 0 if self._stages is None else self._stages.begin()
+        began = 0 if self.stages is None else self.stages.begin()
         segments, proofs, ranged = self._compare(self._replica.authors_in(covered), claims)
         deltas, truncated = self._pack(segments, 1)
         packed_proofs, more_proofs = self._pack(proofs, 1)
-        if self._stages is not None:
-            self._stages.end(SELECT, began)
+        if self.stages is not None:
+            self.stages.end(SELECT, began)
         effects: list[Effect] = [Send(peer, Lane.CONTROL, delta) for delta in (*packed_proofs, *deltas)]
         if digest.reply:
             effects += [Send(peer, Lane.CONTROL, self._opening(author)) for author in ranged[:RANGED_AUTHORS]]

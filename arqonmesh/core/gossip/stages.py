@@ -67,4 +67,3 @@ class Stages:
     def _note(self, stage: int, took_ns: int) -> None:
         self.counts[stage][bisect_left(_BOUNDS_NS, took_ns)] += 1
         self.sums_ns[stage] += took_ns
-
