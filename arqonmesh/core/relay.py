@@ -2,7 +2,7 @@
 
 The origin wraps a message in `Relay` with the whole path; every hop checks that the message came from the node
 before it on the path and passes it to the node after. A path cannot loop, is at most MAX_HOPS long, and only the
-small messages of the failure detector may travel so: what must not be forged is signed and goes by gossip. Every hop
+small messages of the failure detector may travel so (a plain Ack not: what proves life is signed when a relay has it): what must not be forged is signed and goes by gossip. Every hop
 reads what is inside, not only the last: whoever passes on what the next one cannot take would be blamed for it.
 """
 
@@ -15,9 +15,9 @@ from arqonmesh.core.kernel import Lane, Send
 from arqonmesh.errors import PeerError
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.codec import decode_message, encode_message
-from arqonmesh.wire.messages import Ack, Nack, Ping, PingReq, Relay, WireMessage
+from arqonmesh.wire.messages import Nack, Ping, PingFor, PingReq, Relay, SignedAck, WireMessage
 
-RELAYABLE: Final[tuple[type[WireMessage], ...]] = (Ping, Ack, PingReq, Nack)
+RELAYABLE: Final[tuple[type[WireMessage], ...]] = (Ping, PingFor, SignedAck, PingReq, Nack)
 
 
 def wrap(route: Sequence[NodeId], lane: Lane, message: WireMessage) -> Send:

@@ -14,13 +14,17 @@ WORST: Final = 7
 
 
 class Awareness:
-    __slots__ = ("score",)
+    """Disabled, it is always well."""
 
-    def __init__(self) -> None:
+    __slots__ = ("enabled", "score")
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self.enabled = enabled
         self.score = 0
 
     def adjust(self, delta: int) -> None:
-        self.score = min(max(self.score + delta, 0), WORST)
+        if self.enabled:
+            self.score = min(max(self.score + delta, 0), WORST)
 
     def scale(self, period_us: int) -> int:
         return period_us * (self.score + 1)

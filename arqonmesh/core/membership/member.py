@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from arqonmesh.core.kernel import Instant
+from arqonmesh.core.events import MemberDescribed
+from arqonmesh.core.kernel import Effect, Emit, Instant
 from arqonmesh.core.membership.suspicion import Suspicion
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import NodeRecord
@@ -30,11 +31,34 @@ UNKNOWN: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Our own accusation. A private one was reached while we had no link at all: it is not told to anyone."""
+    """Our own accusation. A private one was reached while we had no link at all, hearsay on others' word alone:
+    neither is told to anyone."""
 
     level: Level
     incarnation: int
     private: bool
+    hearsay: bool
+
+    @property
+    def told(self) -> bool:
+        return not (self.private or self.hearsay)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReport:
+    """One member as this node sees it, for screens."""
+
+    node: NodeId
+    cluster: str
+    role: str
+    region: str
+    state: str
+    incarnation: int
+    addresses: tuple[str, ...]
+    software: str
+    capabilities: tuple[str, ...]
+    since: Instant
+    accusers: tuple[NodeId, ...]
 
 
 @dataclass(slots=True)
@@ -42,6 +66,7 @@ class Member:
     node: NodeId
     cluster: str
     role: str
+    public_key: bytes
     record: NodeRecord | None = None
     accusers: dict[NodeId, tuple[int, str]] = field(default_factory=dict)
     """What others' present records say of it: accuser to (incarnation, level)."""
@@ -52,7 +77,7 @@ class Member:
     expelled: bool = False
     """Its admission does not count any more: it is treated as one that has left."""
     heard_at: Instant | None = None
-    """When it last answered or pinged us itself."""
+    """When it last answered us: over its own link, or under its signature."""
 
     @property
     def incarnation(self) -> int:
@@ -66,6 +91,30 @@ class Member:
         """Others' accusations that name the present incarnation, as (accuser, level), sorted by accuser."""
         present = self.incarnation
         return [(accuser, level) for accuser, (at, level) in sorted(self.accusers.items()) if at == present]
+
+    def described(self) -> Effect:
+        """What its record says of it, and the roster of its place."""
+        record = self.record
+        assert record is not None, f"{self.node} has not spoken yet"
+        return Emit(
+            MemberDescribed(self.node, self.cluster, self.role, record.region, record.addresses, record.software)
+        )
+
+    def report(self) -> MemberReport:
+        record = self.record
+        return MemberReport(
+            node=self.node,
+            cluster=self.cluster,
+            role=self.role,
+            region="" if record is None else record.region,
+            state=self.state,
+            incarnation=self.incarnation,
+            addresses=() if record is None else record.addresses,
+            software="" if record is None else record.software,
+            capabilities=() if record is None else record.capabilities,
+            since=self.since,
+            accusers=tuple(accuser for accuser, _ in self.standing_accusers()),
+        )
 
     def derive(self) -> State:
         """The state that the records and our verdict amount to."""

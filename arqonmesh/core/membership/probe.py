@@ -4,6 +4,8 @@
     t = timeout    PingReq through k others, who answer Ack or, after 80 % of the timeout, Nack
     t = period     no Ack from anyone: the probe failed; missing Nacks then speak against ourselves
 
+A probe's number is drawn at random: a signed answer to it (proof.py) cannot have been collected before it was asked.
+
 Where memberlist adds a ping over TCP, repeated datagrams serve here: all lanes share one path, and a datagram that is
 not retransmitted behind bulk data measures the peer and not the queue.
 """
@@ -13,12 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from arqonmesh.core.kernel import Instant
+from arqonmesh.core.kernel import Instant, Rng
 from arqonmesh.ids import NodeId
 
 PROBES_MAX: Final = 16
 ERRANDS_MAX: Final = 128
-SEQ_MASK: Final = 0xFFFF_FFFF
+LOOSE_MAX: Final = 64
 
 
 @dataclass(slots=True)
@@ -47,10 +49,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A ping that we sent because `asker` asked; `asker_seq` is what it waits for."""
+    """A ping that we sent because `asker` asked under its number `seq`."""
 
     asker: NodeId
-    asker_seq: int
+    seq: int
     target: NodeId
     expires_at: Instant
 
@@ -58,14 +60,35 @@ class Errand:
 class Probes:
     """Bookkeeping by sequence number; bounded, refusing beyond the bound."""
 
-    def __init__(self, first_seq: int) -> None:
+    def __init__(self, rng: Rng) -> None:
         self.ours: dict[int, Probe] = {}
-        self.errands: dict[int, Errand] = {}
-        self._seq = first_seq & SEQ_MASK
+        self.errands: dict[tuple[NodeId, int], Errand] = {}
+        self._loose: dict[int, NodeId] = {}
+        self._rng = rng
 
     def next_seq(self) -> int:
-        self._seq = (self._seq + 1) & SEQ_MASK
-        return self._seq
+        seq = self._rng.getrandbits(32)
+        while seq in self.ours or seq in self._loose:
+            seq = self._rng.getrandbits(32)
+        return seq
+
+    def loose(self, target: NodeId) -> int:
+        """The number of a ping that belongs to no probe: nobody is judged by it, but its answer is a sign of life."""
+        seq = self.next_seq()
+        self._loose[seq] = target
+        while len(self._loose) > LOOSE_MAX:
+            del self._loose[next(iter(self._loose))]
+        return seq
+
+    def target_of(self, seq: int) -> NodeId | None:
+        """Who was asked under this number, while that is remembered."""
+        probe = self.ours.get(seq)
+        return self._loose.get(seq) if probe is None else probe.target
+
+    def settle(self, seq: int) -> Probe | None:
+        """The answer came; the probe that it ends, if it was one."""
+        self._loose.pop(seq, None)
+        return self.ours.pop(seq, None)
 
     def of(self, target: NodeId) -> Probe | None:
         return next((probe for probe in self.ours.values() if probe.target == target), None)
@@ -75,8 +98,8 @@ class Probes:
 
     def expired_errands(self, now: Instant) -> list[Errand]:
         """Take those whose time is over."""
-        gone = [seq for seq, errand in self.errands.items() if errand.expires_at <= now]
-        return [self.errands.pop(seq) for seq in gone]
+        gone = [key for key, errand in self.errands.items() if errand.expires_at <= now]
+        return [self.errands.pop(key) for key in gone]
 
     def next_due(self) -> Instant | None:
         dues = [probe.due for probe in self.ours.values()]

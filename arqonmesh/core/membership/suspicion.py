@@ -5,6 +5,9 @@ along a logarithm, so that the first confirmations count most.
 
     timeout = max - (max - min) * ln(c + 1) / ln(k + 1),   floored to milliseconds, never below min
 
+A suspect to whom nobody has a link any more (evidence.py) is given a short fixed time instead, for as long as that
+stays so: `sever` and `mend`.
+
 Source: Lifeguard (DSN-W 2018, section IV-B) as in memberlist's suspicion.go. The logarithms are computed in integers,
 so every node on every machine comes to the same deadline.
 """
@@ -60,7 +63,18 @@ def timeout_us(confirmed: int, wanted: int, min_us: int, max_us: int) -> int:
 class Suspicion:
     """The timer of one suspect. The first accuser starts it; each further one confirms, once."""
 
-    __slots__ = ("_accusers", "_floor_at", "_hastened", "_max_us", "_min_us", "_wanted", "restarts", "started_at")
+    __slots__ = (
+        "_accusers",
+        "_floor_at",
+        "_hastened",
+        "_max_us",
+        "_min_us",
+        "_severed_at",
+        "_short_us",
+        "_wanted",
+        "restarts",
+        "started_at",
+    )
 
     def __init__(self, now: Instant, accuser: NodeId, *, wanted: int, min_us: int, max_us: int) -> None:
         self.started_at = now
@@ -71,6 +85,8 @@ class Suspicion:
         self._max_us = max(min_us, max_us)
         self._hastened = False
         self._floor_at = now
+        self._severed_at: Instant | None = None
+        self._short_us = 0
 
     @property
     def confirmations(self) -> int:
@@ -90,19 +106,38 @@ class Suspicion:
         """Another member's suspicion already ran out: the shortest timeout applies."""
         self._hastened = True
 
+    def adopt(self) -> None:
+        """Plain SWIM: another member's verdict is ours at once."""
+        self._hastened = True
+        self._min_us = 0
+
+    def sever(self, now: Instant, short_us: int) -> None:
+        """Nobody has a link to it any more: at most so long from now on. Repeats change nothing."""
+        if self._severed_at is None:
+            self._severed_at, self._short_us = now, short_us
+
+    def mend(self) -> None:
+        """Somebody has a link to it again, or may have: the usual time."""
+        self._severed_at = None
+
     def postpone(self, now: Instant, by_us: int, at_least_us: int) -> None:
         """We were not listening for `by_us`; the suspect gets that time again."""
         self.started_at += by_us
         self._floor_at = max(self._floor_at, now + at_least_us)
+        if self._severed_at is not None:
+            self._severed_at = max(self._severed_at + by_us, now - self._short_us // 2)
 
     def restart(self, now: Instant) -> None:
         """The suspect was heard from meanwhile: the same patience once more."""
         self.started_at = now
         self.restarts += 1
+        if self._severed_at is not None:
+            self._severed_at = now
 
     @property
     def expires_at(self) -> Instant:
         lasts_us = self._min_us
         if not self._hastened:
             lasts_us = timeout_us(self.confirmations, self._wanted, self._min_us, self._max_us)
-        return max(self.started_at + lasts_us, self._floor_at)
+        usual = max(self.started_at + lasts_us, self._floor_at)
+        return usual if self._severed_at is None else min(usual, self._severed_at + self._short_us)
