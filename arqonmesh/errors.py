@@ -249,6 +249,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A channel is ROOM:CHANNEL of letters, digits and . _ - @ / + ~ # =; only a subscription may end in `*`.",
         "Use a name such as `telemetry:host`; `room:*` takes a whole room.",
     ),
+    "bus.reserved-room": (
+        "In the room $mesh only the mesh itself speaks: who is missing since when, and user events.",
+        'Subscribe to it with {"type": "join", "channel": "$mesh"}; publish in a room of your own.',
+    ),
     "bus.channels-full": (
         "Every channel that bus.channels_max allows has members, so none can make room for another.",
         "Raise bus.channels_max in arqon.yaml, or find who makes so many with `list_channels`.",

@@ -50,7 +50,8 @@ Preset = Literal["byzantine", "crash"]
 NOTICE_US: Final = 200 * MILLISECOND
 """After this a side has noticed what it reaches (here links tell at once; the judgement waits 50 ms)."""
 CALM_US: Final = 30 * SECOND
-KINDS_AHEAD: Final = 3
+NEW_MAX: Final = 7
+"""Nodes that come during one story, so that what is new can outnumber what was there."""
 
 
 class Broken(Exception):
@@ -184,6 +185,7 @@ class World:
         self.tells = tell
         self.admitted = self.refused = self.invited = self.changes = 0
         self.founder = NodeId("")
+        self.nodes_max = 1 << 20
         self.tickets: list[tuple[str, bytes, NodeId]] = []
         first = self.add()
         self.founder = first.id
@@ -286,6 +288,8 @@ class World:
 
     def try_admission(self, by: Node) -> bool:
         """A new node asks this member; by a ticket that someone made before, or by the open door."""
+        if len(self.nodes) >= self.nodes_max:
+            return False
         joiner = self.add()
         ticket_id, seed = "", b""
         if self.tickets and self.dice.random() < 0.6:
@@ -439,6 +443,7 @@ def play(seed: int, preset: Preset, *, tell: bool = False, size: int = 0) -> Wor
     dice = world.dice
     size = size or (dice.randrange(2, 8) if dice.random() < 0.97 else dice.randrange(8, 24))
     grow(world, size)
+    world.nodes_max = size + NEW_MAX
     for _ in range(dice.randrange(2, 6)):
         rush(world)
         name, pairs = shape(world)
@@ -459,7 +464,7 @@ def play(seed: int, preset: Preset, *, tell: bool = False, size: int = 0) -> Wor
 def rush(world: World) -> None:
     """What is under way in the moment of a cut: writes by anyone who still may, some records crossing, some not."""
     dice = world.dice
-    for _ in range(dice.randrange(0, 3 + KINDS_AHEAD)):
+    for _ in range(dice.randrange(0, 6)):
         by = dice.choice(world.alive())
         if dice.random() < 0.7:
             world.try_admission(by)

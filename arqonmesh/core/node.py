@@ -63,7 +63,7 @@ class Node:
             rng=world.rng_for("bus"),
             wall_ms=world.wall_ms,
         )
-        self.bus = Bus(bus_env, config.bus, self._is_exported)
+        self.bus = Bus(bus_env, config.bus, self._is_exported, self._cluster_of)
         self.plane: Plane | None = None
         self._router = Router((self.bus,))
         self._neighbours: dict[NodeId, None] = {}
@@ -228,6 +228,9 @@ class Node:
             boot_epoch=world.boot_epoch,
             stopwatch=world.stopwatch,
         )
+
+    def _cluster_of(self, node: NodeId) -> str | None:
+        return None if self.plane is None else self.plane.admission.cluster_of(node)
 
     def _is_exported(self, channel: str) -> bool:
         return self.plane is not None and self.plane.federation.exported(channel)

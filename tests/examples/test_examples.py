@@ -52,3 +52,9 @@ async def test_what_one_program_publishes_another_prints(url: str) -> None:
 async def test_an_agent_asks_and_another_answers(url: str) -> None:
     """Private messages both ways."""
     assert await output(await start("ask_and_answer.py", url)) == "the answer is 42\n"
+
+
+@pytest.mark.requirement("R-PA-6")
+async def test_an_application_is_told_the_state_of_the_mesh(url: str) -> None:
+    """mesh_watch.py prints the present state at once; this bus belongs to no mesh."""
+    assert await output(await start("mesh_watch.py", url, "--count", "1")) == "this node belongs to no mesh\n"

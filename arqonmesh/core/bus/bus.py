@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from arqonmesh.config.model import BusSettings
+from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.channels import Audience, Channels
 from arqonmesh.core.bus.clients import Client, ClientInfo, Route
 from arqonmesh.core.bus.commands import ALIASES, REGISTRY, Command, Request
@@ -42,7 +43,7 @@ from arqonmesh.core.bus.names import is_pattern, resolve
 from arqonmesh.core.bus.presence import notices, to_each_dialect
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.stamps import Stamps
-from arqonmesh.core.events import Backlog, Dropped, Imported, PartitionChanged, Published
+from arqonmesh.core.events import Backlog, Dropped, Imported, PartitionChanged, Published, UserEvent
 from arqonmesh.core.kernel import (
     CloseClient,
     Deliver,
@@ -113,14 +114,19 @@ class Bus:
 
     NAME: ClassVar[str] = "bus"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (Imported, Backlog, PartitionChanged)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (Imported, Backlog, PartitionChanged, UserEvent)
 
     def __init__(
-        self, env: BusEnv, settings: BusSettings, exported: Callable[[str], bool] = lambda channel: True
+        self,
+        env: BusEnv,
+        settings: BusSettings,
+        exported: Callable[[str], bool] = lambda channel: True,
+        cluster_of: mesh_room.ClusterOf = lambda node: None,
     ) -> None:
         self.env = env
         self.settings = settings
         self.exported = exported
+        self.cluster_of = cluster_of
         self.stamps = Stamps(env.rng)
         self.history = History(settings.history)
         self.channels = Channels(settings.channels_max, self.history)
@@ -155,6 +161,8 @@ class Bus:
                 return self._backlog(event)
             case PartitionChanged():
                 return self._partition_changed(event)
+            case UserEvent():
+                return self._to_mesh_room(mesh_room.event_payload(event, self.cluster_of))
         return []
 
     # --- clients ---------------------------------------------------------------------------------------------
@@ -307,7 +315,8 @@ class Bus:
         elif kind == "telemetry":
             name = _TELEMETRY_CHANNEL
         else:
-            first = next((name for name in sender.subscriptions if not is_pattern(name)), "")
+            named = (name for name in sender.subscriptions if not is_pattern(name) and name != mesh_room.NAME)
+            first = next(named, "")
             if not first:
                 raise Refusal(
                     "bus.channel-missing",
@@ -316,6 +325,8 @@ class Bus:
                     hint='{"type": "event", "channel": "telemetry:host", "payload": {"load": 0.5}}',
                 )
             name = first
+        if name == mesh_room.NAME:
+            raise mesh_room.reserved()
         target = self.channels.obtain(name, self.wall_ms)
         route = Route(
             target,
@@ -399,7 +410,7 @@ class Bus:
         """There is no link any more for which a publisher would have to wait, and no partition to be on a side of."""
         self.partition = None
         self._backlogged.clear()
-        return self._resume()
+        return [*self._resume(), *self._to_mesh_room(mesh_room.partition_payload(None, self.cluster_of))]
 
     def _resume(self) -> list[Effect]:
         resumed = tuple(self._paused)
@@ -410,8 +421,9 @@ class Bus:
 
     def _partition_changed(self, event: PartitionChanged) -> list[Effect]:
         before, self.partition = self.partition, event
+        told = self._to_mesh_room(mesh_room.partition_payload(event, self.cluster_of))
         if before is not None and (before.state, before.writable) == (event.state, event.writable):
-            return []
+            return told
         payload = {
             "event": "partition",
             "state": event.state,
@@ -419,7 +431,20 @@ class Bus:
             "reachable": event.reachable,
             "required": event.required,
         }
-        return list(to_each_dialect(self.stamps, list(self._clients.values()), payload))
+        return [*to_each_dialect(self.stamps, list(self._clients.values()), payload), *told]
+
+    def tell_mesh_state(self, client: Client) -> list[Effect]:
+        """What is the case now, for one that has just subscribed to `$mesh`."""
+        return self._in_mesh_room([client], mesh_room.partition_payload(self.partition, self.cluster_of))
+
+    def _to_mesh_room(self, payload: dict[str, Any]) -> list[Effect]:
+        """To those who subscribed to `$mesh`, whatever other patterns take."""
+        channel = self.channels.find(mesh_room.NAME)
+        return [] if channel is None else self._in_mesh_room(list(channel.members.values()), payload)
+
+    def _in_mesh_room(self, clients: list[Client], payload: dict[str, Any]) -> list[Effect]:
+        room, _, leaf = mesh_room.NAME.partition(":")
+        return list(to_each_dialect(self.stamps, clients, payload, room=room, channel=leaf, kind="event"))
 
     # --- everything that is not an event ---------------------------------------------------------------------
 

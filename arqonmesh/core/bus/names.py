@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.refusal import Refusal
 
 DEFAULT_ROOM: Final = "default"
@@ -27,6 +28,8 @@ _FORM: Final = "letters, digits and any of . _ - @ / + ~ # =, at most 64 charact
 
 def resolve(room: str, channel: str) -> str:
     """The full `room:channel` of a non-empty room or channel field. Raises Refusal."""
+    if mesh_room.is_meant(room, channel):
+        raise mesh_room.reserved()
     name = _joined(room, channel)
     left, _, right = name.partition(":")
     if _PART.fullmatch(left) is None or _PART.fullmatch(right) is None:
@@ -35,7 +38,9 @@ def resolve(room: str, channel: str) -> str:
 
 
 def resolve_pattern(room: str, channel: str) -> str:
-    """As `resolve`, for a subscription: `room:*` and `*` are fine too. Raises Refusal."""
+    """As `resolve`, for a subscription: `room:*`, `*` and `$mesh` are fine too. Raises Refusal."""
+    if mesh_room.is_meant(room, channel):
+        return mesh_room.NAME
     if EVERYTHING in (channel, room) and not (room and channel and room != EVERYTHING):
         return EVERYTHING
     name = _joined(room, channel)

@@ -31,15 +31,19 @@ def notices(stamps: Stamps, channel: Channel, who: Client, event: str) -> list[D
 
 
 def to_each_dialect(
-    stamps: Stamps, clients: list[Client], payload: dict[str, Any], *, room: str = "", channel: str = ""
+    stamps: Stamps,
+    clients: list[Client],
+    payload: dict[str, Any],
+    *,
+    room: str = "",
+    channel: str = "",
+    kind: str = "system",
 ) -> list[Deliver]:
-    """One system frame, rendered once per dialect that someone speaks."""
+    """One frame of the bus's own, rendered once per dialect that someone speaks."""
     delivers = []
     for dialect in (Dialect.CANONICAL, Dialect.ARQONBUS_1):
         audience = tuple(client.id for client in clients if client.canonical is (dialect is Dialect.CANONICAL))
         if audience:
-            frame = from_bus(
-                dialect, "system", stamps.next_id().decode(), stamps.time, payload, room=room, channel=channel
-            )
+            frame = from_bus(dialect, kind, stamps.next_id().decode(), stamps.time, payload, room=room, channel=channel)
             delivers.append(Deliver(audience, (frame,)))
     return delivers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.commands.request import Command, Request
 from arqonmesh.core.bus.presence import notices
 from arqonmesh.core.bus.refusal import Refusal
@@ -23,7 +24,9 @@ def _join(bus: Bus, request: Request) -> dict[str, Any]:
     answer: dict[str, Any] = {"success": True, "channel": name, "subscriptions": len(client.subscriptions)}
     if channel is not None:
         answer["members"] = len(channel.members)
-        if fresh:
+        if name == mesh_room.NAME:
+            request.effects.extend(bus.tell_mesh_state(client))
+        elif fresh:
             request.effects.extend(notices(bus.stamps, channel, client, "joined"))
     return answer
 
@@ -41,7 +44,7 @@ def _leave(bus: Bus, request: Request) -> dict[str, Any]:
         )
     client.routes.clear()
     channel = bus.channels.find(name)
-    if channel is not None:
+    if channel is not None and name != mesh_room.NAME:
         request.effects.extend(notices(bus.stamps, channel, client, "left"))
     return {"success": True, "channel": name, "subscriptions": len(client.subscriptions)}
 
