@@ -1,0 +1,41 @@
+"""No two sides both change the membership, whatever comes and goes; the story itself is bench/partitions.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from arqonmesh.core.partition import electorate
+from arqonmesh.core.partition.electorate import Count, Electorate
+from arqonmesh.core.partition.quorum import required
+from bench.partitions import Broken, Preset, exhaustive, play
+
+PRESETS: tuple[Preset, ...] = ("crash", "byzantine")
+
+
+@pytest.mark.requirement("R-PA-10")
+def test_no_cut_in_two_leaves_two_sides_that_write() -> None:
+    """Every cut of two to six nodes, both presets; exactly the side with a quorum writes."""
+    assert exhaustive(6) == 2 * sum(2 ** (size - 1) - 1 for size in range(2, 7))
+
+
+@pytest.mark.requirement("R-PA-10")
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("seed", range(12))
+def test_no_story_of_cuts_and_churn_leaves_two_sides_that_write(seed: int, preset: Preset) -> None:
+    """Cuts in two and many, chains, one-way links, admissions in flight, leaving, coming back; and all agree after."""
+    world = play(seed, preset)
+    assert world.admitted > 0
+
+
+def newest_only(self: Electorate, reaches: electorate.Callable[[str], bool]) -> Count:  # type: ignore[valid-type]
+    """The rule that seems enough: a quorum of the newest voters that one knows."""
+    voters = self.voters()
+    votes = sum(1 for node in voters if reaches(node))
+    return Count(votes, len(voters), required(len(voters), "crash"))
+
+
+def test_a_quorum_of_the_newest_voters_alone_would_not_be_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two admitted on one side just before the cut: four of its seven here, three of five there; the checker sees it."""
+    monkeypatch.setattr(Electorate, "count", newest_only)
+    with pytest.raises(Broken, match="two sides accept governed writes"):
+        play(27, "crash")
