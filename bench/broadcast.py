@@ -164,9 +164,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1,2,3,4,5", help="comma-separated")
     parser.add_argument("--fan-out", type=int, default=BroadcastSettings().fan_out_percent, help="percent")
     parser.add_argument("--swap-hops", type=int, default=BroadcastSettings().swap_hops)
+    parser.add_argument("--eager-max", type=int, default=BroadcastSettings().eager_max)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     given = parser.parse_args(arguments)
-    settings = BroadcastSettings(fan_out_percent=given.fan_out, swap_hops=given.swap_hops)
+    settings = BroadcastSettings(fan_out_percent=given.fan_out, swap_hops=given.swap_hops, eager_max=given.eager_max)
     failed = False
     for nodes in given.nodes or [100, 1_000]:
         for senders in given.senders or ["single", "rotating"]:

@@ -87,7 +87,8 @@ class OverlaySettings(Settings, frozen=True):
     neighbour_timeout_ms: Positive = 2_000
     """How long a candidate has for the handshake, and again for its answer."""
     outbound_min: Annotated[int, Meta(ge=0, le=32)] = 2
-    """Links of the active view that this node chose itself, at least; others may fill the rest."""
+    """Links of the active view that this node chose itself, at least; others may fill the rest, and only those make way
+    for newcomers. 0: no such limit, anyone may make way, as in the paper."""
     source_percent: Annotated[int, Meta(ge=1, le=100)] = 25
     """Share of the passive view that one member may fill; all whom we did not choose together, twice that."""
     backoff_ms: Positive = 10_000
@@ -150,7 +151,7 @@ class BroadcastSettings(Settings, frozen=True):
     fan_out_percent: Annotated[int, Meta(ge=0, le=100)] = 10
     """Copies beside the tree on the first hops of a payload, at most so many per 100 members: fewer hops for more
     bytes. 0 leaves all to the tree."""
-    eager_max: Positive = 6
+    eager_max: Positive = 7
     """New links beyond so many in the tree begin outside of it; they enter it when a payload shows the need."""
     swap_hops: Annotated[int, Meta(ge=1, le=255)] = 7
     """A link of the tree is swapped for one that announced a payload so many hops shorter."""

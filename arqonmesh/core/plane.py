@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from arqonmesh.config.model import Config
 from arqonmesh.core.admission.core import Admission
+from arqonmesh.core.broadcast import Plumtree
 from arqonmesh.core.coordinates.core import Coordinates
 from arqonmesh.core.events import Applied
 from arqonmesh.core.federation.core import Federation
@@ -63,6 +64,7 @@ class Plane:
             keys=self.admission.key_of,
             cluster_of=self.admission.cluster_of,
         )
+        self.broadcast = Plumtree(env(Plumtree), config.broadcast, members=self.admission.size)
         self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of)
         self.regions = Regions(env(Regions), config.regions, heads=self.gossip.heads)
         self.cores: tuple[Core, ...] = (
@@ -77,6 +79,7 @@ class Plane:
             self.overlay,
             self.regions,
             self.federation,
+            self.broadcast,
             self.gossip,
         )
 

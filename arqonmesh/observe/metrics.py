@@ -79,6 +79,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("arqon_gossip_held_bytes", "Bytes of signed statements held."),
     _counter("arqon_gossip_statements_total", "Statements and what became of them: merged, duplicates and others.",
              "fate"),
+    # broadcast
+    _counter("arqon_broadcast_total", "Payloads for every node and what became of them; copies, announcements, grafts.",
+             "what"),
+    _gauge("arqon_broadcast_held", "Links in and beside the tree, ids, payloads, open wants and promises.", "what"),
     # drops, wherever
     _counter("arqon_dropped_total", "What was dropped, by the place that did it and its reason.", "where", "reason"),
     # the store

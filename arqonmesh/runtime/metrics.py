@@ -34,6 +34,7 @@ def samples(service: Service) -> Iterator[Sample | Distribution]:
     if plane is not None:
         yield from _mesh(plane)
         yield from _gossip(plane)
+        yield from _broadcast(plane)
         yield from _federation(plane)
         yield from _links(service, plane)
     for (where, reason), count in service.story.dropped.items():
@@ -107,6 +108,13 @@ def _gossip(plane: Plane) -> Iterator[Sample | Distribution]:
         yield Sample("arqon_gossip_statements_total", count, (fate,))
     if gossip.stages is not None:
         yield from _stages(gossip.stages)
+
+
+def _broadcast(plane: Plane) -> Iterator[Sample]:
+    for what, count in plane.broadcast.counters.items():
+        yield Sample("arqon_broadcast_total", count, (what,))
+    for what, size in plane.broadcast.gauges().items():
+        yield Sample("arqon_broadcast_held", size, (what,))
 
 
 def _stages(stages: Stages) -> Iterator[Distribution]:

@@ -67,6 +67,10 @@ class Admission:
         member = self._roster.members.get(node)
         return None if member is None else member.cluster
 
+    def size(self) -> int:
+        """How many members the roster has."""
+        return len(self._roster.members)
+
     def member(self, node: NodeId) -> Member | None:
         return self._roster.members.get(node)
 

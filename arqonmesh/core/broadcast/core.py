@@ -6,14 +6,15 @@
     BroadcastHave, unknown ──T1──▶ BroadcastGraft to who announced it, eager at both ends ──T2──▶ the next one
 
 Eager and lazy links together are all links that are up. A new link is eager, up to `eager_max` of them, so the first
-payload floods and what it proves redundant is pruned; a lost link of the tree is replaced by whoever announces what the tree did not bring.
+payload floods and what it proves redundant is pruned; a lost link of the tree is replaced by whoever announces what the
+tree did not bring.
 
 **What differs from the paper.**
 
 1. Payloads below `flood_below_bytes` go over lazy links too and are not announced: an announcement costs as much.
 2. Of two links that bring the same payload the much shorter one stays, not always the faster one (`SHORTER_HOPS`): the
-   tree that the first payload leaves behind has 8 hops instead of 12 at 1,000 nodes with 5 links, for nothing. Whether a
-   link is worth it is decided at its farther end; the nearer one leaves it alone meanwhile, or both would prune it.
+   tree that the first payload leaves behind has 8 hops instead of 12 at 1,000 nodes with 5 links, for nothing. Whether
+   a link is worth it is decided at its farther end; the nearer one leaves it alone meanwhile, or both would prune it.
    Along the tree rounds fall towards the source whatever is exchanged, so no exchange can cut it.
 3. On its first hops a payload also goes over lazy links (`fan_out.py`), and each such copy begins a *wave* of its own.
    Where two waves meet, a payload comes twice without any cycle in the tree, so only a second copy of the same wave
@@ -36,7 +37,7 @@ from typing import ClassVar, Final
 
 from arqonmesh.config.model import BroadcastSettings
 from arqonmesh.core.broadcast.cache import Cache, Known, broadcast_id
-from arqonmesh.core.broadcast.fan_out import copies_allowed
+from arqonmesh.core.broadcast.fan_out import copies_allowed, is_plain
 from arqonmesh.core.broadcast.neighbours import Neighbour, Neighbours
 from arqonmesh.core.broadcast.promises import Promises
 from arqonmesh.core.broadcast.wanted import Want, Wanted
@@ -63,7 +64,7 @@ from arqonmesh.wire.messages import (
 )
 
 ROUND_MAX: Final = 255
-SHORTER_HOPS: Final = 2
+SHORTER_HOPS: Final = 1
 """Of two links that bring one payload, the one by which it came so many hops shorter stays in the tree; else the faster
 one. Less makes flatter trees and slower ones."""
 ANNOUNCE_LINKS: Final = 12
@@ -118,6 +119,8 @@ class Plumtree:
         self._wanted = Wanted()
         self._promises = Promises()
         self._asked: _Arrival | None = None
+        self._settled = False
+        """A payload has gone by the tree alone: what it proved redundant is pruned."""
         self._announce_at: Instant | None = None
         self._sweep_at: Instant | None = None
         self._salt = int.from_bytes(env.public_key[:4], "big")
@@ -214,6 +217,9 @@ class Plumtree:
         return self._pass_on(now, id_, known, event.data, self._wanted.came(id_))
 
     def _on_payload(self, now: Instant, link_peer: NodeId, message: BroadcastPayload) -> list[Effect]:
+        neighbour = self._neighbours.get(link_peer)
+        if neighbour is not None:
+            neighbour.used = True
         known = self._cache.get(message.id)
         if known is not None:
             self._promises.kept(link_peer, message.id)
@@ -233,7 +239,6 @@ class Plumtree:
         neighbour = self._neighbours.get(link_peer)
         if neighbour is None or message.wave != known.wave or len(message.data) < self._settings.flood_below_bytes:
             return []
-        neighbour.proven = True
         if not neighbour.eager and now < neighbour.pruned_at + 2 * neighbour.measured_us:
             return []  # it was pruned, and this copy was under way then
         if neighbour.eager and known.round + SHORTER_HOPS + 1 < message.round:
@@ -272,6 +277,7 @@ class Plumtree:
             if peer == known.source:
                 continue
             if neighbour.eager:
+                neighbour.used = True
                 effects.append(Send(peer, Lane.CONTROL, onward))
             else:
                 lazy.append(peer)
@@ -282,7 +288,9 @@ class Plumtree:
             lazy = [*lazy[first:], *lazy[:first]][:ANNOUNCE_LINKS]
         if len(data) < self._settings.flood_below_bytes:
             return effects + [Send(peer, Lane.CONTROL, onward) for peer in lazy]
-        return effects + self._beside(now, id_, known, data, want, lazy)
+        effects += self._beside(now, id_, known, data, want, lazy)
+        self._settled = True
+        return effects
 
     def _beside(
         self, now: Instant, id_: bytes, known: Known, data: bytes, want: Want | None, lazy: list[NodeId]
@@ -291,7 +299,9 @@ class Plumtree:
         that it has the payload needs neither."""
         if want is not None:
             lazy = [peer for peer in lazy if peer not in want.announcers]
-        copies = copies_allowed(self._members(), len(self._neighbours), known.round, self._settings.fan_out_percent)
+        copies = 0
+        if self._settled and not is_plain(id_):
+            copies = copies_allowed(self._members(), len(self._neighbours), known.round, self._settings.fan_out_percent)
         effects: list[Effect] = []
         for peer in lazy:
             if copies > 0:
@@ -326,7 +336,7 @@ class Plumtree:
         if neighbour is None:
             return []
         neighbour.eager = False
-        if neighbour.proven or self._neighbours.eager_count() >= FEW_EAGER:
+        if neighbour.used or self._neighbours.eager_count() >= FEW_EAGER:
             return []
         neighbour.eager = True
         return [Send(link_peer, Lane.CONTROL, BroadcastGraft(id=b""))]

@@ -9,6 +9,17 @@ the price is known beforehand: at most `percent` payloads per 100 members.
 
 from __future__ import annotations
 
+from typing import Final
+
+PLAIN_ONE_IN: Final = 32
+"""One payload in so many goes by the tree alone. A cycle in the tree shows when one wave comes round it; cycles in
+which always two waves meet would stay for ever."""
+
+
+def is_plain(id_: bytes) -> bool:
+    """Every node finds the same for one payload."""
+    return id_[-1] % PLAIN_ONE_IN == 0
+
 
 def copies_allowed(members: int, links: int, round_: int, percent: int) -> int:
     """Copies that one node at `round_` (0: the source) may send beside the tree. Every node computes it for itself: the

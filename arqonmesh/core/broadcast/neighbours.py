@@ -17,7 +17,7 @@ PROMISE_RTTS: Final = 8
 class Neighbour:
     """One linked peer."""
 
-    __slots__ = ("announced", "announced_until", "eager", "haves", "proven", "pruned_at", "srtt_us")
+    __slots__ = ("announced", "announced_until", "eager", "haves", "pruned_at", "srtt_us", "used")
 
     def __init__(self) -> None:
         self.eager = True
@@ -25,8 +25,8 @@ class Neighbour:
         self.srtt_us = 0
         self.haves: list[tuple[bytes, int, int]] = []
         """Announcements that wait for others to share a message with."""
-        self.proven = False
-        """A payload came over it twice: that it is lazy has a reason."""
+        self.used = False
+        """A payload went over it: if it is pruned after that, it closed a cycle."""
         self.pruned_at: Instant = -SECOND
         self.announced = 0
         """Announcements that came from it in the interval that ends at `announced_until`."""
