@@ -65,13 +65,12 @@ class ActiveView:
         return self._nodes.pop(node, None) is not None
 
     def victim(self, rng: Rng, chosen_min: int) -> NodeId | None:
-        """Who goes when somebody must be let in: a given one at random, the oldest apart when there are others, so that
-        a stream of newcomers pushes out one another. A chosen one only where more than `chosen_min` are."""
-        given = [node for node in self._nodes if node in self._given]
-        if len(given) > 1:
-            return given[rng.randrange(1, len(given))]
-        if given:
-            return given[0]
+        """Who goes when somebody must be let in: the newest of the given ones, so that a stream of newcomers pushes out
+        one another and never who has been here long. A chosen one only where more than `chosen_min` are. Without a
+        quota anyone may go, at random, as in the paper."""
+        if chosen_min:
+            for node in reversed(self._given):
+                return node
         chosen = list(self._nodes)
         return chosen[rng.randrange(0, len(chosen))] if len(chosen) > chosen_min else None
 
