@@ -24,11 +24,10 @@ def is_plain(id_: bytes) -> bool:
 def copies_allowed(members: int, links: int, round_: int, percent: int) -> int:
     """Copies that one node at `round_` (0: the source) may send beside the tree. Every node computes it for itself: the
     budget goes to the first rounds, shared evenly among the nodes that a round can have with so many links each."""
-    budget = members * percent // 100
-    nodes = 1
+    budget, nodes, width = members * percent // 100, 1, links
     for _ in range(round_):
-        budget -= nodes * max(1, links - 1)
+        budget -= nodes * width
         if budget <= 0:
             return 0
-        nodes *= max(1, links - 1)
-    return min(links, budget // nodes)
+        nodes, width = nodes * width, max(1, links - 1)
+    return min(width, budget // nodes)

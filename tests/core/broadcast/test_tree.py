@@ -1,0 +1,240 @@
+"""Payloads go along eager links, are announced on lazy ones, and what they prove about the tree is drawn from them."""
+
+from __future__ import annotations
+
+import pytest
+
+from arqonmesh.core.broadcast.core import ANNOUNCE_LINKS
+from arqonmesh.core.broadcast.fan_out import PLAIN_ONE_IN, copies_allowed, is_plain
+from arqonmesh.core.events import BroadcastJudged, LinkUp
+from arqonmesh.core.kernel import MILLISECOND, SECOND
+from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPayload, BroadcastPrune
+from tests.core.broadcast.hand import BIG, RTT, Hand, arrived, faults, payload, peer, sends
+
+
+def test_a_payload_of_ours_goes_over_every_eager_link() -> None:
+    """New links are eager: the first payload floods."""
+    hand = Hand("a", "b", "c")
+    out = sends(hand.broadcast(), BroadcastPayload)
+    assert list(out) == [peer("a"), peer("b"), peer("c")]
+    assert {(m.round, m.wave, m.data) for m in out.values()} == {(1, 0, BIG)}
+
+
+def test_an_accepted_payload_is_passed_on_and_not_back() -> None:
+    """One hop further, to everyone but who brought it."""
+    hand = Hand("a", "b", "c")
+    said = hand.hear("a", payload(round_=3, wave=9))
+    assert arrived(said) == [BIG]
+    assert {(to, m.round, m.wave) for to, m in sends(said, BroadcastPayload).items()} == {
+        (peer("b"), 4, 9),
+        (peer("c"), 4, 9),
+    }
+
+
+@pytest.mark.parametrize("verdict", ["ignore", "reject", None])
+def test_without_acceptance_nothing_is_passed_on_or_served(verdict: str | None) -> None:
+    """Three-valued: only "accept" spreads, and no answer is no acceptance."""
+    hand = Hand("a", "b", accepts=False)
+    message = payload()
+    said = hand.hear("a", message)
+    if verdict is not None:
+        said += hand.tell(BroadcastJudged(message.id, verdict))
+    assert sends(said, BroadcastPayload) == {}
+    assert sends(hand.hear("b", BroadcastGraft(id=message.id)), BroadcastPayload) == {}
+    assert arrived(hand.hear("b", message)) == []
+
+
+def test_a_second_copy_of_one_wave_closes_a_cycle_and_is_pruned() -> None:
+    """Lazy at both ends: the link carries announcements from then on."""
+    hand = Hand("a", "b")
+    hand.hear("a", payload())
+    said = hand.hear("b", payload())
+    assert list(sends(said, BroadcastPrune)) == [peer("b")]
+    assert hand.core.eager == (peer("a"),)
+    assert hand.core.lazy == (peer("b"),)
+
+
+def test_two_waves_that_meet_prove_no_cycle() -> None:
+    """A copy that left the tree enters it somewhere else; where it meets the rest the tree must not be cut."""
+    hand = Hand("a", "b")
+    hand.hear("a", payload(wave=0))
+    assert sends(hand.hear("b", payload(wave=77)), BroadcastPrune) == {}
+    assert hand.core.eager == (peer("a"), peer("b"))
+
+
+def test_of_two_ways_the_shorter_one_stays() -> None:
+    """The copy that came second and by fewer hops takes the place of the first."""
+    hand = Hand("a", "b")
+    hand.hear("a", payload(round_=5))
+    said = hand.hear("b", payload(round_=3))
+    assert list(sends(said, BroadcastPrune)) == [peer("a")]
+    assert hand.core.eager == (peer("b"),)
+
+
+def test_the_nearer_end_leaves_the_link_to_the_farther_one() -> None:
+    """Or both would prune it: who hears a copy from farther out does nothing."""
+    hand = Hand("a", "b")
+    hand.hear("a", payload(round_=2))
+    assert sends(hand.hear("b", payload(round_=5)), BroadcastPrune) == {}
+    assert hand.core.eager == (peer("a"), peer("b"))
+
+
+def test_prune_makes_lazy_and_graft_makes_eager() -> None:
+    """Whoever says it."""
+    hand = Hand("a", "b")
+    hand.broadcast()
+    hand.hear("b", BroadcastPrune())
+    assert (hand.core.eager, hand.core.lazy) == ((peer("a"),), (peer("b"),))
+    hand.hear("b", BroadcastGraft(id=b""))
+    assert (hand.core.eager, hand.core.lazy) == ((peer("a"), peer("b")), ())
+
+
+def test_lazy_links_hear_announcements_in_one_message() -> None:
+    """Batched over `announce_ms`."""
+    hand = Hand("a", "b", fan_out_percent=0)
+    hand.broadcast(b"0" * 1_000)
+    hand.hear("b", BroadcastPrune())
+    first, second = payload(b"1" * 1_000), payload(b"2" * 1_000, round_=4)
+    hand.hear("a", first)
+    hand.hear("a", second)
+    assert sends(hand.wait(4 * MILLISECOND), BroadcastHave) == {}
+    out = sends(hand.wait(MILLISECOND), BroadcastHave)
+    assert out[peer("b")].have == ((first.id, 1, 0), (second.id, 4, 0))
+
+
+def test_small_payloads_go_over_every_link_and_prune_nothing() -> None:
+    """An announcement would cost as much."""
+    hand = Hand("a", "b", "c", fan_out_percent=0)
+    hand.broadcast()
+    hand.hear("b", BroadcastPrune())
+    small = payload(b"x" * 299)
+    said = hand.hear("a", small)
+    assert list(sends(said, BroadcastPayload)) == [peer("c"), peer("b")]
+    said += hand.hear("c", small) + hand.wait(10 * MILLISECOND)
+    assert sends(said, BroadcastPrune) == {}
+    assert sends(said, BroadcastHave) == {}
+
+
+def test_a_graft_is_served_as_long_as_the_payload_is_kept() -> None:
+    """30 s, not longer."""
+    hand = Hand("a", "b")
+    message = payload()
+    hand.hear("a", message)
+    hand.wait(29 * SECOND)
+    served = sends(hand.hear("b", BroadcastGraft(id=message.id)), BroadcastPayload)
+    assert served[peer("b")].data == BIG
+    assert served[peer("b")].round == 2
+    hand.wait(3 * SECOND)
+    assert sends(hand.hear("b", BroadcastGraft(id=message.id)), BroadcastPayload) == {}
+    assert hand.core.gauges()["payload_bytes"] == 0
+
+
+def test_an_id_is_known_longer_than_its_payload_is_kept() -> None:
+    """90 s; then everything about it is gone."""
+    hand = Hand("a", "b")
+    hand.hear("a", payload())
+    hand.wait(89 * SECOND)
+    assert arrived(hand.hear("b", payload())) == []
+    hand.wait(3 * SECOND)
+    assert hand.core.gauges()["ids"] == 0
+    assert hand.core.next_deadline() is None
+
+
+def test_a_payload_that_does_not_fit_its_id_is_the_link_peers_fault() -> None:
+    """And is not taken for known: the true one still arrives."""
+    hand = Hand("a", "b")
+    message = payload()
+    forged = BroadcastPayload(id=message.id, round=1, wave=0, topic="t", data=b"y" * 1_000)
+    said = hand.hear("a", forged)
+    assert faults(said) == [(peer("a"), "tampered")]
+    assert arrived(said) == []
+    assert arrived(hand.hear("b", message)) == [BIG]
+
+
+def test_bytes_of_payloads_are_bounded() -> None:
+    """The oldest goes, counted."""
+    hand = Hand("a", cache_bytes_max=2_500)
+    ids = []
+    for digit in b"123":
+        message = payload(bytes([digit]) * 1_000)
+        ids.append(message.id)
+        hand.hear("a", message)
+    assert hand.core.gauges()["payload_bytes"] == 2_000
+    assert sends(hand.hear("a", BroadcastGraft(id=ids[0])), BroadcastPayload) == {}
+    assert len(sends(hand.hear("a", BroadcastGraft(id=ids[1])), BroadcastPayload)) == 1
+
+
+def test_a_peer_that_comes_up_is_told_what_was_spread_lately() -> None:
+    """What it missed meanwhile is not lost."""
+    hand = Hand("a")
+    message = payload()
+    hand.hear("a", message)
+    out = sends(hand.tell(LinkUp(peer("late"), "quic")), BroadcastHave)
+    assert out[peer("late")].have == ((message.id, 1, 0),)
+
+
+def test_links_beyond_the_bound_begin_lazy_and_a_poor_peer_asks_its_back() -> None:
+    """A full mesh does not flood its first payload hundreds of times; a spoke's only link stays in the tree."""
+    hub = Hand(*"abcdefgh", eager_max=6)
+    assert len(hub.core.eager) == 6
+    assert len(hub.core.lazy) == 2
+    spoke = Hand("hub")
+    assert list(sends(spoke.hear("hub", BroadcastPrune()), BroadcastGraft)) == [peer("hub")]
+    assert spoke.core.eager == (peer("hub"),)
+    spoke.broadcast()
+    assert sends(spoke.hear("hub", BroadcastPrune()), BroadcastGraft) == {}
+
+
+def test_a_payload_is_announced_on_a_dozen_links_at_most() -> None:
+    """However many there are."""
+    hand = Hand(*(f"n{index}" for index in range(60)), eager_max=1, fan_out_percent=0)
+    hand.broadcast()
+    assert len(sends(hand.wait(10 * MILLISECOND), BroadcastHave)) == ANNOUNCE_LINKS
+
+
+def test_on_the_first_hops_copies_go_beside_the_tree_as_waves_of_their_own() -> None:
+    """After the tree was tested once, and not for every payload."""
+    hand = Hand("a", "b", "c", members=1_000)
+    hand.broadcast(b"0" * 1_000)
+    hand.hear("b", BroadcastPrune())
+    hand.hear("c", BroadcastPrune())
+    hand.broadcast(b"1" * 1_000)  # settles the tree
+    number = 2
+    while is_plain(payload(b"%d" % number * 1_000).id):
+        number += 1
+    out = sends(hand.broadcast(b"%d" % number * 1_000), BroadcastPayload)
+    assert set(out) == {peer("a"), peer("b"), peer("c")}
+    assert out[peer("a")].wave == 0
+    assert len({out[peer("b")].wave, out[peer("c")].wave, 0}) == 3
+
+
+def test_the_copies_beside_the_tree_are_a_share_of_the_members() -> None:
+    """Summed over all nodes that the rounds can have: never above the budget."""
+    for members, links in ((30, 3), (100, 5), (1_000, 5), (1_000, 8), (10_000, 5)):
+        nodes, total = 1, 0
+        for round_ in range(12):
+            total += nodes * copies_allowed(members, links, round_, 10)
+            nodes *= links - 1 if round_ else links
+        assert members // 25 <= total <= members // 10
+    assert copies_allowed(1_000, 5, 0, 0) == 0
+
+
+def test_one_payload_in_so_many_is_plain() -> None:
+    """Cycles in which two waves meet are found by those."""
+    plain = sum(is_plain(payload(b"%d" % number).id) for number in range(3_200))
+    assert 60 < plain < 150
+    assert 3_200 // PLAIN_ONE_IN == 100
+
+
+def test_repeated_prunes_wait_for_what_was_under_way() -> None:
+    """Copies sent before the prune arrived are not answered by another."""
+    hand = Hand("a", "b")
+    hand.hear("a", payload())
+    hand.hear("b", payload())
+    other = payload(b"2" * 1_000)
+    hand.hear("a", other)
+    assert sends(hand.hear("b", other), BroadcastPrune) == {}
+    hand.wait(3 * RTT)
+    third = payload(b"3" * 1_000)
+    hand.hear("a", third)
+    assert list(sends(hand.hear("b", third), BroadcastPrune)) == [peer("b")]
