@@ -349,6 +349,7 @@ class Gossip:
         writes: list[Write] = []
         told: list[Effect] = []
         segments: list[Segment] = []
+        proofs: list[Segment] = []
         gaps: list[NodeId] = []
         source: NodeId | None = None
         whole, forged = True, False
@@ -364,17 +365,20 @@ class Gossip:
             outcome = merge(self._replica, run, key, self._verify)
             if self.stages is not None:
                 self.stages.end_merge(began)
-            whole &= outcome.whole
+            whole &= outcome.whole or _is_proof(run, outcome)
             forged |= any(blame.party == source and not blame.proof for blame in outcome.blame)
             if outcome.gap:
                 gaps.append(run.author)
             told += self._verdicts(run, outcome, writes)
+            if outcome.fork is not None:
+                proofs.append(outcome.fork.segment(run.author))
             segments += self._taken_in(run, outcome, writes, told)
         if source is None:
             return [], "ignore"
-        verdict = "reject" if forged else "accept" if whole and segments else "ignore"
+        verdict = "reject" if forged else "accept" if whole and (segments or proofs) else "ignore"
         persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
-        onward = [] if pushed and verdict == "accept" else self._push(segments, source)
+        accepted = pushed and verdict == "accept"
+        onward = [] if accepted else self._push(proofs, None) + self._push(segments, source)
         asked = self._repair.ask_about(now, source, gaps) if gaps else []
         return persist + told + onward + asked, verdict
 
@@ -397,7 +401,7 @@ class Gossip:
         return [segment_of(run.author, outcome.before, beyond)] if beyond else []
 
     def _verdicts(self, run: Run, outcome: Outcome, writes: list[Write]) -> list[Effect]:
-        """Count the outcome; blame whom it convicts; take back what does not count; spread the proof of a fork."""
+        """Count the outcome; blame whom it convicts; take back what does not count."""
         for name, count in (
             ("duplicates", outcome.duplicates),
             ("excluded", outcome.excluded),
@@ -420,7 +424,6 @@ class Gossip:
             writes.append(disk.fork_row(run.author, fork))
             effects.append(Emit(Forked(run.author, epoch, seq, fork.first, fork.second)))
             effects += self._accuse(run.author, "equivocation", disk.proof_bytes(fork))
-            effects += self._push([fork.segment(run.author)], None)
             effects += self._uninvited(run.author, fork.cut)
             self._repair.note_progress(run.link_peer)
         deletes, withdrawn = self._taken_back(outcome.withdrawn)
@@ -515,6 +518,12 @@ class Gossip:
 
     def _dropped(self, reason: str, detail: str) -> list[Effect]:
         return [Emit(Dropped("gossip", reason, 1, detail))]
+
+
+def _is_proof(run: Run, outcome: Outcome) -> bool:
+    """Is the run just the proof that has moved the verdict? Then it may be passed on as it came."""
+    fork = outcome.fork
+    return fork is not None and [encoded for _, encoded in run.statements] == [fork.first, fork.second]
 
 
 __all__ = ["Fork", "Gossip", "KeyOf"]

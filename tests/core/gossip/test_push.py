@@ -14,10 +14,12 @@ from arqonmesh.core.events import Applied, Broadcast, BroadcastArrived, Broadcas
 from arqonmesh.core.gossip.core import TOPIC, Gossip
 from arqonmesh.core.kernel import MILLISECOND, Core, Emit
 from arqonmesh.ids import NodeId
+from arqonmesh.sim.crypto import ToyCrypto
 from arqonmesh.sim.field import EnvOf, Field, constant, full_graph
+from arqonmesh.sim.field.node import MESH
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import GossipDelta, GossipRoot
-from arqonmesh.wire.statement import JoinPolicy, Kind, decode_statement
+from arqonmesh.wire.statement import JoinPolicy, Kind, Statement, decode_statement
 from tests.core.gossip.world import SETTINGS, chain, node_record, signed
 from tests.core.toy import env_of, key_of, node_of
 
@@ -76,6 +78,29 @@ def test_many_statements_of_many_authors_leave_all_roots_equal_without_repair() 
         mesh.run_for(7 * MILLISECOND)
     mesh.run_for(2_000 * MILLISECOND)
     assert len({node.core(Gossip).root() for node in mesh.nodes}) == 1
+
+
+@pytest.mark.parametrize("broadcasts", [False, True])
+def test_a_proof_reaches_everyone_without_repair_and_costs_one_spread(broadcasts: bool) -> None:
+    """One node of a line hears both branches; all of them convict, and nobody says the proof anew for each link."""
+    mesh = field(6, [(n, n + 1) for n in range(5)], broadcasts=broadcasts)
+    first, second = (signed_by(mesh, 5, number) for number in (1, 2))
+    said = GossipDelta(statements=(first, second), bases=())
+    gossip = mesh.nodes[0].core(Gossip)
+    effects = mesh.nodes[0].router.run(mesh.now, gossip, gossip.on_message(mesh.now, mesh.nodes[1].id, said))
+    mesh.sent.clear()
+    mesh._perform(mesh.nodes[0], effects)
+    mesh.run_for(500 * MILLISECOND)
+    assert {node.core(Gossip).forked for node in mesh.nodes} == {(mesh.nodes[5].id,)}
+    assert sum(mesh.sent.values()) <= 2 * 5
+
+
+def signed_by(mesh: Field, index: int, number: int) -> bytes:
+    node = mesh.nodes[index]
+    body = JoinPolicy(policy="open", key_salt=bytes((number,)), key_public=b"")
+    unsigned = Statement(MESH, node.id, 1, 1, bytes(32), Kind.JOIN_POLICY, "", body.encode(), bytes(64))
+    signature = ToyCrypto(node.public_key).sign(unsigned.signed_bytes())
+    return msgspec.structs.replace(unsigned, signature=signature).encode()
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
