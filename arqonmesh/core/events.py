@@ -80,6 +80,8 @@ class MemberAdmitted(Event):
     public_key: bytes
     cluster: str
     role: str
+    inviter: NodeId | None = None
+    """Who signed the admission that counts; None for the founder, and where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class NeighbourDown(Event):
 
 @dataclass(frozen=True, slots=True)
 class Fault(Event):
-    """`party` did something wrong. `proof` is evidence that convicts by itself, else empty. Peers listens."""
+    """`party` did something wrong. `proof` is the evidence: what convicts by itself, or else what was seen, as a word."""
 
     party: NodeId
     cause: str
@@ -214,6 +216,27 @@ class ScoreChanged(Event):
     score_ppm: int
     cause: str
     ignored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRuled(Event):
+    """The operator of this node decides about a peer: banned, or pardoned. Holds here only. Peers listens."""
+
+    node: NodeId
+    banned: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalanced(Event):
+    """Preferred peers were chosen anew."""
+
+    strategy: str
+    chosen: tuple[NodeId, ...]
+    clusters: tuple[tuple[str, int, int], ...]
+    """Who there is to choose from: (name, how many, median round trip in microseconds), nearest first."""
+    gain_ppm: int
+    """How much shorter the mean round trip to the chosen is than to all; below 0 when it is longer."""
 
 
 @dataclass(frozen=True, slots=True)

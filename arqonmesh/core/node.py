@@ -19,6 +19,7 @@ from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.events import Dropped, Fault, Publish, TransportDown, TransportUp
 from arqonmesh.core.kernel import Crypto, Durable, Effect, Emit, Env, Event, Instant, Lane, Rng, Send
 from arqonmesh.core.peers.buckets import Buckets
+from arqonmesh.core.peers.evidence import still_heard
 from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.core.relay import RELAYABLE, arrived, wrap
 from arqonmesh.core.router import Router
@@ -159,9 +160,17 @@ class Node:
             if lane not in LIMITED_LANES and type(message) not in DATA:
                 return self._blame(now, link_peer, "malformed", "node.wrong-lane")
             author = link_peer
+            ignored = plane.peers.ignored(link_peer)
+            if ignored:
+                heard = still_heard(message)
+                if heard is None:
+                    return [Emit(Dropped("node", "ignored-peer", 1, link_peer))]
+                message = heard
             if type(message) is Relay:
                 unwrapped = arrived(self.world.node_id, link_peer, message)
                 if isinstance(unwrapped, Send):
+                    if ignored:
+                        return [Emit(Dropped("node", "ignored-peer", 1, link_peer))]
                     return self._pass_on(now, unwrapped)
                 author, message = unwrapped
         except DecodeError as error:
@@ -261,4 +270,4 @@ class Node:
 
     def _blame(self, now: Instant, peer: NodeId, cause: str, detail: str) -> list[Effect]:
         dropped = Emit(Dropped("node", cause, 1, detail))
-        return [dropped, *self._leaving(now, self._router.event(now, Fault(peer, cause)))]
+        return [dropped, *self._leaving(now, self._router.event(now, Fault(peer, cause, detail.encode())))]

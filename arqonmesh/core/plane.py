@@ -16,7 +16,7 @@ from arqonmesh.core.coordinates.core import Coordinates
 from arqonmesh.core.events import Applied
 from arqonmesh.core.federation.core import Federation
 from arqonmesh.core.gossip.core import Gossip
-from arqonmesh.core.kernel import Core, Durable, Effect, Env, Instant
+from arqonmesh.core.kernel import MILLISECOND, Core, Durable, Effect, Env, Instant
 from arqonmesh.core.link.core import Links
 from arqonmesh.core.membership.core import Membership
 from arqonmesh.core.overlay.core import Overlay
@@ -51,7 +51,12 @@ class Plane:
         self.mesh = mesh
         self.admission = Admission(env(Admission), founder=mesh.founder)
         self.coordinates = Coordinates(env(Coordinates), config.coordinates)
-        self.peers = Peers(env(Peers), config.peers)
+        self.peers = Peers(
+            env(Peers),
+            config.peers,
+            self.coordinates.guess_us,
+            round_us=config.gossip.repair_interval_ms * MILLISECOND,
+        )
         self.links = Links(env(Links), config.links)
         self.membership = Membership(env(Membership), config.membership)
         self.routing = Routing(env(Routing))
@@ -69,9 +74,9 @@ class Plane:
         self.regions = Regions(env(Regions), config.regions, heads=self.gossip.heads)
         self.cores: tuple[Core, ...] = (
             self.admission,
+            self.coordinates,
             self.peers,
             self.links,
-            self.coordinates,
             self.membership,
             self.routing,
             self.partition,

@@ -177,4 +177,9 @@ class Admission:
 
 def _told(change: Change) -> list[Effect]:
     expelled: list[Effect] = [Emit(MemberExpelled(node, "admission-void")) for node in change.expelled]
-    return expelled + [Emit(MemberAdmitted(m.node, m.public_key, m.cluster, m.role)) for m in change.entered]
+    return expelled + [Emit(_admitted(member)) for member in change.entered]
+
+
+def _admitted(member: Member) -> MemberAdmitted:
+    inviter = None if member.admitted_by == member.node else member.admitted_by
+    return MemberAdmitted(member.node, member.public_key, member.cluster, member.role, inviter)

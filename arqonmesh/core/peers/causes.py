@@ -30,6 +30,10 @@ CAUSES: Final[dict[str, Cause]] = {
     # proofs, by the author
     "equivocation": Cause(1_000_000, 0, convicts=True),
     "double-redemption": Cause(1_000_000, 0, convicts=True),
+    # an operator's word on this node; undone by another
+    "banned": Cause(1_000_000, 0, convicts=True),
+    # an inviter's share in what it let in, once per invitee
+    "invitee-convicted": Cause(150_000, 300_000),
     # observations about an author
     "malformed-body": Cause(300_000, 100_000),
     "wrong-cluster": Cause(300_000, 100_000),
@@ -47,6 +51,10 @@ CAUSES: Final[dict[str, Cause]] = {
     "timeout": Cause(50_000, 600_000),
 }
 
+PROOFS: Final = ("equivocation", "double-redemption")
+"""What convicts in everybody's eyes; a ban is one node's own."""
+PARDONED: Final = "pardoned"
+"""An operator's word: the score is 1 again, whatever had happened."""
 OTHER: Final = Cause(20_000, 600_000)
 """A cause that is not listed is taken lightly."""
 

@@ -1,11 +1,12 @@
 """Peers: the registry of those we deal with, what we think of each, and how many messages we let it send.
 
 A score is ours alone: it moves on faults that the party itself committed towards us or that are proven, never on
-hearsay, and every change keeps its cause. Below `ignore_below` a peer is ignored: not selected and not relayed for,
-but still a member that counts in every quorum, and still heard when it brings proofs.
+hearsay, and every change keeps its cause (opinion.py).
+Below `ignore_below` a peer is ignored: not selected, merged or relayed for, but still a member that counts in every
+quorum, and still heard when it brings proofs.
 
-The damage of a wrong judgement is bounded: on observations alone at most f = ceil(n/3) - 1 of n members are ignored at
-a time. If more seem to deserve it, the fault is probably on our side, and the rest is excused (counted).
+Whom to prefer is asked of strategies over one table (strategies.py, pool.py), ranked by what was measured, or by
+coordinates for those never met; newcomers are held back until they have earned their standing (probation.py).
 
 Scores, causes and latencies survive a restart (tables `peers`, `peer_causes`) and are keyed by identity, so neither a
 reconnect nor another address washes anything off.
@@ -16,12 +17,14 @@ Source: the attacks and rules collected in GossipSub v1.1's evaluation (2020) an
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeAlias
 
 from arqonmesh.config.model import PeerSettings
 from arqonmesh.core.events import (
+    Applied,
+    CoordinateHeard,
     Dropped,
     Fault,
     Forked,
@@ -30,40 +33,28 @@ from arqonmesh.core.events import (
     MemberAdmitted,
     MemberChanged,
     MemberDescribed,
-    ScoreChanged,
+    PeerRuled,
 )
-from arqonmesh.core.kernel import (
-    SECOND,
-    Delete,
-    Durable,
-    Effect,
-    Emit,
-    Env,
-    Event,
-    Instant,
-    Persist,
-    Put,
-    Row,
-    Write,
-)
+from arqonmesh.core.kernel import SECOND, Durable, Effect, Emit, Env, Event, Instant
 from arqonmesh.core.peers.buckets import Buckets
-from arqonmesh.core.peers.causes import cause_of
-from arqonmesh.core.peers.peer import Change, Peer
+from arqonmesh.core.peers.opinion import Opinion
+from arqonmesh.core.peers.peer import ESTABLISHED_DELIVERIES, Peer, scores_after
 from arqonmesh.core.peers.pool import Pool
+from arqonmesh.core.peers.probation import Probation
+from arqonmesh.core.peers.rebalance import Preference, prefer, told
+from arqonmesh.core.peers.rtt import RttTracker
 from arqonmesh.core.peers.score import FULL_PPM, Score
+from arqonmesh.core.peers.store import SAVE_LATER_US, SAVE_SOON_US, Store, restored
+from arqonmesh.core.peers.strategies import RANDOM_PERCENT_MIN, strategy_of
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.cbor import encode
 from arqonmesh.wire.messages import WireMessage
 
 PEERS_MAX: Final = 65_536
-EVIDENCE_BYTES_MAX: Final = 65_536
-SAVE_SOON_US: Final = SECOND
-SAVE_LATER_US: Final = 60 * SECOND
-"""Latency, last seen and deliveries may be a minute old on disk; what a score says may not."""
-SAVE_ROWS_MAX: Final = 512
-REVIEW_US: Final = 10 * SECOND
-"""How often lowered scores are looked at for having come back over the threshold."""
 RATE_FAULT_US: Final = SECOND
+
+Guess: TypeAlias = Callable[[NodeId], "int | None"]
+"""The round trip to a member that was never measured, microseconds; None when nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +63,8 @@ class CauseReport:
     delta_ppm: int
     cause: str
     evidence: bytes
+    score_ppm: int = FULL_PPM
+    """The score after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +85,19 @@ class PeerReport:
     deliveries: int
     causes: tuple[CauseReport, ...]
     """Newest last."""
+    inviter: NodeId | None = None
+    probation: bool = False
+    """Held to a tenth of the rate."""
+    preferred: bool = False
+    guess_us: int | None = None
+    """The round trip by coordinates, for one that was never measured."""
+    rtt_min_us: int | None = None
+    rtt_variance_us: int | None = None
+    loss_ppm: int | None = None
 
 
 class Peers:
-    """The registry. Everything but `allow` only reads."""
+    """The registry. Everything but `allow` and the selections, which draw, only reads."""
 
     NAME: ClassVar[str] = "peers"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
@@ -104,29 +106,43 @@ class Peers:
         MemberDescribed,
         MemberChanged,
         LinkMeasured,
+        CoordinateHeard,
+        Applied,
         Imported,
         Fault,
         Forked,
+        PeerRuled,
     )
 
-    def __init__(self, env: Env, settings: PeerSettings) -> None:
+    def __init__(
+        self,
+        env: Env,
+        settings: PeerSettings,
+        guess: Guess = lambda node: None,
+        *,
+        round_us: int = SECOND,
+    ) -> None:
+        """`round_us`: how long a round of gossip takes, by which preferences are renewed."""
         self._env = env
         self._settings = settings
+        self._guess = guess
         self._half_life_us = max(1, int(settings.half_life_s * SECOND))
-        self._threshold_ppm = int(settings.ignore_below * FULL_PPM)
         self._peers: dict[NodeId, Peer] = {}
         self._members: dict[NodeId, None] = {env.node_id: None}
-        self._pool = Pool(env.rng)
+        self._pool = Pool(env.rng, self._region_of)
         self._buckets = Buckets(rate_per_s=settings.rate_per_s, burst=settings.burst)
+        self._probation = Probation(rate_per_s=settings.rate_per_s, burst=settings.burst)
+        self._store = Store()
+        threshold_ppm = int(settings.ignore_below * FULL_PPM)
+        self._opinion = Opinion(env, threshold_ppm, self._peers, self._members, self._store)
+        self._strategy = strategy_of(settings.strategy, random_percent=settings.random_percent, region=env.region)
+        self._rebalance_us = settings.rebalance_rounds * round_us
+        self._rebalance_at: Instant | None = None
+        self._turn = 0
+        self.preference = Preference()
         self._excess_told_at: dict[NodeId, Instant] = {}
         self._excess: dict[NodeId, None] = {}
-        self._lowered: dict[NodeId, None] = {}
-        self._observed: dict[NodeId, None] = {}
-        """Ignored on observations alone; never more than f."""
-        self._unsaved: dict[NodeId, None] = {}
-        self._unsaved_changes: dict[tuple[NodeId, int], Change | None] = {}
-        self._save_at: Instant | None = None
-        self._review_at: Instant | None = None
+        self._started_at: Instant = 0
         self._now: Instant = 0
 
     # --- what the node asks -------------------------------------------------------------------------------
@@ -138,9 +154,10 @@ class Peers:
         return len(self._peers)
 
     def allow(self, now: Instant, link_peer: NodeId) -> bool:
-        """One control message from this link peer: within its rate? Excess is a fault, once a second."""
+        """One control message from this link peer: within its rate? Excess of the full rate is a fault, once a second;
+        a newcomer's excess of its tenth is not."""
         if self._buckets.take(now, link_peer):
-            return True
+            return self._probation.allow(now, link_peer)
         told_at = self._excess_told_at.get(link_peer)
         if link_peer in self._peers and (told_at is None or now - told_at >= RATE_FAULT_US):
             self._excess_told_at[link_peer] = now
@@ -153,12 +170,27 @@ class Peers:
         return self._pool.random(k, exclude)
 
     def nearest(self, k: int, exclude: Sequence[NodeId] = ()) -> list[NodeId]:
-        """Up to k present, not ignored peers with the lowest measured round trip."""
+        """Up to k present, not ignored peers with the lowest round trip, measured or else by coordinates."""
         return self._pool.nearest(k, exclude)
 
     def hybrid(self, k: int, random_percent: int = 20, exclude: Sequence[NodeId] = ()) -> list[NodeId]:
         """Near ones for speed, `random_percent` of k at random for robustness."""
         return self._pool.hybrid(k, random_percent, exclude)
+
+    def select(self, k: int, exclude: Sequence[NodeId] = ()) -> list[NodeId]:
+        """Up to k by the configured strategy, best first."""
+        return self._strategy(self._pool, k, exclude)
+
+    def partner(self, linked: Sequence[NodeId]) -> NodeId:
+        """Whom of the linked peers to compare notes with: by turns the preferred ones, and in at least a fifth of the
+        rounds anyone, so that every link is used. Not the ignored ones, unless there is nobody else."""
+        fit = [node for node in linked if not self.ignored(node)] or list(linked)
+        rng, near = self._env.rng, [node for node in self.preference.chosen if node in fit]
+        percent = max(RANDOM_PERCENT_MIN, self._settings.random_percent)
+        if not near or self._settings.strategy == "random" or rng.randrange(0, 100) < percent:
+            return fit[rng.randrange(0, len(fit))]
+        self._turn += 1
+        return near[self._turn % len(near)]
 
     def ignored(self, node: NodeId) -> bool:
         peer = self._peers.get(node)
@@ -176,6 +208,7 @@ class Peers:
     def view(self, now: Instant, node: NodeId) -> PeerReport:
         """Everything known of one peer. Raises KeyError for a node that is not in the registry."""
         peer = self._peers[node]
+        after = scores_after(peer.changes, self._half_life_us)
         return PeerReport(
             node=node,
             cluster=peer.cluster,
@@ -189,23 +222,28 @@ class Peers:
             first_seen_ms=peer.first_seen_ms,
             last_seen_ms=peer.last_seen_ms,
             deliveries=peer.deliveries,
-            causes=tuple(CauseReport(c.at_ms, c.delta_ppm, c.cause, c.evidence) for c in peer.changes),
+            causes=tuple(
+                CauseReport(c.at_ms, c.delta_ppm, c.cause, c.evidence, score_ppm)
+                for c, score_ppm in zip(peer.changes, after, strict=True)
+            ),
+            inviter=peer.inviter,
+            probation=node in self._probation,
+            preferred=node in self.preference.chosen,
+            guess_us=None if peer.latency_us is not None else self._guess(node),
+            rtt_min_us=None if peer.rtt is None else peer.rtt.min_us,
+            rtt_variance_us=None if peer.rtt is None else peer.rtt.variance_us,
+            loss_ppm=None if peer.rtt is None else peer.rtt.loss_ppm,
         )
 
     # --- Core ---------------------------------------------------------------------------------------------
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
-        self._now = now
-        for row in durable.get("peers", ()):
-            self._restore(now, row)
-        for node, n, at_ms, delta_ppm, cause, evidence in durable.get("peer_causes", ()):
-            peer = self._peers.get(NodeId(str(node)))
-            if peer is not None and isinstance(n, int) and isinstance(at_ms, int) and isinstance(delta_ppm, int):
-                told = evidence if isinstance(evidence, bytes) else b""
-                peer.changes.append(Change(n, at_ms, delta_ppm, str(cause), told))
-                peer.next_change = max(peer.next_change, n + 1)
-        if self._lowered:
-            self._review_at = now + SECOND  # by then the roster is back, without which nobody may be ignored
+        self._now = self._started_at = now
+        settings = self._settings
+        for peer in restored(now, self._env.wall_ms(), durable, self._half_life_us, settings.causes_max):
+            self._peers[peer.node] = peer
+            self._opinion.restored(now, peer)
+        self._rebalance_at = now + self._rebalance_us
         return []
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
@@ -213,20 +251,28 @@ class Peers:
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         self._now = now
-        if isinstance(event, LinkMeasured):
-            self._measured(now, event)
-        elif isinstance(event, Imported):
-            self._delivered(now, event)
-        elif isinstance(event, Fault):
-            return self._fault(now, event.party, event.cause, event.proof)
-        elif isinstance(event, Forked):
-            return self._fault(now, event.author, "equivocation", encode([event.first, event.second]))
-        elif isinstance(event, MemberAdmitted):
-            return self._admitted(now, event)
-        elif isinstance(event, MemberDescribed):
-            self._described(now, event)
-        elif isinstance(event, MemberChanged):
-            self._changed(event)
+        match event:
+            case LinkMeasured():
+                self._measured(now, event)
+            case Applied():
+                self._stated(now, event)
+            case Imported():
+                self._delivered(now, event.origin, len(event.frames))
+            case Fault():
+                return self._opined(event.party, self._opinion.fault(now, event.party, event.cause, event.proof))
+            case Forked():
+                proof = encode([event.first, event.second])
+                return self._opined(event.author, self._opinion.fault(now, event.author, "equivocation", proof))
+            case PeerRuled():
+                return self._opined(event.node, self._ruled(now, event))
+            case MemberAdmitted():
+                return self._admitted(now, event)
+            case MemberDescribed():
+                self._described(now, event)
+            case MemberChanged():
+                self._changed(now, event)
+            case CoordinateHeard():
+                self._pool.guessed(event.node, self._guess(event.node))
         return []
 
     def on_timer(self, now: Instant) -> list[Effect]:
@@ -234,76 +280,58 @@ class Peers:
         effects: list[Effect] = []
         excess, self._excess = self._excess, {}
         for node in excess:
-            effects += self._fault(now, node, "rate", b"")
-        if self._review_at is not None and now >= self._review_at:
-            effects += self._review(now)
-        if self._save_at is not None and now >= self._save_at:
-            effects += self._save(now)
+            effects += self._opined(node, self._opinion.fault(now, node, "rate", b""))
+        if _due(self._opinion.due_at, now):
+            effects += self._opinion.review(now)
+            for peer in self._peers.values():
+                self._place(peer)
+        if _due(self._probation.due_at, now):
+            self._probation.review(now, self._env.wall_ms(), self._peers)
+        if _due(self._rebalance_at, now):
+            effects += self._rebalance(now)
+        if _due(self._store.due_at, now):
+            effects += self._store.save(now, self._env.wall_ms(), self._peers)
         return effects
 
     def next_deadline(self) -> Instant | None:
         if self._excess:
             return self._now
-        dues = [due for due in (self._save_at, self._review_at) if due is not None]
-        return min(dues, default=None)
+        dues = (self._store.due_at, self._opinion.due_at, self._probation.due_at, self._rebalance_at)
+        return min((due for due in dues if due is not None), default=None)
 
     # --- the registry -------------------------------------------------------------------------------------
-
-    def _restore(self, now: Instant, row: Row) -> None:
-        """One row of the table `peers`, in the order of its columns."""
-        node, cluster, role, region, addresses, key, first_ms, last_ms, score_ppm, at_ms, latency_us, deliveries = row
-        wall_ms = self._env.wall_ms()
-        peer = Peer(
-            node=NodeId(str(node)),
-            cluster=str(cluster),
-            role=str(role),
-            public_key=key if isinstance(key, bytes) else b"",
-            first_seen_ms=_int(first_ms, wall_ms),
-            last_seen_ms=_int(last_ms, wall_ms),
-            score=Score(now, self._half_life_us),
-            changes=deque(maxlen=self._settings.causes_max),
-            region=str(region),
-            addresses=tuple(str(addresses).split()),
-            latency_us=latency_us if isinstance(latency_us, int) else None,
-            deliveries=_int(deliveries, 0),
-        )
-        peer.score.restore(now, _int(score_ppm, FULL_PPM), max(0, wall_ms - _int(at_ms, wall_ms)) * 1_000)
-        peer.ignored = peer.score.convicted
-        self._peers[peer.node] = peer
-        if peer.score.ppm(now) < FULL_PPM and not peer.ignored:
-            self._lowered[peer.node] = None
 
     def _admitted(self, now: Instant, event: MemberAdmitted) -> list[Effect]:
         self._members[event.node] = None
         if event.node == self._env.node_id:
             return []
-        known = self._peers.get(event.node)
-        if known is not None:
-            known.cluster, known.role, known.public_key = event.cluster, event.role, event.public_key
-            return []
-        if len(self._peers) >= PEERS_MAX:
+        peer = self._peers.get(event.node)
+        if peer is None and len(self._peers) >= PEERS_MAX:
             return [Emit(Dropped("peers", "full"))]
-        wall_ms = self._env.wall_ms()
-        self._peers[event.node] = Peer(
-            node=event.node,
-            cluster=event.cluster,
-            role=event.role,
-            public_key=event.public_key,
-            first_seen_ms=wall_ms,
-            last_seen_ms=wall_ms,
-            score=Score(now, self._half_life_us),
-            changes=deque(maxlen=self._settings.causes_max),
-        )
-        self._touch(event.node, now + SAVE_SOON_US)
+        if peer is None:
+            wall_ms = self._env.wall_ms()
+            peer = self._peers[event.node] = Peer(
+                node=event.node,
+                cluster=event.cluster,
+                role=event.role,
+                public_key=event.public_key,
+                first_seen_ms=wall_ms,
+                last_seen_ms=wall_ms,
+                score=Score(now, self._half_life_us),
+                changes=deque(maxlen=self._settings.causes_max),
+            )
+            self._store.touch(event.node, now + SAVE_SOON_US)
+        peer.cluster, peer.role, peer.public_key = event.cluster, event.role, event.public_key
+        peer.inviter = event.inviter
         return []
 
     def _described(self, now: Instant, event: MemberDescribed) -> None:
         peer = self._peers.get(event.node)
         if peer is not None and (peer.region, peer.addresses) != (event.region, event.addresses):
             peer.region, peer.addresses = event.region, event.addresses
-            self._touch(event.node, now + SAVE_SOON_US)
+            self._store.touch(event.node, now + SAVE_SOON_US)
 
-    def _changed(self, event: MemberChanged) -> None:
+    def _changed(self, now: Instant, event: MemberChanged) -> None:
         if event.new == "left":
             self._members.pop(event.node, None)
         else:
@@ -314,131 +342,77 @@ class Peers:
         peer.present = event.new in ("alive", "suspect")
         if event.new == "alive":
             peer.last_seen_ms = self._env.wall_ms()
+            self._probation.someone_is_new(now)
         self._place(peer)
 
     def _measured(self, now: Instant, event: LinkMeasured) -> None:
         peer = self._peers.get(event.peer)
         if peer is None:
             return
+        if peer.rtt is None:
+            peer.rtt = RttTracker()
+        peer.rtt.add(event.rtt_us, event.rtt_var_us, event.loss_ppm)
         peer.latency_us = event.rtt_us
         peer.last_seen_ms = self._env.wall_ms()
         self._pool.measured(event.peer, event.rtt_us)
-        self._touch(event.peer, now + SAVE_LATER_US)
+        self._store.touch(event.peer, now + SAVE_LATER_US)
 
-    def _delivered(self, now: Instant, event: Imported) -> None:
-        peer = self._peers.get(event.origin)
+    def _stated(self, now: Instant, event: Applied) -> None:
+        """A statement that was accepted is a delivery too, as long as that matters. What our own disk brings back at
+        the start is none."""
+        if not event.ours and now > self._started_at:
+            peer = self._peers.get(event.author)
+            if peer is not None and peer.deliveries < ESTABLISHED_DELIVERIES:
+                self._delivered(now, event.author, 1)
+
+    def _delivered(self, now: Instant, author: NodeId, count: int) -> None:
+        peer = self._peers.get(author)
         if peer is not None:
-            peer.deliveries += len(event.frames)
-            self._touch(event.origin, now + SAVE_LATER_US)
+            peer.deliveries += count
+            self._store.touch(author, now + SAVE_LATER_US)
 
     def _place(self, peer: Peer) -> None:
         """In the pool exactly while it is present and not ignored."""
         if peer.present and not peer.ignored:
-            self._pool.add(peer.node, peer.latency_us)
+            if peer.node not in self._pool:
+                self._pool.add(peer.node, peer.latency_us)
+                self._pool.guessed(peer.node, self._guess(peer.node))
         else:
             self._pool.remove(peer.node)
 
-    # --- scores -------------------------------------------------------------------------------------------
+    def _region_of(self, node: NodeId) -> str:
+        peer = self._peers.get(node)
+        return "" if peer is None else peer.region
 
-    def _fault(self, now: Instant, party: NodeId, name: str, proof: bytes) -> list[Effect]:
-        """Charge a fault. What convicts needs its proof; a convicted peer cannot fall further."""
+    # --- opinions and preferences -------------------------------------------------------------------------
+
+    def _ruled(self, now: Instant, event: PeerRuled) -> list[Effect]:
+        if event.banned:
+            return self._opinion.fault(now, event.node, "banned", event.reason.encode() or b"no reason given")
+        return self._opinion.pardon(now, event.node, event.reason)
+
+    def _opined(self, party: NodeId, effects: list[Effect]) -> list[Effect]:
+        """After a verdict: its party, and who invited it, may have to leave the pool or return."""
         peer = self._peers.get(party)
-        cause = cause_of(name)
-        if peer is None or peer.score.convicted or (cause.convicts and not proof):
-            return []
-        delta_ppm = peer.score.apply(now, cause)
-        if delta_ppm == 0 and not cause.convicts:
-            return []
-        evidence = proof if len(proof) <= EVIDENCE_BYTES_MAX else b""
-        oldest = peer.changes[0].n if len(peer.changes) == self._settings.causes_max else None
-        change, is_new = peer.record(self._env.wall_ms(), delta_ppm, name, evidence)
-        if is_new and oldest is not None:
-            self._unsaved_changes[party, oldest] = None
-        self._unsaved_changes[party, change.n] = change
-        self._touch(party, now + SAVE_SOON_US)
-        self._lowered[party] = None
-        if self._review_at is None:
-            self._review_at = now + REVIEW_US
-        effects = self._judge(now, peer, name, tell=is_new)
-        return [*effects, self._save_conviction(now, peer, change)] if cause.convicts else effects
-
-    @property
-    def _ignored_max(self) -> int:
-        """f = ceil(n/3) - 1: so many of n members may be faulty."""
-        return max(0, -(-len(self._members) // 3) - 1)
-
-    def _judge(self, now: Instant, peer: Peer, cause: str, *, tell: bool) -> list[Effect]:
-        """Is it ignored from now on? Tells when that changes, and otherwise when `tell` is set."""
-        score_ppm = peer.score.ppm(now)
-        effects: list[Effect] = []
-        was_ignored = peer.ignored
-        below = score_ppm < self._threshold_ppm
-        if peer.score.convicted:
-            self._observed.pop(peer.node, None)
-            peer.ignored = True
-        elif not below:
-            self._observed.pop(peer.node, None)
-            peer.ignored = peer.excused = False
-        elif peer.node not in self._observed:
-            peer.ignored = len(self._observed) < self._ignored_max
-            if peer.ignored:
-                self._observed[peer.node] = None
-            elif not peer.excused:
-                effects.append(Emit(Dropped("peers", "too-many-to-ignore", 1, peer.node)))
-            peer.excused = not peer.ignored
-        self._place(peer)
-        if tell or peer.ignored is not was_ignored:
-            effects.append(Emit(ScoreChanged(peer.node, score_ppm, cause, peer.ignored)))
+        if peer is not None:
+            self._place(peer)
+            inviter = None if peer.inviter is None else self._peers.get(peer.inviter)
+            if inviter is not None:
+                self._place(inviter)
         return effects
 
-    def _review(self, now: Instant) -> list[Effect]:
-        """Scores that came back; and with fewer ignored, one that was excused may take the place."""
-        effects: list[Effect] = []
-        while len(self._observed) > self._ignored_max:  # members left, and with them the right to ignore so many
-            self._observed.popitem()
-        for node in list(self._lowered):
-            peer = self._peers[node]
-            effects += self._judge(now, peer, "forgiven", tell=False)
-            if peer.score.convicted or peer.score.ppm(now) == FULL_PPM:
-                del self._lowered[node]
-                self._touch(node, now + SAVE_LATER_US)
-        self._review_at = now + REVIEW_US if self._lowered else None
-        return effects
-
-    # --- the store ----------------------------------------------------------------------------------------
-
-    def _touch(self, node: NodeId, save_at: Instant) -> None:
-        self._unsaved[node] = None
-        if self._save_at is None or save_at < self._save_at:
-            self._save_at = save_at
-
-    def _save_conviction(self, now: Instant, peer: Peer, change: Change) -> Effect:
-        """At once and on disk: a convicted peer must not be innocent again after a crash of ours."""
-        self._unsaved.pop(peer.node, None)
-        self._unsaved_changes.pop((peer.node, change.n), None)
-        told = Put("peer_causes", _change_row(peer.node, change))
-        return Persist(-1, (told, Put("peers", peer.row(now, self._env.wall_ms()))))
-
-    def _save(self, now: Instant) -> list[Effect]:
-        """Write what changed, at most 512 rows at a time, the rest a second later."""
-        wall_ms = self._env.wall_ms()
-        writes: list[Write] = []
-        for node, n in list(self._unsaved_changes)[:SAVE_ROWS_MAX]:
-            change = self._unsaved_changes.pop((node, n))
-            if change is None:
-                writes.append(Delete("peer_causes", (node, n)))
-            else:
-                writes.append(Put("peer_causes", _change_row(node, change)))
-        for node in list(self._unsaved)[: SAVE_ROWS_MAX - len(writes)]:
-            del self._unsaved[node]
-            writes.append(Put("peers", self._peers[node].row(now, wall_ms)))
-        self._save_at = now + SAVE_SOON_US if self._unsaved or self._unsaved_changes else None
-        return [Persist(-1, tuple(writes), sync=False)] if writes else []
+    def _rebalance(self, now: Instant) -> list[Effect]:
+        """Guess anew (coordinates move), then choose anew."""
+        self._rebalance_at = now + self._rebalance_us
+        for node, peer in self._peers.items():
+            if peer.latency_us is None and node in self._pool:
+                self._pool.guessed(node, self._guess(node))
+        if not len(self._pool):
+            return []
+        k = self._settings.preferred_max
+        self.preference = prefer(now, self.preference, self._pool, self._strategy, k)
+        return [Emit(told(self._settings.strategy, self.preference))]
 
 
-def _change_row(node: NodeId, change: Change) -> Row:
-    return (node, change.n, change.at_ms, change.delta_ppm, change.cause, change.evidence)
-
-
-def _int(value: object, default: int) -> int:
-    return value if isinstance(value, int) else default
+def _due(at: Instant | None, now: Instant) -> bool:
+    return at is not None and at <= now

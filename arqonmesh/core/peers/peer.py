@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from arqonmesh.core.kernel import Instant, Row
-from arqonmesh.core.peers.score import Score
+from arqonmesh.core.peers.causes import PARDONED, cause_of
+from arqonmesh.core.peers.rtt import RttTracker
+from arqonmesh.core.peers.score import FULL_PPM, Score, decayed
 from arqonmesh.ids import NodeId
 
 Standing = Literal["newcomer", "established"]
@@ -22,7 +25,7 @@ MERGE_MS: Final = 1_000
 
 @dataclass(slots=True)
 class Change:
-    """One change of a score: when, by how much, why, and the proof if there is one."""
+    """One change of a score: when, by how much, why, and the proof or what was seen."""
 
     n: int
     at_ms: int
@@ -44,6 +47,10 @@ class Peer:
     region: str = ""
     addresses: tuple[str, ...] = ()
     latency_us: int | None = None
+    rtt: RttTracker | None = None
+    """In this life of ours; None for one that was never linked in it."""
+    inviter: NodeId | None = None
+    """Who let it in; None for the founder."""
     deliveries: int = 0
     next_change: int = 1
     ignored: bool = False
@@ -61,7 +68,12 @@ class Peer:
     def record(self, wall_ms: int, delta_ppm: int, cause: str, evidence: bytes) -> tuple[Change, bool]:
         """Note a change; (the entry, whether it is a new one)."""
         last = self.changes[-1] if self.changes else None
-        if last is not None and last.cause == cause and not evidence and 0 <= wall_ms - last.at_ms < MERGE_MS:
+        if (
+            last is not None
+            and last.cause == cause
+            and last.evidence == evidence
+            and 0 <= wall_ms - last.at_ms < MERGE_MS
+        ):
             last.delta_ppm += delta_ppm
             return last, False
         change = Change(self.next_change, wall_ms, delta_ppm, cause, evidence)
@@ -85,3 +97,22 @@ class Peer:
             self.latency_us,
             self.deliveries,
         )
+
+
+def scores_after(changes: Sequence[Change], half_life_us: int) -> list[int]:
+    """The score after each change, millionths: replayed from the oldest that is kept, forgiveness in between included.
+    (What happened before it was mostly forgiven by then.)"""
+    scores: list[int] = []
+    deficit, at_ms = 0, 0
+    for change in changes:
+        deficit = (
+            decayed(deficit, max(0, change.at_ms - at_ms) * 1_000, half_life_us) if deficit < FULL_PPM else deficit
+        )
+        deficit = min(FULL_PPM, max(0, deficit - change.delta_ppm))
+        if cause_of(change.cause).convicts:
+            deficit = FULL_PPM
+        elif change.cause == PARDONED:
+            deficit = 0
+        at_ms = change.at_ms
+        scores.append(FULL_PPM - deficit)
+    return scores

@@ -66,6 +66,13 @@ class Score:
             return 0
         return FULL_PPM - decayed(self._deficit, now - self._at, self._half_life_us)
 
+    def pardon(self, now: Instant) -> int:
+        """Back to 1, convictions included; the change, 0 or more."""
+        before = self.ppm(now)
+        self.convicted = False
+        self._deficit, self._at = 0, now
+        return FULL_PPM - before
+
     def apply(self, now: Instant, cause: Cause) -> int:
         """Lower the score for `cause`; the change, 0 or less."""
         before = self.ppm(now)
