@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from arqonmesh.config.model import LinkSettings
-from arqonmesh.core.events import MemberChanged, MemberDescribed
-from arqonmesh.core.kernel import Connect, Disconnect, Effect
+from arqonmesh.core.events import (
+    LinkWanted,
+    MemberAdmitted,
+    MemberChanged,
+    MemberDescribed,
+    MemberIntroduced,
+    OverlayRuns,
+)
+from arqonmesh.core.kernel import Connect, Disconnect, Effect, Emit
 from arqonmesh.core.topology import Topology
 from tests.core.toy import env_of, node_of
 
@@ -15,8 +22,8 @@ def described(name: str, role: str = "hub", *addresses: str) -> MemberDescribed:
     return MemberDescribed(node_of(name), name, role, "eu", addresses or (f"{name}:9130",), "test")
 
 
-def topology(auto: str = "hubs", auto_max: int = 8) -> Topology:
-    settings = LinkSettings(auto=auto, auto_max=auto_max)  # type: ignore[arg-type]
+def topology(auto: str = "hubs", auto_max: int = 8, full_max: int = 200) -> Topology:
+    settings = LinkSettings(auto=auto, auto_max=auto_max, full_max=full_max)  # type: ignore[arg-type]
     return Topology(env_of("me"), settings, node_of("founder"))
 
 
@@ -85,3 +92,118 @@ def test_a_dead_member_stays_wanted() -> None:
 
     assert core.on_event(0, MemberChanged(node_of("hub"), "suspect", "dead", 1, "silent")) == []
     assert core.wanted == (node_of("hub"),)
+
+
+# --- wishes have owners --------------------------------------------------------------------------------------------
+
+
+def wants(core: Topology, name: str, by: str, *addresses: str) -> list[Effect]:
+    return core.on_event(0, LinkWanted(node_of(name), by, addresses))
+
+
+def test_a_link_is_closed_with_the_last_wish_and_not_before() -> None:
+    """One core asks, another must not close: whoever takes its wish back leaves those of others."""
+    core = topology("none")
+    assert wants(core, "a", "overlay", "a:1") == [Connect(node_of("a"), ("a:1",))]
+    wants(core, "a", "regions", "a:1")
+    assert wants(core, "a", "overlay") == []
+    assert core.wanted_by(node_of("a")) == ("regions",)
+    assert wants(core, "a", "regions") == [Disconnect(node_of("a"), "not-wanted", forget=True)]
+    assert core.wanted == ()
+
+
+def test_no_core_closes_what_is_wanted_by_role() -> None:
+    """A hub stays a hub, whatever the others think of its link."""
+    core = topology()
+    core.on_event(0, described("hub"))
+    wants(core, "hub", "regions", "hub:9130")
+    assert wants(core, "hub", "regions") == []
+    assert core.wanted == (node_of("hub"),)
+
+
+def test_a_link_that_nobody_here_asked_for_is_closed_without_forgetting_anything() -> None:
+    """The dialler may hold a wish of the operator's for it."""
+    assert wants(topology("none"), "a", "overlay") == [Disconnect(node_of("a"), "not-wanted", forget=False)]
+
+
+def test_a_wanted_member_that_moves_is_dialled_at_its_new_address_whoever_wants_it() -> None:
+    """The address book is topology's; a core that wants a link need not follow it."""
+    core = topology("overlay")
+    core.on_event(0, described("a"))
+    wants(core, "a", "overlay", "a:9130")
+    assert core.on_event(0, described("a", "hub", "10.0.0.9:9130")) == [Connect(node_of("a"), ("10.0.0.9:9130",))]
+
+
+def test_who_leaves_is_wanted_by_nobody() -> None:
+    """Every wish ends with the membership."""
+    core = topology("overlay")
+    wants(core, "a", "overlay", "a:1")
+    wants(core, "a", "regions", "a:1")
+    effects = core.on_event(0, MemberChanged(node_of("a"), "alive", "left", 1, "said so"))
+    assert effects == [Disconnect(node_of("a"), "member-left", forget=True)]
+    assert core.wanted == ()
+
+
+# --- the overlay ---------------------------------------------------------------------------------------------------
+
+
+def admit(core: Topology, count: int) -> list[Effect]:
+    """Members beside this node, described, too."""
+    effects: list[Effect] = []
+    for number in range(count):
+        name = f"n{number}"
+        effects += core.on_event(0, MemberAdmitted(node_of(name), b"", name, "hub"))
+        effects += core.on_event(0, described(name))
+    return effects
+
+
+def test_under_overlay_nobody_is_dialled_by_role() -> None:
+    """The overlay is told that it runs, and asks for what it wants."""
+    core = topology("overlay")
+    assert core.start(0, {}) == [Emit(OverlayRuns(True, ()))]
+    assert admit(core, 10) == []
+    assert core.addresses_of(node_of("n3")) == ("n3:9130",)
+
+
+def test_a_full_mesh_that_grows_large_falls_over_to_the_overlay() -> None:
+    """Above full_max; the links that stand are handed over, none is closed."""
+    core = topology("full", auto_max=3, full_max=10)
+    admit(core, 9)
+    assert not core.by_overlay
+    wanted = core.wanted
+    (told,) = core.on_event(0, MemberAdmitted(node_of("one more"), b"", "c", "hub"))
+    assert told == Emit(OverlayRuns(True, wanted))
+    assert core.by_overlay
+    assert core.wanted == wanted
+    assert {core.wanted_by(node) for node in wanted} == {("overlay",)}
+
+
+def test_a_mesh_that_shrinks_is_full_again_with_hysteresis() -> None:
+    """Below three quarters of full_max: one member that comes and goes changes nothing."""
+    core = topology("full", auto_max=3, full_max=10)
+    admit(core, 10)
+    assert core.by_overlay
+    for number in range(3):
+        core.on_event(0, MemberChanged(node_of(f"n{number}"), "alive", "left", 1, ""))
+        assert core.by_overlay
+    effects = core.on_event(0, MemberChanged(node_of("n3"), "alive", "left", 1, ""))
+    assert effects[-1] == Emit(OverlayRuns(False, ()))
+    assert not core.by_overlay
+    assert sum(core.wanted_by(node)[-1] == "role" for node in core.wanted) == 3
+
+
+def test_hubs_stay_the_operators_star_however_large_the_mesh() -> None:
+    """Only `full` falls over."""
+    core = topology("hubs", full_max=5)
+    admit(core, 20)
+    assert not core.by_overlay
+
+
+def test_who_admitted_us_names_members_to_turn_to() -> None:
+    """They are the overlay's last resorts; under other choices they are dialled as before."""
+    core = topology("overlay")
+    assert core.told(node_of("hub"), "hub", ("hub:1",)) == [Emit(MemberIntroduced(node_of("hub")))]
+    assert core.told(node_of("me"), "hub", ("me:1",)) == []
+    hubs = topology()
+    effects = hubs.told(node_of("hub"), "hub", ("hub:1",))
+    assert effects == [Connect(node_of("hub"), ("hub:1",)), Emit(MemberIntroduced(node_of("hub")))]

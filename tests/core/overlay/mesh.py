@@ -10,9 +10,36 @@ from arqonmesh.core.kernel import MILLISECOND, SECOND, Core
 from arqonmesh.core.overlay.core import Overlay, OverlayReport
 from arqonmesh.core.topology import Topology
 from arqonmesh.ids import NodeId
-from arqonmesh.sim.field import EnvOf, Field, uniform
+from arqonmesh.sim.field import EnvOf, Field, FieldNode, uniform
 
 HERE = ("field:1",)
+
+
+class Cuttable(Field):
+    """A field in which packets between two sides may vanish: no dial across comes to anything."""
+
+    first_of_other_side: int | None = None
+
+    def cut(self, first_of_other_side: int) -> None:
+        """Links across break, too."""
+        self.first_of_other_side = first_of_other_side
+        for node in self.nodes:
+            for peer in list(node.links):
+                if self._apart(node.index, self.by_id[peer]):
+                    self.unlink(node.index, self.by_id[peer], "timeout")
+
+    def heal(self) -> None:
+        self.first_of_other_side = None
+
+    def _apart(self, one: int, other: int) -> bool:
+        border = self.first_of_other_side
+        return border is not None and (one < border) != (other < border)
+
+    def _shake_hands(self, node: FieldNode, peer: NodeId, wish: int) -> None:
+        if not self._apart(node.index, self.by_id[peer]):
+            super()._shake_hands(node, peer, wish)
+        elif node.alive and node.wanted.get(peer) == wish:
+            self._shake_hands_after(self._redial_us, node, peer)
 
 
 class Mesh:
@@ -20,7 +47,7 @@ class Mesh:
 
     def __init__(self, settings: OverlaySettings | None = None, seed: int = 1) -> None:
         self.settings = settings or OverlaySettings()
-        self.field = Field(seed, uniform(seed, MILLISECOND, 20 * MILLISECOND))
+        self.field = Cuttable(seed, uniform(seed, MILLISECOND, 20 * MILLISECOND))
         self.dice = random.Random(seed)
 
     def compose(self, env: EnvOf) -> tuple[Core, ...]:
