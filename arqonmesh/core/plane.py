@@ -71,6 +71,7 @@ class Plane:
         )
         self.broadcast = Plumtree(env(Plumtree), config.broadcast, members=self.admission.size)
         self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of)
+        self.gossip.prefer(self.peers.partner)
         self.regions = Regions(env(Regions), config.regions, heads=self.gossip.heads)
         self.cores: tuple[Core, ...] = (
             self.admission,

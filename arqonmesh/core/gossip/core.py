@@ -43,7 +43,7 @@ from arqonmesh.core.gossip.log import Position, Record
 from arqonmesh.core.gossip.merge import Outcome, merge
 from arqonmesh.core.gossip.own import OwnStatements
 from arqonmesh.core.gossip.packing import Segment, pack, segment_of
-from arqonmesh.core.gossip.repair import Repair
+from arqonmesh.core.gossip.repair import Partner, Repair
 from arqonmesh.core.gossip.replica import Head, Replica
 from arqonmesh.core.gossip.stages import Stages
 from arqonmesh.core.gossip.waiting import KeyOf, Run, WaitingRoom
@@ -142,6 +142,10 @@ class Gossip:
         """Note from now on what the work costs."""
         self.stages = self._repair.stages = stages
         self._verify = stages.timed(self._env.crypto.verify)
+
+    def prefer(self, partner: Partner) -> None:
+        """Let somebody who knows the peers choose with which linked one to compare next."""
+        self._repair.partner = partner
 
     # --- queries ------------------------------------------------------------------------------------------------------
 

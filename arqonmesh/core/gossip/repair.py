@@ -15,10 +15,10 @@ answers per peer and interval. Whoever was cut short is told our root once more 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.events import Dropped, Fault
@@ -32,6 +32,8 @@ from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Env, Instant, Lane,
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import GossipBuckets, GossipDelta, GossipDigest, GossipRanges, GossipRoot
 
+Partner: TypeAlias = Callable[[Sequence[NodeId]], NodeId]
+"""With which of these linked peers to compare next."""
 ASK_SPACING: Final = 50 * MILLISECOND
 """Least time between two digests to one peer, unless the last one brought something."""
 WHOLE_MAX: Final = 64
@@ -68,6 +70,8 @@ class Repair:
         self._replica = replica
         self.peers: dict[NodeId, _Peer] = {}
         self._turn = 0
+        self.partner: Partner | None = None
+        """Who of the linked peers is next, where somebody knows better than taking turns."""
         self._repair_at: Instant | None = None
         self.equal_roots = 0
         """Consecutive comparisons that found equal roots: local quiescence. Whether the whole mesh has converged
@@ -95,7 +99,8 @@ class Repair:
         if self._repair_at is not None and self._repair_at <= now and self.peers:
             nodes = list(self.peers)
             self._turn += 1
-            effects.append(self._root_to(nodes[self._turn % len(nodes)]))
+            next_one = nodes[self._turn % len(nodes)] if self.partner is None else self.partner(nodes)
+            effects.append(self._root_to(next_one))
             self._repair_at = self._after_interval(now)
         return effects
 
