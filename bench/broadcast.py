@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.broadcast", description=__doc__.split("\n")[0])
     parser.add_argument("--nodes", type=int, action="append", help="default: 100 and 1000")
     parser.add_argument("--senders", choices=tuple(TARGETS), action="append", help="default: single and rotating")
-    parser.add_argument("--links", type=int, default=0, help="links per node; 0: 5, the default of the overlay")
+    parser.add_argument("--links", type=int, default=0, help="links per node; 0: ln(nodes) + 1, rounded up")
     parser.add_argument("--seeds", default="1,2,3,4,5", help="comma-separated")
     parser.add_argument("--fan-out", type=int, default=BroadcastSettings().fan_out_percent, help="percent")
     parser.add_argument("--swap-hops", type=int, default=BroadcastSettings().swap_hops)
@@ -172,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     for nodes in given.nodes or [100, 1_000]:
         for senders in given.senders or ["single", "rotating"]:
             for seed in map(int, given.seeds.split(",")):
-                cost = measure(nodes, given.links or 5, senders, seed, settings)
+                cost = measure(nodes, given.links or math.ceil(math.log(nodes)) + 1, senders, seed, settings)
                 failed |= not cost.met
                 if given.json:
                     print(json.dumps(dataclasses.asdict(cost) | {"met": cost.met}), flush=True)

@@ -148,7 +148,7 @@ class BroadcastSettings(Settings, frozen=True):
     """Announcements of one link wait so long for others to share a message with."""
     graft_min_ms: Positive = 20
     """An announced payload is asked for after 3 x the median RTT of the links, at least after this."""
-    fan_out_percent: Annotated[int, Meta(ge=0, le=100)] = 14
+    fan_out_percent: Annotated[int, Meta(ge=0, le=100)] = 20
     """Copies beside the tree on the first hops of a payload, at most so many per 100 members: fewer hops for more
     bytes. 0 leaves all to the tree."""
     eager_max: Positive = 7

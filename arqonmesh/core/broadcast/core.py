@@ -37,7 +37,7 @@ from typing import ClassVar, Final
 
 from arqonmesh.config.model import BroadcastSettings
 from arqonmesh.core.broadcast.cache import Cache, Known, broadcast_id
-from arqonmesh.core.broadcast.fan_out import copies_allowed, is_plain
+from arqonmesh.core.broadcast.fan_out import ROOTED_AFTER, copies_allowed, is_plain
 from arqonmesh.core.broadcast.neighbours import Neighbour, Neighbours
 from arqonmesh.core.broadcast.promises import Promises
 from arqonmesh.core.broadcast.wanted import Want, Wanted
@@ -51,6 +51,7 @@ from arqonmesh.core.events import (
     LinkDown,
     LinkMeasured,
     LinkUp,
+    LinkWanted,
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Durable, Effect, Emit, Env, Event, Instant, Lane, Send
 from arqonmesh.ids import NodeId
@@ -78,6 +79,10 @@ HAVES_ON_LINK_UP: Final = 256
 ANNOUNCED_MAX: Final = 5_000
 """Announcements of one peer that are noted within one second; the rest are dropped and counted."""
 GRAFT_RTTS: Final = 3
+BRIDGE_WISH: Final = "regions"
+BRIDGE_ROUND_MAX: Final = 10
+"""What a leader hears from inside its region within so many hops crosses to the other regions at once, not only along
+the tree, which would lead over a third region; each copy is a wave of its own."""
 
 
 class _Arrival:
@@ -102,7 +107,7 @@ class Plumtree:
         BroadcastGraft,
         BroadcastPrune,
     )
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (Broadcast, BroadcastJudged, LinkUp, LinkDown, LinkMeasured, Late)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (Broadcast, BroadcastJudged, LinkUp, LinkDown, LinkMeasured, LinkWanted, Late)
 
     def __init__(self, env: Env, settings: BroadcastSettings, members: Callable[[], int]) -> None:
         """`members` tells how many nodes the mesh has; a rough answer is good enough."""
@@ -118,11 +123,16 @@ class Plumtree:
         )
         self._wanted = Wanted()
         self._promises = Promises()
+        self._bridges: dict[NodeId, None] = {}
+        """Leaders of other regions to whom this one, a leader, keeps links."""
         self._asked: _Arrival | None = None
         self._settled = False
         """A payload has gone by the tree alone: what it proved redundant is pruned."""
         self._announce_at: Instant | None = None
         self._sweep_at: Instant | None = None
+        self._direction: NodeId | None = None
+        self._in_a_row = 0
+        """Payloads that came from the same direction (None: ours) as the one before."""
         self._salt = int.from_bytes(env.public_key[:4], "big")
         """So that nodes that know the same peers in the same order do not all choose the same ones of them."""
         self.counters: dict[str, int] = {}
@@ -179,6 +189,11 @@ class Plumtree:
             if self._neighbours.drop(event.peer):
                 self._wanted.gone(event.peer, now)
                 self._promises.void(event.peer)
+        elif isinstance(event, LinkWanted):
+            if event.addresses and event.by == BRIDGE_WISH:
+                self._bridges[event.peer] = None
+            elif event.by == BRIDGE_WISH:
+                self._bridges.pop(event.peer, None)
         elif isinstance(event, Late):
             self._promises.late(event.by_us)
         return []
@@ -279,6 +294,11 @@ class Plumtree:
             if neighbour.eager:
                 neighbour.used = True
                 effects.append(Send(peer, Lane.CONTROL, onward))
+            elif peer in self._bridges and known.round <= BRIDGE_ROUND_MAX and known.source not in self._bridges:
+                wave = self._env.rng.getrandbits(32) or 1
+                across = BroadcastPayload(id=id_, round=known.round + 1, wave=wave, topic=known.topic, data=data)
+                effects.append(Send(peer, Lane.CONTROL, across))
+                self._count("across_regions")
             else:
                 lazy.append(peer)
         if not lazy:
@@ -300,7 +320,9 @@ class Plumtree:
         if want is not None:
             lazy = [peer for peer in lazy if peer not in want.announcers]
         copies = 0
-        if self._settled and not is_plain(id_):
+        self._in_a_row = self._in_a_row + 1 if known.source == self._direction else 0
+        self._direction = known.source
+        if self._settled and self._in_a_row < ROOTED_AFTER and not is_plain(id_):
             copies = copies_allowed(self._members(), len(self._neighbours), known.round, self._settings.fan_out_percent)
         effects: list[Effect] = []
         for peer in lazy:

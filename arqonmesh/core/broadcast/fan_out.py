@@ -16,6 +16,11 @@ PLAIN_ONE_IN: Final = 32
 which always two waves meet would stay for ever."""
 
 
+ROOTED_AFTER: Final = 3
+"""After so many payloads in a row from one direction a node sends no more copies beside the tree for the next ones from
+there: a tree that serves one source has grown from it, and needs none."""
+
+
 def is_plain(id_: bytes) -> bool:
     """Every node finds the same for one payload."""
     return id_[-1] % PLAIN_ONE_IN == 0
