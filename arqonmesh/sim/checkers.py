@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arqonmesh.core.kernel import SECOND
+from arqonmesh.sim.governed import Governed
 from arqonmesh.sim.simulation import Simulation
 
 CONVERGENCE_US: Final = 60 * SECOND
@@ -18,14 +19,15 @@ class Broken(Exception):
 
 
 class TwoSides:
-    """At no time do two sides that do not reach each other both say that they may write.
+    """At no time do two sides that do not reach each other both say that they may write, or accept governed writes.
 
     A side that has just been cut off needs the time of link liveness to notice; it has `SPLIT_GRACE_US`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, governed: Governed | None = None) -> None:
         self._sides: list[list[str]] = []
         self._since = 0
+        self._governed = governed
 
     def look(self, sim: Simulation) -> None:
         sides = sim.sides()
@@ -36,6 +38,11 @@ class TwoSides:
         writing = [side for side in sides if any(sim.writable.get(name) for name in side)]
         if len(writing) > 1:
             raise Broken(f"two sides may write at {sim.world.now / SECOND:.3f} s: {writing}")
+        if self._governed is not None:
+            late = {name: what for at, name, what in self._governed.accepted if at >= self._since + SPLIT_GRACE_US}
+            accepting = [side for side in sides if any(name in late for name in side)]
+            if len(accepting) > 1:
+                raise Broken(f"two sides accepted governed writes before {sim.world.now / SECOND:.3f} s: {late}")
 
 
 def check_always(sim: Simulation) -> None:
@@ -74,7 +81,7 @@ def converged(sim: Simulation) -> str:
     return ""
 
 
-def wait_for_convergence(sim: Simulation, within_us: int = CONVERGENCE_US) -> int:
+def wait_for_convergence(sim: Simulation, within_us: int = CONVERGENCE_US, *, every_us: int = SECOND // 10) -> int:
     """Run until `converged`; the time that it took. Raises Broken when it takes too long."""
     began = sim.world.now
     while True:
@@ -84,7 +91,7 @@ def wait_for_convergence(sim: Simulation, within_us: int = CONVERGENCE_US) -> in
             return sim.world.now - began
         if sim.world.now - began >= within_us:
             raise Broken(f"no convergence within {within_us // SECOND} s: {missing}")
-        sim.run_for(SECOND // 10)
+        sim.run_for(every_us)
 
 
 def check_complete(sim: Simulation) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
+from arqonmesh.config.model import GossipSettings, LinkSettings
 from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.sim.checkers import TwoSides, check_always, check_complete, wait_for_convergence
+from arqonmesh.sim.checkers import Broken, TwoSides, check_always, check_complete, wait_for_convergence
+from arqonmesh.sim.field.graphs import regular_graph
+from arqonmesh.sim.governed import Governed
+from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.nemesis import Nemesis
+from arqonmesh.sim.restart import restart
 from arqonmesh.sim.simulation import Simulation
 
 
@@ -30,9 +36,11 @@ def star(sim: Simulation, spokes: int, *, talks_every_us: int = 0) -> None:
     sim.tell("world", f"all agree after {took / SECOND:.1f} s")
 
 
-def watched(sim: Simulation, duration_us: int, *, every_us: int = SECOND // 4) -> None:
+def watched(
+    sim: Simulation, duration_us: int, *, every_us: int = SECOND // 4, governed: Governed | None = None
+) -> None:
     """Let time pass and look at everything that must always hold."""
-    two_sides = TwoSides()
+    two_sides = TwoSides(governed)
     until = sim.world.now + duration_us
     while sim.world.now < until:
         sim.run_for(min(every_us, until - sim.world.now))
@@ -113,6 +121,29 @@ def idle(sim: Simulation, nodes: int, duration_us: int) -> None:
     watched(sim, duration_us, every_us=SECOND)
 
 
+def idle1000(sim: Simulation) -> None:
+    """A thousand full nodes, six links each, for a minute after they have settled."""
+    idle_graph(sim, 1_000, 60 * SECOND)
+
+
+def idle_graph(sim: Simulation, nodes: int, duration_us: int) -> None:
+    """A mesh that an operator wired as a random graph of six links per node, started again all at once. Heartbeats and
+    probes once a second and a repair round every ten: in a mesh of this size the defaults of a small one would be most
+    of its traffic. Same regions, 5 ms one way."""
+    sim.network.new_model = partial(LinkModel, delay_us=5 * MILLISECOND)
+    names = [f"node-{number:04}" for number in range(nodes)]
+    for name in names:
+        sim.add(
+            name,
+            links=LinkSettings(auto="none", heartbeat_ms=1_000),
+            gossip=GossipSettings(repair_interval_ms=10_000),
+        )
+    restart(sim, [(names[a], names[b]) for a, b in regular_graph(nodes, 6, seed=sim.world.seed)])
+    took = wait_for_convergence(sim, every_us=SECOND)
+    sim.tell("world", f"{nodes} nodes agree after {took / SECOND:.1f} s")
+    watched(sim, duration_us, every_us=10 * SECOND)
+
+
 def chaos(sim: Simulation) -> None:
     """Any shape of mesh, any trouble; then peace, and everything must come right."""
     dice = sim.world.dice("chaos")
@@ -133,6 +164,38 @@ def chaos(sim: Simulation) -> None:
     ending(sim)
 
 
+def splits(sim: Simulation) -> None:
+    """Random cuts, and on every side, all the time, somebody wants to let someone in. Then one roster everywhere."""
+    dice = sim.world.dice("splits")
+    nodes = dice.randrange(3, 8)
+    for number in range(nodes):
+        sim.add(f"node-{number}")
+    sim.found()
+    wait_for_convergence(sim)
+    governed = Governed(sim)
+    governed.start()
+    watched(sim, 3 * SECOND, governed=governed)
+    for _ in range(dice.randrange(1, 4)):
+        names = list(sim.processes)
+        dice.shuffle(names)
+        parts = [names[start :: dice.randrange(2, 4)] for start in range(2)]
+        sim.cut(parts[0], [name for name in names if name not in parts[0]], one_way=dice.random() < 0.2)
+        watched(sim, dice.randrange(1, 12) * SECOND, governed=governed)
+        if dice.random() < 0.5:
+            sim.heal()
+            watched(sim, dice.randrange(0, 3) * SECOND, governed=governed)
+    governed.stop()
+    ending(sim, complete=False)
+    rosters: dict[object, str] = {}
+    for process in sim.alive():
+        plane = process.running.plane
+        assert plane is not None
+        rosters.setdefault((plane.admission.members(), tuple(plane.partition.electorate.voters())), process.name)
+    if len(rosters) > 1:
+        raise Broken(f"after the heal, the rosters of {list(rosters.values())} differ")
+    sim.tell("world", f"{len(governed.accepted)} governed writes accepted, {governed.refused} refused")
+
+
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
     for scenario in (
@@ -141,6 +204,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("churn", "one hub, three spokes, traffic; nodes are killed and started again", churn),
         Scenario("power", "one hub, three spokes, traffic; nodes lose power and what was not synced", power),
         Scenario("idle32", "32 nodes, two minutes, no trouble, no false suspicion that ends in dead", idle32),
+        Scenario("idle1000", "1,000 nodes start again, settle, and live for a minute", idle1000),
+        Scenario("splits", "three to seven nodes, random cuts, admissions and invites attempted on all sides", splits),
         Scenario("chaos", "any mesh, any trouble, then peace", chaos),
     )
 }

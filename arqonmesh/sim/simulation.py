@@ -13,6 +13,7 @@ from typing import Final, Literal, cast
 from arqonmesh.config.model import (
     Config,
     FederationSettings,
+    GossipSettings,
     LinkSettings,
     MembershipSettings,
     NodeSettings,
@@ -80,12 +81,14 @@ class Simulation:
         region: str = "sim",
         links: LinkSettings | None = None,
         membership: MembershipSettings | None = None,
+        gossip: GossipSettings | None = None,
         talks_every_us: int = 0,
     ) -> Process:
         config = Config(
             node=NodeSettings(cluster=cluster or name, role=role, region=region),
             links=links or LinkSettings(),
             membership=membership or MembershipSettings(),
+            gossip=gossip or GossipSettings(),
             federation=FederationSettings(export=Rules(allow=("telemetry:*",))),
         )
         process = Process(self.world, self.network, name, config)
@@ -226,6 +229,9 @@ class Simulation:
 
     def sides(self) -> list[list[str]]:
         """Groups of running nodes that reach each other, over others if need be, both ways."""
+        if not self.cuts:
+            running = [process.name for process in self.alive() if not process.paused]
+            return [running] if running else []
         left = [process.name for process in self.alive() if not process.paused]
         groups: list[list[str]] = []
         while left:
@@ -293,7 +299,7 @@ class Simulation:
 
     def _member(self, process: Process, event: Event) -> None:
         change = cast(MemberChanged, event)
-        name = self.names[change.node]
+        name = self.names.get(change.node, "a stranger")
         self.tell(process.name, f"sees {name} {change.new}: {change.reason}")
         calm = self.calm_since is not None and self.world.now - self.calm_since > CALM_AFTER_US
         if change.new == "dead" and calm and self.processes[name].alive:

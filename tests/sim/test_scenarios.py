@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from arqonmesh.core.admission.core import Admission as AdmissionCore
+from arqonmesh.core.admission.judge import Judgement
+from arqonmesh.core.events import PartitionChanged
 from arqonmesh.core.federation.inbox import Inbox, Seen
 from arqonmesh.core.kernel import SECOND
 from arqonmesh.sim.__main__ import main, play
@@ -27,6 +32,30 @@ def test_any_trouble_ends_well(seed: int) -> None:
     """Random meshes, random trouble, then peace."""
     result, _ = play("chaos", seed)
     assert result.broken == "", result.replay
+
+
+@pytest.mark.requirement("R-PA-10")
+@pytest.mark.parametrize("seed", [4, 5, 7])
+def test_governed_writes_are_accepted_on_one_side_at_most(seed: int) -> None:
+    """Admissions and invites attempted everywhere during random cuts; one roster and one electorate afterwards."""
+    result, sim = play("splits", seed)
+    assert result.broken == "", result.replay
+    assert any("governed writes accepted" in what for _, _, what in sim.world.trace.story)
+
+
+def test_a_side_that_takes_governed_writes_without_a_quorum_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With admission deaf to the partition core, the checker sees both sides admit."""
+    monkeypatch.setattr(AdmissionCore, "judge", judge_anyway)
+    result, _ = play("splits", 4)
+    assert "two sides accepted governed writes" in result.broken
+
+
+def judge_anyway(core: AdmissionCore, *request: Any) -> Judgement:
+    core._partition = PartitionChanged("healthy", True, 9, 1, 9, "crash")
+    return honest_judge(core, *request)
+
+
+honest_judge = AdmissionCore.judge
 
 
 def test_an_idle_mesh_suspects_nobody() -> None:

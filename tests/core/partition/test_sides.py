@@ -35,7 +35,7 @@ def newest_only(self: Electorate, reaches: electorate.Callable[[str], bool]) -> 
 
 
 def test_a_quorum_of_the_newest_voters_alone_would_not_be_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two admitted on one side just before the cut: four of its seven here, three of five there; the checker sees it."""
+    """Two admitted on one side just before the cut: four of its seven, and three of five there. The checker sees it."""
     monkeypatch.setattr(Electorate, "count", newest_only)
     with pytest.raises(Broken, match="two sides accept governed writes"):
         play(27, "crash")
