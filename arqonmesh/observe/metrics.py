@@ -79,6 +79,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("arqon_gossip_held_bytes", "Bytes of signed statements held."),
     _counter("arqon_gossip_statements_total", "Statements and what became of them: merged, duplicates and others.",
              "fate"),
+    # overlay
+    _gauge("arqon_overlay_members", "Members in the active view, chosen ones among them, spare ones, lost ones.", "view"),
+    _counter("arqon_overlay_total", "Neighbours won and sent away, refusals heard, names beyond a share.", "what"),
     # broadcast
     _counter("arqon_broadcast_total", "Payloads for every node and what became of them; copies, announcements, grafts.",
              "what"),

@@ -35,6 +35,7 @@ def samples(service: Service) -> Iterator[Sample | Distribution]:
         yield from _mesh(plane)
         yield from _gossip(plane)
         yield from _broadcast(plane)
+        yield from _overlay(plane)
         yield from _federation(plane)
         yield from _links(service, plane)
     for (where, reason), count in service.story.dropped.items():
@@ -115,6 +116,19 @@ def _broadcast(plane: Plane) -> Iterator[Sample]:
         yield Sample("arqon_broadcast_total", count, (what,))
     for what, size in plane.broadcast.gauges().items():
         yield Sample("arqon_broadcast_held", size, (what,))
+
+
+def _overlay(plane: Plane) -> Iterator[Sample]:
+    report = plane.overlay.report()
+    if report.running:
+        yield Sample("arqon_overlay_members", len(report.active), ("active",))
+        yield Sample("arqon_overlay_members", report.chosen, ("chosen",))
+        yield Sample("arqon_overlay_members", len(report.passive), ("passive",))
+        yield Sample("arqon_overlay_members", len(report.lost), ("lost",))
+        yield Sample("arqon_overlay_total", report.promotions, ("promoted",))
+        yield Sample("arqon_overlay_total", report.evictions, ("evicted",))
+        yield Sample("arqon_overlay_total", report.refusals, ("refused",))
+        yield Sample("arqon_overlay_total", report.names_refused, ("names-refused",))
 
 
 def _stages(stages: Stages) -> Iterator[Distribution]:

@@ -9,7 +9,7 @@ from arqonmesh.ids import NodeId
 from arqonmesh.sim.checkers import wait_for_convergence
 from arqonmesh.sim.simulation import Simulation
 
-NODES = 40
+NODES = 24
 
 
 def test_a_mesh_of_full_nodes_comes_together_over_a_few_links_each() -> None:
