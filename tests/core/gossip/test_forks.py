@@ -50,7 +50,8 @@ def state(replica: Replica) -> dict[tuple[int, str], bytes]:
     return {} if log is None else {slot: record.encoded for slot, record in log.records.items()}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.requirement("R-CR-8")
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10_000),
     count=st.integers(1, 3),

@@ -154,6 +154,19 @@ def test_a_gap_is_ignored_and_asked_for() -> None:
     assert (verdict, events) == ("ignore", [])
 
 
+def test_a_payload_with_a_gap_is_not_passed_on_for_what_else_is_in_it() -> None:
+    """bee's number 3 is beyond a gap, ant's is new: ignored as a whole, and ant's goes on by itself."""
+    gossip = gossip_of()
+    [other] = chain("ant", [("", node_record("ant", 1))])
+    parts = sorted(((BEE, (1, 2), THREE), (node_of("ant"), (0, 0), other)))
+    both = GossipDelta(
+        statements=tuple(part[2] for part in parts), bases=tuple((author, *base) for author, base, _ in parts)
+    )
+    verdict, events = judge(gossip, encode_message(both))
+    assert verdict == "ignore"
+    assert [event.data for event in events if isinstance(event, Broadcast)] == [delta(other)]
+
+
 def test_of_a_payload_that_is_not_whole_only_the_good_part_goes_on_as_our_own() -> None:
     """bee's statement is merged, a stranger's waits: the payload is ignored, and bee's part is broadcast by itself."""
     gossip = gossip_of()

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arqonmesh.config.model import GossipSettings
+from arqonmesh.core.admission.roster import roster_from
 from arqonmesh.core.events import LinkUp, Withdrawn
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import AuthorLog, Record
@@ -15,9 +16,9 @@ from arqonmesh.core.gossip.ranges import ANSWER_MAX, IDS_MAX, answer, opening
 from arqonmesh.core.gossip.replica import Replica, bucket_of
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.messages import GossipBuckets, GossipDelta, GossipDigest, GossipRanges, GossipRoot
-from arqonmesh.wire.statement import Body, Floor, Invite, Kind, decode_statement, statement_hash
-from tests.core.gossip.world import SECOND, World, chain, node_record, signed
-from tests.core.toy import key_of, node_of
+from arqonmesh.wire.statement import Body, Floor, Invite, JoinPolicy, Kind, decode_statement, statement_hash
+from tests.core.gossip.world import SECOND, Member, World, admission_of, chain, genesis_of, node_record, signed
+from tests.core.toy import ToyCrypto, env_of, key_of, node_of
 
 BEE = node_of("bee")
 
@@ -127,6 +128,7 @@ def test_many_authors_are_compared_by_buckets_first() -> None:
     assert ant.gossip.root() == hub.gossip.root()
 
 
+@pytest.mark.requirement("R-CR-2")
 def test_an_equal_root_is_one_small_message() -> None:
     """32 bytes and their frame, whatever the number of authors."""
     world = World(("hub", "ant"))
@@ -154,6 +156,26 @@ def test_the_buckets_spread_authors_evenly() -> None:
     for number in range(4_096):
         counts[bucket_of(node_of(f"node{number}"))] += 1
     assert min(counts) > 0 and max(counts) < 64
+
+
+def test_a_joiners_own_chain_of_admissions_comes_first_and_fits_whatever_the_roster() -> None:
+    """hub admits 5,000, the last of them ant, ant admits bee: both admissions are in what bee is handed, and proven."""
+    founder = Member("hub", "hub", limits=Limits(records_per_author=6_000))
+    founder.publish(Kind.GENESIS, genesis_of("hub"))
+    founder.publish(Kind.JOIN_POLICY, JoinPolicy(policy="open", key_salt=b"", key_public=b""))
+    founder.instant_disk = False
+    for number in range(4_600):
+        founder.publish(Kind.ADMISSION, admission_of(f"node{number}"), node_of(f"node{number}"))
+    founder.publish(Kind.ADMISSION, admission_of("ant"), node_of("ant"))
+    founder.finish_writes()
+    by_ant = signed("ant", 1, admission_of("bee"), kind=Kind.ADMISSION, key=BEE)
+    founder.receive(node_of("ant"), encode_message(GossipDelta(statements=(by_ant,), bases=((node_of("ant"), 0, 0),))))
+    lineage = founder.admission.lineage(BEE)
+    assert lineage == ((node_of("ant"), BEE), (founder.id, node_of("ant")))
+    handed = founder.gossip.encoded_for_join(lineage)
+    assert sum(map(len, handed)) <= 900_000 and len(handed) <= 4_096
+    roster = roster_from(handed, founder.id, env_of("bee").mesh_id, ToyCrypto(key_of("bee")).verify)
+    assert BEE in roster.members and node_of("ant") in roster.members
 
 
 # --- floors ---------------------------------------------------------------------------------------------------------
