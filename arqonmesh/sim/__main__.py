@@ -6,55 +6,12 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from arqonmesh.core.kernel import SECOND
-from arqonmesh.sim.checkers import Broken
+from arqonmesh.sim.play import Tried, attempts, play, replay
+from arqonmesh.sim.progress import Progress
 from arqonmesh.sim.scenarios import SCENARIOS
-from arqonmesh.sim.simulation import Simulation
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    scenario: str
-    seed: int
-    broken: str
-    """Empty when every rule held."""
-    trace: str
-    events: int
-    virtual_s: float
-    wall_s: float
-    said: int
-    heard: int
-    dropped: dict[str, int]
-
-    @property
-    def replay(self) -> str:
-        return f"python -m arqonmesh.sim run --seed {self.seed} --scenario {self.scenario}"
-
-
-def play(name: str, seed: int) -> tuple[Result, Simulation]:
-    """One scenario, one seed. An assertion of a core that fails is a broken rule too, and keeps its traceback."""
-    sim = Simulation(seed)
-    began, broken = time.perf_counter(), ""
-    try:
-        SCENARIOS[name].play(sim)
-    except Broken as error:
-        broken = str(error)
-    heard = sum(len(messages) for messages in sim.ledger.heard.values())
-    result = Result(
-        scenario=name,
-        seed=seed,
-        broken=broken,
-        trace=sim.world.trace.digest(),
-        events=sim.world.steps,
-        virtual_s=sim.world.now / SECOND,
-        wall_s=time.perf_counter() - began,
-        said=len(sim.ledger.said),
-        heard=heard,
-        dropped={f"{where} {reason}": count for (where, reason), count in sorted(sim.dropped.items())},
-    )
-    return result, sim
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,27 +38,40 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def explore(arguments: argparse.Namespace) -> int:
-    failures = 0
     began = time.perf_counter()
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    progress = Progress(len(seeds), "seeds")
+    failed: list[Tried] = []
     events = 0
-    for seed in range(arguments.first, arguments.first + arguments.seeds):
-        try:
-            result, _ = play(arguments.scenario, seed)
-        except Exception as error:  # any failure at all is a finding, and the search goes on
-            failures += 1
-            print(f"{type(error).__name__}: {error}")
-            print(f"  replay: python -m arqonmesh.sim run --seed {seed} --scenario {arguments.scenario}")
-            continue
-        events += result.events
-        if result.broken:
-            failures += 1
-            print(f"{result.broken}\n  replay: {result.replay}", flush=True)
+    for done, tried in enumerate(attempts(arguments.scenario, seeds, arguments.jobs), start=1):
+        events += tried.events
+        if tried.failure:
+            failed.append(tried)
+            if not arguments.json:
+                progress.clear()
+                print(f"{tried.failure}\n  replay: {replay(arguments.scenario, tried.seed)}", flush=True)
+        progress.show(done, f"{len(failed)} broken")
+    progress.clear()
     took = time.perf_counter() - began
-    print(
-        f"{arguments.seeds} seeds of {arguments.scenario}: {failures} broken, "
-        f"{events:,} events in {took:.1f} s ({events / took:,.0f} events/s)"
-    )
-    return 1 if failures else 0
+    if arguments.json:
+        data = {
+            "scenario": arguments.scenario,
+            "first": arguments.first,
+            "seeds": arguments.seeds,
+            "broken": [
+                {"seed": tried.seed, "failure": tried.failure, "replay": replay(arguments.scenario, tried.seed)}
+                for tried in failed
+            ],
+            "events": events,
+            "wall_s": took,
+        }
+        print(json.dumps({"v": 1, "ok": not failed, "data": data}))
+    else:
+        print(
+            f"{arguments.seeds} seeds of {arguments.scenario}: {len(failed)} broken, "
+            f"{events:,} events in {took:.1f} s ({events / took:,.0f} events/s)"
+        )
+    return 1 if failed else 0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -121,6 +91,8 @@ def main(argv: list[str] | None = None) -> int:
     many.add_argument("--seeds", type=int, default=50)
     many.add_argument("--first", type=int, default=1)
     many.add_argument("--scenario", choices=SCENARIOS, default="chaos")
+    many.add_argument("--jobs", type=int, default=1, metavar="N", help="share the seeds among N processes")
+    many.add_argument("--json", action="store_true", help="the result as one JSON document")
     many.set_defaults(do=explore)
     arguments = parser.parse_args(argv)
     return int(arguments.do(arguments))

@@ -11,12 +11,16 @@ loss of power. A transaction that asks for sync makes everything before it safe 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
+from typing import TypeAlias
 
 from arqonmesh.core.kernel import Durable, Put, Row, Write
 from arqonmesh.core.tables import BY_NAME, TABLES
 from arqonmesh.sim.world import World
+
+Tables: TypeAlias = Mapping[str, Mapping[Row, Row]]
+"""Table name to rows by key."""
 
 
 class Disk:
@@ -27,13 +31,20 @@ class Disk:
         self._dice: Random = world.dice(f"disk {name}")
         self._write_us = write_us
         self._sync_us = sync_us
-        self._safe: dict[str, dict[Row, Row]] = {table.name: {} for table in TABLES}
+        self._base: Tables = {}
+        self._safe: dict[str, dict[Row, Row | None]] = {table.name: {} for table in TABLES}
+        """What is on it beyond the base; None hides a row of the base."""
         self._tail: list[tuple[Write, ...]] = []
         self._waiting: deque[tuple[tuple[Write, ...], bool, Callable[[], None] | None]] = deque()
         self._life = 0
         self.transactions = 0
         self.lost = 0
         """Transactions that a crash or a loss of power took."""
+
+    def lay_base(self, tables: Tables) -> None:
+        """Rows that were written before the story begins, by key. Many disks may share them: nobody changes them."""
+        assert not self.transactions, "a base is laid before anything is written"
+        self._base = tables
 
     def write(self, writes: tuple[Write, ...], *, sync: bool, done: Callable[[], None] | None) -> None:
         self._waiting.append((writes, sync, done))
@@ -46,10 +57,13 @@ class Disk:
 
     def durable(self) -> Durable:
         """All rows, sorted by key, as a process finds them when it starts."""
-        tables = {name: dict(rows) for name, rows in self._safe.items()}
+        tables = {name: {**self._base.get(name, {}), **rows} for name, rows in self._safe.items()}
         for writes in self._tail:
-            _apply(tables, writes)
-        return {name: [rows[key] for key in sorted(rows, key=_key_order)] for name, rows in tables.items()}
+            self._apply(tables, writes)
+        return {
+            name: [row for key in sorted(rows, key=_key_order) if (row := rows[key]) is not None]
+            for name, rows in tables.items()
+        }
 
     def process_died(self) -> None:
         kept = self._dice.randrange(0, len(self._waiting) + 1)
@@ -93,7 +107,7 @@ class Disk:
 
     def _fold(self) -> None:
         for writes in self._tail:
-            _apply(self._safe, writes)
+            self._apply(self._safe, writes)
         self._tail.clear()
 
     def _forget_waiting(self) -> None:
@@ -101,16 +115,18 @@ class Disk:
         self.lost += len(self._waiting)
         self._waiting.clear()
 
-
-def _apply(tables: dict[str, dict[Row, Row]], writes: tuple[Write, ...]) -> None:
-    for write in writes:
-        spec = BY_NAME[write.table]
-        if isinstance(write, Put):
-            assert len(write.row) == len(spec.columns), f"{spec.name} has {len(spec.columns)} columns: {write.row}"
-            tables[write.table][write.row[: spec.key]] = write.row
-        else:
+    def _apply(self, tables: dict[str, dict[Row, Row | None]], writes: tuple[Write, ...]) -> None:
+        for write in writes:
+            spec = BY_NAME[write.table]
+            if isinstance(write, Put):
+                assert len(write.row) == len(spec.columns), f"{spec.name} has {len(spec.columns)} columns: {write.row}"
+                tables[write.table][write.row[: spec.key]] = write.row
+                continue
             assert len(write.key) == spec.key, f"the key of {spec.name} has {spec.key} columns: {write.key}"
-            tables[write.table].pop(write.key, None)
+            if write.key in self._base.get(write.table, {}):
+                tables[write.table][write.key] = None
+            else:
+                tables[write.table].pop(write.key, None)
 
 
 def _key_order(key: Row) -> tuple[tuple[str, int, str], ...]:

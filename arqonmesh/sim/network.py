@@ -56,14 +56,15 @@ class Network:
         self.endpoints: dict[NodeId, Endpoint] = {}
         self.packets = 0
         self.lost = 0
-        self._new_model = model
+        self.new_model = model
+        """Makes the model of a direction when it is first used."""
         self._models: dict[tuple[NodeId, NodeId], LinkModel] = {}
 
     def path(self, source: NodeId, target: NodeId) -> LinkModel:
         """The model of one direction, made when first asked for."""
         model = self._models.get((source, target))
         if model is None:
-            model = self._models[source, target] = self._new_model()
+            model = self._models[source, target] = self.new_model()
         return model
 
     def plan(self, source: NodeId, target: NodeId, size_bytes: int) -> tuple[int, ...]:

@@ -23,6 +23,8 @@ class World:
         """Things done: what came to nodes, and the world's own."""
         self.handled = 0
         """Protocol events: frames, timers, answers of disks and frames of clients that a node handled."""
+        self.on_progress: Callable[[int], object] | None = None
+        """Told the virtual time now and then while it passes; must not touch the world."""
         self.trace = Trace()
         self._heap: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._made = 0
@@ -46,6 +48,8 @@ class World:
             while heap and heap[0][0] <= time_us:
                 self.now, _, action, given = pop(heap)
                 steps += 1
+                if not steps & 0x3FFF and self.on_progress is not None:
+                    self.on_progress(self.now)
                 action(*given)
         finally:
             self.steps += steps

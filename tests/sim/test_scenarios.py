@@ -11,9 +11,10 @@ from arqonmesh.core.admission.judge import Judgement
 from arqonmesh.core.events import PartitionChanged
 from arqonmesh.core.federation.inbox import Inbox, Seen
 from arqonmesh.core.kernel import SECOND
-from arqonmesh.sim.__main__ import main, play
+from arqonmesh.sim.__main__ import main
 from arqonmesh.sim.checkers import Broken, TwoSides
 from arqonmesh.sim.disk import Disk
+from arqonmesh.sim.play import play
 from arqonmesh.sim.scenarios import idle, star
 from arqonmesh.sim.simulation import Simulation
 

@@ -1,0 +1,120 @@
+"""A mesh that stands at once: every node starts from a disk on which it knows everybody, as after a power cut.
+
+Joining one after the other costs a thousand nodes a million merges before the story begins. Here the rows are prepared
+as an earlier life would have left them, signed statements and all, and each node reads them through its ordinary start.
+What an earlier life had in common is shared by all disks (`Disk.lay_base`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from arqonmesh.core.gossip.log import read_record
+from arqonmesh.core.kernel import SECOND, Put, Row
+from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.core.tables import BY_NAME
+from arqonmesh.ids import MeshId, encode_ulid
+from arqonmesh.sim.crypto import ToyCrypto
+from arqonmesh.sim.disk import Tables
+from arqonmesh.sim.process import Process
+from arqonmesh.sim.simulation import Simulation
+from arqonmesh.sim.world import EPOCH_MS
+from arqonmesh.wire.statement import (
+    GENESIS_HASH,
+    Admission,
+    Body,
+    Genesis,
+    JoinPolicy,
+    Kind,
+    NodeRecord,
+    Statement,
+    decode_statement,
+    statement_hash,
+)
+
+EPOCH: Final = 1
+"""The boot epoch and the incarnation of the earlier life."""
+REMEMBERED_MAX: Final = 1 << 20
+"""Decoded statements that the nodes of one process share."""
+
+
+class _Author:
+    """What one node said in its earlier life."""
+
+    def __init__(self, process: Process, mesh_id: MeshId) -> None:
+        self._process = process
+        self._mesh_id = mesh_id
+        self._crypto = ToyCrypto(process.public_key)
+        self.seq = 0
+        self.head = GENESIS_HASH
+        self.rows: list[Row] = []
+
+    def say(self, kind: int, key: str, body: Body) -> None:
+        self.seq += 1
+        unsigned = Statement(
+            mesh_id=self._mesh_id,
+            author=self._process.node_id,
+            epoch=EPOCH,
+            seq=self.seq,
+            prev_hash=self.head,
+            kind=int(kind),
+            key=key,
+            body=body.encode(),
+            signature=bytes(64),
+        )
+        signature = self._crypto.sign(unsigned.signed_bytes())
+        encoded = msgspec.structs.replace(unsigned, signature=signature).encode()
+        self.head = statement_hash(encoded)
+        self.rows.append((self._process.node_id, int(kind), key, EPOCH, self.seq, encoded))
+
+
+def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
+    """All processes of `sim` come up as members of one mesh, founded by the first. `links` are the operator's: (who
+    dials, whom), once everyone is up."""
+    decode_statement.capacity = max(decode_statement.capacity, REMEMBERED_MAX)
+    read_record.capacity = max(read_record.capacity, REMEMBERED_MAX)
+    founder, *others = sim.processes.values()
+    mesh_id = MeshId(encode_ulid(EPOCH_MS, sim.world.dice("mesh id").getrandbits(80)))
+    sim.mesh = MeshIdentity(mesh_id=mesh_id, founder=founder.node_id)
+    base = _tables(founder, others, mesh_id)
+    sim.tell("world", f"{len(others) + 1} nodes that know each other start again")
+    for process in sim.processes.values():
+        process.disk.lay_base(base)
+        process.disk.write_now(
+            (
+                Put("scalars", ("membership", "incarnation", EPOCH.to_bytes(8, "big"))),
+                Put("scalars", ("node", "boot_epoch", EPOCH.to_bytes(8, "big"))),
+            )
+        )
+        process.boot(sim.mesh)
+    sim.run_for(SECOND)  # what each says of its new life is there when the first links are, and goes in bulk
+    for name, peer in links:
+        endpoint = sim.processes[name].endpoint
+        assert endpoint is not None, f"{name} is down"
+        endpoint.want(sim.processes[peer].node_id)
+
+
+def _tables(founder: Process, others: list[Process], mesh_id: MeshId) -> Tables:
+    """The rows that all of them have in common: roster, records and heads of everyone, and everyone as a peer."""
+    authors = {process.node_id: _Author(process, mesh_id) for process in (founder, *others)}
+    first, node = authors[founder.node_id], founder.config.node
+    first.say(Kind.GENESIS, "", Genesis("sim", EPOCH_MS, founder.public_key, node.cluster, node.role))
+    first.say(Kind.JOIN_POLICY, "", JoinPolicy("key", b"", b""))
+    for process in others:
+        node = process.config.node
+        admission = Admission(process.public_key, node.cluster, node.role, "", 0, EPOCH_MS, b"", b"")
+        first.say(Kind.ADMISSION, process.node_id, admission)
+    for process in (founder, *others):
+        node, addresses = process.config.node, (f"{process.name}.sim:9130",)
+        record = NodeRecord(
+            process.public_key, node.cluster, node.role, node.region, addresses, EPOCH, False, "sim", ()
+        )
+        authors[process.node_id].say(Kind.NODE, "", record)
+    rows: dict[str, list[Row]] = {
+        "statements": [row for author in authors.values() for row in author.rows],
+        "heads": [(node_id, EPOCH, author.seq, author.head) for node_id, author in authors.items()],
+    }
+    return {name: {row[: BY_NAME[name].key]: row for row in said} for name, said in rows.items()}
