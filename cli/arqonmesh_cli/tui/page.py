@@ -138,6 +138,9 @@ def _banner(state: State, width: int, now_s: float) -> Line:
     if quorum is None:
         return (("· no quorum to speak of: the node is in no mesh", "dim"),)
     rights = "writable" if quorum.writable else "READ-ONLY"
+    if quorum.phase in ("partitioned", "healing"):
+        gone = len(quorum.missing) + quorum.missing_more
+        rights += f", {quorum.phase}" + (f", {gone} missing" if gone else "")
     text = (
         f"{state_word(quorum.state)}: {quorum.reachable} of {quorum.members} members reachable, "
         f"{quorum.required} required ({quorum.preset}), {rights}"
