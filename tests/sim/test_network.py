@@ -7,7 +7,7 @@ from collections.abc import Callable
 from arqonmesh.core.kernel import SECOND, Lane
 from arqonmesh.ids import NodeId
 from arqonmesh.sim.link_model import LinkModel
-from arqonmesh.sim.network import Endpoint, Network
+from arqonmesh.sim.network import End, Endpoint, Network
 from arqonmesh.sim.world import World
 
 A, B = NodeId("a" * 32), NodeId("b" * 32)
@@ -18,6 +18,7 @@ class Listener:
 
     def __init__(self, network: Network, node: NodeId) -> None:
         self.endpoint = Endpoint(network, node, node.encode(), self)
+        self.listening = True
         self.frames: list[tuple[Lane, bytes]] = []
         self.ups = 0
         self.downs: list[str] = []
@@ -35,7 +36,7 @@ class Listener:
     def link_down(self, peer: NodeId, reason: str) -> None:
         self.downs.append(reason)
 
-    def frame(self, peer: NodeId, lane: Lane, data: bytes) -> None:
+    def frame(self, end: End, lane: Lane, data: bytes) -> None:
         self.frames.append((lane, data))
 
 

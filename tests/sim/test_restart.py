@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arqonmesh.core.kernel import SECOND, Delete, Put
-from arqonmesh.sim.disk import Disk
+from arqonmesh.sim.disk import Disk, Tables
 from arqonmesh.sim.play import attempts
 from arqonmesh.sim.scenarios import idle_graph
 from arqonmesh.sim.simulation import Simulation
@@ -25,7 +25,7 @@ def test_a_mesh_that_starts_again_settles_and_every_node_knows_every_other() -> 
 def test_disks_share_a_base_and_change_only_their_own() -> None:
     """A row of the base that one disk replaces or deletes is still there for the other."""
     world = World(1)
-    base = {"links": {("a",): ("a", "p", 1), ("b",): ("b", "p", 1)}}
+    base: Tables = {"links": {("a",): ("a", "p", 1), ("b",): ("b", "p", 1)}}
     one, other = Disk(world, "one"), Disk(world, "other")
     one.lay_base(base)
     other.lay_base(base)
