@@ -10,7 +10,8 @@ when better candidates have been there for `hysteresis_s` without a break, or wh
 Summaries go out when something in them changed, at most every `summary_interval_s`. A mesh of one region has leaders
 too, but nobody to tell: nothing is published there.
 
-Links: a leader wants links to the leaders of the other regions, all of them or, of many, `bridges_max` by rendezvous.
+Links: a leader wants links to the leaders of the other regions, all of them or, of many, `bridges_max` by rendezvous;
+and one to the leader beside it, so that what crosses a region on its way to a third does not wander through all of it.
 What is told to everyone crosses between regions on these.
 """
 
@@ -271,11 +272,12 @@ class Regions:
         return resident is not None and resident.state in ("alive", "suspect")
 
     def _wish(self) -> list[Effect]:
-        """A leader wants links to the leaders of the other regions; nobody else does."""
+        """A leader wants links to the leaders of the other regions, and to those beside it; nobody else does."""
         wanted: list[NodeId] = []
         if self.leading:
-            wanted = [node for name, region in self._regions.items() if name != self._here for node in region.leaders]
-            wanted = sorted(wanted, key=self._bridge_rank)[: self._bridges_max]
+            beside = [node for node in self.leaders(self._here) if node != self._me] if self._several else []
+            across = [node for name, region in self._regions.items() if name != self._here for node in region.leaders]
+            wanted = beside + sorted(across, key=self._bridge_rank)[: self._bridges_max]
         addresses = {node: self._residents[node].addresses for node in wanted}
         effects: list[Effect] = [
             Emit(LinkWanted(node, self.NAME, ())) for node in self._wished if not addresses.get(node)
