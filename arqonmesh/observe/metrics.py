@@ -80,12 +80,13 @@ METRICS: Final[tuple[Metric, ...]] = (
     _counter("arqon_gossip_statements_total", "Statements and what became of them: merged, duplicates and others.",
              "fate"),
     # overlay
-    _gauge("arqon_overlay_members", "Members in the active view, chosen ones among them, spare ones, lost ones.", "view"),
+    _gauge("arqon_overlay_members", "Members in the active view, chosen among them, spare and lost ones.", "view"),
     _counter("arqon_overlay_total", "Neighbours won and sent away, refusals heard, names beyond a share.", "what"),
     # broadcast
     _counter("arqon_broadcast_total", "Payloads for every node and what became of them; copies, announcements, grafts.",
              "what"),
     _gauge("arqon_broadcast_held", "Links in and beside the tree, ids, payloads, open wants and promises.", "what"),
+    _counter("arqon_user_events_total", "User events and what became of them: sent, heard and others.", "fate"),
     # drops, wherever
     _counter("arqon_dropped_total", "What was dropped, by the place that did it and its reason.", "where", "reason"),
     # the store

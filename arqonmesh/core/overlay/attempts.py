@@ -25,6 +25,8 @@ class Why(Enum):
     """A lost member: it is asked with priority, because it may be the only way to another part of the mesh."""
     QUOTA = "quota"
     """Places are free, and nobody that we ask has room: asked with priority, now and then."""
+    LOOK = "look"
+    """A spare member is dialled to see whether it is there; if it is alone, it uses the link to join us."""
     WALK = "walk"
     """A newcomer whose walk ended here: given to us, not chosen."""
     KEEP = "keep"
@@ -86,7 +88,8 @@ class Attempts:
 
     def seeking(self) -> int:
         """Attempts that may yet fill a place that we want filled."""
-        return sum(a.stage is not Stage.PARTING and a.why is not Why.WALK for a in self._attempts.values())
+        beside = (Why.WALK, Why.LOOK)
+        return sum(a.stage is not Stage.PARTING and a.why not in beside for a in self._attempts.values())
 
     def walks(self) -> int:
         return sum(attempt.why is Why.WALK for attempt in self._attempts.values())

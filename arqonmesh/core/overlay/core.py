@@ -193,7 +193,7 @@ class Overlay:
         effects = hood.expire(now)
         if self._shuffle_at is not None and now >= self._shuffle_at:
             self._shuffle_at = self._next_shuffle(now)
-            effects += self._walks.shuffle() + hood.seek_lost(now) + hood.insist(now)
+            effects += self._walks.shuffle() + hood.seek_lost(now) + hood.look(now) + hood.insist(now)
         if self._care_at is not None and now >= self._care_at:
             self._care_at = None
             effects += hood.tidy() + self._ask_linked(now) + hood.repair(now)

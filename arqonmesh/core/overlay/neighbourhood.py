@@ -131,6 +131,11 @@ class Neighbourhood:
     def ask(self, now: Instant, peer: NodeId, attempt: Attempt) -> list[Effect]:
         """The link is up: ask, unless enough others were faster."""
         asked = self.attempts.count(Stage.ASKED)
+        if attempt.why is Why.LOOK:
+            if not self.missing:
+                self.attempts.advance(attempt, Stage.PARTING, now + PARTING_US)
+                return []
+            attempt.why = Why.PROMOTE
         if attempt.why not in (Why.RETURN, Why.QUOTA, Why.WALK) and asked >= max(1, self.missing):
             return self._give_up(peer)
         if attempt.why is Why.WALK and not self.active.has_room(chosen=False, reserved=asked):
@@ -184,7 +189,7 @@ class Neighbourhood:
         for peer in expired:
             attempt = self.attempts.end(peer)
             assert attempt is not None
-            if attempt.why not in (Why.WALK, Why.EVICTED):
+            if attempt.why is not Why.WALK and attempt.stage is not Stage.PARTING:
                 self._forget(peer)
             effects += self._release(peer, close=attempt.stage is Stage.PARTING)
         return effects + self.repair(now) if expired else effects
@@ -328,6 +333,14 @@ class Neighbourhood:
             return []
         self.refuge.lose(lost[0])
         return self.begin(now, lost[0], Why.RETURN)
+
+    def look(self, now: Instant) -> list[Effect]:
+        """One spare member is dialled, once per shuffle: who is not there goes, and who is there and has no neighbour
+        left, because all that it knew are dead, finds us by this."""
+        spare = self.passive.sample(self._rng, 1)
+        if not spare or not self._may_try(now, spare[0]):
+            return []
+        return self.begin(now, spare[0], Why.LOOK)
 
     def insist(self, now: Instant) -> list[Effect]:
         """Places are free, above all those for neighbours of our own choice, and whom we asked is full: one candidate

@@ -158,6 +158,29 @@ def test_a_spare_member_that_does_not_answer_goes() -> None:
     assert node_of("ghost") in hand.overlay.report().lost
 
 
+def test_a_spare_member_is_looked_at_once_per_shuffle() -> None:
+    """Who is there stays, and the link goes again; who is not there goes."""
+    for answers in (True, False):
+        hand = full()
+        hand.hears("g1", OverlayShuffle(1, (node_of("g1"),), 0, (node_of("spare"),)))
+        while node_of("spare") not in hand.wished():
+            hand.wait(500)
+        if answers:
+            assert sent(hand.link("spare"), OverlayNeighbour) == []
+        hand.wait(3_000)
+        assert node_of("spare") not in hand.wished()
+        assert (node_of("spare") in hand.passive) is answers
+
+
+def test_who_is_alone_uses_the_link_of_whoever_looks_at_it() -> None:
+    """All that it knew may be dead: it joins over any link that stands."""
+    hand = Hand()
+    hand.link("visitor")
+    assert sent(hand.wait(600), OverlayJoin) == [(node_of("visitor"), OverlayJoin())]
+    hand.hears("visitor", OverlayNeighbourReply(True, ()))
+    assert hand.active == (node_of("visitor"),)
+
+
 def test_a_lost_member_is_tried_for_ever() -> None:
     """Once per shuffle, and with priority: it may be the only way to another part of the mesh."""
     hand = full()
