@@ -33,7 +33,7 @@ def test_a_leader_sends_across_what_it_hears_inside_and_not_what_came_across() -
     leader = field.nodes[LEADER].core(Plumtree)
     assert leader.lazy == (field.nodes[ONE].id, field.nodes[OTHER].id)
     arrived: dict[int, int] = {}
-    field.watch(BroadcastArrived, lambda now, index, event: arrived.setdefault(index, now))
+    field.watch(BroadcastArrived, lambda now, index, event: arrived.update({index: now}))
 
     began = field.now
     field.tell(INSIDE, Broadcast("news", bytes(400)))
