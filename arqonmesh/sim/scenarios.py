@@ -127,29 +127,6 @@ def idle1000(sim: Simulation) -> None:
 
 
 def idle_graph(sim: Simulation, nodes: int, duration_us: int) -> None:
-    """A mesh that an operator wired as a random graph of six links per node, started again all at once. Heartbeats and
-    probes once a second and a repair round every ten: in a mesh of this size the defaults of a small one would be most
-    of its traffic. Same regions, 5 ms one way."""
-    sim.network.new_model = partial(LinkModel, delay_us=5 * MILLISECOND)
-    names = [f"node-{number:04}" for number in range(nodes)]
-    for name in names:
-        sim.add(
-            name,
-            links=LinkSettings(auto="none", heartbeat_ms=1_000),
-            gossip=GossipSettings(repair_interval_ms=10_000),
-        )
-    restart(sim, [(names[a], names[b]) for a, b in regular_graph(nodes, 6, seed=sim.world.seed)])
-    took = wait_for_convergence(sim, every_us=SECOND)
-    sim.tell("world", f"{nodes} nodes agree after {took / SECOND:.1f} s")
-    watched(sim, duration_us, every_us=10 * SECOND)
-
-
-def idle1000(sim: Simulation) -> None:
-    """A thousand full nodes, six links each, for a minute after they have settled."""
-    idle_graph(sim, 1_000, 60 * SECOND)
-
-
-def idle_graph(sim: Simulation, nodes: int, duration_us: int) -> None:
     """A mesh that an operator wired as a random graph of six links per node, started again all at once. Heartbeats once
     a second and a repair round every ten: in a mesh of this size the defaults of a small one would be most of its
     traffic. One region, 5 ms one way."""
@@ -224,7 +201,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("churn", "one hub, three spokes, traffic; nodes are killed and started again", churn),
         Scenario("power", "one hub, three spokes, traffic; nodes lose power and what was not synced", power),
         Scenario("idle32", "32 nodes, two minutes, no trouble, no false suspicion that ends in dead", idle32),
-        Scenario("idle1000", "1,000 nodes start again, settle, and live for a minute", idle1000),
         Scenario("splits", "three to seven nodes, random cuts, admissions and invites attempted on all sides", splits),
         Scenario("idle1000", "1,000 nodes start again, settle, and live for a minute", idle1000),
         Scenario("chaos", "any mesh, any trouble, then peace", chaos),
