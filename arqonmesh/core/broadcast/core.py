@@ -107,7 +107,15 @@ class Plumtree:
         BroadcastGraft,
         BroadcastPrune,
     )
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (Broadcast, BroadcastJudged, LinkUp, LinkDown, LinkMeasured, LinkWanted, Late)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (
+        Broadcast,
+        BroadcastJudged,
+        LinkUp,
+        LinkDown,
+        LinkMeasured,
+        LinkWanted,
+        Late,
+    )
 
     def __init__(self, env: Env, settings: BroadcastSettings, members: Callable[[], int]) -> None:
         """`members` tells how many nodes the mesh has; a rough answer is good enough."""
