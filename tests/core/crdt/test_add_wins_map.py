@@ -9,7 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from arqonmesh.core.crdt.add_wins_map import MAX_VALUE_BYTES, AddWinsMap
 from arqonmesh.core.crdt.dots import WINDOW
+from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
+from arqonmesh.wire import cbor
 from tests.core.crdt.values import NODES
 
 A, B, C = NODES[:3]
@@ -136,3 +138,24 @@ def test_two_writes_under_one_dot_lose_each_other_everywhere() -> None:
 
     assert one.join(other) == other.join(one)
     assert list(one.join(other)) == []
+
+
+@pytest.mark.parametrize(
+    ("upto", "early", "held"),
+    [
+        (0, [1], []),
+        (3, [2], []),
+        (0, [5, 3], []),
+        (0, [WINDOW + 2], []),
+        (1, [], [[2, "x", b""]]),
+        (2, [], [[2, "x", b""], [1, "y", b""]]),
+        (2, [], [[1, "x", b""], [1, "y", b""]]),
+        (WINDOW + 1, [], [[1, "x", b""]]),
+    ],
+)
+def test_dots_in_another_form_are_refused(upto: int, early: list[int], held: list[list[object]]) -> None:
+    """Seen twice, out of order, a gap that is none, held without having been seen, one dot for two writes, too old."""
+    with pytest.raises(DecodeError) as caught:
+        AddWinsMap.decode(cbor.encode([[[A, 0, upto, early, held]]]))
+
+    assert caught.value.code == "wire.not-canonical"

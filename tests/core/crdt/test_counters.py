@@ -75,3 +75,11 @@ def test_an_identity_keeps_its_newest_epochs_only() -> None:
         counter = counter.join(GCounter(((A, Share(0, 0, ((epoch, 1),))),)))
 
     assert [epoch for epoch, _ in counter.share(A).counts] == list(range(92, 100))
+
+
+def test_what_was_folded_before_is_folded_on() -> None:
+    """Compaction in two steps keeps the sum."""
+    counter = GCounter(((A, Share(1, 7, ((1, 2), (2, 3)))),))
+    compacted = counter.join(counter.compact(A, 2))
+
+    assert compacted.share(A) == Share(2, 9, ((2, 3),))
