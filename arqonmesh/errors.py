@@ -291,6 +291,18 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         'Its subscriptions: {"type": "status"}.',
     ),
     "bus.payload-missing": ("The message has no payload.", "Add one; any JSON value will do."),
+    "user-events.name": (
+        "A user event has a name of 1 to 64 characters; it says what happened, the payload says the rest.",
+        "Choose a short name such as `deploy` and put details into the payload.",
+    ),
+    "user-events.size": (
+        "A user event is sent to every node of the mesh, so its payload is at most 1,024 bytes.",
+        "Send a link or an id and let the receivers fetch the rest.",
+    ),
+    "user-events.rate": (
+        "Every user event goes to every node, so each node may send only user_events.rate_per_s of them.",
+        "Send fewer, put several into one payload, or raise user_events.rate_per_s on all nodes.",
+    ),
     "bus.rate-limited": (
         "The client sends more frames per second than bus.rate_per_s allows; the rest was dropped.",
         "Send more slowly, or raise bus.rate_per_s in arqon.yaml (0 is no limit).",

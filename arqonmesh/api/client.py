@@ -16,6 +16,7 @@ from arqonmesh.api._generated import arqonmesh_pb2 as pb
 from arqonmesh.api.control import (
     CertificateView,
     InviteView,
+    MatrixView,
     MeshEvent,
     MeshStatus,
     MeshView,
@@ -23,6 +24,7 @@ from arqonmesh.api.control import (
     OwnLinkView,
     PeerView,
     PolicyView,
+    UserEventSent,
 )
 from arqonmesh.api.convert import to_view
 from arqonmesh.api.failures import error_of, not_running
@@ -95,6 +97,9 @@ class NodeClient:
     async def join_address(self, address: str, key: str) -> MeshView:
         return to_view(await self._call(pb.JoinMeshRequest(address=address, key=key), JOIN_TIMEOUT_S), MeshView)
 
+    async def send_event(self, name: str, payload: bytes) -> UserEventSent:
+        return to_view(await self._call(pb.SendUserEventRequest(name=name, payload=payload)), UserEventSent)
+
     async def leave(self) -> None:
         await self._call(pb.LeaveMeshRequest())
 
@@ -114,6 +119,15 @@ class NodeClient:
 
     async def peer(self, prefix: str) -> PeerView:
         return to_view(await self._call(pb.GetPeerRequest(prefix=prefix)), PeerView)
+
+    async def peer_ban(self, prefix: str, reason: str) -> PeerView:
+        return to_view(await self._call(pb.BanPeerRequest(prefix=prefix, reason=reason)), PeerView)
+
+    async def peer_forgive(self, prefix: str, reason: str) -> PeerView:
+        return to_view(await self._call(pb.ForgivePeerRequest(prefix=prefix, reason=reason)), PeerView)
+
+    async def matrix(self) -> MatrixView:
+        return to_view(await self._call(pb.GetMatrixRequest()), MatrixView)
 
     async def invite_new(self, cluster: str, role: str, expires_s: float, uses: int) -> tuple[str, InviteView]:
         request = pb.CreateInviteRequest(cluster=cluster, role=role, expires_s=expires_s, uses=uses)

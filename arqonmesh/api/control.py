@@ -104,6 +104,49 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
     """None in a mesh of one region, and until a leader has published."""
 
 
+class PeerClusterView(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    peers: int
+    rtt_ms: float
+    """Median."""
+
+
+class SelectionView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom this node prefers, and among whom it chose."""
+
+    strategy: str
+    chosen: tuple[str, ...] = ()
+    clusters: tuple[PeerClusterView, ...] = ()
+    gain: float = 0.0
+    """How much shorter the mean round trip to the chosen is than to all; below 0 when it is longer."""
+    rebalances: int = 0
+
+
+class MatrixNodeView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    cluster: str
+    region: str
+    state: str
+
+
+class MatrixCellView(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair, a < b. `loss` is None where the round trip is a guess."""
+
+    a: str
+    b: str
+    rtt_ms: float
+    loss: float | None
+    measured: bool
+
+
+class MatrixView(msgspec.Struct, frozen=True, kw_only=True):
+    """`arqon mesh matrix`. Pairs of which nothing is known are left out."""
+
+    self_: str = msgspec.field(name="self")
+    nodes: tuple[MatrixNodeView, ...]
+    cells: tuple[MatrixCellView, ...]
+
+
 class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`arqon mesh status --json`, its `data`. `mesh` is None before seed or join."""
 
@@ -113,6 +156,7 @@ class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[LinkView, ...]
     partition: PartitionView | None
     regions: tuple[RegionView, ...] = ()
+    selection: SelectionView | None = None
 
 
 class OwnLinkView(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +183,11 @@ class CauseView(msgspec.Struct, frozen=True, kw_only=True):
     delta: float
     cause: str
     evidence: str = ""
+    """Hexadecimal."""
+    score: float = 1.0
+    """After it."""
+    summary: str = ""
+    """The evidence in words."""
 
 
 class PeerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +205,22 @@ class PeerView(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     deliveries: int = 0
     causes: tuple[CauseView, ...] = ()
+    inviter: str = ""
+    probation: bool = False
+    """A newcomer among established ones: held to a tenth of the rate."""
+    preferred: bool = False
+    guess_ms: float | None = None
+    """The round trip by coordinates, for one that was never measured."""
+    rtt_min_ms: float | None = None
+    rtt_deviation_ms: float | None = None
+    loss: float | None = None
+
+
+class UserEventSent(msgspec.Struct, frozen=True, kw_only=True):
+    """A user event that this node has sent; (author, lamport) is its number."""
+
+    author: str
+    lamport: int
 
 
 class InviteView(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,12 +295,18 @@ class NodeControl(Protocol):
 
     async def join_ticket(self, ticket: str) -> MeshView: ...
     async def join_address(self, address: str, key: str) -> MeshView: ...
+    async def send_event(self, name: str, payload: bytes) -> UserEventSent:
+        """To every node of the mesh; told at each as a MeshEvent of kind "event"."""
+
     async def leave(self) -> None: ...
     async def link_add(self, address: str) -> OwnLinkView: ...
     async def link_remove(self, address: str) -> None: ...
     async def links(self) -> tuple[OwnLinkView, ...]: ...
     async def peers(self) -> tuple[PeerView, ...]: ...
     async def peer(self, prefix: str) -> PeerView: ...
+    async def peer_ban(self, prefix: str, reason: str) -> PeerView: ...
+    async def peer_forgive(self, prefix: str, reason: str) -> PeerView: ...
+    async def matrix(self) -> MatrixView: ...
     async def invite_new(self, cluster: str, role: str, expires_s: float, uses: int) -> tuple[str, InviteView]: ...
     async def invites(self) -> tuple[InviteView, ...]: ...
     async def invite_revoke(self, ticket_id: str) -> InviteView: ...

@@ -68,6 +68,9 @@ class MeshService:
             return to_message(await self._control.join_ticket(request.ticket), pb.Mesh)
         return to_message(await self._control.join_address(request.address, request.key), pb.Mesh)
 
+    async def SendUserEvent(self, request: pb.SendUserEventRequest) -> pb.UserEventSent:
+        return to_message(await self._control.send_event(request.name, request.payload), pb.UserEventSent)
+
     async def LeaveMesh(self, request: pb.LeaveMeshRequest) -> pb.LeaveMeshResponse:
         await self._control.leave()
         return pb.LeaveMeshResponse()
@@ -89,6 +92,15 @@ class MeshService:
 
     async def GetPeer(self, request: pb.GetPeerRequest) -> pb.Peer:
         return to_message(await self._control.peer(request.prefix), pb.Peer)
+
+    async def BanPeer(self, request: pb.BanPeerRequest) -> pb.Peer:
+        return to_message(await self._control.peer_ban(request.prefix, request.reason), pb.Peer)
+
+    async def ForgivePeer(self, request: pb.ForgivePeerRequest) -> pb.Peer:
+        return to_message(await self._control.peer_forgive(request.prefix, request.reason), pb.Peer)
+
+    async def GetMatrix(self, request: pb.GetMatrixRequest) -> pb.Matrix:
+        return to_message(await self._control.matrix(), pb.Matrix)
 
     async def CreateInvite(self, request: pb.CreateInviteRequest) -> pb.CreateInviteResponse:
         ticket, invite = await self._control.invite_new(request.cluster, request.role, request.expires_s, request.uses)

@@ -189,6 +189,15 @@ class CoordinateSettings(Settings, frozen=True):
     """Least time between two publications, each of which reaches every member; only when it has moved since."""
 
 
+class UserEventSettings(Settings, frozen=True):
+    """`arqon mesh event`: small signed events of one node for all."""
+
+    rate_per_s: Positive = 5
+    """Events per second that this node may send (token bucket); every one goes to every node."""
+    burst: Positive = 20
+    """Events that it may send at once after a pause."""
+
+
 class PeerSettings(Settings, frozen=True):
     """What a link peer may do, and how faults count."""
 
@@ -296,6 +305,7 @@ class Config(Settings, frozen=True):
     membership: MembershipSettings = MembershipSettings()
     gossip: GossipSettings = GossipSettings()
     broadcast: BroadcastSettings = BroadcastSettings()
+    user_events: UserEventSettings = UserEventSettings()
     regions: RegionSettings = RegionSettings()
     coordinates: CoordinateSettings = CoordinateSettings()
     peers: PeerSettings = PeerSettings()

@@ -133,6 +133,13 @@ class Node:
             effects += self._router.event(now, statement)
         return self._leaving(now, effects)
 
+    def fire(self, now: Instant, name: str, payload: bytes) -> tuple[int, list[Effect]]:
+        """Send a user event to every node; its Lamport time. Raises what `UserEvents.fire` raises."""
+        assert self.plane is not None, "only a member sends events"
+        user_events = self.plane.user_events
+        lamport, said = user_events.fire(now, name, payload)
+        return lamport, self._leaving(now, self._router.run(now, user_events, said))
+
     # --- links --------------------------------------------------------------------------------------------
 
     def transport_up(self, now: Instant, peer: NodeId, transport: str, *, outbound: bool) -> list[Effect]:

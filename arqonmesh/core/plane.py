@@ -26,6 +26,7 @@ from arqonmesh.core.regions.core import Regions
 from arqonmesh.core.router import Router
 from arqonmesh.core.routing.core import Routing
 from arqonmesh.core.topology import Topology
+from arqonmesh.core.user_events import UserEvents
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId, NodeId
 from arqonmesh.wire.statement import decode_body, decode_statement
@@ -73,6 +74,7 @@ class Plane:
         self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of)
         self.gossip.prefer(self.peers.partner)
         self.regions = Regions(env(Regions), config.regions, heads=self.gossip.heads)
+        self.user_events = UserEvents(env(UserEvents), config.user_events, keys=self.admission.key_of)
         self.cores: tuple[Core, ...] = (
             self.admission,
             self.coordinates,
@@ -86,6 +88,7 @@ class Plane:
             self.regions,
             self.federation,
             self.broadcast,
+            self.user_events,
             self.gossip,
         )
 

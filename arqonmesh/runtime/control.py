@@ -16,6 +16,7 @@ import msgspec
 from arqonmesh.api.control import (
     CertificateView,
     InviteView,
+    MatrixView,
     MeshEvent,
     MeshStatus,
     MeshView,
@@ -23,17 +24,19 @@ from arqonmesh.api.control import (
     OwnLinkView,
     PeerView,
     PolicyView,
+    UserEventSent,
 )
 from arqonmesh.core.admission.tickets import INVITING_ROLES
-from arqonmesh.core.events import Applied, Publish
+from arqonmesh.core.events import Applied, PeerRuled, Publish
 from arqonmesh.core.kernel import Event
 from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
-from arqonmesh.ids import ClusterId, MeshId, TicketId, encode_ulid, parse_cluster, short
+from arqonmesh.ids import ClusterId, MeshId, NodeId, TicketId, encode_ulid, parse_cluster, short
 from arqonmesh.net.addresses import parse_address
 from arqonmesh.runtime import views
 from arqonmesh.runtime.governed import require_quorum
 from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
+from arqonmesh.runtime.matrix import matrix_view
 from arqonmesh.runtime.service import Service
 from arqonmesh.trust import join_key, tickets
 from arqonmesh.wire.statement import Genesis, Invite, JoinPolicy, Kind
@@ -41,6 +44,8 @@ from arqonmesh.wire.statement import Genesis, Invite, JoinPolicy, Kind
 PUBLISH_TIMEOUT_S: Final = 10.0
 FAREWELL_S: Final = 0.5
 """Time for the farewell to reach the linked peers before the links close."""
+REASON_MAX: Final = 200
+"""Characters of an operator's reason that are kept."""
 ROLES: Final = ("hub", "spoke", "leader")
 POLICIES: Final = ("open", "key", "closed")
 
@@ -74,8 +79,28 @@ class Control:
         return tuple(views.peer_view(node, plane, other, self._service.host.now()) for other in others)
 
     async def peer(self, prefix: str) -> PeerView:
-        plane, node = self._plane(), self._service.node
-        own = node.world.node_id
+        return self._peer_view(self._found(prefix))
+
+    async def peer_ban(self, prefix: str, reason: str) -> PeerView:
+        return self._ruled(prefix, reason, banned=True)
+
+    async def peer_forgive(self, prefix: str, reason: str) -> PeerView:
+        return self._ruled(prefix, reason, banned=False)
+
+    async def matrix(self) -> MatrixView:
+        return matrix_view(self._service.node, self._plane())
+
+    def _ruled(self, prefix: str, reason: str, *, banned: bool) -> PeerView:
+        """The operator's word on a peer, on disk with the same step."""
+        peer, host = self._found(prefix), self._service.host
+        host.perform(host.node.event(host.now(), PeerRuled(peer, banned, reason[:REASON_MAX])))
+        return self._peer_view(peer)
+
+    def _peer_view(self, peer: NodeId) -> PeerView:
+        return views.peer_view(self._service.node, self._plane(), peer, self._service.host.now())
+
+    def _found(self, prefix: str) -> NodeId:
+        plane, own = self._plane(), self._service.node.world.node_id
         members = (member.node for member in plane.admission.members() if member.node != own)
         found = [member for member in members if member.startswith(prefix.lower())]
         if not found or not prefix:
@@ -85,7 +110,7 @@ class Control:
             raise UsageError(
                 "peer.ambiguous", f"{len(found)} members begin with {prefix!r}: {several}", hint="arqon peer ls"
             )
-        return views.peer_view(node, plane, found[0], self._service.host.now())
+        return found[0]
 
     async def invites(self) -> tuple[InviteView, ...]:
         return views.invite_views(self._plane())
@@ -141,6 +166,13 @@ class Control:
             self._refuse_second_mesh("join one")
             address = address.removeprefix("quic://")
             return await self._enter(await join_with_key(self._service.endpoint, self._joiner(), address, key))
+
+    async def send_event(self, name: str, payload: bytes) -> UserEventSent:
+        self._plane()
+        service = self._service
+        lamport, effects = service.node.fire(service.host.now(), name, payload)
+        service.host.perform(effects)
+        return UserEventSent(author=service.node.world.node_id, lamport=lamport)
 
     async def leave(self) -> None:
         async with self._busy:

@@ -17,7 +17,9 @@ from arqonmesh.core.events import (
     MemberChanged,
     MemberExpelled,
     PartitionChanged,
+    Rebalanced,
     ScoreChanged,
+    UserEvent,
     Verdict,
 )
 from arqonmesh.core.kernel import Event
@@ -41,6 +43,7 @@ class EventStory:
         """The newest drops, verdicts, link and member changes with their reasons, to be asked afterwards."""
         self.dropped: dict[tuple[str, str], int] = {}
         """Drops since the start by (where, reason). Both come from our own code; the cap guards against a slip."""
+        self._preferred: tuple[str, tuple[NodeId, ...]] = ("", ())
         for event_type, tell in (
             (MemberAdmitted, self._admitted),
             (MemberExpelled, self._expelled),
@@ -50,7 +53,9 @@ class EventStory:
             (LinkDown, self._link_down),
             (PartitionChanged, self._partition),
             (ScoreChanged, self._score),
+            (Rebalanced, self._rebalanced),
             (Forked, self._forked),
+            (UserEvent, self._user_event),
             (Verdict, self._verdict),
             (Dropped, self._dropped),
         ):
@@ -121,12 +126,36 @@ class EventStory:
         text = f"{self.name(event.node)} has reputation {event.score_ppm / 1_000_000:.2f}: {event.cause}{ignored}"
         self._log.add("reputation", text, node=event.node, cause=event.cause)
 
+    def _rebalanced(self, event: Event) -> None:
+        assert isinstance(event, Rebalanced)
+        now = (event.strategy, tuple(sorted(event.chosen)))
+        if now == self._preferred:
+            return
+        self._preferred = now
+        near = ", ".join(self.name(node) for node in event.chosen)
+        clusters = ", ".join(f"{name} ({count})" for name, count, _ in event.clusters)
+        text = f"prefers {near} ({event.strategy}, mean round trip {event.gain_ppm / 10_000:.0f} % shorter)"
+        self._log.add("mesh", text, clusters=clusters)
+
     def _forked(self, event: Event) -> None:
         assert isinstance(event, Forked)
         text = (
             f"{self.name(event.author)} signed two statements as ({event.epoch}, {event.seq}); both are kept as proof"
         )
         self._log.add("reputation", text, node=event.author)
+
+    def _user_event(self, event: Event) -> None:
+        assert isinstance(event, UserEvent)
+        payload = event.payload.decode(errors="backslashreplace")
+        self._log.add(
+            "event",
+            f"event {event.name} from {self.name(event.author)}{f': {payload}' if payload else ''}",
+            node=event.author,
+            name=event.name,
+            payload=payload,
+            lamport=str(event.lamport),
+            sent_ms=str(event.sent_ms),
+        )
 
     def _verdict(self, event: Event) -> None:
         assert isinstance(event, Verdict)

@@ -114,6 +114,8 @@ def _gossip(plane: Plane) -> Iterator[Sample | Distribution]:
 def _broadcast(plane: Plane) -> Iterator[Sample]:
     for what, count in plane.broadcast.counters.items():
         yield Sample("arqon_broadcast_total", count, (what,))
+    for fate, count in plane.user_events.counters.items():
+        yield Sample("arqon_user_events_total", count, (fate,))
     for what, size in plane.broadcast.gauges().items():
         yield Sample("arqon_broadcast_held", size, (what,))
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from arqonmesh.errors import Degraded, UsageError
+from arqonmesh.errors import Degraded, NotFound, UsageError
 from arqonmesh_cli.addresses import link_address
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
+from arqonmesh_cli.events import show_events
+from arqonmesh_cli.matrix import show_matrix
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import Screen, state_word
 from arqonmesh_cli.times import day_and_clock
@@ -113,6 +115,36 @@ def join(
     return Answer(mesh, lambda screen: _joined(screen, mesh, place))
 
 
+@verb(app, "event", "arqon mesh event deploy v1.2.3", "arqon mesh event backup-done", "date | arqon mesh event tick -")
+def event(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What happened: 1 to 64 characters.")],
+    payload: Annotated[
+        str,
+        typer.Argument(
+            metavar="[PAYLOAD]", help="Up to 1,024 bytes; - reads them from standard input.", show_default=False
+        ),
+    ] = "",
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer:
+    """Send a signed event to every node of the mesh, at most once each; see it with `arqon mesh events`."""
+    data = sys.stdin.buffer.read(1_025).rstrip(b"\n") if payload == "-" else payload.encode()
+    sent = ask_at(data_dir, context, lambda node: node.send_event(name, data))
+    return Answer(sent, lambda screen: screen.line(f"event {name} is on its way: {sent.author[:8]} {sent.lamport}"))
+
+
+@verb(app, "events", "arqon mesh events", "arqon mesh events --follow --json | jq -r .data.fields.name")
+def events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes from now on.")] = False,
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> None:
+    """Print the user events that this node has heard, its own included: the newest it remembers, oldest first."""
+    show_events(data_dir, context, follow, as_json)
+
+
 @verb(app, "leave", "arqon mesh leave")
 def leave(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
     """Leave the mesh with a farewell to the others; the node keeps its identity and goes on serving its clients."""
@@ -182,6 +214,36 @@ def _by_count(software: dict[str, int]) -> list[tuple[str, int]]:
 
 def _beside(counted: int, told: int | None) -> str:
     return str(counted) if told is None or told == counted else f"{counted} ({told})"
+
+
+@verb(
+    app,
+    "matrix",
+    "arqon mesh matrix",
+    "arqon mesh matrix --node k3v7 --sort rtt",
+    "arqon mesh matrix --json | jq '.data.cells[] | select(.measured | not)'",
+)
+def matrix(
+    node: Annotated[
+        str, typer.Option("--node", metavar="ID", help="Only the pairs of this node.", show_default=False)
+    ] = "",
+    sort: Annotated[
+        Literal["cluster", "region", "id", "rtt"], typer.Option("--sort", help="The order; rtt lists the pairs.")
+    ] = "cluster",
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer:
+    """Show round trip and loss between all pairs of members: as measured, or guessed (~) where no link is."""
+    view = ask_at(data_dir, context, lambda asked: asked.matrix())
+    found = [member.id for member in view.nodes if node and member.id.startswith(node.lower())]
+    if node and len(found) != 1:
+        raise NotFound("peer.unknown", f"{len(found)} members' ids begin with {node!r}", hint="arqon mesh status")
+    focus = found[0] if node else ""
+    if focus:
+        cells = tuple(cell for cell in view.cells if focus in (cell.a, cell.b))
+        view = type(view)(self_=view.self_, nodes=view.nodes, cells=cells)
+    return Answer(view, lambda screen: show_matrix(screen, view, focus, sort))
 
 
 def show_status(screen: Screen, status: MeshStatus) -> None:

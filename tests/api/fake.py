@@ -10,6 +10,9 @@ from arqonmesh.api.control import (
     CertificateView,
     InviteView,
     LinkView,
+    MatrixCellView,
+    MatrixNodeView,
+    MatrixView,
     MeshEvent,
     MeshStatus,
     MeshView,
@@ -21,6 +24,7 @@ from arqonmesh.api.control import (
     PolicyView,
     RegionSummaryView,
     RegionView,
+    UserEventSent,
 )
 from arqonmesh.errors import ArqonError, NotFound
 
@@ -170,6 +174,10 @@ class FakeNode:
         self._called("join_address", address, key)
         return MESH
 
+    async def send_event(self, name: str, payload: bytes) -> UserEventSent:
+        self._called("send_event", name, payload)
+        return UserEventSent(author="k3v7" + "a" * 28, lamport=7)
+
     async def leave(self) -> None:
         self._called("leave")
 
@@ -230,7 +238,16 @@ class FakeNode:
                 last_seen_ms=1_760_000_060_000,
                 addresses=("127.0.0.1:40001",),
                 deliveries=12,
-                causes=(CauseView(at_ms=1_760_000_030_000, delta=-0.1, cause="bad-signature", evidence="gossip"),),
+                causes=(
+                    CauseView(
+                        at_ms=1_760_000_030_000,
+                        delta=-0.1,
+                        cause="bad-signature",
+                        evidence="gossip",
+                        score=0.9,
+                        summary="a word",
+                    ),
+                ),
             ),
             PeerView(
                 id=STORE,
@@ -254,6 +271,29 @@ class FakeNode:
             if peer.id.startswith(prefix):
                 return peer
         raise NotFound("peers.unknown", f"no peer begins with {prefix!r}; it needs a known id", hint="arqon peer ls")
+
+    async def peer_ban(self, prefix: str, reason: str) -> PeerView:
+        self._called("peer_ban", prefix, reason)
+        return await self.peer(prefix)
+
+    async def peer_forgive(self, prefix: str, reason: str) -> PeerView:
+        self._called("peer_forgive", prefix, reason)
+        return await self.peer(prefix)
+
+    async def matrix(self) -> MatrixView:
+        self._called("matrix")
+        return MatrixView(
+            self_=HQ,
+            nodes=tuple(
+                MatrixNodeView(id=id_, cluster=cluster, region=region, state="alive")
+                for id_, cluster, region in ((HQ, "hq", "eu"), (FACTORY, "factory", "eu"), (STORE, "store", "us"))
+            ),
+            cells=(
+                MatrixCellView(a=min(HQ, FACTORY), b=max(HQ, FACTORY), rtt_ms=1.25, loss=0.0, measured=True),
+                MatrixCellView(a=min(HQ, STORE), b=max(HQ, STORE), rtt_ms=41.5, loss=0.02, measured=True),
+                MatrixCellView(a=min(FACTORY, STORE), b=max(FACTORY, STORE), rtt_ms=140.4, loss=None, measured=False),
+            ),
+        )
 
     async def invite_new(self, cluster: str, role: str, expires_s: float, uses: int) -> tuple[str, InviteView]:
         self._called("invite_new", cluster, role, expires_s, uses)

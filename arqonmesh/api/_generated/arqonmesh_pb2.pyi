@@ -11,20 +11,46 @@ class GetMeshStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class MeshStatus(_message.Message):
-    __slots__ = ("mesh", "self", "nodes", "links", "partition", "regions")
+    __slots__ = ("mesh", "self", "nodes", "links", "partition", "regions", "selection")
     MESH_FIELD_NUMBER: _ClassVar[int]
     SELF_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     REGIONS_FIELD_NUMBER: _ClassVar[int]
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
     mesh: Mesh
     self: str
     nodes: _containers.RepeatedCompositeFieldContainer[Node]
     links: _containers.RepeatedCompositeFieldContainer[Link]
     partition: Partition
     regions: _containers.RepeatedCompositeFieldContainer[Region]
-    def __init__(self_, mesh: _Optional[_Union[Mesh, _Mapping]] = ..., self: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., partition: _Optional[_Union[Partition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ...) -> None: ...
+    selection: Selection
+    def __init__(self_, mesh: _Optional[_Union[Mesh, _Mapping]] = ..., self: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ..., partition: _Optional[_Union[Partition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ..., selection: _Optional[_Union[Selection, _Mapping]] = ...) -> None: ...
+
+class Selection(_message.Message):
+    __slots__ = ("strategy", "chosen", "clusters", "gain", "rebalances")
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    GAIN_FIELD_NUMBER: _ClassVar[int]
+    REBALANCES_FIELD_NUMBER: _ClassVar[int]
+    strategy: str
+    chosen: _containers.RepeatedScalarFieldContainer[str]
+    clusters: _containers.RepeatedCompositeFieldContainer[PeerCluster]
+    gain: float
+    rebalances: int
+    def __init__(self, strategy: _Optional[str] = ..., chosen: _Optional[_Iterable[str]] = ..., clusters: _Optional[_Iterable[_Union[PeerCluster, _Mapping]]] = ..., gain: _Optional[float] = ..., rebalances: _Optional[int] = ...) -> None: ...
+
+class PeerCluster(_message.Message):
+    __slots__ = ("name", "peers", "rtt_ms")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    RTT_MS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    peers: int
+    rtt_ms: float
+    def __init__(self, name: _Optional[str] = ..., peers: _Optional[int] = ..., rtt_ms: _Optional[float] = ...) -> None: ...
 
 class Region(_message.Message):
     __slots__ = ("name", "leaders", "alive", "suspect", "dead", "clusters", "software", "self", "summary")
@@ -217,6 +243,22 @@ class JoinMeshRequest(_message.Message):
     key: str
     def __init__(self, ticket: _Optional[str] = ..., address: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
 
+class SendUserEventRequest(_message.Message):
+    __slots__ = ("name", "payload")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    payload: bytes
+    def __init__(self, name: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class UserEventSent(_message.Message):
+    __slots__ = ("author", "lamport")
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    LAMPORT_FIELD_NUMBER: _ClassVar[int]
+    author: str
+    lamport: int
+    def __init__(self, author: _Optional[str] = ..., lamport: _Optional[int] = ...) -> None: ...
+
 class LeaveMeshRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -295,8 +337,64 @@ class GetPeerRequest(_message.Message):
     prefix: str
     def __init__(self, prefix: _Optional[str] = ...) -> None: ...
 
+class BanPeerRequest(_message.Message):
+    __slots__ = ("prefix", "reason")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    reason: str
+    def __init__(self, prefix: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ForgivePeerRequest(_message.Message):
+    __slots__ = ("prefix", "reason")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    reason: str
+    def __init__(self, prefix: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class GetMatrixRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Matrix(_message.Message):
+    __slots__ = ("self", "nodes", "cells")
+    SELF_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    self: str
+    nodes: _containers.RepeatedCompositeFieldContainer[MatrixNode]
+    cells: _containers.RepeatedCompositeFieldContainer[MatrixCell]
+    def __init__(self_, self: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[MatrixNode, _Mapping]]] = ..., cells: _Optional[_Iterable[_Union[MatrixCell, _Mapping]]] = ...) -> None: ...
+
+class MatrixNode(_message.Message):
+    __slots__ = ("id", "cluster", "region", "state")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    cluster: str
+    region: str
+    state: str
+    def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., region: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
+
+class MatrixCell(_message.Message):
+    __slots__ = ("a", "b", "rtt_ms", "loss", "measured")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    RTT_MS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
+    a: str
+    b: str
+    rtt_ms: float
+    loss: float
+    measured: bool
+    def __init__(self, a: _Optional[str] = ..., b: _Optional[str] = ..., rtt_ms: _Optional[float] = ..., loss: _Optional[float] = ..., measured: _Optional[bool] = ...) -> None: ...
+
 class Peer(_message.Message):
-    __slots__ = ("id", "cluster", "role", "region", "state", "score", "ignored", "standing", "latency_ms", "first_seen_ms", "last_seen_ms", "addresses", "deliveries", "causes")
+    __slots__ = ("id", "cluster", "role", "region", "state", "score", "ignored", "standing", "latency_ms", "first_seen_ms", "last_seen_ms", "addresses", "deliveries", "causes", "inviter", "probation", "preferred", "guess_ms", "rtt_min_ms", "rtt_deviation_ms", "loss")
     ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +409,13 @@ class Peer(_message.Message):
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     CAUSES_FIELD_NUMBER: _ClassVar[int]
+    INVITER_FIELD_NUMBER: _ClassVar[int]
+    PROBATION_FIELD_NUMBER: _ClassVar[int]
+    PREFERRED_FIELD_NUMBER: _ClassVar[int]
+    GUESS_MS_FIELD_NUMBER: _ClassVar[int]
+    RTT_MIN_MS_FIELD_NUMBER: _ClassVar[int]
+    RTT_DEVIATION_MS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
     id: str
     cluster: str
     role: str
@@ -325,19 +430,30 @@ class Peer(_message.Message):
     addresses: _containers.RepeatedScalarFieldContainer[str]
     deliveries: int
     causes: _containers.RepeatedCompositeFieldContainer[Cause]
-    def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., state: _Optional[str] = ..., score: _Optional[float] = ..., ignored: _Optional[bool] = ..., standing: _Optional[str] = ..., latency_ms: _Optional[float] = ..., first_seen_ms: _Optional[int] = ..., last_seen_ms: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., deliveries: _Optional[int] = ..., causes: _Optional[_Iterable[_Union[Cause, _Mapping]]] = ...) -> None: ...
+    inviter: str
+    probation: bool
+    preferred: bool
+    guess_ms: float
+    rtt_min_ms: float
+    rtt_deviation_ms: float
+    loss: float
+    def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., state: _Optional[str] = ..., score: _Optional[float] = ..., ignored: _Optional[bool] = ..., standing: _Optional[str] = ..., latency_ms: _Optional[float] = ..., first_seen_ms: _Optional[int] = ..., last_seen_ms: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., deliveries: _Optional[int] = ..., causes: _Optional[_Iterable[_Union[Cause, _Mapping]]] = ..., inviter: _Optional[str] = ..., probation: _Optional[bool] = ..., preferred: _Optional[bool] = ..., guess_ms: _Optional[float] = ..., rtt_min_ms: _Optional[float] = ..., rtt_deviation_ms: _Optional[float] = ..., loss: _Optional[float] = ...) -> None: ...
 
 class Cause(_message.Message):
-    __slots__ = ("at_ms", "delta", "cause", "evidence")
+    __slots__ = ("at_ms", "delta", "cause", "evidence", "score", "summary")
     AT_MS_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
     at_ms: int
     delta: float
     cause: str
     evidence: str
-    def __init__(self, at_ms: _Optional[int] = ..., delta: _Optional[float] = ..., cause: _Optional[str] = ..., evidence: _Optional[str] = ...) -> None: ...
+    score: float
+    summary: str
+    def __init__(self, at_ms: _Optional[int] = ..., delta: _Optional[float] = ..., cause: _Optional[str] = ..., evidence: _Optional[str] = ..., score: _Optional[float] = ..., summary: _Optional[str] = ...) -> None: ...
 
 class CreateInviteRequest(_message.Message):
     __slots__ = ("cluster", "role", "expires_s", "uses")

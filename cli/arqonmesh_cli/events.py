@@ -1,0 +1,52 @@
+"""`arqon mesh events`: the newest user events that reached this node, and live ones."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from arqonmesh_cli.answer import print_json
+from arqonmesh_cli.connect import ask_at
+from arqonmesh_cli.times import day_and_clock
+
+if TYPE_CHECKING:
+    from arqonmesh.api.client import NodeClient
+    from arqonmesh.api.control import MeshEvent
+
+QUIET_S: Final = 0.3
+"""What the node remembers comes at once; so long without a word means that it was all."""
+
+
+def show_events(data_dir: Path | None, context: str | None, follow: bool, as_json: bool) -> None:
+    """Print them, oldest first; with `follow` for ever."""
+
+    async def listen(node: NodeClient) -> None:
+        stream = node.watch()
+        while (event := await _next(stream, None if follow else QUIET_S)) is not None:
+            if event.kind == "event":
+                _print(event, as_json)
+
+    try:
+        ask_at(data_dir, context, listen)
+    except KeyboardInterrupt:
+        return  # the way to end it
+
+
+async def _next(stream: AsyncIterator[MeshEvent], patience_s: float | None) -> MeshEvent | None:
+    try:
+        return await asyncio.wait_for(anext(stream, None), patience_s)
+    except TimeoutError:
+        return None
+
+
+def _print(event: MeshEvent, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(event))
+    else:
+        sys.stdout.write(f"{day_and_clock(event.at_ms)}  {event.text}\n")
+        sys.stdout.flush()
