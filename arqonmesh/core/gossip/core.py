@@ -132,6 +132,8 @@ class Gossip:
             self.measure(Stages(env.stopwatch))
         self._introduced: dict[_Slot, Position] = {}
         """What a join told the other cores before it came by gossip, and where it stands in its author's log."""
+        self._shelved: dict[NodeId, Fork] = {}
+        """Proofs against authors that are no members at present."""
         self._accused: dict[tuple[NodeId, str], None] = {}
         self._floor_at: Instant = 0
         self.counters = self._repair.counters
@@ -456,16 +458,23 @@ class Gossip:
     # --- the roster ---------------------------------------------------------------------------------------------------
 
     def _on_admitted(self, now: Instant, node: NodeId) -> list[Effect]:
+        fork = self._shelved.pop(node, None)
+        if fork is not None:
+            self._replica.convict(node, fork)
         run, source = self._waiting.take(node)
         effects = [] if run is None else self._merge(now, (run,))[0]
         return effects if source is None else effects + self._repair.ask_about(now, source, (node,))
 
     def _on_expelled(self, node: NodeId) -> list[Effect]:
-        """Only members are authors: what it said goes with it, and with that whom it let in."""
-        if node not in self._replica.authors:
+        """Only members are authors: what it said goes with it, and with that whom it let in. The proof that it forked
+        is kept for the day on which it comes back; and our own log is, or we would begin it anew and fork ourselves."""
+        if node not in self._replica.authors or node == self._env.node_id:
             return []
+        fork = self._replica.forks.get(node)
+        if fork is not None and len(self._shelved) < self._limits.authors:
+            self._shelved[node] = fork
         writes, told = self._taken_back(self._replica.forget(node))
-        return [Persist(-1, (*writes, *disk.author_rows(node)), sync=False), *told]
+        return [Persist(-1, (*writes, *disk.author_rows(node, proof=node in self._shelved)), sync=False), *told]
 
     def _sweep(self) -> list[Effect]:
         """Before the first comparison: hold nothing of authors that are no members (an expulsion that did not reach the

@@ -54,9 +54,10 @@ def delete_row(record: Record) -> Delete:
     return Delete("statements", (record.author, record.kind, record.key))
 
 
-def author_rows(author: NodeId) -> tuple[Delete, ...]:
-    """To forget an author: its head and its proof; its statements have rows of their own."""
-    return Delete("heads", (author,)), Delete("scalars", (CORE, _FORK + author))
+def author_rows(author: NodeId, *, proof: bool) -> tuple[Delete, ...]:
+    """To forget an author: its head, and its proof unless that is kept. Its statements have rows of their own."""
+    head = Delete("heads", (author,))
+    return (head,) if proof else (head, Delete("scalars", (CORE, _FORK + author)))
 
 
 def proof_bytes(fork: Fork) -> bytes:

@@ -179,6 +179,35 @@ def test_who_was_admitted_before_the_fork_stays_and_who_was_after_goes() -> None
     assert world["hub"].gossip.root() == world["ant"].gossip.root()
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_proof_outlasts_an_expulsion(*, restart: bool) -> None:
+    """bee forks, is put out, and is admitted again, with a restart in between or not: it is forked still."""
+    world = World(("hub", "ant", "bee"))
+    hub = world["hub"]
+    proof = proof_at(1)
+    hub.receive(node_of("ant"), encode_message(GossipDelta(statements=(proof.first, proof.second), bases=())))
+    before = hub.gossip.root()
+    hub.tell(Withdrawn(hub.id, Kind.ADMISSION, BEE))
+    assert hub.said(MemberExpelled) == [MemberExpelled(BEE, hub.said(MemberExpelled)[0].reason)]
+    assert BEE not in hub.gossip.forked
+    if restart:
+        hub.crash(power_cut=False)
+    else:
+        hub.publish(Kind.ADMISSION, admission_of("bee", at_ms=9), BEE)
+    assert hub.gossip.forked == (BEE,)
+    assert restart is (hub.gossip.root() == before)
+
+
+def test_who_is_put_out_does_not_begin_its_own_log_anew() -> None:
+    """Numbers go on after an expulsion: the same number twice would be a fork of our own making."""
+    world = World(("hub", "ant"))
+    ant = world["ant"]
+    ant.publish(Kind.NODE, node_record("ant", 1))
+    ant.tell(MemberExpelled(ant.id, "test"))
+    ant.publish(Kind.NODE, node_record("ant", 2))
+    assert (ant.id, 1, 2) in ant.gossip.heads()
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     rows=st.lists(
