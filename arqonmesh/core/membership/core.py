@@ -132,7 +132,7 @@ class Membership:
         self._prober.stop()
         for member in list(self._members.suspects.values()):
             self._members.acquit(member)
-        return self._done(effects)
+        return self._done(now, effects)
 
     # --- Core ---------------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Membership:
         self._listening_since = now
         self._members.admit(now, self._me, env.public_key, env.cluster, env.role)
         self._prober.start(now)
-        return self._done(self._own.load(durable))
+        return self._done(now, self._own.load(durable))
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
         """`link_peer` is the author: the neighbour itself, or who claims to be the origin of a relay."""
@@ -159,7 +159,7 @@ class Membership:
         else:
             assert isinstance(message, Nack), f"membership speaks no {type(message).__name__}"
             self._prober.nacked(link_peer, message.seq)
-        return self._done(effects)
+        return self._done(now, effects)
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         effects: list[Effect] = []
@@ -180,7 +180,7 @@ class Membership:
         elif isinstance(event, Persisted):
             effects = self._own.persisted(event.token)
             self._members.changed = True
-        return self._done(effects)
+        return self._done(now, effects)
 
     def on_timer(self, now: Instant) -> list[Effect]:
         if self._deadline is not None:
@@ -194,7 +194,7 @@ class Membership:
                 effects.append(self._prober.greet(member))
             else:
                 effects += members.expire(now, member)
-        return self._done(effects + self._prober.rounds(now))
+        return self._done(now, effects + self._prober.rounds(now))
 
     def next_deadline(self) -> Instant | None:
         return self._deadline
@@ -263,12 +263,15 @@ class Membership:
         self._prober.postpone(by_us)
         self._members.postpone(now, by_us)
 
-    def _done(self, effects: list[Effect]) -> list[Effect]:
+    def _done(self, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Publish what changed and set the next deadline."""
         members = self._members
         if members.changed and self._own.published is not None:
             effects += members.verdicts()
         dues = [m.suspicion.expires_at for m in members.suspects.values() if m.suspicion is not None]
         dues += [due for due in (self._prober.next_due(), self._own.refute_at) if due is not None]
-        self._deadline = min(dues, default=None)
+        due = min(dues, default=None)
+        self._deadline = (
+            None if due is None else max(due, now)
+        )  # shortened into the past is due now, and nobody is late
         return effects

@@ -347,3 +347,19 @@ def test_each_part_of_lifeguard_can_be_switched_off(part: str) -> None:
     bench.mute = "t"
     bench.run(3 * SECOND)
     assert bench.state("t") == ("dead" if part == "suspicion" else "suspect")
+
+
+def test_a_suspicion_that_confirmations_shorten_into_the_past_is_due_now_and_nobody_was_late() -> None:
+    """Suspected by one for 10 s, then all others confirm: the time was over after 4 s, so it is dead at once."""
+    bench = Bench("abcd", "t")
+    bench.mute = "t"
+    bench.tell(accuses("a", ("t", 1, "suspect")))
+    bench.run(10 * SECOND)
+    assert bench.state("t") == "suspect"
+    health = bench.core.local_health
+    bench.tell(accuses("b", ("t", 1, "suspect")))
+    bench.tell(accuses("c", ("t", 1, "dead")))
+    assert bench.core.next_deadline() == bench.now
+    bench.run(0)
+    assert bench.state("t") == "dead"
+    assert bench.core.local_health <= health
