@@ -12,13 +12,16 @@ from arqonmesh.api.control import (
     NodeView,
     OwnLinkView,
     PartitionView,
+    PeerClusterView,
     PeerView,
     PolicyView,
     RegionSummaryView,
     RegionView,
+    SelectionView,
 )
 from arqonmesh.core.admission.roster import Member
 from arqonmesh.core.node import Node
+from arqonmesh.core.peers.evidence import summary
 from arqonmesh.core.plane import Plane
 from arqonmesh.ids import NodeId
 from arqonmesh.net.api import DialInfo, Endpoint
@@ -50,6 +53,7 @@ def mesh_status(node: Node, throughput: Throughput) -> MeshStatus:
         self_=node.world.node_id,
         nodes=tuple(_node_view(node, plane, member) for member in plane.admission.members()),
         links=_link_views(node, plane, throughput),
+        selection=selection_view(node, plane),
         regions=region_views(node, plane),
         partition=PartitionView(
             state=partition.state,
@@ -221,11 +225,42 @@ def peer_view(node: Node, plane: Plane, peer: NodeId, now: int) -> PeerView:
         deliveries=seen.deliveries,
         causes=tuple(
             CauseView(
-                at_ms=cause.at_ms, delta=cause.delta_ppm / 1_000_000, cause=cause.cause, evidence=cause.evidence.hex()
+                at_ms=cause.at_ms,
+                delta=cause.delta_ppm / 1_000_000,
+                cause=cause.cause,
+                evidence=cause.evidence.hex(),
+                score=cause.score_ppm / 1_000_000,
+                summary=summary(cause.evidence),
             )
             for cause in seen.causes
         ),
+        inviter=seen.inviter or "",
+        probation=seen.probation,
+        preferred=seen.preferred,
+        guess_ms=_ms(seen.guess_us),
+        rtt_min_ms=_ms(seen.rtt_min_us),
+        rtt_deviation_ms=_ms(seen.rtt_variance_us),
+        loss=None if seen.loss_ppm is None else seen.loss_ppm / 1_000_000,
     )
+
+
+def selection_view(node: Node, plane: Plane) -> SelectionView:
+    """The newest choice of preferred peers; empty before the first."""
+    preference = plane.peers.preference
+    return SelectionView(
+        strategy=node.config.peers.strategy,
+        chosen=preference.chosen,
+        clusters=tuple(
+            PeerClusterView(name=name, peers=count, rtt_ms=rtt_us / 1_000)
+            for name, count, rtt_us in preference.clusters
+        ),
+        gain=preference.gain_ppm / 1_000_000,
+        rebalances=preference.times,
+    )
+
+
+def _ms(value_us: int | None) -> float | None:
+    return None if value_us is None else value_us / 1_000
 
 
 def invite_views(plane: Plane) -> tuple[InviteView, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -11,28 +12,56 @@ from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import Screen, state_word
 from arqonmesh_cli.times import clock, day_and_clock
+from arqonmesh_cli.where import place_of
+
+if TYPE_CHECKING:
+    from arqonmesh.api.control import PeerView
 
 app = noun("Members of the mesh as this node knows them.")
+Id = Annotated[str, typer.Argument(metavar="ID", help="The node's id, or the beginning of it.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in its timeline.", show_default=False)]
 
 
-@verb(app, "ls", "arqon peer ls", "arqon peer ls --json | jq '.data.peers[] | select(.ignored)'")
-def ls(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
-    """List members with state, reputation, standing and latency."""
-    peers = ask_at(data_dir, context, lambda node: node.peers())
+SORTS: Final[dict[str, Callable[[Any], Any]]] = {
+    "id": lambda peer: (peer.id,),
+    "score": lambda peer: (peer.score, peer.id),
+    "latency": lambda peer: (_rtt_ms(peer) is None, _rtt_ms(peer) or 0.0, peer.id),
+    "cluster": lambda peer: (peer.cluster, peer.id),
+    "seen": lambda peer: (-peer.last_seen_ms, peer.id),
+}
+
+
+@verb(
+    app,
+    "ls",
+    "arqon peer ls --sort score",
+    "arqon peer ls --json | jq '.data.peers[] | select(.ignored)'",
+)
+def ls(
+    sort: Annotated[
+        Literal["id", "score", "latency", "cluster", "seen"],
+        typer.Option("--sort", help="What comes first: the lowest score, the nearest, the one seen last."),
+    ] = "id",
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer:
+    """List members with state, reputation, standing and latency; * is preferred, ~ a guess by coordinates."""
+    peers = sorted(ask_at(data_dir, context, lambda node: node.peers()), key=SORTS[sort])
 
     def text(screen: Screen) -> None:
         screen.table(
             ("ID", "CLUSTER", "ROLE", "REGION", "STATE", "SCORE", "STANDING", "LATENCY", "SEEN"),
             [
                 (
-                    peer.id[:8],
+                    peer.id[:8] + (" *" if peer.preferred else ""),
                     peer.cluster,
                     peer.role,
                     peer.region or "-",
                     state_word(peer.state),
                     f"{peer.score:.2f}" + (" ignored" if peer.ignored else ""),
-                    peer.standing,
-                    "-" if peer.latency_ms is None else f"{peer.latency_ms:.1f} ms",
+                    peer.standing + (" 1/10" if peer.probation else ""),
+                    _latency(peer, 1),
                     clock(peer.last_seen_ms) if peer.last_seen_ms else "-",
                 )
                 for peer in peers
@@ -44,37 +73,68 @@ def ls(data_dir: DataDir = None, context: Context = None, as_json: Json = False)
 
 
 @verb(app, "show", "arqon peer show k3v7q2ab", "arqon peer show k3v7 --json | jq .data.causes")
-def show(
-    id_: Annotated[str, typer.Argument(metavar="ID", help="The node's id, or the beginning of it.")],
-    data_dir: DataDir = None,
-    context: Context = None,
-    as_json: Json = False,
-) -> Answer:
-    """Show one member: addresses, latency, standing, reputation and the cause of each change."""
+def show(id_: Id, data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
+    """Show one member: addresses, latency, standing, and the timeline of its reputation with causes."""
     peer = ask_at(data_dir, context, lambda node: node.peer(id_))
+    return Answer(peer, lambda screen: _shown(screen, peer))
+
+
+@verb(app, "ban", 'arqon peer ban k3v7q2ab --reason "floods us since noon"')
+def ban(
+    id_: Id, reason: Reason = "", data_dir: DataDir = None, context: Context = None, as_json: Json = False
+) -> Answer:
+    """Ignore a member from now on, whatever its score: this node's decision, for no one else, until forgiven."""
+    peer = ask_at(data_dir, context, lambda node: node.peer_ban(id_, reason))
+    place = place_of(data_dir, context)
 
     def text(screen: Screen) -> None:
-        screen.fields(
-            (
-                ("id", peer.id),
-                ("cluster", peer.cluster),
-                ("role", peer.role),
-                ("region", peer.region or "-"),
-                ("state", state_word(peer.state)),
-                ("score", f"{peer.score:.3f}" + (" (ignored)" if peer.ignored else "")),
-                ("standing", peer.standing),
-                ("latency", "-" if peer.latency_ms is None else f"{peer.latency_ms:.2f} ms"),
-                ("deliveries", str(peer.deliveries)),
-                ("first seen", day_and_clock(peer.first_seen_ms) if peer.first_seen_ms else "-"),
-                ("last seen", day_and_clock(peer.last_seen_ms) if peer.last_seen_ms else "-"),
-                ("addresses", ", ".join(peer.addresses) or "none told"),
-            )
-        )
-        screen.line()
-        screen.table(
-            ("WHEN", "CHANGE", "CAUSE", "EVIDENCE"),
-            [(day_and_clock(c.at_ms), f"{c.delta:+.3f}", c.cause, c.evidence or "-") for c in peer.causes],
-            empty="its score has not changed since it was first seen",
-        )
+        screen.line(f"{peer.id[:8]} ({peer.cluster}) is ignored by this node")
+        screen.line((f"back again with: arqon peer forgive {peer.id[:8]}{place.suffix}", "dim"))
 
     return Answer(peer, text)
+
+
+@verb(app, "forgive", 'arqon peer forgive k3v7q2ab --reason "its disk was replaced"')
+def forgive(
+    id_: Id, reason: Reason = "", data_dir: DataDir = None, context: Context = None, as_json: Json = False
+) -> Answer:
+    """Set a member's reputation back to 1 on this node, bans and proofs included; a new proof convicts it again."""
+    peer = ask_at(data_dir, context, lambda node: node.peer_forgive(id_, reason))
+    return Answer(peer, lambda screen: screen.line(f"{peer.id[:8]} ({peer.cluster}) has reputation {peer.score:.2f}"))
+
+
+def _shown(screen: Screen, peer: PeerView) -> None:
+    samples = "" if peer.rtt_min_ms is None else f" (least {peer.rtt_min_ms:.2f} ms, loss {peer.loss or 0:.1%})"
+    screen.fields(
+        (
+            ("id", peer.id),
+            ("cluster", peer.cluster),
+            ("role", peer.role),
+            ("region", peer.region or "-"),
+            ("state", state_word(peer.state)),
+            ("score", f"{peer.score:.3f}" + (" (ignored)" if peer.ignored else "")),
+            ("standing", peer.standing + (" (a tenth of the rate)" if peer.probation else "")),
+            ("latency", _latency(peer, 2) + samples),
+            ("preferred", "yes" if peer.preferred else "no"),
+            ("deliveries", str(peer.deliveries)),
+            ("invited by", peer.inviter or "-"),
+            ("first seen", day_and_clock(peer.first_seen_ms) if peer.first_seen_ms else "-"),
+            ("last seen", day_and_clock(peer.last_seen_ms) if peer.last_seen_ms else "-"),
+            ("addresses", ", ".join(peer.addresses) or "none told"),
+        )
+    )
+    screen.line()
+    screen.table(
+        ("WHEN", "CHANGE", "SCORE", "CAUSE", "EVIDENCE"),
+        [(day_and_clock(c.at_ms), f"{c.delta:+.3f}", f"{c.score:.3f}", c.cause, c.summary or "-") for c in peer.causes],
+        empty="its score has not changed since it was first seen",
+    )
+
+
+def _rtt_ms(peer: PeerView) -> float | None:
+    return peer.latency_ms if peer.latency_ms is not None else peer.guess_ms
+
+
+def _latency(peer: PeerView, digits: int) -> str:
+    rtt_ms = _rtt_ms(peer)
+    return "-" if rtt_ms is None else f"{'~' if peer.latency_ms is None else ''}{rtt_ms:.{digits}f} ms"

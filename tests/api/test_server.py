@@ -34,6 +34,9 @@ async def test_every_answer_is_the_one_the_node_gave(client: NodeClient, node: F
     assert await client.links() == await node.links()
     assert await client.peers() == await node.peers()
     assert await client.peer(FACTORY[:4]) == await node.peer(FACTORY[:4])
+    assert await client.peer_ban(FACTORY[:4], "why") == await node.peer_ban(FACTORY[:4], "why")
+    assert await client.peer_forgive(FACTORY[:4], "") == await node.peer_forgive(FACTORY[:4], "")
+    assert await client.matrix() == await node.matrix()
     assert await client.invite_new("factory", "spoke", 3600.0, 1) == await node.invite_new(
         "factory", "spoke", 3600.0, 1
     )
@@ -42,6 +45,7 @@ async def test_every_answer_is_the_one_the_node_gave(client: NodeClient, node: F
     assert await client.certificate() == await node.certificate()
     assert await client.certificate_rotate() == await node.certificate_rotate()
     assert await client.policy() == await node.policy()
+    assert await client.send_event("deploy", b"\x00v1") == await node.send_event("deploy", b"\x00v1")
     await client.link_remove("h:1")
     await client.leave()
 

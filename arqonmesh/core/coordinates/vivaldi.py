@@ -3,9 +3,10 @@
 Vivaldi (Dabek, Cox, Kaashoek, Morris, SIGCOMM 2004) with a height for the access link, as HashiCorp Serf runs it: an
 adjustment term (Ledlie, Gardner, Seltzer, NSDI 2007), a median filter per peer, and gravity that keeps the whole cloud
 from drifting away. Two things are ours. No update moves a coordinate by more than `MOVE_MAX_S`, so that a liar
-needs many of them (Chan-Tin et al., "The Frog-Boiling Attack", 2009). And no force lifts a node by more than itself,
-as in the paper: divided by the distance on the plane alone, it throws about those who nearly share a place; those who
-share one are lifted by half of it.
+needs many of them (Chan-Tin et al., "The Frog-Boiling Attack", 2009). And a force lifts a node by its share as in
+the paper, at most by itself, and lowers it by at most three times itself; those in one place are lifted by half of it.
+(Serf divides by the distance on the plane alone, without a bound: that throws about those who nearly share a place.
+With the bounds its published errors are met for any seed, not for a fortunate one.)
 
 Seconds as floats inside; microseconds and millionths as integers on the wire. Coordinates rank candidates; nothing that
 must be agreed or replayed by others is decided by them.
@@ -33,6 +34,8 @@ GRAVITY_RHO: Final = 150.0
 RTT_MAX_S: Final = 10.0
 MOVE_MAX_S: Final = 0.05
 ZERO_S: Final = 1e-6
+LOWERING_MAX: Final = 3.0
+"""A force that pulls together lowers a height by at most three times itself."""
 FILTERS_MAX: Final = 1_024
 """Peers whose newest round trips are remembered; beyond, the one first met goes."""
 LIMIT_S: Final = 10.0
@@ -153,7 +156,8 @@ class Vivaldi:
         apart = [a - b for a, b in zip(own.vector, other.vector, strict=True)]
         length, height = hypot(*apart), own.height
         if length > ZERO_S:
-            lift = (height + other.height) / (length + height + other.height)
+            tall = height + other.height
+            lift = tall / (length + tall) if force_s > 0 else min(tall / length, LOWERING_MAX)
             height = max(HEIGHT_MIN_S, height + lift * force_s)
         else:  # in one place: any direction is as good, and the access links are as likely a reason
             force_s /= 2

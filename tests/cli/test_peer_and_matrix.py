@@ -1,0 +1,67 @@
+"""What the verbs about peers show, and the matrix of round trips."""
+
+from __future__ import annotations
+
+import pytest
+
+from arqonmesh.api.control import MatrixCellView, MatrixNodeView, MatrixView
+from arqonmesh_cli.matrix import COLUMNS_MAX, show_matrix
+from arqonmesh_cli.screen import Screen
+from tests.api.fake import FACTORY, HQ, STORE
+from tests.cli.conftest import Arqon, Served, _Stream
+
+
+def test_peer_show_tells_the_timeline(arqon: Arqon, served: Served) -> None:
+    """When, by how much, the score after, why, and what there is as evidence, in words."""
+    out = arqon("peer", "show", FACTORY[:4], *served.at).out
+    line = next(line for line in out.splitlines() if "bad-signature" in line)
+    assert "-0.100" in line and "0.900" in line and line.endswith("a word")
+
+
+def test_the_operator_s_reason_reaches_the_node(arqon: Arqon, served: Served) -> None:
+    """ban and forgive."""
+    assert arqon("peer", "ban", "fac", "--reason", "floods us", *served.at).code == 0
+    assert arqon("peer", "forgive", "fac", "--reason", "repaired", *served.at).code == 0
+    assert ("peer_ban", ("fac", "floods us")) in served.node.calls
+    assert ("peer_forgive", ("fac", "repaired")) in served.node.calls
+    assert arqon("peer", "ban", "nobody", *served.at).code == 5
+
+
+@pytest.mark.parametrize(("by", "first"), [("score", FACTORY), ("id", min(FACTORY, STORE)), ("latency", FACTORY)])
+def test_peer_ls_sorts(by: str, first: str, arqon: Arqon, served: Served) -> None:
+    """The lowest score, the nearest."""
+    peers = arqon("peer", "ls", "--sort", by, "--json", *served.at).json["data"]["peers"]
+    assert peers[0]["id"] == first
+
+
+def test_the_matrix_tells_what_is_measured_and_what_is_guessed(arqon: Arqon, served: Served) -> None:
+    """~ for a guess, ! for loss; --json says which."""
+    out = arqon("mesh", "matrix", *served.at).out
+    assert "1.2" in out and "42!2%" in out and "~140" in out
+    data = arqon("mesh", "matrix", "--json", *served.at).json["data"]
+    assert [cell["measured"] for cell in data["cells"]] == [True, True, False]
+
+
+def test_the_matrix_of_one_node_has_its_pairs_only(arqon: Arqon, served: Served) -> None:
+    """--node by the beginning of its id; unknown is exit code 5."""
+    data = arqon("mesh", "matrix", "--node", HQ[:6], "--json", *served.at).json["data"]
+    assert len(data["cells"]) == 2
+    lines = arqon("mesh", "matrix", "--node", HQ[:6], "--sort", "rtt", *served.at).out.splitlines()
+    assert "1.2 ms" in lines[1] and "41.5 ms" in lines[2]
+    assert arqon("mesh", "matrix", "--node", "zzzz", *served.at).code == 5
+
+
+def test_twelve_nodes_fit_eighty_columns() -> None:
+    """Whatever the figures; with one more the pairs are listed."""
+    ids = [f"node{index:02}" + "a" * 26 for index in range(COLUMNS_MAX + 1)]
+    for count in (COLUMNS_MAX, COLUMNS_MAX + 1):
+        cells = tuple(
+            MatrixCellView(a=a, b=b, rtt_ms=250.0 + index, loss=None if index % 2 else 0.0, measured=not index % 2)
+            for index, (a, b) in enumerate((a, b) for a in ids[:count] for b in ids[:count] if a < b)
+        )
+        nodes = tuple(MatrixNodeView(id=id_, cluster="warehouse", region="", state="alive") for id_ in ids[:count])
+        stream = _Stream()
+        show_matrix(Screen(stream), MatrixView(self_=ids[0], nodes=nodes, cells=cells), "", "cluster")
+        lines = stream.text().splitlines()
+        assert max(len(line) for line in lines[:-1]) <= 80
+        assert len(lines) == (count + 3 if count <= COLUMNS_MAX else len(cells) + 3)
