@@ -15,7 +15,6 @@ taken back by `Withdrawn`; an admission that is taken back may expel a member, w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, pairwise
 from typing import ClassVar, Final, TypeAlias
 
 from arqonmesh.config.model import GossipSettings
@@ -43,6 +42,7 @@ from arqonmesh.core.gossip.log import Position, Record
 from arqonmesh.core.gossip.merge import Outcome, merge
 from arqonmesh.core.gossip.own import OwnStatements
 from arqonmesh.core.gossip.packing import Segment, pack, segment_of
+from arqonmesh.core.gossip.reading import WrongMesh, runs_of
 from arqonmesh.core.gossip.repair import Partner, Repair
 from arqonmesh.core.gossip.replica import Head, Replica
 from arqonmesh.core.gossip.stages import Stages
@@ -334,20 +334,12 @@ class Gossip:
         self, now: Instant, link_peer: NodeId, delta: GossipDelta, *, pushed: bool = False
     ) -> tuple[list[Effect], str]:
         try:
-            statements = [(decode_statement(encoded), encoded) for encoded in delta.statements]
+            runs = runs_of(delta, link_peer, self._env.mesh_id)
+        except WrongMesh:
+            return [*self._dropped("wrong-mesh", link_peer), Emit(Fault(link_peer, "wrong-mesh"))], "reject"
         except DecodeError as error:
             return [*self._dropped("malformed", error.code), Emit(Fault(link_peer, "malformed"))], "reject"
-        if any(statement.mesh_id != self._env.mesh_id for statement, _ in statements):
-            return [*self._dropped("wrong-mesh", link_peer), Emit(Fault(link_peer, "wrong-mesh"))], "reject"
-        bases = {NodeId(author): (epoch, seq) for author, epoch, seq in delta.bases}
-        runs: dict[NodeId, Run] = {}
-        for name, group in groupby(statements, key=lambda item: item[0].author):
-            author, members = NodeId(name), tuple(group)
-            ascending = all((a.epoch, a.seq) <= (b.epoch, b.seq) for (a, _), (b, _) in pairwise(members))
-            if author in runs or not ascending:
-                return [*self._dropped("malformed", "gossip.unordered"), Emit(Fault(link_peer, "malformed"))], "reject"
-            runs[author] = Run(link_peer, author, bases.get(author), members)
-        return self._merge(now, runs.values(), pushed=pushed)
+        return self._merge(now, runs, pushed=pushed)
 
     def _merge(self, now: Instant, runs: Iterable[Run], *, pushed: bool = False) -> tuple[list[Effect], str]:
         """Merge runs, then persist, tell and pass on what was new, once for all of them. Returns also the verdict on
