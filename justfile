@@ -64,6 +64,10 @@ bench-trouble:
     python -m bench.hub_crash --times 5
     python -m bench.rotation
 
+# the overlay after a mass failure: 1,000 and 10,000 nodes, 10-95 % killed at once
+bench-overlay *ARGS:
+    python -m bench.overlay {{ ARGS }}
+
 # many idle nodes on this machine: false deaths, CPU, memory
 bench-idle NODES="32" MINUTES="10":
     python -m bench.idle_nodes --nodes {{ NODES }} --minutes {{ MINUTES }}
