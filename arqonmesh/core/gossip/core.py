@@ -14,7 +14,7 @@ taken back by `Withdrawn`; an admission that is taken back may expel a member, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final, TypeAlias
 
 from arqonmesh.config.model import GossipSettings
@@ -36,7 +36,6 @@ from arqonmesh.core.events import (
 )
 from arqonmesh.core.gossip import disk
 from arqonmesh.core.gossip.forks import Fork, Verify
-from arqonmesh.core.gossip.join import joining
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import Position, Record
 from arqonmesh.core.gossip.merge import Outcome, merge
@@ -44,8 +43,9 @@ from arqonmesh.core.gossip.own import OwnStatements
 from arqonmesh.core.gossip.packing import Segment, pack, segment_of
 from arqonmesh.core.gossip.reading import WrongMesh, runs_of
 from arqonmesh.core.gossip.repair import Partner, Repair
-from arqonmesh.core.gossip.replica import Head, Replica
+from arqonmesh.core.gossip.replica import Replica
 from arqonmesh.core.gossip.stages import Stages
+from arqonmesh.core.gossip.views import Views
 from arqonmesh.core.gossip.waiting import KeyOf, Run, WaitingRoom
 from arqonmesh.core.kernel import (
     SECOND,
@@ -73,7 +73,7 @@ from arqonmesh.wire.messages import (
     GossipRoot,
     WireMessage,
 )
-from arqonmesh.wire.statement import Admission, Body, Invite, Kind, decode_statement
+from arqonmesh.wire.statement import Admission, Invite, Kind, decode_statement
 
 TOPIC: Final = "statements"
 """Of the broadcasts that carry deltas."""
@@ -85,7 +85,7 @@ FLOOR_INTERVAL: Final = 600 * SECOND
 _Slot: TypeAlias = tuple[NodeId, int, str]
 
 
-class Gossip:
+class Gossip(Views):
     """The single-writer signed statement store of one node."""
 
     NAME: ClassVar[str] = "gossip"
@@ -121,7 +121,7 @@ class Gossip:
         self._keys = keys
         self._limits = limits if limits is not None else Limits()
         self._broadcasts = broadcasts
-        self._replica = Replica(self._limits)
+        super().__init__(Replica(self._limits))
         self._waiting = WaitingRoom(self._limits)
         self._own = OwnStatements(env, self._replica)
         self._repair = Repair(env, settings, self._limits, self._replica)
@@ -151,71 +151,15 @@ class Gossip:
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
-    def root(self) -> bytes:
-        """Hash over all that is held and every verdict; equal on two nodes when they hold the same."""
-        return self._replica.root()
-
-    def heads(self) -> tuple[tuple[NodeId, int, int], ...]:
-        """(author, epoch, seq) of every author's newest statement, sorted by author."""
-        return self._replica.digest()
-
-    def entry(self, author: NodeId) -> Head:
-        """What a digest says of this author."""
-        return self._replica.entry(author)
-
-    def get(self, author: NodeId, kind: int, key: str = "") -> Body | None:
-        """What the newest statement of this (author, kind, key) says."""
-        record = self._record(author, kind, key)
-        return None if record is None else record.body
-
-    def encoded(self, author: NodeId, kind: int, key: str = "") -> bytes | None:
-        """The newest statement of this (author, kind, key) as its author signed it."""
-        record = self._record(author, kind, key)
-        return None if record is None else record.encoded
-
-    def statements(self, kind: int) -> Iterator[tuple[NodeId, str, Body]]:
-        """(author, key, body) of every newest statement of a kind, sorted by author and key."""
-        for record in self._records(kind):
-            if record.body is not None:
-                yield record.author, record.key, record.body
-
-    def encoded_for_join(self, lineage: Sequence[tuple[NodeId, NodeId]] = ()) -> tuple[bytes, ...]:
-        """What a joiner needs to verify the roster by itself: genesis, join policy, the invites in use, admissions; at
-        most what one frame takes. The joiner's own chain of admissions goes first (`lineage`: (admitter, admitted) from
-        the joiner up to the founder), so it fits whatever the size of the roster; the rest of that comes by gossip."""
-        first = [self._record(admitter, Kind.ADMISSION, admitted) for admitter, admitted in lineage]
-        kinds = (Kind.GENESIS, Kind.JOIN_POLICY, Kind.INVITE, Kind.ADMISSION)
-        return joining([record for record in first if record is not None], map(self._records, kinds))
-
-    def excludes(self, encoded: bytes) -> bool:
-        """Is this statement at or beyond its author's proven fork?"""
-        statement = decode_statement(encoded)
-        cut = self._replica.cut(NodeId(statement.author))
-        return cut is not None and (statement.epoch, statement.seq) >= cut
-
     @property
     def equal_roots(self) -> int:
         """Consecutive comparisons that found equal roots: local quiescence, not convergence of the mesh."""
         return self._repair.equal_roots
 
     @property
-    def bytes_held(self) -> int:
-        return self._replica.bytes_held
-
-    @property
     def waiting_bytes(self) -> int:
         """What is kept of authors that are not members, as far as we know."""
         return self._waiting.bytes_held
-
-    @property
-    def forked(self) -> tuple[NodeId, ...]:
-        """Authors that were proven to have contradicted themselves."""
-        return tuple(sorted(self._replica.forks))
-
-    @property
-    def verdicts(self) -> tuple[tuple[NodeId, Position], ...]:
-        """(author, lowest proven fork), sorted by author."""
-        return self._replica.verdict.entries
 
     # --- the core protocol --------------------------------------------------------------------------------------------
 
@@ -502,20 +446,6 @@ class Gossip:
             for r in records
             if r.body is not None
         ]
-
-    def _is_held(self, record: Record) -> bool:
-        log = self._replica.authors.get(record.author)
-        return log is not None and log.at(record.position) is record
-
-    def _record(self, author: NodeId, kind: int, key: str) -> Record | None:
-        log = self._replica.authors.get(author)
-        return None if log is None else log.records.get((kind, key))
-
-    def _records(self, kind: int) -> Iterator[Record]:
-        for author in self._replica.sorted_authors():
-            records = self._replica.authors[author].records
-            for slot in sorted(slot for slot in records if slot[0] == kind):
-                yield records[slot]
 
     def _count(self, name: str, count: int) -> None:
         if count:
