@@ -116,7 +116,11 @@ class Topology:
             self._members[event.node] = None
             return self._review()
         if isinstance(event, MemberExpelled):
-            return self._gone(event.node, "member-expelled")
+            gone = self._gone(event.node, "member-expelled")
+            farewell = Disconnect(event.node, "member-expelled", forget=True)
+            if farewell not in gone:  # a link that it made itself may not stay either
+                gone.insert(0, farewell)
+            return gone
         if isinstance(event, MemberChanged):
             if event.new == "left":
                 return self._gone(event.node, "member-left")

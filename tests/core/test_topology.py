@@ -10,6 +10,7 @@ from arqonmesh.core.events import (
     MemberAdmitted,
     MemberChanged,
     MemberDescribed,
+    MemberExpelled,
     MemberIntroduced,
     OverlayRuns,
 )
@@ -53,6 +54,17 @@ def test_a_full_mesh_dials_everyone_and_none_dials_nobody() -> None:
     """`links.auto` is the operator's choice."""
     assert topology("full").on_event(0, described("spoke", "spoke")) != []
     assert topology("none").on_event(0, described("hub")) == []
+
+
+def test_who_is_expelled_keeps_no_link_whoever_made_it() -> None:
+    """A member that leaves closes its links itself; one whose admission is void has no reason to."""
+    core = topology()
+    gone = Disconnect(node_of("spoke"), "member-expelled", forget=True)
+    assert core.on_event(0, MemberExpelled(node_of("spoke"), "admission-void")) == [gone]
+    core.on_event(0, described("hub"))
+    assert core.on_event(0, MemberExpelled(node_of("hub"), "admission-void")) == [
+        Disconnect(node_of("hub"), "member-expelled", forget=True)
+    ]
 
 
 def test_a_node_does_not_dial_itself() -> None:
