@@ -356,26 +356,21 @@ class World:
     def check_equal(self) -> None:
         """After the heal: one roster, one electorate, one view of it all."""
         states: dict[object, str] = {}
+        told: dict[str, tuple[object, ...]] = {}
         for node in self.alive():
             if node.admission.member(node.id) is None:
                 continue  # expelled: its admission was one too many for a ticket
-            view = node.partition.view()
-            electorate = node.partition.electorate
-            state = (
-                tuple((m.node, m.cluster, m.role) for m in node.admission.members()),
-                tuple(sorted(electorate.voters())),
-                electorate.latest,
-                electorate.settled,
-                (view.writable, view.reachable, view.members, view.votes, view.voters, view.phase),
-            )
-            states.setdefault(state, node.name)
+            view, electorate = node.partition.view(), node.partition.electorate
+            members = tuple((m.node, m.cluster, m.role) for m in node.admission.members())
+            voters = tuple(sorted(electorate.voters()))
+            seen = (electorate.latest, electorate.settled, view.writable, view.reachable, view.members, view.phase)
+            states.setdefault((members, voters, seen), node.name)
+            told[node.name] = (len(members), len(voters), *seen)
         if len(states) > 1:
-            raise Broken(
-                f"after the heal, nodes {list(states.values())} differ: {[(len(s[0]), *s[2:]) for s in states]}"
-            )  # type: ignore[index]
-        [state] = states
-        if not state[4][0]:  # type: ignore[index]
-            raise Broken(f"after the heal nobody may write: {state[2:]}")  # type: ignore[index]
+            raise Broken(f"after the heal, nodes differ: {[(name, told[name]) for name in states.values()]}")
+        first = next(iter(states.values()))
+        if not told[first][4]:
+            raise Broken(f"after the heal nobody may write: {told[first]}")
 
 
 # --- shapes -------------------------------------------------------------------------------------------------
