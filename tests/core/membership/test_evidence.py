@@ -363,3 +363,14 @@ def test_a_suspicion_that_confirmations_shorten_into_the_past_is_due_now_and_nob
     bench.run(0)
     assert bench.state("t") == "dead"
     assert bench.core.local_health <= health
+
+
+def test_records_heard_before_we_were_cut_off_shorten_nothing_afterwards() -> None:
+    """What still waits in our inbox tells of others; without a link we are the one who is cut off."""
+    bench = Bench("a", "t")
+    bench.mute = "at"
+    bench.tell(lists("a", down="t"))
+    bench.tell(LinkDown(node_of("a"), "silent"))
+    bench.tell(accuses("a", ("t", 1, "suspect")))
+    bench.run(2 * SECOND)
+    assert bench.state("t") == "suspect"
