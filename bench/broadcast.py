@@ -2,6 +2,7 @@
 
     python -m bench.broadcast                                  # 100 and 1,000 nodes, single and rotating, 5 seeds
     python -m bench.broadcast --senders all --nodes 100        # every node at once, 5 rounds
+    python -m bench.broadcast --nodes 1000 --overlay           # over HyParView, grown by joining through one node
     python -m bench.broadcast --nodes 1000 --fan-out 0 --links 5   # the tree alone
 
 The real broadcast core on a simulated field (`arqonmesh.sim.field`): latency per pair drawn evenly from 10 to 100 ms
@@ -23,11 +24,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from arqonmesh.config.model import BroadcastSettings
+from arqonmesh.config.model import BroadcastSettings, LinkSettings, OverlaySettings
 from arqonmesh.core.broadcast import Plumtree
-from arqonmesh.core.events import Broadcast, BroadcastArrived
-from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.sim.field import Field, regular_graph, uniform
+from arqonmesh.core.events import Broadcast, BroadcastArrived, MemberIntroduced
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Core
+from arqonmesh.core.overlay.core import Overlay
+from arqonmesh.core.topology import Topology
+from arqonmesh.sim.field import EnvOf, Field, regular_graph, uniform
 from arqonmesh.sim.field.accept import Accepting
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPayload, BroadcastPrune
 
@@ -78,19 +81,43 @@ class Cost:
         return self.missed == 0 and self.rmr_mean < rmr and self.ldh_mean < ldh
 
 
+def spreading(env: EnvOf, settings: BroadcastSettings, nodes: int) -> tuple[Core, ...]:
+    return Plumtree(env("broadcast"), settings, lambda: nodes), Accepting(env("accept"))
+
+
 class Bench:
     """A field of nodes that accept everything, and the counts of the round that runs."""
 
-    def __init__(self, nodes: int, links: int, seed: int, settings: BroadcastSettings) -> None:
+    def __init__(self, nodes: int, links: int, seed: int, settings: BroadcastSettings, overlay: bool = False) -> None:
         self.field = Field(seed, uniform(seed, *LATENCY_US))
         self.nodes = nodes
-        for _ in range(nodes):
-            self.field.add(lambda env: (Plumtree(env("broadcast"), settings, lambda: nodes), Accepting(env("accept"))))
-        self.field.lay(regular_graph(nodes, links, seed))
+        if overlay:
+            self._grow(links, settings)
+        else:
+            for _ in range(nodes):
+                self.field.add(lambda env: spreading(env, settings, nodes))
+            self.field.lay(regular_graph(nodes, links, seed))
         self.field.watch(BroadcastArrived, self._arrived)
         self._delivered = 0
         self._hops = 0
         self._last_us = 0
+
+    def _grow(self, links: int, settings: BroadcastSettings) -> None:
+        """Everyone joins through one node, 50 ms apart; then two shuffles."""
+        overlay = OverlaySettings(active_max=links)
+
+        def compose(env: EnvOf) -> tuple[Core, ...]:
+            founder = self.field.nodes[0].id
+            topology = Topology(env("topology"), LinkSettings(auto="overlay"), founder)
+            hyparview = Overlay(env("overlay"), overlay, founder, lambda _: ("sim:1",))
+            return topology, hyparview, *spreading(env, settings, self.nodes)
+
+        for index in range(self.nodes):
+            self.field.add(compose)
+            if index:
+                self.field.tell(index, MemberIntroduced(self.field.nodes[0].id))
+            self.field.run_for(50 * MILLISECOND)
+        self.field.run_for(2 * overlay.shuffle_interval_ms * MILLISECOND)
 
     def _arrived(self, now: int, index: int, event: BroadcastArrived) -> None:
         self._delivered += 1
@@ -119,10 +146,12 @@ class Bench:
         )
 
 
-def measure(nodes: int, links: int, senders: str, seed: int, settings: BroadcastSettings) -> Cost:
+def measure(
+    nodes: int, links: int, senders: str, seed: int, settings: BroadcastSettings, overlay: bool = False
+) -> Cost:
     """One seed of one workload, from a field in which every link is still eager."""
     began = time.process_time()
-    bench = Bench(nodes, links, seed, settings)
+    bench = Bench(nodes, links, seed, settings, overlay)
     dice = random.Random(f"{seed} senders")
     everyone = list(range(nodes))
     rounds = [
@@ -165,6 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fan-out", type=int, default=BroadcastSettings().fan_out_percent, help="percent")
     parser.add_argument("--swap-hops", type=int, default=BroadcastSettings().swap_hops)
     parser.add_argument("--eager-max", type=int, default=BroadcastSettings().eager_max)
+    parser.add_argument("--overlay", action="store_true", help="over HyParView with that active view, not a graph")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     given = parser.parse_args(arguments)
     settings = BroadcastSettings(fan_out_percent=given.fan_out, swap_hops=given.swap_hops, eager_max=given.eager_max)
@@ -172,7 +202,9 @@ def main(arguments: list[str] | None = None) -> int:
     for nodes in given.nodes or [100, 1_000]:
         for senders in given.senders or ["single", "rotating"]:
             for seed in map(int, given.seeds.split(",")):
-                cost = measure(nodes, given.links or math.ceil(math.log(nodes)) + 1, senders, seed, settings)
+                cost = measure(
+                    nodes, given.links or math.ceil(math.log(nodes)) + 1, senders, seed, settings, given.overlay
+                )
                 failed |= not cost.met
                 if given.json:
                     print(json.dumps(dataclasses.asdict(cost) | {"met": cost.met}), flush=True)

@@ -6,6 +6,10 @@ from typing import Final
 
 from arqonmesh.wire.messages import (
     Ack,
+    BroadcastGraft,
+    BroadcastHave,
+    BroadcastPayload,
+    BroadcastPrune,
     BusAck,
     BusBatch,
     CoordinateReport,
@@ -84,6 +88,10 @@ MESSAGES: Final[tuple[WireMessage, ...]] = (
     GossipRanges(NODE, ((1, 9, 1, bytes(16), ()), (2, 9, 2, b"", ((1, 10, bytes(8)), (2, 1, bytes(8)))))),
     BusBatch(1, (NODE,), 8, b"head", SIGNATURE, (b"section", b"")),
     BusAck(9),
+    BroadcastPayload(bytes(range(16)), 1, 0xFFFF_FFFF, "event", b"data"),
+    BroadcastHave(((bytes(16), 0, 0), (bytes(range(16)), 255, 7))),
+    BroadcastGraft(b""),
+    BroadcastPrune(),
     CoordinateReport((1, -2, 3, -4, 5, 0, 10_000_000, -10_000_000), 10, 250_000, -7),
     OverlayJoin(),
     OverlayForwardJoin(NODE, 6),
