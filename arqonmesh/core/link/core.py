@@ -61,6 +61,8 @@ LATE_US: Final = 50 * MILLISECOND
 FIRST_PUBLISH_US: Final = 500 * MILLISECOND
 """After a start the first record waits for the first links; it replaces what an earlier life advertised."""
 DRIFT_US: Final = 10 * MILLISECOND
+STOOD_US: Final = 5 * SECOND
+"""A link that was up so long did not flap when it fell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,10 @@ class Links:
         self._lost[peer] = (now, self._adjacency(peer, link, "down"))
         while len(self._lost) > DOWN_SHOWN_MAX:
             del self._lost[next(iter(self._lost))]
-        self._pacer.changed(now)
+        if now - link.since >= STOOD_US:
+            self._pacer.lost(now)
+        else:
+            self._pacer.changed(now)
         return [Emit(LinkDown(peer, reason))]
 
     # --- patience with ourselves --------------------------------------------------------------------------

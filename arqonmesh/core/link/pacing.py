@@ -4,6 +4,9 @@ The first change is told almost at once; changes that follow closely wait 200 ms
 5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 30 s:
 on a busy machine every round trip drifts, and telling that to everyone makes all machines busier.
 
+The loss of a link that had stood for a while is no flapping, and routes, quorums and the failure detector wait for the
+news: it never waits longer than those 200 ms, whatever other links have been doing.
+
 Source: the exponential back-off of OSPF's LSA and SPF timers (RFC 8405).
 """
 
@@ -33,6 +36,10 @@ class Pacer:
         """A link went up or down."""
         self._flip_asked = True
         self._ask(max(now + settle_us, 0 if self._last is None else self._last + self._hold_us))
+
+    def lost(self, now: Instant) -> None:
+        """A link went down that had stood for a while."""
+        self._ask(max(now + SETTLE_US, 0 if self._last is None else self._last + HOLD_US_MIN))
 
     def drifted(self, now: Instant) -> None:
         """A figure moved noticeably; nobody reroutes in a hurry for that."""

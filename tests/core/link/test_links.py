@@ -397,3 +397,35 @@ def test_loss_is_told_apart_from_what_one_heartbeat_could_not_carry() -> None:
     assert wire.events("a", LinkDown) == wire.events("b", LinkDown) == []
     last = wire.events("a", LinkMeasured)[-1][1]
     assert isinstance(last, LinkMeasured) and last.loss_ppm == 0
+
+
+def test_the_loss_of_a_link_that_stood_is_told_at_once_whatever_others_do() -> None:
+    """One link flaps until its news waits for seconds; another that had stood falls, and that waits 200 ms at most."""
+    core = Links(env_of("a"), LinkSettings())
+    steady, flapping = node_of("b"), node_of("c")
+    core.start(0, {})
+    core.on_event(0, TransportUp(steady, "quic", True))
+    published: list[int] = []
+    seq, lost_at = 0, 0
+    for now in range(0, 22 * SECOND, 10 * MS):
+        effects: list[Effect] = []
+        if now % (100 * MS) == 0 and now < 20 * SECOND:
+            if (now // (100 * MS)) % 2 == 0:
+                effects += core.on_event(now, TransportUp(flapping, "quic", True))
+                effects += core.on_message(now, flapping, HeartbeatAck(1))
+            else:
+                effects += core.on_event(now, TransportDown(flapping, "flap"))
+        if now == 20 * SECOND:
+            lost_at = now
+            effects += core.on_event(now, TransportDown(steady, "gone"))
+        if (core.next_deadline() or 0) <= now:
+            effects += core.on_timer(now)
+        for effect in effects:
+            if isinstance(effect, Send) and effect.to == steady and isinstance(effect.message, Heartbeat):
+                seq += 1
+                echo = Heartbeat(seq, False, effect.message.seq, 0, 0)
+                answer = HeartbeatAck(effect.message.seq) if effect.message.poll else echo
+                core.on_message(now, steady, answer)
+            elif isinstance(effect, Emit) and isinstance(effect.event, Publish):
+                published.append(now)
+    assert min(at - lost_at for at in published if at >= lost_at) <= 220 * MS
