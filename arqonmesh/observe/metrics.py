@@ -72,6 +72,13 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("arqon_mesh_writable", "1 on the side with a quorum, else 0."),
     _gauge("arqon_mesh_regions", "Regions that have a member alive."),
     _gauge("arqon_mesh_region_leader", "1 while this node leads its region, else 0."),
+    # peers
+    _gauge("arqon_peers_ignored", "Members that this node ignores."),
+    _gauge("arqon_peers_probation", "Newcomers that are held to a tenth of the message rate."),
+    _gauge("arqon_peers_preferred", "Members that this node prefers."),
+    _gauge("arqon_peers_preferred_gain_ratio", "How much shorter the mean round trip to the preferred is than to all."),
+    _gauge("arqon_peers_rebalances", "How often the preferred members were chosen anew, since the start."),
+    _gauge("arqon_coordinate_error_ratio", "How far this node trusts its network coordinate: 0 certain, 1.5 a guess."),
     # gossip
     _histogram("arqon_gossip_stage_seconds",
                "What signed statements cost: select, verify (per signature), merge, compare.", "stage"),

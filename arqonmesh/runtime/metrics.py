@@ -38,6 +38,7 @@ def samples(service: Service) -> Iterator[Sample | Distribution]:
         yield from _overlay(plane)
         yield from _federation(plane)
         yield from _links(service, plane)
+        yield from _peers(plane)
     for (where, reason), count in service.story.dropped.items():
         yield Sample("arqon_dropped_total", count, (where, reason))
 
@@ -169,3 +170,14 @@ def _links(service: Service, plane: Plane) -> Iterator[Sample]:
             yield Sample("arqon_link_frames_total", frames, (*who, direction))
         yield Sample("arqon_link_packets_total", link.packets_sent, (*who, "sent"))
         yield Sample("arqon_link_packets_total", link.packets_lost, (*who, "lost"))
+
+
+def _peers(plane: Plane) -> Iterator[Sample]:
+    ignored, probation = plane.peers.held_back()
+    preference = plane.peers.preference
+    yield Sample("arqon_peers_ignored", ignored)
+    yield Sample("arqon_peers_probation", probation)
+    yield Sample("arqon_peers_preferred", len(preference.chosen))
+    yield Sample("arqon_peers_preferred_gain_ratio", preference.gain_ppm / 1_000_000)
+    yield Sample("arqon_peers_rebalances", preference.times)
+    yield Sample("arqon_coordinate_error_ratio", plane.coordinates.own.error)

@@ -196,6 +196,10 @@ class Peers:
         peer = self._peers.get(node)
         return peer is not None and peer.ignored
 
+    def held_back(self) -> tuple[int, int]:
+        """How many are ignored, and how many are on probation."""
+        return sum(peer.ignored for peer in self._peers.values()), len(self._probation)
+
     def score_ppm(self, now: Instant, node: NodeId) -> int:
         """1_000_000 for one that is not known: nothing is held against it."""
         peer = self._peers.get(node)

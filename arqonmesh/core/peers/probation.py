@@ -36,6 +36,9 @@ class Probation:
     def __contains__(self, node: NodeId) -> bool:
         return node in self._newcomers
 
+    def __len__(self) -> int:
+        return len(self._newcomers)
+
     def allow(self, now: Instant, link_peer: NodeId) -> bool:
         return link_peer not in self._newcomers or self._slow.take(now, link_peer)
 

@@ -55,8 +55,8 @@ def hybrid(table: Table, k: int, random_percent: int, exclude: Sequence[NodeId] 
 
 
 def geographic(table: Table, k: int, region: str, exclude: Sequence[NodeId] = ()) -> list[NodeId]:
-    """Our own region first, the nearest of it first, and one of each other region, while there is room for at least one
-    of our own; what is left goes to whoever is near."""
+    """Our own region first, the nearest of it first, and one of each other region; those together at most half of k, or
+    our own would fall apart. What is left goes to whoever is near."""
     excluded = dict.fromkeys(exclude)
     by_region = {
         name: fit
@@ -65,7 +65,7 @@ def geographic(table: Table, k: int, region: str, exclude: Sequence[NodeId] = ()
     }
     own = by_region.pop(region, [])
     abroad = [nodes[0] for nodes in by_region.values()]
-    room = max(0, k - min(1, len(own)))
+    room = k // 2 if own else k
     if len(abroad) > room:  # which regions are left out is drawn anew each time
         chance = table.random(len(abroad) + k, [*exclude, *own])
         drawn = [node for node in chance if node in abroad]

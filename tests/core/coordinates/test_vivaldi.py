@@ -38,7 +38,7 @@ COORDINATES = st.builds(
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.name)
 def test_guesses_are_within_the_published_bounds(topology: Topology) -> None:
     """Serf's averages and maxima times 1.2, median of three seeds (the bench takes twenty)."""
-    found = [measure(topology, seed) for seed in (1, 3, 5)]
+    found = [measure(topology, seed) for seed in (1, 2, 3)]
     assert statistics.median(errors.average for errors in found) <= topology.average_max * SLACK
     assert statistics.median(errors.largest for errors in found) <= topology.largest_max * SLACK
 
