@@ -323,6 +323,8 @@ class Members:
                 member.verdict = None
                 effects += self.weigh(now, member, "judged while we had no link")
                 self._rotation.hurry(member.node)
+        for member in self.suspects.values():
+            self._time_by_links(now, member)
         return effects
 
     def postpone(self, now: Instant, by_us: int) -> None:

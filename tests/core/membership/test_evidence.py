@@ -374,3 +374,10 @@ def test_records_heard_before_we_were_cut_off_shorten_nothing_afterwards() -> No
     bench.tell(accuses("a", ("t", 1, "suspect")))
     bench.run(2 * SECOND)
     assert bench.state("t") == "suspect"
+    bench.mute = "t"
+    bench.tell(LinkUp(node_of("a"), "quic"))
+    returned_at = bench.now
+    bench.run(8 * SECOND)
+    dead_at = [when for when, name, state in bench.changes if (name, state) == ("t", "dead")]
+    assert len(dead_at) == 1
+    assert dead_at[0] - returned_at <= 8 * SHORT_US, "once linked again, the records count, by our local health"
