@@ -25,7 +25,7 @@ from arqonmesh.core.relay import RELAYABLE, arrived, wrap
 from arqonmesh.core.router import Router
 from arqonmesh.errors import DecodeError, PeerError
 from arqonmesh.ids import ClientId, ClusterId, MeshId, NodeId
-from arqonmesh.wire.codec import decode_message
+from arqonmesh.wire.codec import UNKNOWN_MESSAGE, decode_message
 from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, BusAck, BusBatch, Relay
 
 LIMITED_LANES: Final = (Lane.DATAGRAM, Lane.CONTROL)
@@ -181,6 +181,8 @@ class Node:
                     return self._pass_on(now, unwrapped)
                 author, message = unwrapped
         except DecodeError as error:
+            if error.code == UNKNOWN_MESSAGE:  # a later version's: skipped, and no fault of who sends it
+                return [Emit(Dropped("node", "unknown-message", 1, link_peer))]
             return self._blame(now, link_peer, "malformed", error.code)
         except PeerError as error:
             return self._blame(now, link_peer, "bad-route", error.code)

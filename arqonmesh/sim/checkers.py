@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from arqonmesh.core.kernel import SECOND
+from arqonmesh.sim.accounts import check_bounds
+from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.governed import Governed
 from arqonmesh.sim.simulation import Simulation
 
@@ -12,10 +15,6 @@ CONVERGENCE_US: Final = 60 * SECOND
 """Everything agrees this long after the last trouble, dialling back-off included."""
 SPLIT_GRACE_US: Final = 5 * SECOND
 """How long a side that lost its quorum may not have noticed."""
-
-
-class Broken(Exception):
-    """A rule was broken; the sentence says which, by whom and when."""
 
 
 class TwoSides:
@@ -58,14 +57,16 @@ def check_always(sim: Simulation) -> None:
             raise Broken(f"blame: {accuser} blames {party} for {cause} ({count} times), and nobody misbehaves here")
 
 
-def converged(sim: Simulation) -> str:
-    """Empty when all nodes agree and nothing is on its way; else what is still missing."""
-    planes = {process.name: process.running.plane for process in sim.processes.values() if process.alive}
+def converged(sim: Simulation, among: Sequence[str] = ()) -> str:
+    """Empty when all nodes (or those `among` them) agree and nothing is on its way between them; else what is still
+    missing."""
+    members = {name: process for name, process in sim.processes.items() if not among or name in among}
+    planes = {name: process.running.plane for name, process in members.items() if process.alive}
     roots: dict[bytes, str] = {}
     for name, plane in planes.items():
         assert plane is not None
         roots.setdefault(plane.gossip.root(), name)
-        for other, process in sim.processes.items():
+        for other, process in members.items():
             state = plane.membership.state_of(process.node_id)
             if state != "alive":
                 return f"{name} sees {other} as {state or 'unknown'!r}"
@@ -74,23 +75,26 @@ def converged(sim: Simulation) -> str:
                 return f"{name} still owes {other} {backlog} messages"
         if not sim.writable.get(name):
             return f"{name} is read-only"
-    if len(planes) < len(sim.processes):
-        return f"{len(sim.processes) - len(planes)} nodes are down"
+    if len(planes) < len(members):
+        return f"{len(members) - len(planes)} nodes are down"
     if len(roots) > 1:
         return f"records differ between {' and '.join(roots.values())}"
     return ""
 
 
-def wait_for_convergence(sim: Simulation, within_us: int = CONVERGENCE_US, *, every_us: int = SECOND // 10) -> int:
+def wait_for_convergence(
+    sim: Simulation, within_us: int = CONVERGENCE_US, *, every_us: int = SECOND // 10, among: Sequence[str] = ()
+) -> int:
     """Run until `converged`; the time that it took. Raises Broken when it takes too long."""
     began = sim.world.now
     while True:
-        missing = converged(sim)
+        missing = converged(sim, among)
         check_always(sim)
         if not missing:
             return sim.world.now - began
         if sim.world.now - began >= within_us:
-            raise Broken(f"no convergence within {within_us // SECOND} s: {missing}")
+            who = f" of the healed quorum {' '.join(among)}" if among else ""
+            raise Broken(f"no convergence{who} within {within_us // SECOND} s: {missing}")
         sim.run_for(every_us)
 
 
@@ -100,3 +104,37 @@ def check_complete(sim: Simulation) -> None:
     if missing:
         listener, message = missing[0]
         raise Broken(f"lost: {listener} never heard {message} ({len(missing)} such)")
+
+
+def watched(
+    sim: Simulation,
+    duration_us: int,
+    *,
+    every_us: int = SECOND // 4,
+    governed: Governed | None = None,
+    look: Callable[[], None] | None = None,
+) -> None:
+    """Let time pass and look at everything that must always hold; `look` is called as often."""
+    two_sides = TwoSides(governed)
+    until = sim.world.now + duration_us
+    while sim.world.now < until:
+        sim.run_for(min(every_us, until - sim.world.now))
+        two_sides.look(sim)
+        check_always(sim)
+        check_bounds(sim)
+        if look is not None:
+            look()
+
+
+def ending(sim: Simulation, *, complete: bool = True, look: Callable[[], None] | None = None) -> None:
+    """Everything is made whole; then all agree, and what was said has been heard."""
+    sim.calm()
+    watched(sim, SECOND, look=look)
+    sim.hush()
+    took = wait_for_convergence(sim)
+    sim.run_for(SECOND)
+    sim.settled_us = took
+    sim.tell("world", f"all agree {took / SECOND:.1f} s after the last trouble")
+    check_always(sim)
+    if complete:
+        check_complete(sim)

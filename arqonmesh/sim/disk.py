@@ -6,6 +6,8 @@ loss of power. A transaction that asks for sync makes everything before it safe 
     handed over ──▶ waiting ──done──▶ tail ──sync──▶ safe
        process dies: a prefix of `waiting` is done all the same, the rest is gone
        power is lost: a prefix of `tail` and `waiting` is kept, the rest is gone
+       torn write: some rows of the first transaction behind that prefix got there; its checksum tells, so it is gone
+       I/O error: that transaction and all after it are never done, and the process is told to stop (store/writer.py)
 """
 
 from __future__ import annotations
@@ -40,6 +42,15 @@ class Disk:
         self.transactions = 0
         self.lost = 0
         """Transactions that a crash or a loss of power took."""
+        self.slowness = 1
+        """How many times as long as usual everything takes."""
+        self.tears = False
+        """The loss of power leaves a torn transaction behind."""
+        self.torn = 0
+        self.checksums = True
+        """Off, a torn transaction is read back as if it were whole: what the checksums are for."""
+        self.on_error: Callable[[], None] | None = None
+        """Set for one life: the next transaction fails, and this is called."""
 
     def lay_base(self, tables: Tables) -> None:
         """Rows that were written before the story begins, by key. Many disks may share them: nobody changes them."""
@@ -78,6 +89,10 @@ class Disk:
         kept = self._dice.randrange(0, len(unsafe) + 1)
         self.lost += max(0, len(self._tail) - kept)
         self._tail = unsafe[:kept]
+        if self.tears and kept < len(unsafe):
+            self.torn += 1
+            if not self.checksums:
+                self._tail.append(unsafe[kept][: self._dice.randrange(0, len(unsafe[kept]) + 1)])
         self._fold()
         self._forget_waiting()
 
@@ -85,12 +100,17 @@ class Disk:
 
     def _begin(self) -> None:
         _, sync, _ = self._waiting[0]
-        least = self._sync_us if sync else self._write_us
+        least = (self._sync_us if sync else self._write_us) * self.slowness
         life = self._life
         self._world.after(least + self._dice.randrange(0, least), lambda: self._finish(life))
 
     def _finish(self, life: int) -> None:
         if life != self._life:
+            return
+        if self.on_error is not None:
+            struck, self.on_error = self.on_error, None
+            self._forget_waiting()  # what the kernel still had of it may be gone: nothing is tried again
+            struck()
             return
         writes, sync, done = self._waiting.popleft()
         self._done(writes, sync=sync)
@@ -112,6 +132,7 @@ class Disk:
 
     def _forget_waiting(self) -> None:
         self._life += 1
+        self.on_error = None
         self.lost += len(self._waiting)
         self._waiting.clear()
 

@@ -35,9 +35,13 @@ class Ledger:
     """(listener, message): a crash of the listener's node took it, and the clients with it."""
     maybe_lost: dict[Said, None] = field(default_factory=dict)
     """Said too shortly before their own node died."""
+    owed_from: dict[str, int] = field(default_factory=dict)
+    """Newcomers, and since when everyone has known them: what was said before may miss them."""
     breaches: list[str] = field(default_factory=list)
     forgetful: dict[str, None] = field(default_factory=dict)
     """Listeners whose machine lost power: what they had marked as seen may come again, and late."""
+    deliveries: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Frames that came to a listener, by its name and the life of its node."""
     _newest: dict[tuple[str, int, str, int, str], int] = field(default_factory=dict)
 
     def say(self, now_us: int, message: Said) -> None:
@@ -45,6 +49,7 @@ class Ledger:
 
     def hear(self, listener: str, listener_life: int, message: Said) -> None:
         heard = self.heard.setdefault(listener, {})
+        self.deliveries[listener, listener_life] = self.deliveries.get((listener, listener_life), 0) + 1
         if message not in self.said:
             self._breach(f"{listener} heard what nobody said: {message}")
         if not self.may_hear(listener, message.origin, message.channel):
@@ -63,8 +68,9 @@ class Ledger:
         return [
             (listener, message)
             for listener in listeners
-            for message in self.said
-            if self.must_hear(listener, message.origin, message.channel)
+            for message, said_at in self.said.items()
+            if said_at >= self.owed_from.get(listener, 0)
+            and self.must_hear(listener, message.origin, message.channel)
             and message not in self.heard.get(listener, {})
             and message not in self.maybe_lost
             and (listener, message) not in self.excused

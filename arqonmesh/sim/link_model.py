@@ -6,10 +6,18 @@ same in both. It knows no clock and no network: time goes in, delivery times com
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 MILLION: Final = 1_000_000
+Spread = Literal["uniform", "exponential", "wan"]
+
+EXPONENTIAL_PERMILLE: Final = tuple(round(-1_000 * math.log(1 - (i + 0.5) / 256)) for i in range(256))
+"""Quantiles of the exponential distribution with mean 1,000: integers, so that a draw is the same on every machine."""
+WAN_SPIKE_PPM: Final = 10_000
+WAN_SPIKE_TIMES: Final = 10
+"""On a wide-area path one packet in a hundred waits ten times as long as the others: bufferbloat, rerouting."""
 
 
 class Dice(Protocol):
@@ -25,7 +33,8 @@ class LinkModel:
     delay_us: int = 500
     """One way."""
     jitter_us: int = 0
-    """Added at random, up to this much."""
+    """Added at random: up to this much (uniform), or this much on average (exponential, wan)."""
+    spread: Spread = "uniform"
     loss_ppm: int = 0
     duplicate_ppm: int = 0
     reorder_ppm: int = 0
@@ -39,6 +48,12 @@ class LinkModel:
     """Silent: packets vanish and nobody is told."""
     _busy_until_us: int = field(default=0, repr=False)
     _newest_us: int = field(default=0, repr=False)
+    _still_until_us: int = field(default=0, repr=False)
+
+    def clog(self, until_us: int) -> None:
+        """Stand still until then; what is sent meanwhile comes in one burst, in order."""
+        self._still_until_us = max(self._still_until_us, until_us)
+        self._newest_us = max(self._newest_us, until_us)
 
     def plan(self, now_us: int, size_bytes: int, dice: Dice) -> tuple[int, ...]:
         """The times at which a packet sent now arrives: none when it is lost, two when it is doubled."""
@@ -53,9 +68,9 @@ class LinkModel:
         leaves_us = self._through_the_queue(now_us, size_bytes)
         if leaves_us is None:
             return ()
-        at = leaves_us + self.delay_us + self._up_to(self.jitter_us, dice)
+        at = leaves_us + self.delay_us + self._jitter(dice)
         if self._hit(self.reorder_ppm, dice):
-            at += self.reorder_by_us
+            at = max(at, self._still_until_us) + self.reorder_by_us
         else:
             at = self._newest_us = max(at, self._newest_us)
         if self._hit(self.duplicate_ppm, dice):
@@ -72,6 +87,12 @@ class LinkModel:
             return None
         self._busy_until_us = free_at + -(-size_bytes * MILLION // self.bandwidth_bytes_per_s)
         return self._busy_until_us
+
+    def _jitter(self, dice: Dice) -> int:
+        if self.spread == "uniform" or not self.jitter_us:
+            return self._up_to(self.jitter_us, dice)
+        drawn = self.jitter_us * EXPONENTIAL_PERMILLE[dice.randrange(0, len(EXPONENTIAL_PERMILLE))] // 1_000
+        return drawn * WAN_SPIKE_TIMES if self.spread == "wan" and self._hit(WAN_SPIKE_PPM, dice) else drawn
 
     @staticmethod
     def _hit(ppm: int, dice: Dice) -> bool:

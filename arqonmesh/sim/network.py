@@ -149,6 +149,10 @@ class End:
         network.persistently(here, self.peer, len(data), arrive, lambda: not self.dead)
         return True
 
+    def unarrived_bytes(self) -> int:
+        """Of the fullest lane."""
+        return max(pipe.unarrived_bytes for pipe in self._pipes.values())
+
     def datagram_came(self, data: bytes) -> None:
         owner = self.endpoint.owner
         if owner.listening:

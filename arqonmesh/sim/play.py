@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from arqonmesh.core.kernel import SECOND
-from arqonmesh.sim.checkers import Broken
+from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.progress import Progress
 from arqonmesh.sim.scenarios import SCENARIOS
 from arqonmesh.sim.simulation import Simulation

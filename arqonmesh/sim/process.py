@@ -48,6 +48,8 @@ LATE_AFTER_US: Final = 50_000
 INPUTS_MAX: Final = 100_000
 """What waits for a paused process; beyond it, packets are lost as in a full socket buffer."""
 
+MILLION: Final = 1_000_000
+
 Receive = Callable[[tuple[bytes, ...]], None]
 
 
@@ -77,7 +79,9 @@ class Process:
         self.on_boot: list[Callable[[Process], None]] = []
         self._dice = world.dice(f"machine {name}")
         self._clock_offset_us = self._dice.randrange(0, 1_000_000_000)
-        self._wall_skew_ms = self._dice.randrange(-2_000, 2_001)
+        self.wall_offset_ms = self._dice.randrange(-2_000, 2_001)
+        """How far the wall clock is off; changed by steps."""
+        self._drift_ppm = 0
         self._clients: dict[ClientId, Receive] = {}
         self._paused = False
         self.listening = False
@@ -98,6 +102,11 @@ class Process:
         return self._paused
 
     @property
+    def waiting(self) -> int:
+        """Inputs that wait for a paused process."""
+        return len(self._inbox)
+
+    @property
     def running(self) -> Node:
         assert self.node is not None, f"{self.name} is down"
         return self.node
@@ -114,7 +123,7 @@ class Process:
             node_id=self.node_id,
             public_key=self.public_key,
             crypto=ToyCrypto(self.public_key),
-            wall_ms=lambda: EPOCH_MS + self._wall_skew_ms + self.world.now // 1_000,
+            wall_ms=self.wall_ms,
             rng_for=lambda core: self.world.dice(f"core {core} of {self.name} life {epoch}"),
             boot_epoch=epoch,
         )
@@ -150,9 +159,34 @@ class Process:
         for action in waited:
             action()
 
+    def fail_disk(self, told: Callable[[], None]) -> None:
+        """The next transaction ends in an I/O error. As fsync's answer means nothing after that, the process stops, and
+        closes its connections; `told` is called then."""
+        life = self.lives
+
+        def stop() -> None:
+            if self.lives == life and self.endpoint is not None:
+                told()
+                for end in list(self.endpoint.ends.values()):
+                    end.close()
+                self._die()
+
+        self.disk.on_error = stop
+
+    def drift(self, ppm: int) -> None:
+        """Both clocks run so much too fast (or too slow) from now on, without a step."""
+        self._clock_offset_us = self.now() - self.world.now - self.world.now * ppm // MILLION
+        self._drift_ppm = ppm
+
     def now(self) -> Instant:
         """The machine's own monotonic clock."""
-        return self.world.now + self._clock_offset_us
+        now = self.world.now + self._clock_offset_us
+        return now + self.world.now * self._drift_ppm // MILLION if self._drift_ppm else now
+
+    def wall_ms(self) -> int:
+        """The machine's wall clock."""
+        now = self.world.now
+        return EPOCH_MS + self.wall_offset_ms + (now + now * self._drift_ppm // MILLION) // 1_000
 
     def _die(self) -> None:
         assert self.endpoint is not None, f"{self.name} is down already"
@@ -204,7 +238,8 @@ class Process:
         world.handled += 1
         world.trace.frame(world.now, self._prefix + end.labels[lane], data)
         if self.node is not None:
-            self.perform(self.node.frame(world.now + self._clock_offset_us, end.peer, lane, data))
+            now = self.now() if self._drift_ppm else world.now + self._clock_offset_us
+            self.perform(self.node.frame(now, end.peer, lane, data))
 
     # --- effects ------------------------------------------------------------------------------------------
 
@@ -304,7 +339,10 @@ class Process:
         if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
             return
         self._timer_at = deadline
-        due = max(deadline - self._clock_offset_us, self.world.now + TICK_US)  # a loop comes round before it fires
+        due = deadline - self._clock_offset_us
+        if self._drift_ppm:
+            due = -(-due * MILLION // (MILLION + self._drift_ppm))
+        due = max(due, self.world.now + TICK_US)  # a loop comes round before it fires
         self.world.at(due, self._in_life, self.lives, self._timer, deadline)
 
     def _timer(self, armed_for: Instant) -> None:

@@ -9,7 +9,10 @@ from typing import Final, Literal
 
 from arqonmesh.config.model import GossipSettings, LinkSettings
 from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.sim.checkers import Broken, TwoSides, check_always, check_complete, wait_for_convergence
+from arqonmesh.sim.broken import Broken
+from arqonmesh.sim.checkers import ending, wait_for_convergence, watched
+from arqonmesh.sim.draw import draw
+from arqonmesh.sim.enact import play_plan
 from arqonmesh.sim.field.graphs import regular_graph
 from arqonmesh.sim.governed import Governed
 from arqonmesh.sim.link_model import LinkModel
@@ -34,31 +37,6 @@ def star(sim: Simulation, spokes: int, *, talks_every_us: int = 0) -> None:
     sim.found()
     took = wait_for_convergence(sim)
     sim.tell("world", f"all agree after {took / SECOND:.1f} s")
-
-
-def watched(
-    sim: Simulation, duration_us: int, *, every_us: int = SECOND // 4, governed: Governed | None = None
-) -> None:
-    """Let time pass and look at everything that must always hold."""
-    two_sides = TwoSides(governed)
-    until = sim.world.now + duration_us
-    while sim.world.now < until:
-        sim.run_for(min(every_us, until - sim.world.now))
-        two_sides.look(sim)
-        check_always(sim)
-
-
-def ending(sim: Simulation, *, complete: bool = True) -> None:
-    """Everything is made whole; then all agree, and what was said has been heard."""
-    sim.calm()
-    watched(sim, SECOND)
-    sim.hush()
-    took = wait_for_convergence(sim)
-    sim.run_for(SECOND)
-    sim.tell("world", f"all agree {took / SECOND:.1f} s after the last trouble")
-    check_always(sim)
-    if complete:
-        check_complete(sim)
 
 
 def partition(sim: Simulation) -> None:
@@ -193,6 +171,11 @@ def splits(sim: Simulation) -> None:
     sim.tell("world", f"{len(governed.accepted)} governed writes accepted, {governed.refused} refused")
 
 
+def swarm(sim: Simulation) -> None:
+    """What sim/draw.py draws from the seed."""
+    play_plan(sim, draw(sim.world.seed))
+
+
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
     for scenario in (
@@ -204,5 +187,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("splits", "three to seven nodes, random cuts, admissions and invites attempted on all sides", splits),
         Scenario("idle1000", "1,000 nodes start again, settle, and live for a minute", idle1000),
         Scenario("chaos", "any mesh, any trouble, then peace", chaos),
+        Scenario("swarm", "any mesh, a drawn set of troubles, a quorum healed alone, then peace", swarm),
     )
 }

@@ -43,6 +43,10 @@ from arqonmesh.wire.statement import Admission, Genesis, JoinPolicy, Kind
 
 ORIGIN_MEMORY_US: Final = 5 * SECOND
 """What a node's clients said so shortly before it died may have been in its memory only: a bus is no durable stream."""
+ADMISSION_US: Final = SECOND // 2
+"""From a node's admission until it starts: by then the admission is on disk, or never will be."""
+FAREWELL_US: Final = SECOND
+"""From a node's farewell until it is gone."""
 CALM_AFTER_US: Final = 20 * SECOND
 """After the last trouble, links may take as long as the dialler's longest pause to come back."""
 
@@ -55,12 +59,20 @@ class Simulation:
         self.network = Network(self.world, model)
         self.ledger = Ledger(self._may_hear, self._must_hear)
         self.processes: dict[str, Process] = {}
+        """Machines whose nodes belong to the mesh, running or not."""
+        self.departed: dict[str, Process] = {}
+        """Machines whose nodes left the mesh for good."""
         self.talkers: dict[str, Talker] = {}
         self.mesh: MeshIdentity | None = None
         self.names: dict[NodeId, str] = {}
         self.writable: dict[str, bool] = {}
         """Nodes that run, and whether they say that this side may write."""
         self.dropped: dict[tuple[str, str], int] = {}
+        """By (where, reason)."""
+        self.dropped_of: dict[tuple[str, int, str], int] = {}
+        """By (node, its life, where)."""
+        self.peaks: dict[str, int] = {}
+        """The most that any node held in each of its queues, as seen at sample points."""
         self.faults: dict[tuple[str, str, str], int] = {}
         """(accuser, party, cause). Nobody misbehaves here, so each is a bug, or a false accusation."""
         self.forks: list[str] = []
@@ -69,6 +81,8 @@ class Simulation:
         self.calm_since: int | None = 0
         """Since when nothing has been wrong in this world; None while something is."""
         self.cuts: dict[tuple[str, str], None] = {}
+        self.settled_us = 0
+        """How long after the last trouble all agreed."""
 
     # --- building -----------------------------------------------------------------------------------------
 
@@ -93,12 +107,46 @@ class Simulation:
         )
         process = Process(self.world, self.network, name, config)
         process.watchers.append(self._watch)
-        self.processes[name] = process
+        if self.mesh is None:
+            self.processes[name] = process
         self.names[process.node_id] = name
         Listener(process, self.ledger)
         if talks_every_us:
             self.talkers[name] = Talker(process, self.ledger, talks_every_us)
         return process
+
+    def admit(self, by: str, process: Process) -> bool:
+        """A member lets this new machine's node in, as an operator's word; it boots once that is known to be on disk.
+        False, and nothing has happened, when `by` may not let anyone in at the moment."""
+        admitter = self.processes[by]
+        plane = None if admitter.node is None or admitter.paused else admitter.node.plane
+        if plane is None or not plane.partition.writable:
+            return False
+        node = process.config.node
+        admission = Admission(process.public_key, node.cluster, node.role, "", 0, admitter.wall_ms(), b"", b"")
+        self.tell(by, f"lets {process.name} in")
+        published = (Publish(Kind.ADMISSION, process.node_id, admission),)
+        admitter.perform(admitter.running.publish(admitter.now(), published))
+        life = admitter.lives
+
+        def begin() -> None:
+            if not admitter.alive or admitter.lives != life or plane.admission.member(process.node_id) is None:
+                self.tell(process.name, "was never let in after all")
+                return
+            self.processes[process.name] = process
+            self.ledger.owed_from[process.name] = 1 << 62
+            identity = MeshIdentity(
+                mesh_id=plane.mesh.mesh_id, founder=plane.mesh.founder, bootstrap=plane.gossip.encoded_for_join()
+            )
+            self.tell(process.name, "enters the mesh")
+            process.boot(identity)
+            told = ((admitter.node_id, (f"{admitter.name}.sim:9130",)),)
+            process.perform(process.running.introduce(process.now(), told))
+            if process.endpoint is not None and process.config.links.auto != "overlay":
+                process.endpoint.want(admitter.node_id)
+
+        self.world.after(ADMISSION_US, begin)
+        return True
 
     def found(self) -> None:
         """The first process founds the mesh and admits all others, who then boot with what a joiner is given."""
@@ -172,16 +220,16 @@ class Simulation:
         self.tell("network", f"silently cut: {' '.join(some)} {arrow} {' '.join(others)}")
         for a in some:
             for b in others:
-                self._set_cut(a, b, True)
+                self.set_cut(a, b, True)
                 if not one_way:
-                    self._set_cut(b, a, True)
+                    self.set_cut(b, a, True)
 
     def heal(self) -> None:
         """Every cut is mended."""
         if self.cuts:
             self.tell("network", "all cuts are mended")
         for a, b in list(self.cuts):
-            self._set_cut(a, b, False)
+            self.set_cut(a, b, False)
 
     def crash(self, name: str) -> None:
         """kill -9."""
@@ -192,6 +240,22 @@ class Simulation:
         self.ledger.forgetful[name] = None
         self._down(name, "loses power", Process.power_off)
         self.ledger.origin_died(name, self.world.now, self.world.now)
+
+    def disk_error(self, name: str) -> None:
+        """The next write of this machine fails."""
+        process = self.processes[name]
+        if process.alive:
+            process.fail_disk(lambda: self._falls(process, "has a disk error, and stops"))
+
+    def leave(self, name: str) -> None:
+        """Say farewell, and be gone a second later, for good."""
+        process = self.processes[name]
+        if not process.alive or process.paused:
+            return
+        self.trouble()
+        self.tell(name, "says farewell")
+        process.perform(process.running.say_farewell(process.now()))
+        self.world.after(FAREWELL_US, self._gone, process)
 
     def boot(self, name: str) -> None:
         process = self.processes[name]
@@ -224,6 +288,10 @@ class Simulation:
 
     # --- what is seen -------------------------------------------------------------------------------------
 
+    def machine(self, name: str) -> Process:
+        """By its name, also when it has left."""
+        return self.processes.get(name) or self.departed[name]
+
     def alive(self) -> list[Process]:
         return [process for process in self.processes.values() if process.alive]
 
@@ -250,7 +318,7 @@ class Simulation:
 
     def _may_hear(self, listener: str, origin: str, channel: str) -> bool:
         """Everyone exports one channel and imports all: the other one stays in its cluster."""
-        clusters = [self.processes[name].config.node.cluster for name in (listener, origin)]
+        clusters = [self.machine(name).config.node.cluster for name in (listener, origin)]
         return channel == EXPORTED or clusters[0] == clusters[1]
 
     def _must_hear(self, listener: str, origin: str, channel: str) -> bool:
@@ -259,21 +327,34 @@ class Simulation:
             return True
         if not self._may_hear(listener, origin, channel):
             return False
-        ours = [
-            p for p in self.processes.values() if p.config.node.cluster == self.processes[origin].config.node.cluster
-        ]
+        ours = [p for p in self.processes.values() if p.config.node.cluster == self.machine(origin).config.node.cluster]
         return any(process.config.node.role == "hub" for process in ours)
 
-    def _set_cut(self, a: str, b: str, cut: bool) -> None:
-        self.network.path(self.processes[a].node_id, self.processes[b].node_id).cut = cut
+    def set_cut(self, a: str, b: str, cut: bool) -> None:
+        """One direction, without a word."""
+        self.network.path(self.machine(a).node_id, self.machine(b).node_id).cut = cut
         if cut:
             self.cuts[a, b] = None
         else:
             self.cuts.pop((a, b), None)
 
     def _down(self, name: str, how: str, kill: Callable[[Process], None]) -> None:
-        self.trouble()
         process = self.processes[name]
+        self._falls(process, how)
+        kill(process)
+
+    def _gone(self, process: Process) -> None:
+        if self.processes.pop(process.name, None) is None:
+            return
+        if process.alive:
+            self._falls(process, "is gone")
+            process.crash()
+        self.departed[process.name] = process
+
+    def _falls(self, process: Process, how: str) -> None:
+        """What its death takes with it. It lives still."""
+        self.trouble()
+        name = process.name
         plane = process.running.plane
         if plane is not None:
             for _, _, frame in plane.federation.in_hand():
@@ -283,7 +364,6 @@ class Simulation:
         self.ledger.origin_died(name, self.world.now, ORIGIN_MEMORY_US)
         self.writable.pop(name, None)
         self.tell(name, how)
-        kill(process)
 
     def _watch(self, process: Process, event: Event) -> None:
         teller = _TELLERS.get(type(event))
@@ -302,7 +382,7 @@ class Simulation:
         name = self.names.get(change.node, "a stranger")
         self.tell(process.name, f"sees {name} {change.new}: {change.reason}")
         calm = self.calm_since is not None and self.world.now - self.calm_since > CALM_AFTER_US
-        if change.new == "dead" and calm and self.processes[name].alive:
+        if change.new == "dead" and calm and name in self.processes and self.processes[name].alive:
             self.false_dead.append(
                 f"{process.name} held {name} dead at {self.world.now / SECOND:.3f} s: {change.reason}"
             )
@@ -336,6 +416,8 @@ class Simulation:
         drop = cast(Dropped, event)
         key = (drop.where, drop.reason)
         self.dropped[key] = self.dropped.get(key, 0) + drop.count
+        of = (process.name, process.lives, drop.where)
+        self.dropped_of[of] = self.dropped_of.get(of, 0) + drop.count
         self.world.trace.add(self.world.now, process.name, f"drops {drop.where} {drop.reason} {drop.count}")
 
 

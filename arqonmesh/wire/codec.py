@@ -13,6 +13,9 @@ from arqonmesh.wire.messages import MAX_FRAME_BYTES, AnyMessage, WireMessage
 MESSAGE_TYPES: Final[dict[int, type[WireMessage]]] = {kind.__struct_config__.tag: kind for kind in get_args(AnyMessage)}
 """Every message type by its tag."""
 
+UNKNOWN_MESSAGE: Final = "wire.unknown-message"
+"""The code of a message that a later version may know."""
+
 assert len(MESSAGE_TYPES) == len(get_args(AnyMessage)), "two messages share a tag"
 
 
@@ -32,5 +35,5 @@ def decode_message(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> WireMess
         raise DecodeError("wire.schema", "not a message: a message is an array that begins with its tag")
     kind = MESSAGE_TYPES.get(value[0])
     if kind is None:
-        raise DecodeError("wire.unknown-message", f"message tag {value[0]}, which this version does not know")
+        raise DecodeError(UNKNOWN_MESSAGE, f"message tag {value[0]}, which this version does not know")
     return convert(value, kind)

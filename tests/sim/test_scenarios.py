@@ -12,7 +12,8 @@ from arqonmesh.core.events import PartitionChanged
 from arqonmesh.core.federation.inbox import Inbox, Seen
 from arqonmesh.core.kernel import SECOND
 from arqonmesh.sim.__main__ import main
-from arqonmesh.sim.checkers import Broken, TwoSides
+from arqonmesh.sim.broken import Broken
+from arqonmesh.sim.checkers import TwoSides
 from arqonmesh.sim.disk import Disk
 from arqonmesh.sim.play import play
 from arqonmesh.sim.scenarios import idle, star
