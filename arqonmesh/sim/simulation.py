@@ -17,6 +17,7 @@ from arqonmesh.config.model import (
     LinkSettings,
     MembershipSettings,
     NodeSettings,
+    PeerSettings,
     Rules,
 )
 from arqonmesh.core.events import (
@@ -96,16 +97,19 @@ class Simulation:
         links: LinkSettings | None = None,
         membership: MembershipSettings | None = None,
         gossip: GossipSettings | None = None,
+        peers: PeerSettings | None = None,
         talks_every_us: int = 0,
+        kind: type[Process] = Process,
     ) -> Process:
         config = Config(
             node=NodeSettings(cluster=cluster or name, role=role, region=region),
             links=links or LinkSettings(),
             membership=membership or MembershipSettings(),
             gossip=gossip or GossipSettings(),
+            peers=peers or PeerSettings(),
             federation=FederationSettings(export=Rules(allow=("telemetry:*",))),
         )
-        process = Process(self.world, self.network, name, config)
+        process = kind(self.world, self.network, name, config)
         process.watchers.append(self._watch)
         if self.mesh is None:
             self.processes[name] = process
