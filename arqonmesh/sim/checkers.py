@@ -7,7 +7,7 @@ from typing import Final
 
 from arqonmesh.core.kernel import SECOND
 from arqonmesh.sim.accounts import check_bounds
-from arqonmesh.sim.broken import Broken
+from arqonmesh.sim.broken import Broken as Broken
 from arqonmesh.sim.governed import Governed
 from arqonmesh.sim.simulation import Simulation
 

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Final, Literal
 
 from arqonmesh.config.model import LinkSettings
-from arqonmesh.core.events import Publish
-from arqonmesh.core.kernel import SECOND, Lane
+from arqonmesh.core.events import LinkUp, Publish
+from arqonmesh.core.kernel import SECOND, Event, Lane
 from arqonmesh.sim.accounts import check_accounts
 from arqonmesh.sim.checkers import ending, wait_for_convergence, watched
 from arqonmesh.sim.link_model import LinkModel
@@ -249,7 +249,13 @@ class Enactment:
             self._newcomers[name] = None
             if self.plan.climate is not None:
                 self._climate(partial(set_weather, self.plan.climate), only=process)
-            sim.talkers[name].talking = True
+            process.watchers.append(self._begin_to_talk)
+
+    def _begin_to_talk(self, process: Process, event: Event) -> None:
+        """A newcomer has something to say from its first link on: whoever joins has one."""
+        talker = self.sim.talkers[process.name]
+        if type(event) is LinkUp and self._acts and not talker.talking:
+            self.sim.world.after(0, talker.start)
 
     def _next_version(self, action: Action) -> None:
         """A node of a later version among us: others keep and pass on what it signs, and skip what it sends."""

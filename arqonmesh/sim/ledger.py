@@ -40,6 +40,11 @@ class Ledger:
     breaches: list[str] = field(default_factory=list)
     forgetful: dict[str, None] = field(default_factory=dict)
     """Listeners whose machine lost power: what they had marked as seen may come again, and late."""
+    first_link_us: int = -1
+    """When two nodes were last linked for the first time. Order is a promise per link: a new one begins in the middle,
+    and what was said before may come later by an older way."""
+    leavers: dict[str, None] = field(default_factory=dict)
+    """Listeners whose node has said farewell: nobody keeps anything for them any more."""
     deliveries: dict[tuple[str, int], int] = field(default_factory=dict)
     """Frames that came to a listener, by its name and the life of its node."""
     _newest: dict[tuple[str, int, str, int, str], int] = field(default_factory=dict)
@@ -59,7 +64,8 @@ class Ledger:
         heard[message] = None
         line = (listener, listener_life, message.origin, message.life, message.channel)
         newest = self._newest.get(line, -1)
-        if message.number <= newest and listener not in self.forgetful:
+        ordered = self.said.get(message, 0) > self.first_link_us and listener not in self.leavers
+        if message.number <= newest and ordered and listener not in self.forgetful:
             self._breach(f"{listener} heard {message} after number {newest}")
         self._newest[line] = max(newest, message.number)
 

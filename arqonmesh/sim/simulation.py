@@ -82,6 +82,8 @@ class Simulation:
         self.calm_since: int | None = 0
         """Since when nothing has been wrong in this world; None while something is."""
         self.cuts: dict[tuple[str, str], None] = {}
+        self._linked: dict[tuple[str, str], None] = {}
+        """Pairs that were ever linked, as seen by the first."""
         self.settled_us = 0
         """How long after the last trouble all agreed."""
 
@@ -258,6 +260,7 @@ class Simulation:
             return
         self.trouble()
         self.tell(name, "says farewell")
+        self.ledger.leavers[name] = None
         process.perform(process.running.say_farewell(process.now()))
         self.world.after(FAREWELL_US, self._gone, process)
 
@@ -375,7 +378,11 @@ class Simulation:
             teller(self, process, event)
 
     def _link_up(self, process: Process, event: Event) -> None:
-        self.tell(process.name, f"link to {self.names[cast(LinkUp, event).peer]} is up")
+        peer = self.names[cast(LinkUp, event).peer]
+        self.tell(process.name, f"link to {peer} is up")
+        if (process.name, peer) not in self._linked:
+            self._linked[process.name, peer] = None
+            self.ledger.first_link_us = self.world.now
 
     def _link_down(self, process: Process, event: Event) -> None:
         down = cast(LinkDown, event)

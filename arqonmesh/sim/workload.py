@@ -77,6 +77,8 @@ class Talker:
         process.on_boot.append(self._connect)
 
     def start(self) -> None:
+        if self.talking:
+            return
         self.talking = True
         self._turn(self._process.lives)
 
