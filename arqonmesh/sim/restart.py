@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 
 from arqonmesh.core.gossip.log import read_record
-from arqonmesh.core.kernel import SECOND, Put, Row
+from arqonmesh.core.kernel import MILLISECOND, Put, Row
+from arqonmesh.core.partition.electorate import roll_of
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.core.tables import BY_NAME
-from arqonmesh.ids import MeshId, encode_ulid
+from arqonmesh.ids import MeshId, NodeId, encode_ulid
 from arqonmesh.sim.crypto import ToyCrypto
 from arqonmesh.sim.disk import Tables
 from arqonmesh.sim.process import Process
@@ -24,19 +25,25 @@ from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import EPOCH_MS
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
+    Adjacency,
     Admission,
     Body,
     Genesis,
+    Held,
     JoinPolicy,
     Kind,
+    Links,
     NodeRecord,
     Statement,
+    Vote,
     decode_statement,
     statement_hash,
 )
 
 EPOCH: Final = 1
 """The boot epoch and the incarnation of the earlier life."""
+RTT_US: Final = 10 * MILLISECOND
+"""What the links measured then."""
 REMEMBERED_MAX: Final = 1 << 20
 """Decoded statements that the nodes of one process share."""
 
@@ -72,14 +79,15 @@ class _Author:
 
 
 def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
-    """All processes of `sim` come up as members of one mesh, founded by the first. `links` are the operator's: (who
-    dials, whom), once everyone is up."""
+    """All processes of `sim` come up as members of one mesh, founded by the first, and everyone has a vote. `links` are
+    the operator's, dialled from the start: (who dials, whom)."""
     decode_statement.capacity = max(decode_statement.capacity, REMEMBERED_MAX)
     read_record.capacity = max(read_record.capacity, REMEMBERED_MAX)
+    wanted = list(links)
     founder, *others = sim.processes.values()
     mesh_id = MeshId(encode_ulid(EPOCH_MS, sim.world.dice("mesh id").getrandbits(80)))
     sim.mesh = MeshIdentity(mesh_id=mesh_id, founder=founder.node_id)
-    base = _tables(founder, others, mesh_id)
+    base = _tables(_said(founder, others, wanted, mesh_id))
     sim.tell("world", f"{len(others) + 1} nodes that know each other start again")
     for process in sim.processes.values():
         process.disk.lay_base(base)
@@ -90,16 +98,19 @@ def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
             )
         )
         process.boot(sim.mesh)
-    sim.run_for(SECOND)  # what each says of its new life is there when the first links are, and goes in bulk
-    for name, peer in links:
+    for name, peer in wanted:
         endpoint = sim.processes[name].endpoint
         assert endpoint is not None, f"{name} is down"
         endpoint.want(sim.processes[peer].node_id)
 
 
-def _tables(founder: Process, others: list[Process], mesh_id: MeshId) -> Tables:
-    """The rows that all of them have in common: roster, records and heads of everyone, and everyone as a peer."""
-    authors = {process.node_id: _Author(process, mesh_id) for process in (founder, *others)}
+def _said(
+    founder: Process, others: list[Process], links: list[tuple[str, str]], mesh_id: MeshId
+) -> dict[NodeId, _Author]:
+    """All that the members of a settled mesh have said: the roster and the votes by the founder, and of each node where
+    it is, its links, and that it holds all votes."""
+    nodes = (founder, *others)
+    authors = {process.node_id: _Author(process, mesh_id) for process in nodes}
     first, node = authors[founder.node_id], founder.config.node
     first.say(Kind.GENESIS, "", Genesis("sim", EPOCH_MS, founder.public_key, node.cluster, node.role))
     first.say(Kind.JOIN_POLICY, "", JoinPolicy("key", b"", b""))
@@ -107,12 +118,32 @@ def _tables(founder: Process, others: list[Process], mesh_id: MeshId) -> Tables:
         node = process.config.node
         admission = Admission(process.public_key, node.cluster, node.role, "", 0, EPOCH_MS, b"", b"")
         first.say(Kind.ADMISSION, process.node_id, admission)
-    for process in (founder, *others):
+    roll = int.from_bytes(roll_of((founder.node_id,)), "big")
+    for ordinal, process in enumerate(others, 1):
+        roll ^= int.from_bytes(roll_of((process.node_id,)), "big")
+        vote = Vote(ordinal=ordinal, settled=0, granted=True, consent=False, roll=roll.to_bytes(32, "big"))
+        first.say(Kind.VOTE, process.node_id, vote)
+    ids = {process.name: process.node_id for process in nodes}
+    peers: dict[NodeId, list[NodeId]] = {process.node_id: [] for process in nodes}
+    for a, b in links:
+        peers[ids[a]].append(ids[b])
+        peers[ids[b]].append(ids[a])
+    for process in nodes:
         node, addresses = process.config.node, (f"{process.name}.sim:9130",)
-        record = NodeRecord(
-            process.public_key, node.cluster, node.role, node.region, addresses, EPOCH, False, "sim", ()
+        author = authors[process.node_id]
+        author.say(
+            Kind.NODE,
+            "",
+            NodeRecord(process.public_key, node.cluster, node.role, node.region, addresses, EPOCH, False, "sim", ()),
         )
-        authors[process.node_id].say(Kind.NODE, "", record)
+        adjacencies = (Adjacency(peer, "up", "quic", RTT_US, 0) for peer in sorted(peers[process.node_id]))
+        author.say(Kind.LINKS, "", Links(tuple(adjacencies)))
+        author.say(Kind.HELD, "", Held(ordinal=len(others)))
+    return authors
+
+
+def _tables(authors: dict[NodeId, _Author]) -> Tables:
+    """The rows that all disks have in common: everyone's records and heads."""
     rows: dict[str, list[Row]] = {
         "statements": [row for author in authors.values() for row in author.rows],
         "heads": [(node_id, EPOCH, author.seq, author.head) for node_id, author in authors.items()],

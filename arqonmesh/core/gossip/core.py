@@ -20,7 +20,6 @@ from typing import ClassVar, Final, TypeAlias
 from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.events import (
     Applied,
-    Broadcast,
     BroadcastArrived,
     BroadcastJudged,
     Dropped,
@@ -40,7 +39,8 @@ from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import Position, Record
 from arqonmesh.core.gossip.merge import Outcome, merge
 from arqonmesh.core.gossip.own import OwnStatements
-from arqonmesh.core.gossip.packing import Segment, pack, segment_of
+from arqonmesh.core.gossip.packing import Segment, segment_of
+from arqonmesh.core.gossip.push import GATHER_US, TOPIC, Push
 from arqonmesh.core.gossip.reading import WrongMesh, runs_of
 from arqonmesh.core.gossip.repair import Partner, Repair
 from arqonmesh.core.gossip.replica import Replica
@@ -55,16 +55,13 @@ from arqonmesh.core.kernel import (
     Env,
     Event,
     Instant,
-    Lane,
     Persist,
-    Send,
     Write,
 )
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.codec import decode_message, encode_message
+from arqonmesh.wire.codec import decode_message
 from arqonmesh.wire.messages import (
-    MAX_BROADCAST_BYTES,
     MAX_FRAME_BYTES,
     GossipBuckets,
     GossipDelta,
@@ -75,10 +72,6 @@ from arqonmesh.wire.messages import (
 )
 from arqonmesh.wire.statement import Admission, Invite, Kind, decode_statement
 
-TOPIC: Final = "statements"
-"""Of the broadcasts that carry deltas."""
-PUSH_BYTES_MAX: Final = MAX_BROADCAST_BYTES // 2
-"""Of statements in one push; what says where they begin comes on top."""
 FLOOR_INTERVAL: Final = 600 * SECOND
 """How often we look whether tickets of ours are over and worth a floor."""
 
@@ -114,17 +107,24 @@ class Gossip(Views):
         limits: Limits | None = None,
         *,
         broadcasts: bool = False,
+        gather_us: int = GATHER_US,
     ) -> None:
-        """`broadcasts`: a broadcast core is there and carries what we push."""
+        """`broadcasts`: a broadcast core is there and carries what we push. `gather_us`: see push.py; 0 for never."""
         self._env = env
         self._settings = settings
         self._keys = keys
         self._limits = limits if limits is not None else Limits()
-        self._broadcasts = broadcasts
         super().__init__(Replica(self._limits))
         self._waiting = WaitingRoom(self._limits)
         self._own = OwnStatements(env, self._replica)
         self._repair = Repair(env, settings, self._limits, self._replica)
+        self._push = Push(
+            lambda: self._repair.peers,
+            broadcasts=broadcasts,
+            bytes_max=settings.delta_bytes_max,
+            count_max=self._limits.statements_per_delta,
+            gather_us=gather_us,
+        )
         self._verify: Verify = env.crypto.verify
         self.stages: Stages | None = None
         """What the work costs, stage by stage; None when nobody measures."""
@@ -202,7 +202,7 @@ class Gossip(Views):
             case Publish():
                 return self._own.publish(event.kind, event.key, event.body)
             case Persisted():
-                return self._written(event.token)
+                return self._written(now, event.token)
             case BroadcastArrived() if event.topic == TOPIC:
                 return self._on_broadcast(now, event)
             case MemberAdmitted():
@@ -221,19 +221,21 @@ class Gossip(Views):
         return []
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        effects = self._repair.on_timer(now)
+        effects = self._repair.on_timer(now) + self._push.on_timer(now)
         if self._floor_at <= now:
             self._floor_at = now + FLOOR_INTERVAL
             effects += self._own.floor(self._is_over)
         return effects
 
     def next_deadline(self) -> Instant | None:
-        deadline = self._repair.next_deadline()  # there is none without a link
-        return deadline if deadline is None or deadline < self._floor_at else self._floor_at
+        deadline, push_due = self._repair.next_deadline(), self._push.due()
+        if deadline is not None and self._floor_at < deadline:  # without a link we say nothing of our own accord
+            deadline = self._floor_at
+        return push_due if deadline is None or (push_due is not None and push_due < deadline) else deadline
 
     # --- our own statements -------------------------------------------------------------------------------------------
 
-    def _written(self, token: int) -> list[Effect]:
+    def _written(self, now: Instant, token: int) -> list[Effect]:
         me = self._env.node_id
         before = self._replica.head(me)
         current, void = self._own.written(token)
@@ -241,7 +243,7 @@ class Gossip(Views):
         writes, told = self._taken_back(void)
         persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
         held = [record for record in current if self._is_held(record)]
-        told += self._applied(held) + self._push([segment_of(me, before, held)], None)
+        told += self._applied(held) + self._push.soon(now, [segment_of(me, before, held)], None)
         return persist + told + self._own.write()
 
     def _is_over(self, record: Record) -> bool:
@@ -320,7 +322,7 @@ class Gossip(Views):
         verdict = "reject" if forged else "accept" if whole and (segments or proofs) else "ignore"
         persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
         accepted = pushed and verdict == "accept"
-        onward = [] if accepted else self._push(proofs, None) + self._push(segments, source)
+        onward = [] if accepted else self._push.now(proofs, None) + self._push.soon(now, segments, source)
         asked = self._repair.ask_about(now, source, gaps) if gaps else []
         return persist + told + onward + asked, verdict
 
@@ -421,22 +423,6 @@ class Gossip(Views):
 
     # --- small things -------------------------------------------------------------------------------------------------
 
-    def _push(self, segments: Sequence[Segment], source: NodeId | None) -> list[Effect]:
-        """Tell every node; without a broadcast core every linked peer but `source`."""
-        segments = [segment for segment in segments if segment.items]
-        if not segments:
-            return []
-        deltas, _ = pack(
-            segments,
-            budget=min(self._settings.delta_bytes_max, PUSH_BYTES_MAX),
-            count_max=self._limits.statements_per_delta,
-            deltas_max=None,
-        )
-        if self._broadcasts:
-            return [Emit(Broadcast(TOPIC, encode_message(delta))) for delta in deltas]
-        to = [node for node in self._repair.peers if node != source]
-        return [Send(node, Lane.CONTROL, delta) for node in to for delta in deltas]
-
     def _applied(self, records: Iterable[Record]) -> list[Effect]:
         me = self._env.node_id
         for record in records if self._introduced else ():
@@ -461,4 +447,4 @@ def _is_proof(run: Run, outcome: Outcome) -> bool:
     return fork is not None and [encoded for _, encoded in run.statements] == [fork.first, fork.second]
 
 
-__all__ = ["Fork", "Gossip", "KeyOf"]
+__all__ = ["TOPIC", "Fork", "Gossip", "KeyOf"]

@@ -98,7 +98,7 @@ class Member:
     def boot(self) -> None:
         env = env_of(self.name, epoch=self.epoch)
         self.admission = Admission(env, node_of(self.founder))
-        self.gossip = Gossip(env, self.settings, self.admission.key_of, self.limits)
+        self.gossip = Gossip(env, self.settings, self.admission.key_of, self.limits, gather_us=0)
         self.router = Router((self.admission, self.gossip))
         self.tokens.clear()
         self.outbox.clear()
