@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final, NewType
 
 from arqonmesh.errors import ConfigError
@@ -32,6 +33,7 @@ _NODE: Final = re.compile(r"[a-z2-7]{32}")
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
+@lru_cache(maxsize=8_192)
 def node_id_of(public_key: bytes) -> NodeId:
     """The id of the node that holds this Ed25519 public key (32 bytes): the first 160 bits of its SHA-256."""
     digest = hashlib.sha256(b"arqonmesh/v1/node-id\x00" + public_key).digest()

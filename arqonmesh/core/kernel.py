@@ -189,7 +189,8 @@ class Core(Protocol):
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]]
     """The wire messages that are routed to this core; no two cores share one."""
     EVENTS: ClassVar[tuple[type[Event], ...]]
-    """The events that this core listens to, its own `Persisted` apart (that always comes back)."""
+    """The events that this core listens to, its own `Persisted` apart (that always comes back). A core that is told
+    `Applied` may name the kinds of statements that it reads, as `KINDS`; without, it is told all."""
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]: ...
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]: ...

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from arqonmesh.core.events import Persisted
+from arqonmesh.core.events import Applied, Persisted
 from arqonmesh.core.kernel import Core, Durable, Effect, Emit, Event, Instant, Persist
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import WireMessage
@@ -37,7 +37,10 @@ class Router:
     def __init__(self, cores: Sequence[Core]) -> None:
         self._cores = tuple(cores)
         self._speakers: dict[type[WireMessage], Core] = {}
-        self._listeners: dict[type[Event], list[Core]] = {}
+        self._listeners: dict[type[Event], list[tuple[int, Core]]] = {}
+        """With their places."""
+        self._readers: dict[int, list[tuple[int, Core]]] = {}
+        """Of `Applied`, by kind of statement."""
         self._owner_of: dict[int, tuple[Core, int]] = {}
         self._next_token = 1
         self._place = {id(core): place for place, core in enumerate(self._cores)}
@@ -45,12 +48,12 @@ class Router:
         """As each core last told it; _NEVER for none."""
         self._heard: dict[int, None] = dict.fromkeys(range(len(self._cores)))
         """Places of cores whose deadline may have moved since."""
-        for core in cores:
+        for place, core in enumerate(self._cores):
             for message_type in core.MESSAGES:
                 assert message_type not in self._speakers, f"{message_type.__name__} is routed to two cores"
                 self._speakers[message_type] = core
             for event_type in core.EVENTS:
-                self._listeners.setdefault(event_type, []).append(core)
+                self._listeners.setdefault(event_type, []).append((place, core))
 
     @property
     def waiting(self) -> int:
@@ -117,6 +120,17 @@ class Router:
 
     # --- private ------------------------------------------------------------------------------------------
 
+    def _readers_of(self, kind: int) -> list[tuple[int, Core]]:
+        """Who reads statements of this kind. Most cores read one kind of many, and say so with `KINDS`."""
+        readers = self._readers.get(kind)
+        if readers is None:
+            readers = self._readers[kind] = [
+                (place, core)
+                for place, core in self._listeners.get(Applied, ())
+                if kind in getattr(core, "KINDS", (kind,))
+            ]
+        return readers
+
     def _ask(self, place: int) -> None:
         self._heard.pop(place, None)
         deadline = self._cores[place].next_deadline()
@@ -131,10 +145,12 @@ class Router:
             steps += 1
             assert steps < steps_max, f"cores answer each other for ever; last effect: {effect!r}"
             if type(effect) is Emit:
-                for listener in self._listeners.get(type(effect.event), ()):
+                event = effect.event
+                listeners = self._readers_of(event.kind) if type(event) is Applied else self._listeners.get(type(event))
+                for place, listener in listeners or ():
                     if listener is not speaker:
-                        self._heard[self._place[id(listener)]] = None
-                        for answer in listener.on_event(now, effect.event):
+                        self._heard[place] = None
+                        for answer in listener.on_event(now, event):
                             queue.append((listener, answer))
                 out.append(effect)
             elif type(effect) is Persist and effect.token >= 0:

@@ -34,6 +34,7 @@ class Disk:
         self._write_us = write_us
         self._sync_us = sync_us
         self._base: Tables = {}
+        self._base_ordered: Durable = {}
         self._safe: dict[str, dict[Row, Row | None]] = {table.name: {} for table in TABLES}
         """What is on it beyond the base; None hides a row of the base."""
         self._tail: list[tuple[Write, ...]] = []
@@ -52,10 +53,12 @@ class Disk:
         self.on_error: Callable[[], None] | None = None
         """Set for one life: the next transaction fails, and this is called."""
 
-    def lay_base(self, tables: Tables) -> None:
-        """Rows that were written before the story begins, by key. Many disks may share them: nobody changes them."""
+    def lay_base(self, tables: Tables, ordered: Durable | None = None) -> None:
+        """Rows that were written before the story begins, by key. Many disks may share them, and what they are in order
+        (`in_order` of each table): nobody changes them."""
         assert not self.transactions, "a base is laid before anything is written"
         self._base = tables
+        self._base_ordered = {} if ordered is None else ordered
 
     def write(self, writes: tuple[Write, ...], *, sync: bool, done: Callable[[], None] | None) -> None:
         self._waiting.append((writes, sync, done))
@@ -68,13 +71,12 @@ class Disk:
 
     def durable(self) -> Durable:
         """All rows, sorted by key, as a process finds them when it starts."""
-        tables = {name: {**self._base.get(name, {}), **rows} for name, rows in self._safe.items()}
+        untouched = [] if self._tail else [name for name in self._base_ordered if not self._safe[name]]
+        shared = {name: self._base_ordered[name] for name in untouched}
+        tables = {n: {**self._base.get(n, {}), **rows} for n, rows in self._safe.items() if n not in shared}
         for writes in self._tail:
             self._apply(tables, writes)
-        return {
-            name: [row for key in sorted(rows, key=_key_order) if (row := rows[key]) is not None]
-            for name, rows in tables.items()
-        }
+        return {name: shared[name] if name in shared else in_order(tables[name]) for name in self._safe}
 
     def process_died(self) -> None:
         kept = self._dice.randrange(0, len(self._waiting) + 1)
@@ -148,6 +150,11 @@ class Disk:
                 tables[write.table][write.key] = None
             else:
                 tables[write.table].pop(write.key, None)
+
+
+def in_order(rows: Mapping[Row, Row | None]) -> list[Row]:
+    """Rows sorted by their keys."""
+    return [row for key in sorted(rows, key=_key_order) if (row := rows[key]) is not None]
 
 
 def _key_order(key: Row) -> tuple[tuple[str, int, str], ...]:

@@ -19,7 +19,7 @@ from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.core.tables import BY_NAME
 from arqonmesh.ids import MeshId, NodeId, encode_ulid
 from arqonmesh.sim.crypto import ToyCrypto
-from arqonmesh.sim.disk import Tables
+from arqonmesh.sim.disk import Tables, in_order
 from arqonmesh.sim.process import Process
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import EPOCH_MS
@@ -88,9 +88,10 @@ def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
     mesh_id = MeshId(encode_ulid(EPOCH_MS, sim.world.dice("mesh id").getrandbits(80)))
     sim.mesh = MeshIdentity(mesh_id=mesh_id, founder=founder.node_id)
     base = _tables(_said(founder, others, wanted, mesh_id))
+    ordered = {name: in_order(rows) for name, rows in base.items()}
     sim.tell("world", f"{len(others) + 1} nodes that know each other start again")
     for process in sim.processes.values():
-        process.disk.lay_base(base)
+        process.disk.lay_base(base, ordered)
         process.disk.write_now(
             (
                 Put("scalars", ("membership", "incarnation", EPOCH.to_bytes(8, "big"))),

@@ -19,7 +19,7 @@ from arqonmesh.ids import NodeId
 from arqonmesh.wire.cbor import encode
 from arqonmesh.wire.messages import JoinOffer, JoinRequest, WireMessage
 from arqonmesh.wire.statement import Admission as AdmissionBody
-from arqonmesh.wire.statement import Genesis, Invite, JoinPolicy
+from arqonmesh.wire.statement import Genesis, Invite, JoinPolicy, Kind
 
 PROMISES_MAX: Final = 1_024
 """Granted uses of tickets that are on their way to the disk; the oldest is forgotten (it is on disk by then)."""
@@ -33,6 +33,7 @@ class Admission:
     NAME: ClassVar[str] = "admission"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
     EVENTS: ClassVar[tuple[type[Event], ...]] = (Applied, Withdrawn, PartitionChanged)
+    KINDS: ClassVar[tuple[Kind, ...]] = (Kind.GENESIS, Kind.ADMISSION, Kind.INVITE, Kind.JOIN_POLICY)
 
     def __init__(self, env: Env, founder: NodeId) -> None:
         self._env = env

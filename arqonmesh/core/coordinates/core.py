@@ -66,6 +66,7 @@ class Coordinates:
     NAME: ClassVar[str] = "coordinates"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (CoordinateReport,)
     EVENTS: ClassVar[tuple[type[Event], ...]] = (Applied, Withdrawn, LinkUp, LinkDown, LinkMeasured, MemberChanged)
+    KINDS: ClassVar[tuple[Kind, ...]] = (Kind.COORDINATE,)
 
     def __init__(self, env: Env, settings: CoordinateSettings) -> None:
         self._env = env

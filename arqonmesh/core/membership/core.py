@@ -87,6 +87,7 @@ class Membership:
         LinkDown,
         Late,
     )
+    KINDS: ClassVar[tuple[Kind, ...]] = (Kind.NODE, Kind.ACCUSATIONS, Kind.LINKS)
 
     def __init__(self, env: Env, settings: MembershipSettings) -> None:
         self._env = env
@@ -101,6 +102,8 @@ class Membership:
         self._prober = Prober(env, settings, self._members, self._awareness, rotation, self._evidence)
         self._listening_since: Instant = 0
         self._deadline: Instant | None = None
+        self._as_of: Instant | None = None
+        """When something happened that may have moved the deadline; None when it is known."""
 
     # --- what the node asks -------------------------------------------------------------------------------
 
@@ -183,8 +186,9 @@ class Membership:
         return self._done(now, effects)
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        if self._deadline is not None:
-            self._was_late(now, now - self._deadline)
+        deadline = self.next_deadline()
+        if deadline is not None:
+            self._was_late(now, now - deadline)
         effects = self._own.on_timer(now) + self._prober.on_timer(now)
         members = self._members
         for member in [m for m in members.suspects.values() if m.suspicion and m.suspicion.expires_at <= now]:
@@ -197,6 +201,14 @@ class Membership:
         return self._done(now, effects + self._prober.rounds(now))
 
     def next_deadline(self) -> Instant | None:
+        if self._as_of is not None:
+            suspects = self._members.suspects.values()
+            dues = [member.suspicion.expires_at for member in suspects if member.suspicion is not None]
+            dues += [due for due in (self._prober.next_due(), self._own.refute_at) if due is not None]
+            due = min(dues, default=None)
+            # shortened into the past is due now, and nobody is late
+            self._deadline = None if due is None else max(due, self._as_of)
+            self._as_of = None
         return self._deadline
 
     # --- private ------------------------------------------------------------------------------------------
@@ -264,14 +276,9 @@ class Membership:
         self._members.postpone(now, by_us)
 
     def _done(self, now: Instant, effects: list[Effect]) -> list[Effect]:
-        """Publish what changed and set the next deadline."""
+        """Publish what changed; the deadline is reckoned when it is asked for."""
         members = self._members
         if members.changed and self._own.published is not None:
             effects += members.verdicts()
-        dues = [m.suspicion.expires_at for m in members.suspects.values() if m.suspicion is not None]
-        dues += [due for due in (self._prober.next_due(), self._own.refute_at) if due is not None]
-        due = min(dues, default=None)
-        self._deadline = (
-            None if due is None else max(due, now)
-        )  # shortened into the past is due now, and nobody is late
+        self._as_of = now
         return effects

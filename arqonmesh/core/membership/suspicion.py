@@ -14,6 +14,7 @@ so every node on every machine comes to the same deadline.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from arqonmesh.core.kernel import MILLISECOND, Instant
@@ -23,6 +24,7 @@ _BITS: Final = 24
 _ONE: Final = 1 << _BITS
 
 
+@lru_cache(maxsize=256)
 def log2_fixed(n: int) -> int:
     """log2(n) for n >= 1 with 24 fractional bits, by repeated squaring; exact to the last bit but one."""
     assert n >= 1, n

@@ -70,6 +70,7 @@ class Partition:
         LinkDown,
         ScoreChanged,
     )
+    KINDS: ClassVar[tuple[Kind, ...]] = (Kind.LINKS, Kind.VOTE, Kind.HELD)
 
     def __init__(self, env: Env, settings: MembershipSettings, founder: NodeId) -> None:
         self._env = env

@@ -69,6 +69,7 @@ class Regions:
     NAME: ClassVar[str] = "regions"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
     EVENTS: ClassVar[tuple[type[Event], ...]] = (MemberDescribed, MemberChanged, MemberExpelled, Applied, Withdrawn)
+    KINDS: ClassVar[tuple[Kind, ...]] = (Kind.REGION_SUMMARY,)
 
     def __init__(self, env: Env, settings: RegionSettings, heads: Heads) -> None:
         self._me = env.node_id

@@ -31,6 +31,7 @@ class Routing:
     NAME: ClassVar[str] = "routing"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
     EVENTS: ClassVar[tuple[type[Event], ...]] = (Applied, Withdrawn, LinkUp, LinkDown, LinkMeasured, MemberChanged)
+    KINDS: ClassVar[tuple[Kind, ...]] = (Kind.LINKS,)
 
     def __init__(self, env: Env) -> None:
         self._self = env.node_id
