@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from dataclasses import asdict
 
+import msgspec
+
 from arqonmesh.core.kernel import SECOND
-from arqonmesh.sim.play import Tried, attempts, play, replay
-from arqonmesh.sim.progress import Progress
+from arqonmesh.sim import exploring
+from arqonmesh.sim.exploring import Explored, Failure
+from arqonmesh.sim.play import play
 from arqonmesh.sim.scenarios import SCENARIOS
 
 
@@ -38,40 +40,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def explore(arguments: argparse.Namespace) -> int:
-    began = time.perf_counter()
-    seeds = range(arguments.first, arguments.first + arguments.seeds)
-    progress = Progress(len(seeds), "seeds")
-    failed: list[Tried] = []
-    events = 0
-    for done, tried in enumerate(attempts(arguments.scenario, seeds, arguments.jobs), start=1):
-        events += tried.events
-        if tried.failure:
-            failed.append(tried)
-            if not arguments.json:
-                progress.clear()
-                print(f"{tried.failure}\n  replay: {replay(arguments.scenario, tried.seed)}", flush=True)
-        progress.show(done, f"{len(failed)} broken")
-    progress.clear()
-    took = time.perf_counter() - began
+    def failed(failure: Failure) -> None:
+        if not arguments.json:
+            print(f"{failure.failure}\n  replay: {failure.replay}", flush=True)
+
+    explored = exploring.explore(arguments.scenario, arguments.first, arguments.seeds, arguments.jobs, failed=failed)
     if arguments.json:
-        data = {
-            "scenario": arguments.scenario,
-            "first": arguments.first,
-            "seeds": arguments.seeds,
-            "broken": [
-                {"seed": tried.seed, "failure": tried.failure, "replay": replay(arguments.scenario, tried.seed)}
-                for tried in failed
-            ],
-            "events": events,
-            "wall_s": took,
-        }
-        print(json.dumps({"v": 1, "ok": not failed, "data": data}))
+        print(json.dumps({"v": 1, "ok": not explored.broken, "data": msgspec.to_builtins(explored)}))
     else:
-        print(
-            f"{arguments.seeds} seeds of {arguments.scenario}: {len(failed)} broken, "
-            f"{events:,} events in {took:.1f} s ({events / took:,.0f} events/s)"
-        )
-    return 1 if failed else 0
+        print(summary(explored))
+    return 1 if explored.broken else 0
+
+
+def summary(explored: Explored) -> str:
+    return (
+        f"{explored.seeds} seeds of {explored.scenario}: {len(explored.broken)} broken, {explored.events:,} events "
+        f"in {explored.wall_s:.1f} s ({explored.events / explored.wall_s:,.0f} events/s)"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

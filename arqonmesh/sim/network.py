@@ -56,6 +56,8 @@ class Network:
         self.endpoints: dict[NodeId, Endpoint] = {}
         self.packets = 0
         self.lost = 0
+        self.bytes = 0
+        """Handed to the network, overhead included, whatever became of it."""
         self.new_model = model
         """Makes the model of a direction when it is first used."""
         self._models: dict[tuple[NodeId, NodeId], LinkModel] = {}
@@ -69,6 +71,7 @@ class Network:
 
     def plan(self, source: NodeId, target: NodeId, size_bytes: int) -> tuple[int, ...]:
         self.packets += 1
+        self.bytes += size_bytes + OVERHEAD_BYTES
         times = self.path(source, target).plan(self.world.now, size_bytes + OVERHEAD_BYTES, self.dice)
         self.lost += not times
         return times
@@ -134,6 +137,7 @@ class End:
         if lane is Lane.DATAGRAM:
             world = network.world
             network.packets += 1
+            network.bytes += len(data) + OVERHEAD_BYTES
             times = self._model.plan(world.now, len(data) + OVERHEAD_BYTES, network.dice)
             if not times:
                 network.lost += 1

@@ -38,7 +38,7 @@ from arqonmesh.sim.ledger import Ledger
 from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.network import Network
 from arqonmesh.sim.process import Process
-from arqonmesh.sim.workload import EXPORTED, Listener, Talker, parse_frame
+from arqonmesh.sim.workload import CHANNELS, EXPORTED, Listener, Talker, parse_frame
 from arqonmesh.sim.world import EPOCH_MS, World
 from arqonmesh.wire.statement import Admission, Genesis, JoinPolicy, Kind
 
@@ -84,6 +84,9 @@ class Simulation:
         self.cuts: dict[tuple[str, str], None] = {}
         self._linked: dict[tuple[str, str], None] = {}
         """Pairs that were ever linked, as seen by the first."""
+        self.detections_us: list[int] = []
+        """From the death of a node until the first other one noticed, for each that anyone noticed."""
+        self._fell_at: dict[str, int] = {}
         self.settled_us = 0
         """How long after the last trouble all agreed."""
 
@@ -111,14 +114,26 @@ class Simulation:
             peers=peers or PeerSettings(),
             federation=FederationSettings(export=Rules(allow=("telemetry:*",))),
         )
+        return self.add_config(name, config, talks_every_us=talks_every_us, kind=kind)
+
+    def add_config(
+        self,
+        name: str,
+        config: Config,
+        *,
+        talks_every_us: int = 0,
+        channels: Sequence[str] = CHANNELS,
+        kind: type[Process] = Process,
+    ) -> Process:
+        """A machine of any settings; its clients hear and say `channels`."""
         process = kind(self.world, self.network, name, config)
         process.watchers.append(self._watch)
         if self.mesh is None:
             self.processes[name] = process
         self.names[process.node_id] = name
-        Listener(process, self.ledger)
+        Listener(process, self.ledger, channels)
         if talks_every_us:
-            self.talkers[name] = Talker(process, self.ledger, talks_every_us)
+            self.talkers[name] = Talker(process, self.ledger, talks_every_us, channels)
         return process
 
     def admit(self, by: str, process: Process) -> bool:
@@ -267,6 +282,7 @@ class Simulation:
     def boot(self, name: str) -> None:
         process = self.processes[name]
         assert process.mesh is not None
+        self._fell_at.pop(name, None)
         self.tell(name, "starts again")
         process.boot(process.mesh)
 
@@ -362,6 +378,7 @@ class Simulation:
         """What its death takes with it. It lives still."""
         self.trouble()
         name = process.name
+        self._fell_at[name] = self.world.now
         plane = process.running.plane
         if plane is not None:
             for _, _, frame in plane.federation.in_hand():
@@ -371,6 +388,11 @@ class Simulation:
         self.ledger.origin_died(name, self.world.now, ORIGIN_MEMORY_US)
         self.writable.pop(name, None)
         self.tell(name, how)
+
+    def _noticed(self, name: str) -> None:
+        fell_at = self._fell_at.pop(name, None)
+        if fell_at is not None:
+            self.detections_us.append(self.world.now - fell_at)
 
     def _watch(self, process: Process, event: Event) -> None:
         teller = _TELLERS.get(type(event))
@@ -387,11 +409,14 @@ class Simulation:
     def _link_down(self, process: Process, event: Event) -> None:
         down = cast(LinkDown, event)
         self.tell(process.name, f"link to {self.names[down.peer]} is down: {down.reason}")
+        self._noticed(self.names[down.peer])
 
     def _member(self, process: Process, event: Event) -> None:
         change = cast(MemberChanged, event)
         name = self.names.get(change.node, "a stranger")
         self.tell(process.name, f"sees {name} {change.new}: {change.reason}")
+        if change.new in ("suspect", "dead"):
+            self._noticed(name)
         calm = self.calm_since is not None and self.world.now - self.calm_since > CALM_AFTER_US
         if change.new == "dead" and calm and name in self.processes and self.processes[name].alive:
             self.false_dead.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ from arqonmesh.sim.process import Process
 
 EXPORTED: Final = "telemetry:host"
 KEPT: Final = "raw:proc"
+CHANNELS: Final = (EXPORTED, KEPT)
 
 
 class Payload(msgspec.Struct):
@@ -43,16 +45,17 @@ def parse_frame(frame: bytes) -> Said | None:
 
 
 class Listener:
-    """Hears both channels at its node, in every life of it."""
+    """Hears all channels at its node, in every life of it."""
 
-    def __init__(self, process: Process, ledger: Ledger) -> None:
+    def __init__(self, process: Process, ledger: Ledger, channels: Sequence[str] = CHANNELS) -> None:
+        self._channels = channels
         self._process = process
         self._ledger = ledger
         process.on_boot.append(self._connect)
 
     def _connect(self, process: Process) -> None:
         client = process.connect_client("listener", self._hear)
-        for channel in (EXPORTED, KEPT):
+        for channel in self._channels:
             process.client_says(client, msgspec.json.encode({"type": "join", "channel": channel}))
 
     def _hear(self, frames: tuple[bytes, ...]) -> None:
@@ -65,9 +68,10 @@ class Listener:
 
 
 class Talker:
-    """Says something on both channels every `every_us`, while its node runs and nobody stopped it."""
+    """Says something on each channel every `every_us`, while its node runs and nobody stopped it."""
 
-    def __init__(self, process: Process, ledger: Ledger, every_us: int) -> None:
+    def __init__(self, process: Process, ledger: Ledger, every_us: int, channels: Sequence[str] = CHANNELS) -> None:
+        self._channels = channels
         self._process = process
         self._ledger = ledger
         self._every_us = every_us
@@ -99,7 +103,7 @@ class Talker:
     def _say(self, process: Process, life: int) -> None:
         assert self._client is not None
         self._number += 1
-        for channel in (EXPORTED, KEPT):
+        for channel in self._channels:
             message = Said(process.name, life, channel, self._number)
             self._ledger.say(process.world.now, message)
             room, leaf = channel.split(":")
