@@ -37,7 +37,7 @@ from arqonmesh.core.gossip import disk
 from arqonmesh.core.gossip.forks import Fork, Verify
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import Position, Record
-from arqonmesh.core.gossip.merge import Outcome, merge
+from arqonmesh.core.gossip.merge import Outcome, holds, merge
 from arqonmesh.core.gossip.own import OwnStatements
 from arqonmesh.core.gossip.packing import Segment, segment_of
 from arqonmesh.core.gossip.push import GATHER_US, TOPIC, Push
@@ -305,6 +305,9 @@ class Gossip(Views):
                 self._waiting.put(run)
                 whole = False
                 continue
+            if holds(self._replica, run):  # most of what is pushed is known already, from another side
+                self._count("duplicates", len(run.statements))
+                continue
             began = 0 if self.stages is None else self.stages.begin_merge()
             outcome = merge(self._replica, run, key, self._verify)
             if self.stages is not None:
@@ -346,13 +349,15 @@ class Gossip(Views):
 
     def _verdicts(self, run: Run, outcome: Outcome, writes: list[Write]) -> list[Effect]:
         """Count the outcome; blame whom it convicts; take back what does not count."""
+        self._count("merged", len(outcome.new))
+        if outcome.plain:
+            return []
         for name, count in (
             ("duplicates", outcome.duplicates),
             ("excluded", outcome.excluded),
             ("holes", outcome.holes),
             ("refused", outcome.refused),
             ("gaps", int(outcome.gap)),
-            ("merged", len(outcome.new)),
             ("proofs", int(outcome.fork is not None)),
         ):
             self._count(name, count)

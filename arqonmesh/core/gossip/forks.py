@@ -18,7 +18,7 @@ from arqonmesh.core.gossip.log import AuthorLog, Position
 from arqonmesh.core.gossip.packing import Segment
 from arqonmesh.core.gossip.waiting import Run
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.statement import Statement, decode_statement, statement_hash
+from arqonmesh.wire.statement import Statement, decode_statement, signed_part, statement_hash
 
 Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> does it hold."""
@@ -63,7 +63,7 @@ def fork_within(run: Run, key: bytes, verify: Verify, below: Position | None) ->
             continue
         if not contradict(a, statement_hash(a_bytes), b, statement_hash(b_bytes)):
             continue
-        if not (verify_statement(a, key, verify) and verify_statement(b, key, verify)):
+        if not (verify_statement(a, a_bytes, key, verify) and verify_statement(b, b_bytes, key, verify)):
             return None  # the loop over the run finds the bad signature and blames the link peer
         return Fork(a_bytes, b_bytes, ((a.epoch, a.seq), (b.epoch, b.seq)))
     return None
@@ -74,11 +74,11 @@ def fork_against(log: AuthorLog | None, statement: Statement, encoded: bytes) ->
     if log is None:
         return None
     epoch, seq = statement.epoch, statement.seq
-    hash_ = statement_hash(encoded)
     for near in (seq - 1, seq, seq + 1):
         held = log.at((epoch, near))
         if held is None:
             continue
+        hash_ = statement_hash(encoded)
         other = decode_statement(held.encoded)
         pair = ((statement, encoded, hash_), (other, held.encoded, held.hash))
         (a, a_bytes, a_hash), (b, b_bytes, b_hash) = pair if near > seq else pair[::-1]
@@ -87,5 +87,5 @@ def fork_against(log: AuthorLog | None, statement: Statement, encoded: bytes) ->
     return None
 
 
-def verify_statement(statement: Statement, key: bytes, verify: Verify) -> bool:
-    return verify(key, statement.signed_bytes(), statement.signature)
+def verify_statement(statement: Statement, encoded: bytes, key: bytes, verify: Verify) -> bool:
+    return verify(key, signed_part(encoded), statement.signature)

@@ -57,6 +57,11 @@ class Outcome:
     """A proof that has just lowered the verdict."""
 
     @property
+    def plain(self) -> bool:
+        """Nothing but new records."""
+        return self.whole and not (self.withdrawn or self.duplicates or self.holes)
+
+    @property
     def whole(self) -> bool:
         """Everything in the run is held, or was already: it may be passed on as it came."""
         return not (self.gap or self.refused or self.excluded or self.blame or self.fork)
@@ -87,7 +92,7 @@ def merge(replica: Replica, run: Run, key: bytes, verify: Verify) -> Outcome:
         if cut is None and not hole and not vouched:
             outcome.gap = True
             return outcome
-        if not verify_statement(statement, key, verify):
+        if not verify_statement(statement, encoded, key, verify):
             outcome.blame.append(Blame(run.link_peer, "bad-signature"))
             return outcome
         fork = fork_against(log, statement, encoded)
@@ -107,6 +112,18 @@ def merge(replica: Replica, run: Run, key: bytes, verify: Verify) -> Outcome:
         if record.kind == Kind.FLOOR:
             outcome.withdrawn += replica.void(author)
     return outcome
+
+
+def holds(replica: Replica, run: Run) -> bool:
+    """Is every statement of the run held as it came, by an author who did not fork? Then there is nothing to merge."""
+    log = replica.authors.get(run.author)
+    if log is None or run.author in replica.forks:
+        return False
+    for statement, encoded in run.statements:
+        held = log.at((statement.epoch, statement.seq))
+        if held is None or held.encoded != encoded:
+            return False
+    return True
 
 
 def _convict(replica: Replica, author: NodeId, fork: Fork, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ both. So every pair of replicas that exchanges what differs ends equal.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from arqonmesh.core.crdt.min_map import MinMap
@@ -30,6 +31,7 @@ Head: TypeAlias = tuple[NodeId, int, int, bytes, bool]
 """(author, epoch, seq, fingerprint, forked) as in GossipDigest."""
 
 
+@lru_cache(maxsize=8_192)
 def bucket_of(author: NodeId) -> int:
     """The first eight bits of the id, which is the base32 of a hash."""
     return _ALPHABET.index(author[0]) << 3 | _ALPHABET.index(author[1]) >> 2

@@ -46,6 +46,8 @@ class Evidence:
         """An author's present record; the members about whom it says something else than before, sorted."""
         before = self._says.get(author, {})
         present = {NodeId(adjacency.peer): adjacency.state == "up" for adjacency in adjacencies}
+        if present == before:
+            return []
         self._says[author] = present
         changed = [peer for peer in sorted(before.keys() | present.keys()) if before.get(peer) != present.get(peer)]
         for peer in changed:

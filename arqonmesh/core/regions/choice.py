@@ -86,6 +86,8 @@ class Region:
 
     def seated(self, seats: int) -> tuple[NodeId, ...]:
         """Who leads, best rank first; everyone who stands when there are no more than `seats`."""
+        if not self._claims:
+            return tuple(place[3] for place in sorted(self._order[:seats], key=_by_rank))
         claimants = [(-term, *self._places[node][1:]) for node, term in self._claims.items() if node in self._places]
         chosen = [self._places[place[-1]] for place in sorted(claimants)[:seats]]
         taken = {place[3]: None for place in chosen}
