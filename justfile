@@ -47,7 +47,7 @@ sim SEED="42" *ARGS:
 
 # search many seeds; a failure prints the line that replays it
 sim-many SEEDS="200" *ARGS:
-    python -m arqonmesh.sim explore --seeds {{ SEEDS }} {{ ARGS }}
+    arqon sim explore swarm --seeds {{ SEEDS }} --jobs 2 {{ ARGS }}
 
 # a story on real processes in network namespaces (root)
 lab SCENARIO="partition":

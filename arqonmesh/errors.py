@@ -503,6 +503,34 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "config.unreadable": ("The settings file cannot be read.", "Check its owner and mode: `ls -l`."),
     # the command
+    "sim.baseline": (
+        "The file is no result of an earlier search.",
+        "`arqon sim explore --save FILE` writes one; give that to `arqon sim compare`.",
+    ),
+    "sim.fail": ("What shall fail was not understood.", "Write link:A-B, node:A or site:A after --fail."),
+    "sim.no-plan": (
+        "This scenario is a fixed story and draws no plan that could be saved.",
+        "`arqon sim run swarm --save FILE` saves one.",
+    ),
+    "sim.no-plots": (
+        "Pictures need matplotlib, which is an extra of the package.",
+        "Install arqonmesh[plots], or leave out --plot: the table and its bars need nothing.",
+    ),
+    "sim.nodes": ("So many files make no mesh for the simulator.", "Give 2 to 32 arqon.yaml files, one per node."),
+    "sim.plan": (
+        "The file is no plan, or names a node that the plan does not have.",
+        "`arqon sim run swarm --save FILE` writes one, and so does a run that breaks a rule.",
+    ),
+    "sim.save": ("The simulator could not write its file.", "Choose a path that can be written."),
+    "sim.scenario": ("The simulator knows no such scenario.", "`arqon sim scenarios` lists them."),
+    "sim.span": (
+        "The times of the story do not fit each other.",
+        "--at comes before --heal-at, and both before the end, --for.",
+    ),
+    "sim.unknown-name": (
+        "No node, link or site of the given files has this name.",
+        "Nodes are called after their clusters, or their files where clusters repeat; the message lists them.",
+    ),
     "cli.address": ("An address on the command line has no form that works.", "Write quic://HOST:PORT or HOST:PORT."),
     "cli.already-initialised": (
         "The directory holds a node already; its identity would be lost with its key.",

@@ -71,7 +71,7 @@ def converged(sim: Simulation, among: Sequence[str] = ()) -> str:
             if state != "alive":
                 return f"{name} sees {other} as {state or 'unknown'!r}"
             backlog = plane.federation.backlog(process.node_id)
-            if backlog:
+            if backlog and sim.expects_link(name, other):
                 return f"{name} still owes {other} {backlog} messages"
         if not sim.writable.get(name):
             return f"{name} is read-only"

@@ -29,6 +29,7 @@ VERBS: Final[dict[str, str]] = {
     "certs": "certs",
     "policy": "policy",
     "config": "config",
+    "sim": "sim",
     "lab": "lab",
     "demo": "demo:demo",
     "explain": "explain:explain",

@@ -12,8 +12,8 @@ _WHOLE: Final = re.compile(r"(\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
-def parse_duration(text: str) -> float:
-    """Seconds. Raises UsageError when `text` is not a duration above zero."""
+def parse_duration(text: str, hint: str = "--expires 1h") -> float:
+    """Seconds. Raises UsageError, with this hint, when `text` is not a duration above zero."""
     total = 0.0
     if _WHOLE.fullmatch(text):
         total = sum(float(count) * _UNITS[unit] for count, unit in _PART.findall(text))
@@ -21,7 +21,7 @@ def parse_duration(text: str) -> float:
         raise UsageError(
             "cli.duration",
             f"{text!r} is no span of time; it needs a form such as 90s, 15m, 1h or 7d",
-            hint="--expires 1h",
+            hint=hint,
         )
     return total
 
