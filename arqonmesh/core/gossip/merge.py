@@ -115,10 +115,14 @@ def merge(replica: Replica, run: Run, key: bytes, verify: Verify) -> Outcome:
 
 
 def holds(replica: Replica, run: Run) -> bool:
-    """Is every statement of the run held as it came, by an author who did not fork? Then there is nothing to merge."""
+    """Is every statement of the run held as it came, or the only one superseded, by an author who did not fork? Then
+    there is nothing to merge, and nothing in it that could be a proof."""
     log = replica.authors.get(run.author)
     if log is None or run.author in replica.forks:
         return False
+    if len(run.statements) == 1:
+        statement, encoded = run.statements[0]
+        return (statement.epoch, statement.seq) <= log.head and _is_known(log, statement, encoded)
     for statement, encoded in run.statements:
         held = log.at((statement.epoch, statement.seq))
         if held is None or held.encoded != encoded:
