@@ -48,6 +48,8 @@ def check_always(sim: Simulation) -> None:
     """What may be wrong at no moment, whatever goes on."""
     if sim.ledger.breaches:
         raise Broken(f"delivery: {sim.ledger.breaches[0]} ({len(sim.ledger.breaches)} breaches)")
+    if sim.witness is not None and sim.witness.breaches:
+        raise Broken(f"credentials: {sim.witness.breaches[0]} ({len(sim.witness.breaches)} breaches)")
     if sim.forks:
         raise Broken(f"fork: {sim.forks[0]}")
     if sim.false_dead:

@@ -40,7 +40,10 @@ class Owner(Protocol):
     def receive(self, action: Callable[[], None]) -> None:
         """Something came in from the network: now, or when the process runs again."""
 
-    def refuse(self, node: NodeId, public_key: bytes) -> str | None: ...
+    def shown(self) -> object:
+        """What it shows of itself in a handshake, for the other side's `refuse`."""
+
+    def refuse(self, node: NodeId, public_key: bytes, shown: object) -> str | None: ...
     def link_up(self, peer: NodeId, outbound: bool) -> None: ...
     def link_down(self, peer: NodeId, reason: str) -> None: ...
     def frame(self, end: End, lane: Lane, data: bytes) -> None:
@@ -316,8 +319,8 @@ class Endpoint:
         self.owner.link_up(end.peer, end.outbound)
         end.opened()
 
-    def judge(self, node: NodeId, public_key: bytes) -> bool:
-        reason = self.owner.refuse(node, public_key)
+    def judge(self, node: NodeId, public_key: bytes, shown: object) -> bool:
+        reason = self.owner.refuse(node, public_key, shown)
         if reason is None:
             return True
         self.refused[reason] = self.refused.get(reason, 0) + 1
@@ -332,6 +335,7 @@ class _Attempt:
         self.peer = peer
         self.over = False
         self._until = until
+        self._shown = dialler.owner.shown()
 
     def hello(self) -> None:
         self._pass(self.dialler.node_id, self.peer, self._heard)
@@ -349,17 +353,17 @@ class _Attempt:
 
     def _judged_there(self, target: Endpoint) -> None:
         if not target.dead and not self.over:
-            accepted = target.judge(self.dialler.node_id, self.dialler.public_key)
-            self._pass(self.peer, self.dialler.node_id, partial(self._answered, target, accepted))
+            accepted = target.judge(self.dialler.node_id, self.dialler.public_key, self._shown)
+            self._pass(self.peer, self.dialler.node_id, partial(self._answered, target, accepted, target.owner.shown()))
 
-    def _answered(self, target: Endpoint, accepted: bool) -> None:
-        self.dialler.owner.receive(partial(self._judged_here, target, accepted))
+    def _answered(self, target: Endpoint, accepted: bool, shown: object) -> None:
+        self.dialler.owner.receive(partial(self._judged_here, target, accepted, shown))
 
-    def _judged_here(self, target: Endpoint, accepted: bool) -> None:
+    def _judged_here(self, target: Endpoint, accepted: bool, shown: object) -> None:
         if self.over or self.dialler.dead:
             return
         self.over = True
-        if not accepted or not self.dialler.judge(self.peer, target.public_key):
+        if not accepted or not self.dialler.judge(self.peer, target.public_key, shown):
             self.dialler.dial_failed(self.peer)
             return
         near = End(self.dialler, self.peer, outbound=True)

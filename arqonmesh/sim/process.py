@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol
 
 from arqonmesh.config.model import Config
 from arqonmesh.core.bus.clients import ClientInfo
@@ -53,6 +53,14 @@ MILLION: Final = 1_000_000
 Receive = Callable[[tuple[bytes, ...]], None]
 
 
+class Judge(Protocol):
+    """credentials.Credentials fits."""
+
+    @property
+    def leaf(self) -> object: ...
+    def refuse(self, node: NodeId, shown: Any) -> str | None: ...
+
+
 class Process:
     """A machine by name. Alive between `boot` and `crash`, `power_off`."""
 
@@ -77,6 +85,8 @@ class Process:
         self.on_next_write: Callable[[], None] | None = None
         """Called once, when the node hands its next transaction to the disk."""
         self.on_boot: list[Callable[[Process], None]] = []
+        self.credentials: Judge | None = None
+        """Shows and judges leaf certificates; without one, the roster alone decides about links."""
         self._dice = world.dice(f"machine {name}")
         self._clock_offset_us = self._dice.randrange(0, 1_000_000_000)
         self.wall_offset_ms = self._dice.randrange(-2_000, 2_001)
@@ -223,7 +233,15 @@ class Process:
         else:
             self.overflowed += 1
 
-    def refuse(self, node: NodeId, public_key: bytes) -> str | None:
+    def shown(self) -> object:
+        """What this node shows of itself in a handshake."""
+        return None if self.credentials is None else self.credentials.leaf
+
+    def refuse(self, node: NodeId, public_key: bytes, shown: object) -> str | None:
+        if self.credentials is not None:
+            refusal = self.credentials.refuse(node, shown)
+            if refusal is not None:
+                return refusal
         plane = self.running.plane
         return "no-mesh" if plane is None else plane.admission.refuse(node, public_key)
 

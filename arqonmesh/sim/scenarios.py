@@ -18,6 +18,7 @@ from arqonmesh.sim.governed import Governed
 from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.nemesis import Nemesis
 from arqonmesh.sim.restart import restart
+from arqonmesh.sim.rotation import rotation
 from arqonmesh.sim.simulation import Simulation
 
 
@@ -186,6 +187,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("idle32", "32 nodes, two minutes, no trouble, no false suspicion that ends in dead", idle32),
         Scenario("splits", "three to seven nodes, random cuts, admissions and invites attempted on all sides", splits),
         Scenario("idle1000", "1,000 nodes start again, settle, and live for a minute", idle1000),
+        Scenario("rotation", "an hour of certificates renewed every 30 s, partitions, wrong clocks", rotation),
         Scenario("chaos", "any mesh, any trouble, then peace", chaos),
         Scenario("swarm", "any mesh, a drawn set of troubles, a quorum healed alone, then peace", swarm),
     )

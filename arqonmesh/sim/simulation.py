@@ -34,6 +34,7 @@ from arqonmesh.core.events import (
 from arqonmesh.core.kernel import SECOND, Event
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.ids import MeshId, NodeId, encode_ulid
+from arqonmesh.sim.credentials import Witness
 from arqonmesh.sim.ledger import Ledger
 from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.network import Network
@@ -87,6 +88,8 @@ class Simulation:
         self.detections_us: list[int] = []
         """From the death of a node until the first other one noticed, for each that anyone noticed."""
         self._fell_at: dict[str, int] = {}
+        self.witness: Witness | None = None
+        """Set where nodes show each other leaf certificates."""
         self.settled_us = 0
         """How long after the last trouble all agreed."""
 

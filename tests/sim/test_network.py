@@ -27,7 +27,10 @@ class Listener:
     def receive(self, action: Callable[[], None]) -> None:
         action()
 
-    def refuse(self, node: NodeId, public_key: bytes) -> str | None:
+    def shown(self) -> object:
+        return None
+
+    def refuse(self, node: NodeId, public_key: bytes, shown: object) -> str | None:
         return self.refusal
 
     def link_up(self, peer: NodeId, outbound: bool) -> None:
