@@ -12,10 +12,11 @@ that befalls more than a third of our linked peers the fault is probably ours, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import CoordinateSettings
+from arqonmesh.core.coordinates.residuals import Residuals
 from arqonmesh.core.coordinates.vivaldi import Coordinate, Vivaldi
 from arqonmesh.core.events import (
     Applied,
@@ -76,6 +77,7 @@ class Coordinates:
         self._vivaldi = Vivaldi(env.rng)
         self._links: dict[NodeId, _Link] = {}
         self._known: dict[NodeId, _Known] = {}
+        self._residuals = Residuals()
         self._turn = 0
         self._report_at: Instant | None = None
         self._publish_at: Instant = 0
@@ -127,7 +129,7 @@ class Coordinates:
         link = self._links.get(link_peer)
         if link is None or link.rtt_us is None:
             return []
-        if link.heard_at is not None and now - link.heard_at < self._interval_us // 4:
+        if link.heard_at is not None and now - link.heard_at < self._spacing_us():
             return [Emit(Dropped("coordinates", "too-often", 1, link_peer))]
         link.heard_at = now
         told = Coordinate.from_wire((*message.vector_us, message.height_us, message.error_ppm, message.adjustment_us))
@@ -136,7 +138,9 @@ class Coordinates:
             self._compare(known, link.rtt_us)
             if self._is_aside(known):
                 return [Emit(Dropped("coordinates", "contradicts", 1, link_peer))]
-        self._vivaldi.update(link_peer, told, link.rtt_us / SECOND)
+        misfit = self._residuals.note(link_peer, self.own.distance_to(told), link.rtt_us / SECOND)
+        proven = told if told.error >= misfit else replace(told, error=misfit)  # nobody is surer than it proves to be
+        self._vivaldi.update(link_peer, proven, link.rtt_us / SECOND)
         return self._publish(now)
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
@@ -154,6 +158,7 @@ class Coordinates:
                     self._report_at = self._after_interval(now)
             case LinkDown():
                 self._links.pop(event.peer, None)
+                self._residuals.forget(event.peer)
                 if not self._links:
                     self._report_at = None
             case Applied(body=CoordinateBody() as body):
@@ -183,6 +188,12 @@ class Coordinates:
     def _after_interval(self, now: Instant) -> Instant:
         """One interval, and up to a quarter more so that nodes do not stay in step."""
         return now + self._interval_us + self._env.rng.randrange(0, self._interval_us // 4 + 1)
+
+    def _spacing_us(self) -> int:
+        """Between two reports of one peer that count: a node tells its linked peers by turns, and one that talks to us
+        all the time must not have more weight than the others."""
+        measured = sum(link.rtt_us is not None for link in self._links.values())
+        return self._interval_us * max(1, 3 * measured - 3) // 4
 
     def _stated(self, author: NodeId, body: CoordinateBody) -> list[Effect]:
         wire = (*body.vector_us, body.height_us, body.error_ppm, body.adjustment_us)

@@ -43,8 +43,8 @@ class Probation:
         return link_peer not in self._newcomers or self._slow.take(now, link_peer)
 
     def someone_is_new(self, now: Instant) -> None:
-        """Look at it before long."""
-        if self.due_at is None:
+        """Look at it before long, also when a look at all others is due only later."""
+        if self.due_at is None or self.due_at > now + SECOND:
             self.due_at = now + SECOND
 
     def review(self, now: Instant, wall_ms: int, peers: Mapping[NodeId, Peer]) -> None:

@@ -163,8 +163,16 @@ def test_when_most_contradict_us_we_are_the_ones_who_moved() -> None:
             core.on_event(now, LinkMeasured(node_of(name), 400_000, 0, 0))
     assert core.aside() == ()
     before = core.own
-    core.on_message(now + 2 * SECOND, node_of("a"), CoordinateReport(*at(20_000)))
+    core.on_message(now + 20 * SECOND, node_of("a"), CoordinateReport(*at(20_000)))
     assert core.own != before
+
+
+def test_a_peer_that_reports_all_the_time_counts_as_often_as_it_would_by_turns() -> None:
+    """Four linked peers tell each other every 20 s each: from one of them a report counts every 11 s at most."""
+    core = linked(*NAMES)
+    for now in range(0, 120 * SECOND, SECOND):
+        core.on_message(now, node_of("a"), CoordinateReport(*at(5_000)))
+    assert core.updates == 10
 
 
 def test_a_new_life_goes_on_from_the_last_coordinate() -> None:
