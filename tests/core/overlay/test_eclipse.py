@@ -9,7 +9,7 @@ from arqonmesh.core.kernel import Core
 from arqonmesh.ids import node_id_of
 from arqonmesh.sim.crypto import toy_key
 from arqonmesh.sim.field import EnvOf
-from tests.core.overlay.eclipse import Eclipser
+from arqonmesh.sim.adversaries.eclipser import Eclipser
 from tests.core.overlay.mesh import Mesh
 
 HONEST, GANG, VICTIM = 20, 9, 5

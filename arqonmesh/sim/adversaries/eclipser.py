@@ -1,8 +1,8 @@
-"""An adversary that wants to be all that its victim knows."""
+"""Wants to be all that its victim knows. A core of `sim.field`, in the place of the overlay."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from arqonmesh.core.events import LinkDown, LinkUp
 from arqonmesh.core.kernel import SECOND, Connect, Durable, Effect, Env, Event, Instant, Lane, Send
@@ -19,7 +19,7 @@ from arqonmesh.wire.messages import (
     WireMessage,
 )
 
-CROWD = 8
+CROWD: Final = 8
 """Names in one message, all of them of the adversary."""
 
 
