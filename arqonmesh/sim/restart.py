@@ -84,12 +84,23 @@ def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
     decode_statement.capacity = max(decode_statement.capacity, REMEMBERED_MAX)
     read_record.capacity = max(read_record.capacity, REMEMBERED_MAX)
     wanted = list(links)
+    mesh = prepare(sim, wanted)
+    sim.tell("world", f"{len(sim.processes)} nodes that know each other start again")
+    for process in sim.processes.values():
+        process.boot(mesh)
+    for name, peer in wanted:
+        endpoint = sim.processes[name].endpoint
+        assert endpoint is not None, f"{name} is down"
+        endpoint.want(sim.processes[peer].node_id)
+
+
+def prepare(sim: Simulation, links: list[tuple[str, str]]) -> MeshIdentity:
+    """Lay on all disks what the members of a settled mesh have there."""
     founder, *others = sim.processes.values()
     mesh_id = MeshId(encode_ulid(EPOCH_MS, sim.world.dice("mesh id").getrandbits(80)))
-    sim.mesh = MeshIdentity(mesh_id=mesh_id, founder=founder.node_id)
-    base = _tables(_said(founder, others, wanted, mesh_id))
+    mesh = sim.mesh = MeshIdentity(mesh_id=mesh_id, founder=founder.node_id)
+    base = _tables(_said(founder, others, links, mesh_id))
     ordered = {name: in_order(rows) for name, rows in base.items()}
-    sim.tell("world", f"{len(others) + 1} nodes that know each other start again")
     for process in sim.processes.values():
         process.disk.lay_base(base, ordered)
         process.disk.write_now(
@@ -98,11 +109,7 @@ def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
                 Put("scalars", ("node", "boot_epoch", EPOCH.to_bytes(8, "big"))),
             )
         )
-        process.boot(sim.mesh)
-    for name, peer in wanted:
-        endpoint = sim.processes[name].endpoint
-        assert endpoint is not None, f"{name} is down"
-        endpoint.want(sim.processes[peer].node_id)
+    return mesh
 
 
 def _said(

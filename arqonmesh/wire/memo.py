@@ -34,3 +34,7 @@ class Memo(Generic[T]):
                 self.evicted += 1
             self._known[data] = found
         return found
+
+    def forget(self) -> None:
+        """Know nothing any more, as at the start."""
+        self._known.clear()

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum
-from typing import Annotated, Final
+from sys import intern
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
-from arqonmesh.wire.cbor import decode_as, encode
+from arqonmesh.wire.cbor import convert, decode, decode_as, encode
 from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.messages import (
     U32,
@@ -55,7 +56,7 @@ class Kind(IntEnum):
     FLOOR = 13
 
 
-class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
     mesh_id: UlidText
     author: NodeText
     epoch: U63
@@ -102,8 +103,8 @@ def statement_hash(encoded: bytes) -> bytes:
     return hashlib.sha256(encoded).digest()
 
 
-class Body(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Base of statement bodies."""
+class Body(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Base of statement bodies. They hold no cycles, so the collector need not look at them: a node keeps thousands."""
 
     def encode(self) -> bytes:
         return encode(msgspec.to_builtins(self, builtin_types=(bytes,)))
@@ -287,4 +288,14 @@ def decode_body(kind: int, body: bytes) -> Body | None:
     Raises DecodeError when a known kind's body is malformed.
     """
     body_type = BODY_TYPES.get(kind)
-    return None if body_type is None else decode_as(body, body_type, max_bytes=MAX_STATEMENT_BYTES)
+    if body_type is None:
+        return None
+    value = decode(body, max_bytes=MAX_STATEMENT_BYTES)
+    return convert(_interned(value), body_type)
+
+
+def _interned(value: Any) -> Any:
+    """The same with one object for each text: every node is named by all its neighbours, every role by all nodes."""
+    if type(value) is str:
+        return intern(value)
+    return [_interned(item) for item in value] if type(value) is list else value

@@ -30,50 +30,59 @@ class Evidence:
         self._own = own
         self.links: dict[NodeId, None] = {}
         """Our own, right now."""
-        self._says: dict[NodeId, dict[NodeId, bool]] = {}
-        self._about: dict[NodeId, dict[NodeId, tuple[bool, Instant]]] = {}
-        """Member to author to (up, since when)."""
+        self._says: dict[NodeId, tuple[Adjacency, ...]] = {}
+        """Each author's newest record, as the store of statements holds it."""
+        self._up: dict[NodeId, tuple[NodeId, ...]] = {}
+        """Member to those who say that they have a link to it."""
+        self._lost: dict[NodeId, dict[NodeId, Instant]] = {}
+        """Member to those who say that they lost theirs, and since when."""
 
     def link_up(self, now: Instant, peer: NodeId) -> None:
         self.links[peer] = None
-        self._about.setdefault(peer, {})[self._own] = (True, now)
+        self._note(now, peer, self._own, up=True)
 
     def link_down(self, now: Instant, peer: NodeId) -> None:
         self.links.pop(peer, None)
-        self._about.setdefault(peer, {})[self._own] = (False, now)
+        self._note(now, peer, self._own, up=False)
 
     def advertised(self, now: Instant, author: NodeId, adjacencies: tuple[Adjacency, ...]) -> list[NodeId]:
         """An author's present record; the members about whom it says something else than before, sorted."""
-        before = self._says.get(author, {})
-        present = {NodeId(adjacency.peer): adjacency.state == "up" for adjacency in adjacencies}
+        before, present = _by_peer(self._says.get(author, ())), _by_peer(adjacencies)
+        self._says[author] = adjacencies
         if present == before:
             return []
-        self._says[author] = present
         changed = [peer for peer in sorted(before.keys() | present.keys()) if before.get(peer) != present.get(peer)]
         for peer in changed:
-            up = present.get(peer)
-            about = self._about.setdefault(peer, {})
-            if up is None:
-                about.pop(author, None)
-            else:
-                about[author] = (up, now)
+            self._note(now, peer, author, up=present.get(peer))
         return changed
 
     def vouched_by(self, author: NodeId) -> list[NodeId]:
         """Whom this author lists as up, sorted."""
-        return sorted(peer for peer, up in self._says.get(author, {}).items() if up)
+        return sorted(peer for peer, up in _by_peer(self._says.get(author, ())).items() if up)
 
     def severed(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
-        lost = False
-        for author, (up, _) in self._about.get(target, {}).items():
-            if author != self._own and not vouches(author):
-                continue
-            if up:
-                return False
-            lost = True
-        return lost
+        if any(author == self._own or vouches(author) for author in self._up.get(target, ())):
+            return False
+        return any(author == self._own or vouches(author) for author in self._lost.get(target, ()))
 
     def witnesses(self, now: Instant, target: NodeId) -> list[NodeId]:
         """Who lost a link to it a moment ago, sorted; ourselves included."""
-        about = self._about.get(target, {})
-        return sorted(author for author, (up, since) in about.items() if not up and now - since <= FRESH_US)
+        return sorted(author for author, since in self._lost.get(target, {}).items() if now - since <= FRESH_US)
+
+    def _note(self, now: Instant, peer: NodeId, author: NodeId, *, up: bool | None) -> None:
+        """What an author says of its link to `peer` from now on; None for nothing."""
+        having = self._up.get(peer, ())
+        if up is True and author not in having:
+            self._up[peer] = (*having, author)
+        elif up is not True and author in having:
+            self._up[peer] = tuple(other for other in having if other != author)
+        if up is False:
+            self._lost.setdefault(peer, {})[author] = now
+        elif peer in self._lost:
+            self._lost[peer].pop(author, None)
+            if not self._lost[peer]:
+                del self._lost[peer]
+
+
+def _by_peer(adjacencies: tuple[Adjacency, ...]) -> dict[NodeId, bool]:
+    return {NodeId(adjacency.peer): adjacency.state == "up" for adjacency in adjacencies}

@@ -136,7 +136,7 @@ class Partition:
         elif isinstance(event, Withdrawn):
             if event.kind != Kind.LINKS or event.author == self._me:
                 return []
-            self._reach.advertised(event.author, {})  # who forked has no links that count
+            self._reach.advertised(event.author, ())  # who forked has no links that count
         elif isinstance(event, Applied) and not self._took(now, event):
             return []
         if self._judge_at is None:
@@ -192,7 +192,7 @@ class Partition:
         body = event.body
         if event.kind != Kind.LINKS or not isinstance(body, Links) or event.author == self._me:
             return False
-        return self._reach.advertised(event.author, {NodeId(a.peer): None for a in body.adjacencies if a.state == "up"})
+        return self._reach.advertised(event.author, tuple(NodeId(a.peer) for a in body.adjacencies if a.state == "up"))
 
     def _usable(self, node: NodeId) -> bool:
         """May a path lead through it? A node that is dead or left in the membership carries nothing."""

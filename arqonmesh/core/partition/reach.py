@@ -17,7 +17,7 @@ class Reach:
     def __init__(self, own: NodeId) -> None:
         self._own = own
         self._links: dict[NodeId, None] = {}
-        self._says: dict[NodeId, dict[NodeId, None]] = {}
+        self._says: dict[NodeId, tuple[NodeId, ...]] = {}
 
     @property
     def isolated(self) -> bool:
@@ -30,14 +30,14 @@ class Reach:
     def link_down(self, peer: NodeId) -> None:
         self._links.pop(peer, None)
 
-    def advertised(self, author: NodeId, up: dict[NodeId, None]) -> bool:
+    def advertised(self, author: NodeId, up: tuple[NodeId, ...]) -> bool:
         """An author's present links; whether they are others than before."""
-        before = self._says.get(author, {})
+        before = self._says.get(author, ())
         if up:
             self._says[author] = up
         else:
             self._says.pop(author, None)
-        return before.keys() != up.keys()
+        return before != up and dict.fromkeys(before).keys() != dict.fromkeys(up).keys()
 
     def component(self, usable: Callable[[NodeId], bool]) -> dict[NodeId, None]:
         """Ourselves and everyone with a path to us through `usable` nodes alone."""
@@ -45,11 +45,11 @@ class Reach:
         queue: deque[NodeId] = deque((self._own,))
         while queue:
             node = queue.popleft()
-            neighbours = self._links if node == self._own else self._says.get(node, {})
+            neighbours = self._links if node == self._own else self._says.get(node, ())
             for other in neighbours:
                 if other in found or not usable(other):
                     continue
-                if node == self._own or node in self._says.get(other, {}):
+                if node == self._own or node in self._says.get(other, ()):
                     found[other] = None
                     queue.append(other)
         return found

@@ -16,7 +16,6 @@ Source: the attacks and rules collected in GossipSub v1.1's evaluation (2020) an
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
@@ -322,7 +321,7 @@ class Peers:
                 first_seen_ms=wall_ms,
                 last_seen_ms=wall_ms,
                 score=Score(now, self._half_life_us),
-                changes=deque(maxlen=self._settings.causes_max),
+                changes_max=self._settings.causes_max,
             )
             self._store.touch(event.node, now + SAVE_SOON_US)
         peer.cluster, peer.role, peer.public_key = event.cluster, event.role, event.public_key

@@ -93,7 +93,7 @@ class Opinion:
         self, now: Instant, peer: Peer, delta_ppm: int, name: str, evidence: bytes, *, at_once: bool
     ) -> list[Effect]:
         wall_ms = self._env.wall_ms()
-        oldest = peer.changes[0].n if len(peer.changes) == peer.changes.maxlen else None
+        oldest = peer.changes[0].n if len(peer.changes) == peer.changes_max else None
         change, is_new = peer.record(wall_ms, delta_ppm, name, evidence)
         self._store.note(peer.node, change, oldest if is_new else None)
         self._store.touch(peer.node, now + SAVE_SOON_US)

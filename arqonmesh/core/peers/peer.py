@@ -43,7 +43,8 @@ class Peer:
     first_seen_ms: int
     last_seen_ms: int
     score: Score
-    changes: deque[Change]
+    changes_max: int
+    """So many changes of its score are kept."""
     region: str = ""
     addresses: tuple[str, ...] = ()
     latency_us: int | None = None
@@ -58,6 +59,19 @@ class Peer:
     """Below the threshold, but more peers than may be faulty are: not ignored."""
     present: bool = False
     """Alive or suspect in the membership."""
+    _changes: deque[Change] | None = None
+    """Most peers never change: an empty deque of its own would be the largest part of each."""
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """The newest changes of its score, oldest first."""
+        return () if self._changes is None else self._changes
+
+    def keep(self, change: Change) -> None:
+        """As the newest change; the oldest goes when there are too many."""
+        if self._changes is None:
+            self._changes = deque(maxlen=self.changes_max)
+        self._changes.append(change)
 
     def standing(self, wall_ms: int) -> Standing:
         """Has it earned anything yet? The score says whether it misbehaved; a fresh identity has neither."""
@@ -78,7 +92,7 @@ class Peer:
             return last, False
         change = Change(self.next_change, wall_ms, delta_ppm, cause, evidence)
         self.next_change += 1
-        self.changes.append(change)
+        self.keep(change)
         return change, True
 
     def row(self, now: Instant, wall_ms: int) -> Row:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -74,7 +73,7 @@ def restored(now: Instant, wall_ms: int, durable: Durable, half_life_us: int, ca
         known = peers.get(NodeId(str(node)))
         if known is not None and isinstance(n, int) and isinstance(at_ms, int) and isinstance(delta_ppm, int):
             told = evidence if isinstance(evidence, bytes) else b""
-            known.changes.append(Change(n, at_ms, delta_ppm, str(cause), told))
+            known.keep(Change(n, at_ms, delta_ppm, str(cause), told))
             known.next_change = max(known.next_change, n + 1)
     yield from peers.values()
 
@@ -90,7 +89,7 @@ def _peer(now: Instant, wall_ms: int, row: Row, half_life_us: int, causes_max: i
         first_seen_ms=_int(first_ms, wall_ms),
         last_seen_ms=_int(last_ms, wall_ms),
         score=Score(now, half_life_us),
-        changes=deque(maxlen=causes_max),
+        changes_max=causes_max,
         region=str(region),
         addresses=tuple(str(addresses).split()),
         latency_us=latency_us if isinstance(latency_us, int) else None,
