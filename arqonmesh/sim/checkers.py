@@ -13,6 +13,9 @@ from arqonmesh.sim.simulation import Simulation
 
 CONVERGENCE_US: Final = 60 * SECOND
 """Everything agrees this long after the last trouble, dialling back-off included."""
+IN_FLIGHT_US: Final = 3 * SECOND
+"""While clients talk, what they said so recently may be on its way: who waits for somebody outside of the healed quorum
+answers late."""
 SPLIT_GRACE_US: Final = 5 * SECOND
 """How long a side that lost its quorum may not have noticed."""
 
@@ -64,6 +67,7 @@ def converged(sim: Simulation, among: Sequence[str] = ()) -> str:
     missing."""
     members = {name: process for name, process in sim.processes.items() if not among or name in among}
     planes = {name: process.running.plane for name, process in members.items() if process.alive}
+    in_flight = sum(at_us > sim.world.now - IN_FLIGHT_US for at_us in sim.ledger.said.values()) if among else 0
     roots: dict[bytes, str] = {}
     for name, plane in planes.items():
         assert plane is not None
@@ -73,7 +77,7 @@ def converged(sim: Simulation, among: Sequence[str] = ()) -> str:
             if state != "alive":
                 return f"{name} sees {other} as {state or 'unknown'!r}"
             backlog = plane.federation.backlog(process.node_id)
-            if backlog and sim.expects_link(name, other):
+            if backlog > in_flight and sim.expects_link(name, other):
                 return f"{name} still owes {other} {backlog} messages"
         if not sim.writable.get(name):
             return f"{name} is read-only"

@@ -166,6 +166,8 @@ class Federation:
         self._inbox = Inbox()
         self._forwarded = Inbox()
         self._outboxes: dict[NodeId, Outbox] = {}
+        self._parted: dict[NodeId, bool] = {}
+        """Members that left, and whether a link to them is up all the same: nothing is kept for them."""
         self._upstreams: dict[NodeId, Upstream] = {}
         self._ack_due: dict[NodeId, Upstream] = {}
         self._custodies: dict[tuple[str, int, int], Custody] = {}
@@ -634,11 +636,17 @@ class Federation:
         return self._replay(now, box) if box is not None and box.up else []
 
     def _link_up(self, now: Instant, event: LinkUp) -> list[Effect]:
-        if event.peer not in self._outboxes:
+        if event.peer in self._parted:
+            self._parted[event.peer] = True
+            return []
+        return self._open(now, event.peer)
+
+    def _open(self, now: Instant, peer: NodeId) -> list[Effect]:
+        if peer not in self._outboxes:
             if len(self._outboxes) >= LINKS_MAX:
-                return self._drop([], "too-many-links", 0, event.peer)
-            self._commit.writes.append(Put("scalars", (self.NAME, f"link/{event.peer}", b"")))
-        box = self._outbox(event.peer)
+                return self._drop([], "too-many-links", 0, peer)
+            self._commit.writes.append(Put("scalars", (self.NAME, f"link/{peer}", b"")))
+        box = self._outbox(peer)
         box.up = True
         return self._replay(now, box)
 
@@ -654,6 +662,8 @@ class Federation:
         if isinstance(event, TransportDown):
             self._upstreams.pop(event.peer, None)
             self._ack_due.pop(event.peer, None)
+        if event.peer in self._parted:
+            self._parted[event.peer] = False
         box = self._outboxes.get(event.peer)
         if box is None or not box.up:
             return []
@@ -673,9 +683,12 @@ class Federation:
         return out
 
     def _member_changed(self, now: Instant, event: MemberChanged) -> list[Effect]:
-        """Who left takes no messages any more."""
+        """Who left takes no messages any more, unless it comes back."""
+        if event.new != "left":
+            return self._open(now, event.node) if self._parted.pop(event.node, False) else []
         box = self._outboxes.get(event.node)
-        if event.new != "left" or box is None:
+        self._parted[event.node] = box is not None and box.up
+        if box is None:
             return []
         out: list[Effect] = []
         if box.above:
