@@ -10,6 +10,7 @@ from typing import Final, Literal
 from arqonmesh.config.model import GossipSettings, LinkSettings
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.sim.broken import Broken
+from arqonmesh.sim.adversaries.scenario import byzantine
 from arqonmesh.sim.checkers import ending, wait_for_convergence, watched
 from arqonmesh.sim.draw import draw
 from arqonmesh.sim.enact import play_plan
@@ -188,6 +189,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("splits", "three to seven nodes, random cuts, admissions and invites attempted on all sides", splits),
         Scenario("idle1000", "1,000 nodes start again, settle, and live for a minute", idle1000),
         Scenario("rotation", "an hour of certificates renewed every 30 s, partitions, wrong clocks", rotation),
+        Scenario("byzantine", "7 to 10 nodes, up to f of them adversaries of drawn kinds, then peace", byzantine),
         Scenario("chaos", "any mesh, any trouble, then peace", chaos),
         Scenario("swarm", "any mesh, a drawn set of troubles, a quorum healed alone, then peace", swarm),
     )

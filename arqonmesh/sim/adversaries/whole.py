@@ -9,7 +9,7 @@ from typing import Any, Final
 from arqonmesh.config.model import LinkSettings, PeerSettings
 from arqonmesh.core.kernel import SECOND
 from arqonmesh.sim.adversaries.adversary import Adversary
-from arqonmesh.sim.adversaries.arena import Arena, plane_of
+from arqonmesh.sim.adversaries.arena import STEP_US, Arena, plane_of
 from arqonmesh.sim.adversaries.equivocator import Equivocator
 from arqonmesh.sim.adversaries.flooder import Flooder
 from arqonmesh.sim.adversaries.framer import Framer
@@ -62,10 +62,17 @@ def framer(seed: int) -> Outcome:
 def flooder(seed: int) -> Outcome:
     """Nobody answers more than the limit allows, and after half a minute nobody listens any more."""
     arena = Arena(seed, NODES, (Flooder,), peers=SLOW)
+    steps = 0
+
+    def look() -> None:
+        nonlocal steps
+        steps += 1
+        for one in arena.adversaries:
+            assert isinstance(one, Flooder)
+            _within(one, one.answered, (steps * STEP_US // SECOND + 1) * SLOW.rate_per_s + SLOW.burst)
+
+    arena.watchers.append(look)
     _fought(arena, 30 * SECOND)
-    for one in arena.adversaries:
-        assert isinstance(one, Flooder)
-        _within(one, one.answered, 31 * SLOW.rate_per_s + SLOW.burst)
     expect(arena, contained_us=30 * SECOND)
     return told(arena)
 
@@ -99,11 +106,11 @@ def whitewasher(seed: int) -> Outcome:
 
 
 def on_off(seed: int) -> Outcome:
-    """With a half-life of 20 s it is ignored for half of a minute at least, whatever it does between its bursts."""
-    arena = Arena(seed, NODES, (OnOff,), peers=PeerSettings(half_life_s=20.0))
+    """With a half-life of 15 s it is ignored for at least half of the time."""
+    arena = Arena(seed, NODES, (OnOff,), peers=PeerSettings(half_life_s=15.0))
     ignored: list[bool] = []
     arena.watchers.append(lambda: ignored.append(max(arena.score_ppm(one) for one in arena.adversaries) < HALF))
-    _fought(arena, 60 * SECOND)
+    _fought(arena, 40 * SECOND)
     if 2 * sum(ignored) < len(ignored):
         raise Broken(
             f"the on-off adversaries were listened to in {len(ignored) - sum(ignored)} of {len(ignored)} looks"
