@@ -4,10 +4,10 @@
     python -m bench.byzantine --seeds 20 --only slanderer framer
     python -m bench.byzantine --json
 
-f = ceil(n/3) - 1 of n nodes are the adversary: 2 of 7 whole nodes (real codec, disks, lanes; one honest node loses power
-meanwhile), or 3 of 10 and 33 of 100 nodes with the core in question. "on" counts the seeds in which everything held:
-honest nodes agree, hear everything from each other once, blame and convict nobody honest, ignore at most f on
-observations. "off" says what broke with that one defence taken away. "contained" is how long the slowest adversary took
+f = ceil(n/3) - 1 of n nodes are the adversary: 2 of 7 whole nodes (real codec, disks, lanes; one honest node loses
+power meanwhile), or 3 of 10 and 33 of 100 nodes with the core in question. "on" counts the seeds in which everything
+held: honest nodes agree, hear everything from each other once, blame and convict nobody honest, ignore at most f on
+observations. Below it, what broke with that one defence taken away. "contained" is how long the slowest adversary took
 to fall below one half with everyone whom it harms; "-": what it does does no harm, and is not held against it.
 
 Exit code 1 when a defence did not hold with any seed, or a trial did not break without its defence.
@@ -35,7 +35,9 @@ def main() -> int:
     failed = False
     known: dict[str, list[Outcome]] = {}
     if not arguments.json:
-        print(f"{'adversary':22} {'f of n':>9} {'on':>7} {'contained':>10} {'score':>6}  off: without")
+        print(
+            f"{'adversary':22} {'f of n':>9} {'on':>7} {'contained':>10} {'score':>6}  defence; below: what happens without it"
+        )
     for trial in TRIALS:
         if arguments.only and trial.adversary not in arguments.only:
             continue

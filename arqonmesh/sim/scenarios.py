@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from arqonmesh.config.model import GossipSettings, LinkSettings
 from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.adversaries.scenario import byzantine
+from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.checkers import ending, wait_for_convergence, watched
 from arqonmesh.sim.draw import draw
 from arqonmesh.sim.enact import play_plan

@@ -20,7 +20,7 @@ from arqonmesh.core.plane import Plane
 from arqonmesh.ids import NodeId
 from arqonmesh.sim.adversaries.adversary import Adversary
 from arqonmesh.sim.adversaries.corrupted import Corrupted
-from arqonmesh.sim.checkers import Broken
+from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.process import Process
 from arqonmesh.sim.simulation import Simulation
 

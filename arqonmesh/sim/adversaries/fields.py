@@ -21,7 +21,7 @@ from arqonmesh.sim.adversaries.coordinate_liar import CoordinateLiar
 from arqonmesh.sim.adversaries.eclipser import Eclipser
 from arqonmesh.sim.adversaries.outcome import Outcome
 from arqonmesh.sim.adversaries.promise_breaker import PromiseBreaker
-from arqonmesh.sim.checkers import Broken
+from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.crypto import toy_key
 from arqonmesh.sim.field import EnvOf, Field, full_graph, regular_graph, uniform
 from arqonmesh.sim.field.accept import Accepting

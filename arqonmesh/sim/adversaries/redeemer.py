@@ -44,7 +44,8 @@ class Redeemer(Adversary):
         one, other = (node_id_of(key) for key in keys)
         self.pairs.append((one, other))
         if self.attacks % 4 == 2:
-            for key, door in zip(keys, self.doors, strict=False):
+            open_doors = [door for door in self.doors if door.alive]
+            for key, door in zip(keys, open_doors, strict=False):
                 self._knock(door, ticket_id, secret, key)
         else:
             self._let_in(ticket_id, secret, keys)

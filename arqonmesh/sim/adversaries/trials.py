@@ -13,7 +13,7 @@ from arqonmesh.sim.adversaries.fields import FIELDS, NO_QUOTAS, eclipse
 from arqonmesh.sim.adversaries.outcome import Outcome
 from arqonmesh.sim.adversaries.undefended import Without
 from arqonmesh.sim.adversaries.whole import WHOLE
-from arqonmesh.sim.checkers import Broken
+from arqonmesh.sim.broken import Broken
 
 __all__ = ["TRIALS", "Outcome", "Trial", "face"]
 

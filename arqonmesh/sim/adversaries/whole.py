@@ -20,7 +20,7 @@ from arqonmesh.sim.adversaries.redeemer import Redeemer
 from arqonmesh.sim.adversaries.replayer import Replayer
 from arqonmesh.sim.adversaries.slanderer import Slanderer
 from arqonmesh.sim.adversaries.whitewasher import Whitewasher
-from arqonmesh.sim.checkers import Broken
+from arqonmesh.sim.broken import Broken
 
 NODES: Final = 7
 SLOW: Final = PeerSettings(rate_per_s=50, burst=100)
