@@ -39,7 +39,8 @@ class Trial:
     seed: int
 
 
-class Flow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Flow:
     """What one node's client said on one channel, and what another one's heard of it."""
 
     origin: str
@@ -50,7 +51,8 @@ class Flow(NamedTuple):
     outcome: str
 
 
-class Verdict(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Verdict:
     ok: bool
     verdict: str
     sentences: tuple[str, ...]

@@ -17,7 +17,7 @@ def trace_of(seed: int, scenario: str, hash_seed: str) -> str:
     return str(json.loads(out)["data"]["trace"])
 
 
-@pytest.mark.parametrize("scenario", ["partition", "chaos"])
+@pytest.mark.parametrize("scenario", ["partition", "chaos", "swarm"])
 def test_the_same_seed_leaves_the_same_trace(scenario: str) -> None:
     """Under PYTHONHASHSEED 0, 1 and random: byte for byte, every frame and every word of the story."""
     assert len({trace_of(4, scenario, hash_seed) for hash_seed in ("0", "1", "random")}) == 1

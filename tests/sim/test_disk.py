@@ -75,3 +75,46 @@ def test_a_row_is_replaced_by_its_key_and_deleted_by_it() -> None:
 
     disk.write_now((Delete("inbox", ("a", 1)),))
     assert disk.durable()["inbox"] == []
+
+
+def test_after_an_error_nothing_is_written_any_more() -> None:
+    """As after a failed fsync: the transaction and all behind it are gone, unanswered, and the process is told once."""
+    world = World(1)
+    disk = Disk(world, "d")
+    told: list[str] = []
+    disk.write(put(0), sync=True, done=None)
+    world.run_for(100_000)
+    disk.on_error = lambda: told.append("error")
+    for number in (1, 2):
+        disk.write(put(number), sync=True, done=partial(told.append, "done"))
+    world.run_for(100_000)
+    assert told == ["error"]
+    assert kept(disk) == [0]
+
+
+def test_a_torn_transaction_is_whole_or_gone_because_of_its_checksum() -> None:
+    """Without checksums, half of it would be read back: what the simulated disk can show, and the real one prevents."""
+    halves = {True: 0, False: 0}
+    for checksums in halves:
+        for seed in range(40):
+            disk = Disk(World(seed), "d")
+            disk.tears, disk.checksums = True, checksums
+            disk.write((*put(1), *put(2)), sync=True, done=None)
+            disk.power_lost()
+            halves[checksums] += len(kept(disk)) == 1
+    assert halves[True] == 0 < halves[False]
+
+
+def test_a_slow_disk_takes_so_many_times_as_long() -> None:
+    """Nothing else changes."""
+
+    def took(slowness: int) -> int:
+        world = World(1)
+        disk = Disk(world, "d")
+        disk.slowness = slowness
+        at: list[int] = []
+        disk.write(put(1), sync=True, done=lambda: at.append(world.now))
+        world.run_for(1_000_000)
+        return at[0]
+
+    assert took(50) > 40 * took(1)

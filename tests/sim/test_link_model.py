@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arqonmesh.sim.link_model import LinkModel
+from arqonmesh.sim.link_model import LinkModel, Spread
 
 SENDS = st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 1_500)), min_size=1, max_size=80)
 """Time since the last packet in microseconds, and size in bytes."""
@@ -75,3 +75,25 @@ def test_a_cut_is_silent() -> None:
     assert model.plan(0, 100, random.Random(1)) == ()
     model.cut = False
     assert model.plan(0, 100, random.Random(1)) == (500,)
+
+
+def test_a_clogged_path_stands_still_and_then_bursts() -> None:
+    """Nothing arrives before its time, then all at once and in order; later packets are not delayed any more."""
+    model, dice = LinkModel(delay_us=500, reorder_ppm=500_000), random.Random(1)
+    model.clog(1_000_000)
+    times = [model.plan(now, 100, dice)[0] for now in range(0, 900_000, 100_000)]
+    assert min(times) == 1_000_000
+    assert set(times) <= {1_000_000, 1_000_000 + model.reorder_by_us}
+    assert min(model.plan(2_000_000 + n, 100, dice)[0] for n in range(20)) < 2_001_000
+
+
+@pytest.mark.parametrize("spread", ["exponential", "wan"])
+def test_a_spread_has_its_mean_and_a_long_tail(spread: Spread) -> None:
+    """Jitter is the mean, some packets wait much longer, and the order is kept."""
+    dice = random.Random(1)
+    drawn = [LinkModel(delay_us=0, jitter_us=1_000, spread=spread).plan(0, 100, dice)[0] for _ in range(20_000)]
+    assert 950 < sum(drawn) / len(drawn) < (1_050 if spread == "exponential" else 1_200)
+    assert max(drawn) > (5_000 if spread == "exponential" else 15_000)
+    model = LinkModel(delay_us=0, jitter_us=1_000, spread=spread)
+    times = [model.plan(now, 100, dice)[0] for now in range(1_000)]
+    assert times == sorted(times)
