@@ -35,9 +35,8 @@ def main() -> int:
     failed = False
     known: dict[str, list[Outcome]] = {}
     if not arguments.json:
-        print(
-            f"{'adversary':22} {'f of n':>9} {'on':>7} {'contained':>10} {'score':>6}  defence; below: what happens without it"
-        )
+        head = f"{'adversary':22} {'f of n':>9} {'on':>7} {'contained':>10} {'score':>6}"
+        print(f"{head}  defence; below: what happens without it")
     for trial in TRIALS:
         if arguments.only and trial.adversary not in arguments.only:
             continue

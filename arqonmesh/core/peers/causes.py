@@ -32,8 +32,9 @@ CAUSES: Final[dict[str, Cause]] = {
     "double-redemption": Cause(1_000_000, 0, convicts=True),
     # an operator's word on this node; undone by another
     "banned": Cause(1_000_000, 0, convicts=True),
-    # an inviter's share in what it let in, once per invitee
-    "invitee-convicted": Cause(150_000, 300_000),
+    # an inviter's share in what it let in, once per invitee; alone it makes nobody ignored, or a founder who let in
+    # everybody, a third of them bad, would be
+    "invitee-convicted": Cause(150_000, 500_000),
     # observations about an author
     "malformed-body": Cause(300_000, 100_000),
     "wrong-cluster": Cause(300_000, 100_000),

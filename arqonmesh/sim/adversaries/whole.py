@@ -85,7 +85,7 @@ def whitewasher(seed: int) -> Outcome:
         process.wall_offset_ms += DAY_MS  # they have known each other for a day
     arena.sim.run_for(SECOND)
     arena.begin()
-    arena.fight(3 * SECOND)
+    arena.fight(3 * SECOND, power=False)
     expect(arena, contained_us=3 * SECOND)
     outcome = told(arena)
     old = arena.adversaries[0]

@@ -48,11 +48,12 @@ def test_who_let_in_a_convict_loses_a_fixed_share_once_per_invitee() -> None:
 
 
 def test_shares_alone_stop_at_their_floor_and_convict_nobody() -> None:
-    """Twenty convicted invitees: 0.3, forgiven with time as anything that is no proof."""
+    """Twenty convicted invitees: 0.5, which is not ignored yet, and forgiven with time as anything that is no proof."""
     core, (inviter, *_) = mesh(70)
     for index in range(20):
         core.on_event(0, Forked(invited(core, f"bad {index}", inviter), 1, 7, b"a", b"b"))
-    assert core.view(0, inviter).score_ppm == 300_000
+    assert core.view(0, inviter).score_ppm == 500_000
+    assert not core.ignored(inviter)
     assert core.view(7_200 * SECOND, inviter).score_ppm > 900_000
 
 
