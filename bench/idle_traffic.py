@@ -118,7 +118,7 @@ def main() -> None:
         meter.note(end, data)
         return send(end, lane, data)
 
-    End.send = metered  # type: ignore[method-assign]
+    End.send = metered  # type: ignore[assignment, method-assign]
     sim.run_for(given.seconds * SECOND)
     End.send = send  # type: ignore[method-assign]
     nodes = [process.node_id for process in sim.processes.values()]

@@ -21,6 +21,7 @@ import tempfile
 import tracemalloc
 from collections import Counter
 from pathlib import Path
+from typing import TypeAlias
 
 from arqonmesh.core.gossip.log import read_record
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Durable, Persist, Put, Row
@@ -36,6 +37,7 @@ from arqonmesh.sim.world import EPOCH_MS
 from arqonmesh.store.store import Store
 from arqonmesh.wire.statement import decode_statement
 
+Value: TypeAlias = int | str | bytes | None
 LINKS: int = 6
 RUNS_US: int = 10 * SECOND
 
@@ -45,7 +47,7 @@ def rows_of(process: Process) -> Durable:
     return {name: [tuple(map(_fresh, row)) for row in rows] for name, rows in process.disk.durable().items()}
 
 
-def _fresh(value: object) -> object:
+def _fresh(value: Value) -> Value:
     if isinstance(value, bytes):
         return bytes(bytearray(value))
     return value.encode().decode() if isinstance(value, str) else value
