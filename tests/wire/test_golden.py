@@ -1,0 +1,69 @@
+"""Frames of the first version, kept as they were on the wire: every later version reads them, byte for byte.
+
+A new message or body is added to the file by `python -m tests.wire.test_golden`, which keeps what is there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from arqonmesh.core.kernel import SECOND, Lane
+from arqonmesh.sim.scenarios import star
+from arqonmesh.sim.simulation import Simulation
+from arqonmesh.wire.codec import MESSAGE_TYPES, decode_message, encode_message
+from arqonmesh.wire.statement import BODY_TYPES, decode_body
+from tests.wire.examples import BODIES, MESSAGES
+
+FILE: Final = Path(__file__).with_name("golden_v1.json")
+GOLDEN: Final[dict[str, dict[str, str]]] = json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def golden() -> dict[str, dict[str, str]]:
+    """What the examples are today, and what the file has over it."""
+    messages = {type(message).__name__: encode_message(message).hex() for message in MESSAGES}
+    bodies = {str(int(kind)): body.encode().hex() for kind, body in BODIES.items()}
+    return {"messages": messages | GOLDEN.get("messages", {}), "bodies": bodies | GOLDEN.get("bodies", {})}
+
+
+def test_every_type_is_in_the_file() -> None:
+    """Or a later version could change it unseen."""
+    assert set(GOLDEN["messages"]) == {kind.__name__ for kind in MESSAGE_TYPES.values()}
+    assert set(GOLDEN["bodies"]) == {str(kind) for kind in BODY_TYPES}
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN.get("messages", {})))
+def test_a_frame_of_the_first_version_is_still_read(name: str) -> None:
+    """It decodes to the same type, and that encodes to the same bytes."""
+    data = bytes.fromhex(GOLDEN["messages"][name])
+    message = decode_message(data)
+    assert type(message).__name__ == name
+    assert encode_message(message) == data
+
+
+@pytest.mark.parametrize("kind", sorted(GOLDEN.get("bodies", {})))
+def test_a_body_of_the_first_version_is_still_read(kind: str) -> None:
+    """Statements are signed: their bytes are for ever."""
+    data = bytes.fromhex(GOLDEN["bodies"][kind])
+    body = decode_body(int(kind), data)
+    assert body is not None and body.encode() == data
+
+
+def test_a_running_node_withstands_every_old_frame_on_every_lane() -> None:
+    """From a linked member, on the right lane or a wrong one: judged, never a crash, and the node goes on."""
+    sim = Simulation(1)
+    star(sim, 1)
+    hub, spoke = sim.processes["hub"], sim.processes["spoke-1"]
+    for name in sorted(GOLDEN["messages"]):
+        for lane in Lane:
+            data = bytes.fromhex(GOLDEN["messages"][name])
+            hub.perform(hub.running.frame(hub.now(), spoke.node_id, lane, data))
+    sim.run_for(2 * SECOND)
+    assert hub.alive and hub.running.plane is not None
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(golden(), indent=1, sort_keys=True) + "\n")
