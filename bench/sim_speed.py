@@ -16,7 +16,8 @@ import resource
 import time
 
 from arqonmesh.core.kernel import SECOND
-from arqonmesh.sim.scenarios import idle, idle_graph, watched
+from arqonmesh.sim.checkers import watched
+from arqonmesh.sim.scenarios import idle, idle_graph
 from arqonmesh.sim.simulation import Simulation
 
 
