@@ -68,6 +68,10 @@ bench-trouble:
 bench-overlay *ARGS:
     python -m bench.overlay {{ ARGS }}
 
+# twelve kinds of adversaries, each with the defence against it and without
+bench-byzantine *ARGS:
+    python -m bench.byzantine {{ ARGS }}
+
 # many idle nodes on this machine: false deaths, CPU, memory
 bench-idle NODES="32" MINUTES="10":
     python -m bench.idle_nodes --nodes {{ NODES }} --minutes {{ MINUTES }}
