@@ -195,9 +195,9 @@ def show_regions(screen: Screen, status: MeshStatus) -> None:
             (
                 (region.name or "-") + (" *" if region.self_ else ""),
                 ", ".join(leader[:8] for leader in region.leaders) or "nobody is alive",
-                _beside(region.alive, region.summary and region.summary.alive),
-                _beside(region.suspect, region.summary and region.summary.suspect),
-                _beside(region.dead, region.summary and region.summary.dead),
+                _beside(region.alive, None if region.summary is None else region.summary.alive),
+                _beside(region.suspect, None if region.summary is None else region.summary.suspect),
+                _beside(region.dead, None if region.summary is None else region.summary.dead),
                 ", ".join(region.clusters) or "-",
                 ", ".join(f"{count} x {version or '?'}" for version, count in _by_count(region.software)) or "-",
                 f"{region.summary.by[:8]}, term {region.summary.term}" if region.summary else "-",

@@ -458,6 +458,16 @@ def test_a_ping_that_carries_a_suspicion_is_refuted_at_once() -> None:
     assert isinstance(out.event.body, NodeRecord) and out.event.body.incarnation == 2
 
 
+@pytest.mark.parametrize("level", ["suspect", "dead"])
+def test_a_recorded_accusation_of_ourselves_is_refuted_and_not_adopted(level: str) -> None:
+    """No ping of the accuser reaches us; its record alone makes us speak up, and we are alive to ourselves."""
+    core = alone("a")
+    (effect,) = core.on_event(0, accuses("a", ("me", 1, level)))
+    assert isinstance(effect, Persist)
+    assert effect.writes == (Put("scalars", ("membership", "incarnation", (2).to_bytes(8, "big"))),)
+    assert core.state_of(node_of("me")) in ("", "alive")
+
+
 @pytest.mark.parametrize("accused", [0, 2, 5, 2**63 - 1])
 def test_nobody_can_be_driven_to_exhaust_its_incarnations(accused: int) -> None:
     """An accusation of an incarnation that was never published is not answered."""
@@ -603,6 +613,15 @@ def test_the_dead_stay_dead_over_our_own_restart() -> None:
     effects = core.on_event(0, Persisted(1))
     bodies = [e.event.body for e in effects if isinstance(e, Emit) and isinstance(e.event, Publish)]
     assert Accusations((Accusation(node_of("a"), 3, "dead"),)) in bodies
+
+
+def test_a_new_life_begins_above_the_incarnation_on_disk() -> None:
+    """What an earlier life signed is outranked by the first word of this one."""
+    core = Membership(env_of("me"), MembershipSettings())
+    (effect,) = core.start(0, {"scalars": [("membership", "incarnation", (7).to_bytes(8, "big"))]})
+    assert isinstance(effect, Persist)
+    assert effect.writes == (Put("scalars", ("membership", "incarnation", (8).to_bytes(8, "big"))),)
+    assert core.incarnation == 8
 
 
 def test_an_earlier_life_that_got_further_is_outranked() -> None:

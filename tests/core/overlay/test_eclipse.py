@@ -7,9 +7,9 @@ import pytest
 from arqonmesh.config.model import OverlaySettings
 from arqonmesh.core.kernel import Core
 from arqonmesh.ids import node_id_of
+from arqonmesh.sim.adversaries.eclipser import Eclipser
 from arqonmesh.sim.crypto import toy_key
 from arqonmesh.sim.field import EnvOf
-from arqonmesh.sim.adversaries.eclipser import Eclipser
 from tests.core.overlay.mesh import Mesh
 
 HONEST, GANG, VICTIM = 20, 9, 5

@@ -397,7 +397,7 @@ def test_the_component_is_that_of_a_union_of_sets(pairs: list[tuple[int, int]]) 
             parts.remove(two)
             one |= two
     for node in nodes[1:]:
-        reach.advertised(node, says[node])
+        reach.advertised(node, tuple(says[node]))
     assert set(reach.component(lambda node: True)) == next(part for part in parts if nodes[0] in part)
 
 

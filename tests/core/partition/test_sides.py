@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from arqonmesh.core.partition import electorate
 from arqonmesh.core.partition.electorate import Count, Electorate
 from arqonmesh.core.partition.quorum import required
+from arqonmesh.ids import NodeId
 from bench.partitions import Broken, Preset, exhaustive, play
 
 PRESETS: tuple[Preset, ...] = ("crash", "byzantine")
@@ -27,7 +29,7 @@ def test_no_story_of_cuts_and_churn_leaves_two_sides_that_write(seed: int, prese
     assert world.admitted > 0
 
 
-def newest_only(self: Electorate, reaches: electorate.Callable[[str], bool]) -> Count:  # type: ignore[valid-type]
+def newest_only(self: Electorate, reaches: Callable[[NodeId], bool]) -> Count:
     """The rule that seems enough: a quorum of the newest voters that one knows."""
     voters = self.voters()
     votes = sum(1 for node in voters if reaches(node))
