@@ -202,7 +202,7 @@ class NeighbourDown(Event):
 
 @dataclass(frozen=True, slots=True)
 class Fault(Event):
-    """`party` did something wrong. `proof` is the evidence: what convicts by itself, or else what was seen, in a word."""
+    """`party` did something wrong. `proof` is the evidence: what convicts by itself, or else what was seen."""
 
     party: NodeId
     cause: str

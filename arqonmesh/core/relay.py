@@ -1,10 +1,10 @@
 """Source routing of control messages between members that share no link.
 
-The origin wraps a message in `Relay` with the whole path; every hop checks that the message came from the node before it
-on the path and passes it to the node after. A path cannot loop, is at most MAX_HOPS long, and only the small messages of
-the failure detector may travel so (a plain Ack may not: what proves life is signed when a relay has it). What else must
-not be forged is signed and goes by gossip. Every hop reads what is inside, not only the last: whoever passes on what the
-next one cannot take would be blamed for it.
+The origin wraps a message in `Relay` with the whole path; every hop checks that the message came from the node
+before it on the path and passes it to the node after. A path cannot loop, is at most MAX_HOPS long, and only the
+small messages of the failure detector may travel so (a plain Ack may not: what proves life is signed when a relay
+has it). What else must not be forged is signed and goes by gossip. Every hop reads what is inside, not only the
+last: whoever passes on what the next one cannot take would be blamed for it.
 """
 
 from __future__ import annotations
