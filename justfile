@@ -72,6 +72,25 @@ bench-overlay *ARGS:
 bench-byzantine *ARGS:
     python -m bench.byzantine {{ ARGS }}
 
+# planted bugs, and whether the tests notice
+mutants *ARGS:
+    python -m bench.mutants {{ ARGS }}
+
+# a death, a quarter of the mesh frozen again and again, an event: real processes, serf beside where installed
+bench-detection *ARGS:
+    python -m bench.detection --nodes 20 64 --repeats 5 {{ ARGS }}
+    python -m bench.gray --nodes 64
+    python -m bench.events
+
+# what the simulator says: rounds, convergence, broadcast cost, selection, coordinates, cuts
+bench-sim:
+    python -m bench.gossip_rounds
+    python -m bench.convergence
+    python -m bench.broadcast
+    python -m bench.selection
+    python -m bench.vivaldi
+    python -m bench.partitions --seeds 1000
+
 # many idle nodes on this machine: false deaths, CPU, memory
 bench-idle NODES="32" MINUTES="10":
     python -m bench.idle_nodes --nodes {{ NODES }} --minutes {{ MINUTES }}
