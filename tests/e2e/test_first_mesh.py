@@ -61,6 +61,11 @@ def test_mesh_status_has_the_promised_shape_on_every_node(three: Three) -> None:
             "preset": "crash",
             "members": 3,
             "writable": True,
+            "phase": "healthy",
+            "voters": 3,
+            "votes": 3,
+            "missing": [],
+            "missing_more": 0,
         }
 
 
