@@ -95,11 +95,14 @@ class Roster:
         if node != key or node in (author, self.founder):
             return NOTHING
         ticket = admission.ticket_id
+        if self._admissions.get(author, {}).get(node) == admission:
+            return NOTHING
+        replaced = self._retract(author, node)
         self._admissions.setdefault(author, {})[node] = admission
         if ticket:
             self._by_ticket.setdefault(ticket, {})[author, node] = None
         self._prove(author, node)
-        if ticket and self.tickets.crowded(ticket):
+        if replaced or (ticket and self.tickets.crowded(ticket)):
             return self._rebuild()
         held, best = self.members.get(node), self._best(node, self.members)
         if best is None or best == held:
@@ -131,14 +134,7 @@ class Roster:
         """What this member said of this does not count any more. The founder's genesis stays: it holds the key by which
         everything else is judged."""
         if kind == Kind.ADMISSION:
-            node = NodeId(key)
-            admission = self._admissions.get(author, {}).pop(node, None)
-            if admission is None:
-                return NOTHING
-            self._admitters.get(node, {}).pop(author, None)
-            self._by_ticket.get(admission.ticket_id, {}).pop((author, node), None)
-            self.tickets.unclaim(author, node, admission)
-            return self._rebuild()
+            return self._rebuild() if self._retract(author, NodeId(key)) else NOTHING
         if kind == Kind.INVITE:
             self.tickets.withdraw(author, key)
             for by, node in self._by_ticket.get(key, {}):
@@ -162,6 +158,20 @@ class Roster:
         return list(self.tickets.find(ticket_id, self.may_invite))
 
     # --- who is in ----------------------------------------------------------------------------------------------------
+
+    def _retract(self, author: NodeId, node: NodeId) -> bool:
+        """Forget this author's admission of this node, with the use of the ticket that it claims; whether there was
+        one."""
+        admission = self._admissions.get(author, {}).pop(node, None)
+        if admission is None:
+            return False
+        self._admitters.get(node, {}).pop(author, None)
+        claims = self._by_ticket.get(admission.ticket_id, {})
+        claims.pop((author, node), None)
+        if not claims:
+            self._by_ticket.pop(admission.ticket_id, None)
+        self.tickets.unclaim(author, node, admission)
+        return True
 
     def _prove(self, author: NodeId, node: NodeId) -> None:
         """On whose offer does this admission rest? On the founder's own for its word and the join policy."""

@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from arqonmesh.core.admission.core import Admission
-from arqonmesh.core.events import Applied, Fault, MemberAdmitted, MemberExpelled
+from arqonmesh.core.events import Applied, Fault, MemberAdmitted, MemberExpelled, Withdrawn
 from arqonmesh.core.kernel import Emit
 from arqonmesh.core.peers.causes import cause_of
 from arqonmesh.ids import NodeId
@@ -165,3 +165,19 @@ def test_growing_on_the_spot_and_working_it_out_anew_come_to_the_same(seed: int)
         dice.shuffle(order)
         rosters.append(core(*order).members())
     assert all(roster == rosters[0] for roster in rosters)
+
+
+def test_an_admission_that_is_said_again_with_another_ticket_gives_the_first_one_back() -> None:
+    """Its old claim counts no more, also against others; and whoever takes all of it back leaves nothing behind that a
+    later word on the first ticket could stumble over."""
+    claims = [admits("bee", "x"), admits("ant", "y")]
+    first, void = sorted(("x", "y"), key=lambda name: sha256(f"{TICKET} {node_of(name)}".encode()).digest())
+    made = core(*key_mesh(), invite(), *claims)
+    assert names(made) == BASE | {node_of(first)}
+    by = "bee" if first == "x" else "ant"
+    made.on_event(0, admits(by, first, ticket="", signer=JOIN_KEY))
+    assert names(made) == BASE | {node_of(first), node_of(void)}
+    made.on_event(0, Withdrawn(node_of(by), Kind.ADMISSION, node_of(first)))
+    made.on_event(0, invite(revoked_ms=NOW))
+    made.on_event(0, Withdrawn(node_of("ant"), Kind.INVITE, TICKET))
+    assert names(made) == BASE
