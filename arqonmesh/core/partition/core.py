@@ -134,6 +134,9 @@ class Partition:
             else:
                 self._ignored.pop(event.node, None)
         elif isinstance(event, Withdrawn):
+            if event.kind == Kind.VOTE and event.author == self._founder:
+                self.electorate.void()
+                return self._judge(now)
             if event.kind != Kind.LINKS or event.author == self._me:
                 return []
             self._reach.advertised(event.author, ())  # who forked has no links that count

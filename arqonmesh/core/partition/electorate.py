@@ -154,9 +154,8 @@ class Electorate:
             granted.pop(excused, None)
         voters, votes = len(granted), sum(1 for node in granted if yes(node))
         worst = Count(votes, voters, required(voters, self._preset))
-        for ordinal in range(self.settled + 1, until + 1):
-            changed = self._at.get(ordinal)
-            if changed is None or changed == excused:
+        for ordinal, changed in self._unsettled(until):
+            if changed == excused:
                 continue
             step = 1 if self._voted_at(changed, ordinal) else -1
             voters += step
@@ -176,11 +175,15 @@ class Electorate:
 
     def _excused(self, until: int) -> NodeId | None:
         """Whose vote is not asked any more although it is in the sets before: it left, and the founder says so."""
-        for ordinal in range(self.settled + 1, until + 1):
-            node = self._at.get(ordinal)
-            if node is not None and self._newest[node].consent and self._newest[node].ordinal == ordinal:
+        for ordinal, node in self._unsettled(until):
+            if self._newest[node].consent and self._newest[node].ordinal == ordinal:
                 return node
         return None
+
+    def _unsettled(self, until: int) -> list[tuple[int, NodeId]]:
+        """The known changes that are not settled, in order, as many as there are statements: an ordinal is whatever
+        its author wrote."""
+        return sorted((at, node) for at, node in self._at.items() if self.settled < at <= until)
 
 
 def roll_of(voters: Iterable[NodeId]) -> bytes:

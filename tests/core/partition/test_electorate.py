@@ -95,3 +95,13 @@ def test_a_founder_that_contradicts_itself_leaves_nobody_a_quorum() -> None:
     known = five()
     known.void()
     assert not known.count({F, A, B, C, D}.__contains__).carried
+
+
+def test_an_ordinal_far_ahead_costs_no_more_than_the_changes_that_are_known() -> None:
+    """An ordinal is whatever its author wrote: nobody counts up to it. The hole before it takes away the quorum."""
+    known = five()
+    far = 1 << 62
+    known.change(E, Vote(far, 4, True, False, roll_of((F, A, B, C, D, E))))
+    assert known.latest == far and not known.whole
+    assert not known.count({F, A, B, C, D, E}.__contains__).carried
+    assert known.count({F, A, B, C, D, E}.__contains__).voters == 6

@@ -18,6 +18,7 @@ from arqonmesh.core.events import (
     PartitionChanged,
     Publish,
     ScoreChanged,
+    Withdrawn,
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Event
 from arqonmesh.core.partition.core import MISSING_MAX, Partition
@@ -305,6 +306,17 @@ def test_a_voter_says_once_how_far_it_holds_the_order_of_votes() -> None:
     assert [publish.body for publish in side.published] == [Held(3)]
     side.run(10 * SECOND)
     assert len(side.published) == 1
+
+
+def test_a_vote_that_the_founder_forked_away_makes_every_side_read_only_at_once() -> None:
+    """Others may have counted the founder's other word: nobody can say any more what a quorum is. What a member that
+    is not the founder says about votes has never counted, and takes nothing away."""
+    side = star()
+    side.tell(Withdrawn(node_of("b"), Kind.VOTE, node_of("a")))
+    assert side.run(SECOND).writable
+    side.tell(Withdrawn(node_of("h"), Kind.VOTE, node_of("b")))
+    assert not side.core.view().writable
+    assert not side.run(10 * SECOND).writable
 
 
 def test_who_is_missing_is_named_with_the_time_and_bounded() -> None:
