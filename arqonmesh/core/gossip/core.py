@@ -14,7 +14,7 @@ taken back by `Withdrawn`; an admission that is taken back may expel a member, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final, TypeAlias
 
 from arqonmesh.config.model import GossipSettings
@@ -34,7 +34,7 @@ from arqonmesh.core.events import (
     Withdrawn,
 )
 from arqonmesh.core.gossip import disk
-from arqonmesh.core.gossip.forks import Fork, Verify
+from arqonmesh.core.gossip.forks import Fork, Verify, verify_statement
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import Position, Record
 from arqonmesh.core.gossip.merge import Outcome, holds, merge
@@ -224,7 +224,7 @@ class Gossip(Views):
         effects = self._repair.on_timer(now) + self._push.on_timer(now)
         if self._floor_at <= now:
             self._floor_at = now + FLOOR_INTERVAL
-            effects += self._own.floor(self._is_over)
+            effects += self._own.floor(self._over_by())
         return effects
 
     def next_deadline(self) -> Instant | None:
@@ -246,18 +246,20 @@ class Gossip(Views):
         told += self._applied(held) + self._push.soon(now, [segment_of(me, before, held)], None)
         return persist + told + self._own.write()
 
-    def _is_over(self, record: Record) -> bool:
-        """Has this ticket let nobody in, and been out of time for longer than the horizon?"""
-        body = record.body
-        if not isinstance(body, Invite):
-            return False
+    def _over_by(self) -> Callable[[Record], bool]:
+        """Has this ticket let nobody in, and been out of time for longer than the horizon? An admission is checked
+        against its invite for as long as it counts, so tickets that admitted somebody stay."""
+        used = frozenset(b.ticket_id for _, _, b in self.statements(Kind.ADMISSION) if isinstance(b, Admission))
         horizon_ms = int(self._settings.tombstone_horizon_s * 1_000)
-        end_ms = min(body.expires_ms, body.revoked_ms or body.expires_ms)
-        return end_ms + horizon_ms < self._env.wall_ms() and record.key not in self._tickets_used()
+        before_ms = self._env.wall_ms() - horizon_ms
 
-    def _tickets_used(self) -> frozenset[str]:
-        """Tickets that admitted somebody: an admission is checked against its invite for as long as it counts."""
-        return frozenset(b.ticket_id for _, _, b in self.statements(Kind.ADMISSION) if isinstance(b, Admission))
+        def is_over(record: Record) -> bool:
+            body = record.body
+            if not isinstance(body, Invite) or record.key in used:
+                return False
+            return min(body.expires_ms, body.revoked_ms or body.expires_ms) < before_ms
+
+        return is_over
 
     # --- what others say ----------------------------------------------------------------------------------------------
 
@@ -287,7 +289,7 @@ class Gossip(Views):
             return [*self._dropped("malformed", error.code), Emit(Fault(link_peer, "malformed"))], "reject"
         return self._merge(now, runs, pushed=pushed)
 
-    def _merge(self, now: Instant, runs: Iterable[Run], *, pushed: bool = False) -> tuple[list[Effect], str]:
+    def _merge(self, now: Instant, runs: Sequence[Run], *, pushed: bool = False) -> tuple[list[Effect], str]:
         """Merge runs, then persist, tell and pass on what was new, once for all of them. Returns also the verdict on
         them as one payload; `pushed`: an accepted one is passed on as it came, by the broadcast core."""
         writes: list[Write] = []
@@ -323,11 +325,28 @@ class Gossip(Views):
         if source is None:
             return [], "ignore"
         verdict = "reject" if forged else "accept" if whole and (segments or proofs) else "ignore"
+        if pushed and verdict == "accept" and not self._stands_behind(runs):
+            verdict = "reject"
+            told += [*self._dropped("bad-signature", source), Emit(Fault(source, "bad-signature"))]
         persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
         accepted = pushed and verdict == "accept"
         onward = [] if accepted else self._push.now(proofs, None) + self._push.soon(now, segments, source)
         asked = self._repair.ask_about(now, source, gaps) if gaps else []
         return persist + told + onward + asked, verdict
+
+    def _stands_behind(self, runs: Sequence[Run]) -> bool:
+        """What is passed on as it came is vouched for to the last statement. One that is superseded here was not looked
+        at; elsewhere it may be news, and whoever passes on a forged one is blamed for it."""
+        for run in runs:
+            key = self._env.public_key if run.author == self._env.node_id else self._keys(run.author)
+            log = self._replica.authors.get(run.author)
+            for statement, encoded in run.statements:
+                held = None if log is None else log.at((statement.epoch, statement.seq))
+                if held is not None and held.encoded == encoded:
+                    continue
+                if key is None or not verify_statement(statement, encoded, key, self._verify):
+                    return False
+        return True
 
     def _taken_in(self, run: Run, outcome: Outcome, writes: list[Write], told: list[Effect]) -> list[Segment]:
         """Store and tell what is new of one author; returns what is to be passed on."""

@@ -4,7 +4,7 @@
 crash can lose what nobody has seen and never makes us contradict ourselves. What is published while the disk is busy
 waits, newest per (kind, key), and is signed as one batch.
 
-**Floor**: of the tickets and redemptions that are over we say, once enough of them have come together, that they are
+**Floor**: of the unused tickets that are over we say, once enough of them have come together, that they are
 void up to a point (`wire.statement.Floor`). The records that must stay and lie before that point are said again first.
 """
 

@@ -63,10 +63,13 @@ class Replica:
         """The bound that keeps `record` out, or None."""
         size = len(record.encoded)
         log = self.authors.get(record.author)
+        replaced = None if log is None else log.records.get((record.kind, record.key))
+        if replaced is not None:  # a full store still takes what is new of what it holds
+            size -= len(replaced.encoded)
         if log is None:
             if len(self.authors) >= self._limits.authors:
                 return "too-many-authors"
-        elif (record.kind, record.key) not in log.records and len(log) >= self._limits.records_per_author:
+        elif replaced is None and len(log) >= self._limits.records_per_author:
             return "too-many-records"
         elif log.bytes_held + size > self._limits.bytes_per_author:
             return "author-too-large"

@@ -19,7 +19,7 @@ from arqonmesh.sim.field import EnvOf, Field, constant, full_graph
 from arqonmesh.sim.field.node import MESH
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import GossipDelta, GossipRoot
-from arqonmesh.wire.statement import JoinPolicy, Kind, Statement, decode_statement
+from arqonmesh.wire.statement import JoinPolicy, Kind, Statement, decode_statement, statement_hash
 from tests.core.gossip.world import SETTINGS, chain, node_record, signed
 from tests.core.toy import env_of, key_of, node_of
 
@@ -192,6 +192,35 @@ def test_what_nobody_said_is_rejected_and_blamed_on_who_sent_it(what: str) -> No
     assert verdict == "reject"
     assert [event.party for event in events if isinstance(event, Fault)] == [node_of("ant")]
     assert not any(isinstance(event, Applied) for event in events)
+
+
+def test_a_forgery_of_what_is_superseded_here_is_not_passed_on_with_what_is_new() -> None:
+    """Where the newer word is known nobody looks at the older one; where it is not, whoever brings it is blamed. So it
+    is looked at before the payload is passed on, and ant's part, which is good, goes on by itself."""
+    gossip = gossip_of()
+    older, newer = chain("bee", [("", node_record("bee", 1)), ("", node_record("bee", 2))])
+    judge(gossip, delta(older, newer))
+    [other] = chain("ant", [("", node_record("ant", 1))])
+
+    def with_it(statement: bytes) -> tuple[str, list[object]]:
+        parts = sorted(((BEE, statement), (node_of("ant"), other)))
+        bases = tuple((author, 0, 0) for author, _ in parts)
+        return judge(gossip, encode_message(GossipDelta(statements=tuple(said for _, said in parts), bases=bases)))
+
+    forged = msgspec.structs.replace(decode_statement(older), signature=bytes(64)).encode()
+    verdict, events = with_it(forged)
+    assert verdict == "reject"
+    assert [(event.party, event.cause) for event in events if isinstance(event, Fault)] == [
+        (node_of("ant"), "bad-signature")
+    ]
+    assert [event.data for event in events if isinstance(event, Broadcast)] == [delta(other)]
+    [other] = signed_next(other)
+    assert with_it(older)[0] == "accept"
+
+
+def signed_next(statement: bytes) -> list[bytes]:
+    """ant's next word."""
+    return [signed("ant", 2, node_record("ant", 2), key="next", previous=statement_hash(statement))]
 
 
 def test_another_topic_is_none_of_our_business() -> None:

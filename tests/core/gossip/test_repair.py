@@ -251,6 +251,18 @@ def test_an_author_voids_its_unused_tickets_once_enough_are_long_over() -> None:
     world.assert_equal()
 
 
+def test_a_full_store_still_takes_what_is_new_of_what_it_holds() -> None:
+    """Whoever has reached a bound can still refute and leave: what goes makes room for what comes."""
+    first, again = chain("ant", [("", node_record("ant", 1)), ("", node_record("ant", 2))])
+    [other] = chain("bee", [("", node_record("bee", 1))])
+    records = [Record.of(decode_statement(encoded), None, encoded) for encoded in (first, again, other)]
+    for bound in ("bytes_total", "bytes_per_author"):
+        replica = Replica(Limits(**{bound: len(first) + 8}))
+        replica.put(records[0])
+        assert replica.refusal(records[1]) is None
+    assert Replica(Limits(bytes_total=8)).refusal(records[2]) == "store-full"
+
+
 def test_the_root_follows_every_change_and_nothing_else() -> None:
     """Incremental hashes equal hashes made from nothing, after puts, verdicts and forgetting."""
     dice = random.Random(3)
