@@ -90,13 +90,13 @@ class Node:
         """Belong to this mesh from now on. `durable` holds what an earlier life in it left behind."""
         assert self.plane is None, "already in a mesh; leave it first"
         self.plane = Plane(self.config, self._env_of, mesh)
-        self._router = Router((*self.plane.cores, self.bus))
+        self._router = Router((*self.plane.cores, self.bus), after=self._router)
         return self._leaving(now, self.plane.start(now, durable, self._router))
 
     def leave_mesh(self, now: Instant) -> list[Effect]:
         """Forget the mesh at once. The farewell (membership's `leave`) has to be sent and heard before."""
         self.plane = None
-        self._router = Router((self.bus,))
+        self._router = Router((self.bus,), after=self._router)
         self._neighbours.clear()
         return self._router.run(now, self.bus, self.bus.left_mesh())
 

@@ -34,7 +34,8 @@ _NEVER: Final = 1 << 63
 class Router:
     """The cores of one node as one state machine."""
 
-    def __init__(self, cores: Sequence[Core]) -> None:
+    def __init__(self, cores: Sequence[Core], *, after: Router | None = None) -> None:
+        """`after`: the composition that this one replaces. What the disk still owes it must not answer for this one."""
         self._cores = tuple(cores)
         self._speakers: dict[type[WireMessage], Core] = {}
         self._listeners: dict[type[Event], list[tuple[int, Core]]] = {}
@@ -42,7 +43,7 @@ class Router:
         self._readers: dict[int, list[tuple[int, Core]]] = {}
         """Of `Applied`, by kind of statement."""
         self._owner_of: dict[int, tuple[Core, int]] = {}
-        self._next_token = 1
+        self._next_token = 1 if after is None else after._next_token
         self._place = {id(core): place for place, core in enumerate(self._cores)}
         self._deadlines: list[Instant] = [_NEVER] * len(self._cores)
         """As each core last told it; _NEVER for none."""

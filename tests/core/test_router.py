@@ -125,8 +125,19 @@ def test_a_persist_that_wants_no_answer_keeps_its_negative_token() -> None:
 
 
 def test_a_token_of_an_earlier_life_is_harmless() -> None:
-    """After leaving a mesh the disk may still answer what the old cores asked."""
-    assert Router((Recorder("only", []),)).persisted(0, 99) == []
+    """After leaving a mesh the disk may still answer what the old cores asked; it answers nothing that the new ones
+    asked, who would promise what is not on disk yet."""
+    journal: list[str] = []
+    asks = {Late: [Persist(7, (Put("scalars", ("x", "y", b"")),))]}
+    old = Router((Recorder("old", journal, asks),))
+    [owed] = [effect.token for effect in old.event(0, Late(1)) if isinstance(effect, Persist)]
+    new = Router((Recorder("new", journal, asks),), after=old)
+    [asked] = [effect.token for effect in new.event(0, Late(1)) if isinstance(effect, Persist)]
+    journal.clear()
+
+    assert new.persisted(0, owed) == [] and journal == []
+    new.persisted(0, asked)
+    assert journal == ["new Persisted"]
 
 
 def test_a_message_goes_to_the_one_core_that_speaks_it() -> None:
