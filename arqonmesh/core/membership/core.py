@@ -9,11 +9,13 @@ same states, and a relay can neither forge a refutation nor an accusation.
             ─▶ prober.py      our probes, errands for others, answers (probe.py, proof.py, rotation.py)
             ─▶ own_record.py  our incarnation and its refutations
             ─▶ evidence.py    who says to have a link to whom
+            ─▶ timing.py      what shortens a suspicion: lost links, enough others' verdicts
 
 Rules that are easy to get wrong, and where they live here:
 
 - Only the subject raises its incarnation, by one, and the new one is on disk before it is published (own_record.py).
 - Another's `dead` is not adopted: it shortens our own suspicion to the minimum, and our own timer decides (members.py).
+  Four others' leave a moment, unless anybody may vouch for the suspect (timing.py).
 - A process that was not listening convicts nobody: lateness postpones all that is pending (`_was_late`).
 - A node without a single link accuses in private, and takes it back when the first link comes (`isolation_ended`).
 - A suspect that answers us ourselves is given its time again, a bounded number of times (`is_given_time_again`).
@@ -32,7 +34,8 @@ no probe could reach it. And its suspicion lasts `link_evidence_ms` instead of 4
   link changes nothing.
 - Records of the far side of a cut stay as they were, and vouch for each other there: after a partition everyone gets
   the long suspicion. Only who is cut off *alone* is held dead early, and is as unreachable as if it were.
-- Whoever has no link at all uses none of this. A node that ran late waits longer, by its local health.
+- Whoever has no link at all uses none of this. A node that ran late waits longer: by that time, and twice as long at
+  the most while its local health is bad.
 - A process that stops for longer than heartbeat timeout plus `link_evidence_ms` is held dead until it runs again: that
   is what it is to others. It comes back with its first link, by a raised incarnation.
 

@@ -60,8 +60,12 @@ class Evidence:
         """Whom this author lists as up, sorted."""
         return sorted(peer for peer, up in _by_peer(self._says.get(author, ())).items() if up)
 
+    def vouched_for(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
+        """Whether we have a link to it, or somebody who may vouch says so."""
+        return any(author == self._own or vouches(author) for author in self._up.get(target, ()))
+
     def severed(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
-        if any(author == self._own or vouches(author) for author in self._up.get(target, ())):
+        if self.vouched_for(target, vouches):
             return False
         return any(author == self._own or vouches(author) for author in self._lost.get(target, ()))
 
@@ -76,6 +80,8 @@ class Evidence:
             self._up[peer] = (*having, author)
         elif up is not True and author in having:
             self._up[peer] = tuple(other for other in having if other != author)
+            if not self._up[peer]:  # anyone may be named, so nobody is remembered for nothing
+                del self._up[peer]
         if up is False:
             self._lost.setdefault(peer, {})[author] = now
         elif peer in self._lost:

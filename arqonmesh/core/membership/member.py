@@ -74,6 +74,8 @@ class Member:
     state: State = UNKNOWN
     since: Instant = 0
     suspicion: Suspicion | None = None
+    severed_since: Instant | None = None
+    """Since when nobody has had a link to it, as far as we know; None while somebody has, or once it refuted."""
     expelled: bool = False
     """Its admission does not count any more: it is treated as one that has left."""
     heard_at: Instant | None = None

@@ -21,6 +21,7 @@ from arqonmesh.core.membership.evidence import Evidence
 from arqonmesh.core.membership.member import Member, MemberReport, Verdict
 from arqonmesh.core.membership.rotation import Rotation
 from arqonmesh.core.membership.suspicion import Suspicion, confirmations_wanted, minimum_us
+from arqonmesh.core.membership.timing import ACCUSERS_ENOUGH, Timing
 from arqonmesh.ids import NodeId, short
 from arqonmesh.wire.statement import Accusation, Accusations, Kind, NodeRecord
 from arqonmesh.wire.statement import Links as LinksRecord
@@ -31,8 +32,6 @@ EARLY_MAX: Final = 4_096
 """Records of nodes whose admission is on its way: at a start, those of everyone who was admitted since we joined. As
 many as gossip takes authors (gossip/limits.py), for only members' records come here."""
 RESTARTS_MAX: Final = 3
-ACCUSERS_ENOUGH: Final = 4
-"""So many accusers of one member are told to the mesh; the others would only say the same again."""
 
 
 class Members:
@@ -55,6 +54,7 @@ class Members:
         self.changed = False
         """Whether our verdicts may differ from what our ACCUSATIONS record says."""
         self.of: dict[NodeId, Member] = {}
+        self._timing = Timing(self.of, settings, awareness, evidence)
 
     # --- questions ----------------------------------------------------------------------------------------
 
@@ -185,34 +185,16 @@ class Members:
         if member is None or node == self._me or not member.probed:
             return []
         if member.suspicion is not None:
-            self._time_by_links(now, member)
-        elif self._is_severed(node) and self._lost_it_ourselves(now, node):
+            self._timing.reckon(now, member)
+        elif self._timing.severed(now, member) and self._lost_it_ourselves(now, node):
             reason = "nobody has a link to it any more"
             return self.convict(
                 now, member, Verdict("suspect", member.incarnation, private=False, hearsay=False), reason
             )
         return []
 
-    def _vouches(self, author: NodeId) -> bool:
-        member = self.of.get(author)
-        return member is not None and member.probed
-
-    def _is_severed(self, node: NodeId) -> bool:
-        """Never in the eyes of a node that has no link at all: it is more likely the one that is cut off."""
-        if not self._settings.link_evidence_ms or not self._evidence.links:
-            return False
-        return self._evidence.severed(node, self._vouches)
-
     def _lost_it_ourselves(self, now: Instant, node: NodeId) -> bool:
         return self._me in self._evidence.witnesses(now, node)[:ACCUSERS_ENOUGH]
-
-    def _time_by_links(self, now: Instant, member: Member) -> None:
-        suspicion = member.suspicion
-        assert suspicion is not None
-        if self._is_severed(member.node):
-            suspicion.sever(now, self._awareness.scale(self._settings.link_evidence_ms * MILLISECOND))
-        else:
-            suspicion.mend()
 
     # --- states -------------------------------------------------------------------------------------------
 
@@ -253,7 +235,6 @@ class Members:
             )
             self.suspects[member.node] = member
             self._rotation.hurry(member.node)
-            self._time_by_links(now, member)
         suspicion = member.suspicion
         if member.verdict is not None:
             suspicion.confirm(self._me)
@@ -264,9 +245,10 @@ class Members:
                     suspicion.hasten()
                 else:
                     suspicion.adopt()
+        self._timing.reckon(now, member)
 
     def acquit(self, member: Member) -> None:
-        member.suspicion = None
+        member.suspicion = member.severed_since = None
         self.suspects.pop(member.node, None)
 
     def convict(self, now: Instant, member: Member, verdict: Verdict, reason: str) -> list[Effect]:
@@ -308,9 +290,12 @@ class Members:
 
     def isolated(self, now: Instant) -> None:
         """Our last link is gone: what we were about to conclude from lost links, we shall not tell anyone."""
+        for member in self.of.values():
+            member.severed_since = None
         for member in self.suspects.values():
             if member.suspicion is not None:
                 member.suspicion.mend()
+                member.suspicion.reopen()
             if member.verdict is not None and member.verdict.told:
                 member.verdict = replace(member.verdict, private=True)
                 self.changed = True
@@ -324,7 +309,7 @@ class Members:
                 effects += self.weigh(now, member, "judged while we had no link")
                 self._rotation.hurry(member.node)
         for member in self.suspects.values():
-            self._time_by_links(now, member)
+            self._timing.reckon(now, member)
         return effects
 
     def postpone(self, now: Instant, by_us: int) -> None:

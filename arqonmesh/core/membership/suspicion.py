@@ -6,7 +6,8 @@ along a logarithm, so that the first confirmations count most.
     timeout = max - (max - min) * ln(c + 1) / ln(k + 1),   floored to milliseconds, never below min
 
 A suspect to whom nobody has a link any more (evidence.py) is given a short fixed time instead, for as long as that
-stays so: `sever` and `mend`.
+stays so: `sever` and `mend`. A shorter one still, once enough others hold it dead: `judge` and `reopen` (timing.py
+decides both).
 
 Source: Lifeguard (DSN-W 2018, section IV-B) as in memberlist's suspicion.go. The logarithms are computed in integers,
 so every node on every machine comes to the same deadline.
@@ -68,7 +69,9 @@ class Suspicion:
     __slots__ = (
         "_accusers",
         "_floor_at",
+        "_grace_us",
         "_hastened",
+        "_judged_at",
         "_max_us",
         "_min_us",
         "_severed_at",
@@ -89,6 +92,8 @@ class Suspicion:
         self._floor_at = now
         self._severed_at: Instant | None = None
         self._short_us = 0
+        self._judged_at: Instant | None = None
+        self._grace_us = 0
 
     @property
     def confirmations(self) -> int:
@@ -122,12 +127,23 @@ class Suspicion:
         """Somebody has a link to it again, or may have: the usual time."""
         self._severed_at = None
 
+    def judge(self, now: Instant, grace_us: int) -> None:
+        """Enough others hold it dead: at most so long from now on. Repeats change nothing."""
+        if self._judged_at is None:
+            self._judged_at, self._grace_us = now, grace_us
+
+    def reopen(self) -> None:
+        """Not enough of them do any more, or somebody vouches for it: their verdicts shorten nothing."""
+        self._judged_at = None
+
     def postpone(self, now: Instant, by_us: int, at_least_us: int) -> None:
         """We were not listening for `by_us`; the suspect gets that time again."""
         self.started_at += by_us
         self._floor_at = max(self._floor_at, now + at_least_us)
         if self._severed_at is not None:
             self._severed_at = max(self._severed_at + by_us, now - self._short_us // 2)
+        if self._judged_at is not None:
+            self._judged_at = now
 
     def restart(self, now: Instant) -> None:
         """The suspect was heard from meanwhile: the same patience once more."""
@@ -135,11 +151,15 @@ class Suspicion:
         self.restarts += 1
         if self._severed_at is not None:
             self._severed_at = now
+        if self._judged_at is not None:
+            self._judged_at = now
 
     @property
     def expires_at(self) -> Instant:
         lasts_us = self._min_us
         if not self._hastened:
             lasts_us = timeout_us(self.confirmations, self._wanted, self._min_us, self._max_us)
-        usual = max(self.started_at + lasts_us, self._floor_at)
-        return usual if self._severed_at is None else min(usual, self._severed_at + self._short_us)
+        due = max(self.started_at + lasts_us, self._floor_at)
+        if self._severed_at is not None:
+            due = min(due, self._severed_at + self._short_us)
+        return due if self._judged_at is None else min(due, self._judged_at + self._grace_us)

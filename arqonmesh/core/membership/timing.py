@@ -1,0 +1,95 @@
+"""How long may this suspect still take? What lost links and others' verdicts say of it (suspicion.py keeps the time).
+
+Two things shorten a suspicion below the usual time, and neither does while anybody who may vouch has a link to the
+suspect, or while we have no link at all:
+
+    severed    all who had a link to it say that they lost it:            link_evidence_ms from then on
+    judged     enough members say `dead` of its present incarnation:      a quarter of that, from then on
+
+*Severed* counts from when we saw it, not from when the first accusation of it reached us: on a busy machine that takes
+a while, and the suspect has had no link all along. Half of the time is always left, though: records come in any order.
+Local health doubles it at the most. Its full scale is for probes, whose silence may be our own fault; that others
+signed the loss of their links is not, and a node in trouble would be the last to know by seconds.
+
+*Judged* is for whoever lags behind: cut off for a moment, or waiting for one late record. Each of those who say `dead`
+waited for itself. How many are enough? More than may lie (f of n = 3f + 1), and at least two; but four at most, since
+no more than four need to accuse (members.py). Four liars among many achieve nothing by that alone: a single honest
+neighbour of their victim vouches for it. And what they achieve against one without honest neighbours, its next
+incarnation undoes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arqonmesh.config.model import MembershipSettings
+from arqonmesh.core.kernel import MILLISECOND, Instant
+from arqonmesh.core.membership.awareness import Awareness
+from arqonmesh.core.membership.evidence import Evidence
+from arqonmesh.core.membership.member import Member
+from arqonmesh.ids import NodeId
+
+ACCUSERS_ENOUGH: Final = 4
+"""So many accusers of one member are told to the mesh; the others would only say the same again."""
+HEALTH_COUNTS_MAX: Final = 1
+"""Local health beyond this does not stretch what link records shortened."""
+JUDGED_SHARE: Final = 4
+"""A judged suspect is left `link_evidence_ms` divided by this: for a record that is on its way."""
+
+
+def judges_wanted(members: int) -> int:
+    """How many members that say `dead` are enough, of `members` in all."""
+    return max(2, min(ACCUSERS_ENOUGH, (members - 1) // 3 + 1))
+
+
+class Timing:
+    """`of` is the table of members, which belongs to Members."""
+
+    def __init__(
+        self, of: dict[NodeId, Member], settings: MembershipSettings, awareness: Awareness, evidence: Evidence
+    ) -> None:
+        self._of = of
+        self._short_us = settings.link_evidence_ms * MILLISECOND
+        self._judged = settings.lifeguard.suspicion
+        self._awareness = awareness
+        self._evidence = evidence
+
+    def severed(self, now: Instant, member: Member) -> bool:
+        """Never in the eyes of a node that has no link at all: it is more likely the one that is cut off."""
+        if not self._may_shorten or not self._evidence.severed(member.node, self._vouches):
+            member.severed_since = None
+            return False
+        if member.severed_since is None:
+            member.severed_since = now
+        return True
+
+    def reckon(self, now: Instant, member: Member) -> None:
+        """Something happened that may shorten its suspicion, or lengthen it again."""
+        suspicion = member.suspicion
+        assert suspicion is not None
+        if self.severed(now, member):
+            assert member.severed_since is not None
+            short_us = self._short_us * (min(self._awareness.score, HEALTH_COUNTS_MAX) + 1)
+            suspicion.sever(max(member.severed_since, now - short_us // 2), short_us)
+        else:
+            suspicion.mend()
+        if self._is_judged(member):
+            suspicion.judge(now, self._short_us // JUDGED_SHARE)
+        else:
+            suspicion.reopen()
+
+    @property
+    def _may_shorten(self) -> bool:
+        return bool(self._short_us and self._evidence.links)
+
+    def _vouches(self, author: NodeId) -> bool:
+        member = self._of.get(author)
+        return member is not None and member.probed
+
+    def _is_judged(self, member: Member) -> bool:
+        if not self._judged or not self._may_shorten:
+            return False
+        judges = sum(1 for accuser, level in member.standing_accusers() if level == "dead" and self._vouches(accuser))
+        if judges < 2 or self._evidence.vouched_for(member.node, self._vouches):
+            return False
+        return judges >= judges_wanted(sum(1 for other in self._of.values() if other.state not in ("", "left")))

@@ -1,0 +1,237 @@
+"""What shortens a suspicion, from when, and what may not. One core on a clock moved by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from arqonmesh.config.model import LifeguardSettings, MembershipSettings
+from arqonmesh.core.events import Late, LinkDown, LinkUp, Withdrawn
+from arqonmesh.core.kernel import MILLISECOND, SECOND
+from arqonmesh.core.membership.timing import judges_wanted
+from arqonmesh.wire.statement import Kind
+from tests.core.membership.test_evidence import SHORT_US, Bench, accuses, lists, says
+from tests.core.toy import node_of
+
+GRACE_US = SHORT_US // 4
+OTHERS = "bcdefghijklmnot"
+"""With `a` and `me` 17 members: f = 5, four judges."""
+
+
+def dead_at(bench: Bench, name: str) -> list[int]:
+    return [when for when, who, state in bench.changes if (who, state) == (name, "dead")]
+
+
+def crowd(settings: MembershipSettings | None = None) -> Bench:
+    """Linked to `a` alone; `t` is silent, and was somebody's neighbour once."""
+    bench = Bench("a", OTHERS, settings)
+    bench.mute = OTHERS
+    return bench
+
+
+def judge(bench: Bench, names: str, incarnation: int = 1) -> None:
+    for name in names:
+        bench.tell(accuses(name, ("t", incarnation, "dead")))
+
+
+@pytest.mark.parametrize(("members", "judges"), [(2, 2), (3, 2), (4, 2), (7, 3), (10, 4), (16, 4), (1_000, 4)])
+def test_more_than_may_lie_have_to_say_so_two_at_least_and_four_at_most(members: int, judges: int) -> None:
+    """f + 1 of n = 3f + 1; no more than four are asked to accuse, so more would never come."""
+    assert judges_wanted(members) == judges
+
+
+def test_a_member_that_four_hold_dead_is_dead_to_us_a_moment_later() -> None:
+    """We lag behind: each of the four waited for itself."""
+    bench = crowd()
+    judge(bench, "bcd")
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+    judge(bench, "e")
+    judged_at = bench.now
+    bench.run(SECOND)
+    assert dead_at(bench, "t") == [judged_at + GRACE_US]
+    assert bench.accused == [], "it was hearsay: we do not repeat it"
+
+
+def test_suspecting_is_not_judging() -> None:
+    """Four whose own time still runs say nothing that would end ours."""
+    bench = crowd()
+    for name in "bcde":
+        bench.tell(accuses(name, ("t", 1, "suspect")))
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+
+
+def test_one_honest_neighbour_outweighs_all_who_hold_its_peer_dead() -> None:
+    """Its signed record lists the link; liars may be as many as they want."""
+    bench = crowd()
+    bench.tell(lists("o", up="t"))
+    judge(bench, "bcdefghi")
+    bench.run(2 * SECOND)
+    assert bench.state("t") == "suspect"
+    bench.tell(lists("o", down="t"))
+    bench.run(SECOND)
+    assert bench.state("t") == "dead"
+
+
+def test_a_neighbour_that_vouches_during_the_grace_gives_the_usual_time_back() -> None:
+    """Its record was on its way."""
+    bench = crowd()
+    judge(bench, "bcde")
+    bench.run(GRACE_US - MILLISECOND)
+    bench.tell(lists("o", up="t"))
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+
+
+def test_a_link_of_our_own_outweighs_them_too() -> None:
+    """Whom we hear, we do not hold dead on hearsay."""
+    bench = Bench("at", OTHERS.replace("t", ""))
+    bench.mute = OTHERS
+    judge(bench, "bcde")
+    bench.run(2 * SECOND)
+    assert bench.state("t") == "suspect"
+
+
+def test_a_refutation_within_the_grace_is_in_time() -> None:
+    """Dead is soft: the next incarnation undoes it, before and after; what was said of the old one counts no more."""
+    bench = crowd()
+    judge(bench, "bcde")
+    bench.run(GRACE_US - MILLISECOND)
+    bench.tell(says("t", 2))
+    assert bench.state("t") == "alive"
+    judge(bench, "bcd", 2)
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+    judge(bench, "e", 2)
+    bench.run(SECOND)
+    assert bench.state("t") == "dead"
+    bench.tell(says("t", 3))
+    assert bench.state("t") == "alive"
+
+
+def test_who_takes_the_verdict_back_or_forked_is_not_counted() -> None:
+    """Their present records count."""
+    for undo in (accuses("e"), Withdrawn(node_of("e"), Kind.ACCUSATIONS, "")):
+        bench = crowd()
+        judge(bench, "bcde")
+        bench.tell(undo)
+        bench.run(SECOND)
+        assert bench.state("t") == "suspect"
+
+
+def test_the_dead_judge_nobody() -> None:
+    """What a member said before it died is as old as its death."""
+    bench = crowd()
+    bench.tell(accuses("e", ("t", 1, "dead")))
+    for name in "bcdf":
+        bench.tell(accuses(name, ("e", 1, "dead")))
+    bench.run(SECOND)
+    assert bench.state("e") == "dead"
+    judge(bench, "bcd")
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+
+
+def test_a_node_without_a_link_takes_no_verdict_over_and_catches_up_once_linked() -> None:
+    """What it heard may be of its own side only; with its first link back the verdicts count, after the grace."""
+    bench = crowd()
+    bench.tell(LinkDown(node_of("a"), "silent"))
+    judge(bench, "bcde")
+    bench.run(2 * SECOND)
+    assert bench.state("t") == "suspect"
+    bench.tell(LinkUp(node_of("a"), "quic"))
+    linked_at = bench.now
+    bench.run(SECOND)
+    assert dead_at(bench, "t") == [linked_at + GRACE_US]
+
+
+def test_a_node_that_loses_its_last_link_during_the_grace_takes_the_usual_time() -> None:
+    """It is more likely the one that is cut off."""
+    bench = crowd()
+    judge(bench, "bcde")
+    bench.tell(LinkDown(node_of("a"), "silent"))
+    bench.run(2 * SECOND)
+    assert bench.state("t") == "suspect"
+
+
+def test_a_node_that_did_not_listen_listens_for_a_grace_first() -> None:
+    """The refutation may be the next thing in its inbox."""
+    bench = crowd()
+    judge(bench, "bcde")
+    bench.run(200 * MILLISECOND)
+    bench.tell(Late(200 * MILLISECOND))
+    late_at = bench.now
+    bench.run(SECOND)
+    assert dead_at(bench, "t") == [late_at + GRACE_US]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [MembershipSettings(link_evidence_ms=0), MembershipSettings(lifeguard=LifeguardSettings(suspicion=False))],
+)
+def test_plain_swim_knows_no_judges(settings: MembershipSettings) -> None:
+    """Without link evidence nothing tells the slandered from the dead; without Lifeguard one verdict is enough."""
+    bench = crowd(settings)
+    judge(bench, "bcde")
+    bench.run(SECOND)
+    assert bench.state("t") == ("suspect" if not settings.link_evidence_ms else "dead")
+
+
+def test_local_health_no_more_than_doubles_what_link_records_say() -> None:
+    """Others signed the loss of their links: a node in trouble need not be the last to know by seconds."""
+    bench = Bench("ab", "t")
+    bench.tell(lists("a", up="t"))
+    bench.run(10 * SECOND)
+    for _ in range(5):
+        bench.run(500 * MILLISECOND)
+        bench.tell(Late(400 * MILLISECOND))
+    assert bench.core.local_health >= 3
+    bench.mute = "t"
+    bench.tell(lists("a", down="t"))
+    bench.tell(accuses("a", ("t", 1, "suspect")))
+    suspected_at = bench.now
+    bench.run(3 * SECOND)
+    assert dead_at(bench, "t") == [suspected_at + 2 * SHORT_US]
+
+
+def test_its_short_time_counts_from_the_loss_of_its_last_link_not_from_the_accusation() -> None:
+    """An accusation may be underway for a while; the suspect has been unreachable all along."""
+    bench = Bench("ab", "t")
+    bench.tell(lists("a", up="t"))
+    bench.run(SECOND)
+    bench.mute = "t"
+    bench.tell(lists("a", down="t"))
+    severed_at = bench.now
+    bench.run(300 * MILLISECOND)
+    bench.tell(accuses("a", ("t", 1, "suspect")))
+    bench.run(SECOND)
+    assert dead_at(bench, "t") == [severed_at + SHORT_US]
+
+
+@pytest.mark.parametrize("between", ["nothing", "linked again", "refuted", "we were cut off"])
+def test_half_of_it_is_left_at_least_and_all_of_it_after_a_sign_of_life(between: str) -> None:
+    """Who was long without a known link is accused only now: there is time for its next record still."""
+    bench = Bench("ab", "t")
+    bench.tell(lists("a", up="t"))
+    bench.tell(lists("a", down="t"))
+    bench.run(800 * MILLISECOND)
+    incarnation, least_us = 1, SHORT_US
+    if between == "linked again":
+        bench.tell(lists("a", up="t"))
+        bench.tell(lists("a", down="t"))
+    elif between == "refuted":
+        bench.tell(accuses("a", ("t", 1, "suspect")))
+        bench.tell(says("t", 2))
+        incarnation = 2
+    elif between == "we were cut off":
+        for name in "ab":
+            bench.tell(LinkDown(node_of(name), "silent"))
+        bench.tell(LinkUp(node_of("b"), "quic"))
+        bench.tell(LinkUp(node_of("a"), "quic"))
+    else:
+        least_us = SHORT_US // 2
+    bench.mute = "t"
+    bench.tell(accuses("b", ("t", incarnation, "suspect")))
+    accused_at = bench.now
+    bench.run(2 * SECOND)
+    assert dead_at(bench, "t") == [accused_at + least_us]
