@@ -31,6 +31,7 @@ from arqonmesh.core.gossip.stages import COMPARE, SELECT, Stages
 from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Env, Instant, Lane, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import GossipBuckets, GossipDelta, GossipDigest, GossipRanges, GossipRoot
+from arqonmesh.wire.statement import MAX_STATEMENT_BYTES
 
 Partner: TypeAlias = Callable[[Sequence[NodeId]], NodeId]
 """With which of these linked peers to compare next."""
@@ -229,6 +230,7 @@ class Repair:
         segments: list[Segment] = []
         proofs: list[Segment] = []
         ranged: list[NodeId] = []
+        room = self._settings.delta_bytes_max + MAX_STATEMENT_BYTES  # so that what is left out shows as cut short
         first = self._env.rng.randrange(0, len(authors)) if authors else 0
         for index in range(len(authors)):
             author = authors[(first + index) % len(authors)]
@@ -241,8 +243,10 @@ class Repair:
             elif cut is not None and claim == cut:
                 ranged.append(author)
             elif cut is None and not forked and claim < log.head:
-                items = [(record.position, record.encoded) for record in log.after(claim)]
-                segments.append(Segment(author, claim, items))
+                if room > 0:  # an answer is one delta: what does not fit anyway is not gathered
+                    items = [(record.position, record.encoded) for record in log.after(claim)]
+                    room -= sum(len(encoded) for _, encoded in items)
+                    segments.append(Segment(author, claim, items))
             elif cut is None and not forked and claim == log.head:
                 ranged.append(author)
         return segments, proofs, ranged

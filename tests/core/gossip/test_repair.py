@@ -14,7 +14,9 @@ from arqonmesh.core.events import LinkUp, Withdrawn
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import AuthorLog, Record
 from arqonmesh.core.gossip.ranges import ANSWER_MAX, IDS_MAX, answer, opening
+from arqonmesh.core.gossip.repair import Repair
 from arqonmesh.core.gossip.replica import Replica, bucket_of
+from arqonmesh.core.kernel import Send
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.messages import GossipBuckets, GossipDelta, GossipDigest, GossipRanges, GossipRoot
 from arqonmesh.wire.statement import Body, Floor, Invite, JoinPolicy, Kind, decode_statement, statement_hash
@@ -249,6 +251,27 @@ def test_an_author_voids_its_unused_tickets_once_enough_are_long_over() -> None:
         world[name].crash(power_cut=False)
         assert [key for _, key, _ in world[name].gossip.statements(Kind.INVITE)] == ["GOOD"], name
     world.assert_equal()
+
+
+def test_an_answer_gathers_little_more_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever claims to have nothing is told one delta and our root, and makes us look at no more than that takes."""
+    replica = Replica(Limits())
+    for number in range(200):
+        [encoded] = chain(f"n{number}", [("", node_record("ant", 1))])
+        replica.put(Record.of(decode_statement(encoded), None, encoded))
+    repair = Repair(env_of("hub"), GossipSettings(delta_bytes_max=1_000), Limits(), replica)
+    repair.link_up(0, BEE)
+    gathered: list[int] = []
+    after = AuthorLog.after
+
+    def counted(log: AuthorLog, position: tuple[int, int]) -> list[Record]:
+        gathered.append(1)
+        return after(log, position)
+
+    monkeypatch.setattr(AuthorLog, "after", counted)
+    effects = repair.on_digest(0, BEE, GossipDigest(buckets=b"\xff" * 32, heads=(), reply=False))
+    assert [type(effect.message) for effect in effects if isinstance(effect, Send)] == [GossipDelta, GossipRoot]
+    assert 2 <= len(gathered) < 100
 
 
 def test_a_full_store_still_takes_what_is_new_of_what_it_holds() -> None:
