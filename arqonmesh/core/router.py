@@ -43,7 +43,7 @@ class Router:
         self._readers: dict[int, list[tuple[int, Core]]] = {}
         """Of `Applied`, by kind of statement."""
         self._owner_of: dict[int, tuple[Core, int]] = {}
-        self._next_token = 1 if after is None else after._next_token
+        self._next_token: int = 1 if after is None else after._next_token
         self._place = {id(core): place for place, core in enumerate(self._cores)}
         self._deadlines: list[Instant] = [_NEVER] * len(self._cores)
         """As each core last told it; _NEVER for none."""

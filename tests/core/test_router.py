@@ -128,7 +128,7 @@ def test_a_token_of_an_earlier_life_is_harmless() -> None:
     """After leaving a mesh the disk may still answer what the old cores asked; it answers nothing that the new ones
     asked, who would promise what is not on disk yet."""
     journal: list[str] = []
-    asks = {Late: [Persist(7, (Put("scalars", ("x", "y", b"")),))]}
+    asks: dict[type[Event], list[Effect]] = {Late: [Persist(7, (Put("scalars", ("x", "y", b"")),))]}
     old = Router((Recorder("old", journal, asks),))
     [owed] = [effect.token for effect in old.event(0, Late(1)) if isinstance(effect, Persist)]
     new = Router((Recorder("new", journal, asks),), after=old)
