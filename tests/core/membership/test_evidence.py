@@ -21,6 +21,7 @@ from arqonmesh.core.events import (
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Send
 from arqonmesh.core.membership.core import Membership
+from arqonmesh.core.membership.evidence import Evidence
 from arqonmesh.wire.messages import Ack, Nack, Ping, PingReq
 from arqonmesh.wire.statement import Accusation, Accusations, Adjacency, Kind, NodeRecord
 from arqonmesh.wire.statement import Links as LinksRecord
@@ -381,3 +382,14 @@ def test_records_heard_before_we_were_cut_off_shorten_nothing_afterwards() -> No
     dead_at = [when for when, name, state in bench.changes if (name, state) == ("t", "dead")]
     assert len(dead_at) == 1
     assert dead_at[0] - returned_at <= 8 * SHORT_US, "once linked again, the records count, by our local health"
+
+
+def test_whom_nobody_lists_any_more_is_forgotten() -> None:
+    """Anyone may be named in a record: a member that names others in each of its own must not fill us."""
+    evidence = Evidence(node_of("me"))
+    for turn in range(50):
+        for state in ("up", "down"):
+            listed = tuple(Adjacency(node_of(f"{state}{turn}-{n}"), state, "quic", 1_000, 0) for n in range(3))
+            evidence.advertised(0, node_of("a"), listed)
+    evidence.advertised(0, node_of("a"), ())
+    assert (evidence._up, evidence._lost) == ({}, {})
