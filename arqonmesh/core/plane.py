@@ -71,7 +71,7 @@ class Plane:
             cluster_of=self.admission.cluster_of,
         )
         self.broadcast = Plumtree(env(Plumtree), config.broadcast, members=self.admission.size)
-        self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of)
+        self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of, broadcasts=True)
         self.gossip.prefer(self.peers.partner)
         self.regions = Regions(env(Regions), config.regions, heads=self.gossip.heads)
         self.user_events = UserEvents(env(UserEvents), config.user_events, keys=self.admission.key_of)
