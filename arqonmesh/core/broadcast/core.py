@@ -23,7 +23,9 @@ tree did not bring.
    for one mesh and too long for the next.
 5. Who announces and does not send is blamed (`promises.py`).
 6. A peer whose link comes up is told what was spread lately, so that what it missed meanwhile is not lost.
-7. Links beyond `eager_max` begin lazy, and a payload is announced on a dozen of them: in a full mesh of hundreds the
+7. Announcements of a steady trickle are gathered over `ANNOUNCE_PAUSE_US`, and not made to who announced or sent the
+   payload meanwhile: of two ends of a lazy link mostly one speaks.
+8. Links beyond `eager_max` begin lazy, and a payload is announced on a dozen of them: in a full mesh of hundreds the
    first payload would come hundreds of times, and each later one be announced as often.
 
 Each node takes a payload once while it knows its id (`ids_s`). A cache is no promise for ever: a core that must not
@@ -74,6 +76,9 @@ mesh everyone has as many links as there are members, and a dozen announcements 
 FEW_EAGER: Final = 3
 """A new link that the other end does not need in its tree is asked back by a node with fewer eager links."""
 HAVES_PER_MESSAGE: Final = 256
+ANNOUNCE_PAUSE_US: Final = 200 * MILLISECOND
+"""After announcements the next ones wait so long: at 15 payloads a second three share a message, whose fixed part costs
+more than they do. After a quiet time the first leaves after `announce_ms`."""
 HAVES_ON_LINK_UP: Final = 256
 """The newest payloads that a peer is told of when its link comes up."""
 ANNOUNCED_MAX: Final = 5_000
@@ -137,6 +142,8 @@ class Plumtree:
         self._settled = False
         """A payload has gone by the tree alone: what it proved redundant is pruned."""
         self._announce_at: Instant | None = None
+        self._announce_next: Instant = 0
+        """Announcements do not leave before this."""
         self._sweep_at: Instant | None = None
         self._direction: NodeId | None = None
         self._in_a_row = 0
@@ -209,7 +216,7 @@ class Plumtree:
     def on_timer(self, now: Instant) -> list[Effect]:
         effects: list[Effect] = []
         if self._announce_at is not None and self._announce_at <= now:
-            effects += self._announce()
+            effects += self._announce(now)
         for id_, want in self._wanted.due(now):
             effects += self._ask(now, id_, want)
         for peer in self._promises.broken(now):
@@ -260,6 +267,8 @@ class Plumtree:
         """It came before. Over a link of the tree and in the same wave that proves a cycle."""
         self._count("duplicates")
         neighbour = self._neighbours.get(link_peer)
+        if neighbour is not None:
+            neighbour.haves.pop(message.id, None)
         if neighbour is None or message.wave != known.wave or len(message.data) < self._settings.flood_below_bytes:
             return []
         if not neighbour.eager and now < neighbour.pruned_at + 2 * neighbour.measured_us:
@@ -341,7 +350,7 @@ class Plumtree:
                 effects.append(Send(peer, Lane.CONTROL, beside))
                 self._count("beside_the_tree")
             else:
-                effects += self._will_announce(now, peer, (id_, known.round, known.wave))
+                effects += self._will_announce(now, peer, id_, known)
         return effects
 
     def _remember(self, now: Instant, id_: bytes, round_: int, wave: int, source: NodeId | None, topic: str) -> Known:
@@ -403,17 +412,17 @@ class Plumtree:
 
     # --- announcements ------------------------------------------------------------------------------------
 
-    def _will_announce(self, now: Instant, peer: NodeId, have: tuple[bytes, int, int]) -> list[Effect]:
+    def _will_announce(self, now: Instant, peer: NodeId, id_: bytes, known: Known) -> list[Effect]:
         haves = self._neighbours[peer].haves
-        haves.append(have)
+        haves[id_] = (known.round, known.wave)
         if len(haves) >= HAVES_PER_MESSAGE:
             return self._announce_to(peer, self._neighbours[peer])
         if self._announce_at is None:
-            self._announce_at = now + self._settings.announce_ms * MILLISECOND
+            self._announce_at = max(now + self._settings.announce_ms * MILLISECOND, self._announce_next)
         return []
 
-    def _announce(self) -> list[Effect]:
-        self._announce_at = None
+    def _announce(self, now: Instant) -> list[Effect]:
+        self._announce_at, self._announce_next = None, now + ANNOUNCE_PAUSE_US
         effects: list[Effect] = []
         for peer, neighbour in self._neighbours.items():
             if neighbour.haves:
@@ -421,7 +430,7 @@ class Plumtree:
         return effects
 
     def _announce_to(self, peer: NodeId, neighbour: Neighbour) -> list[Effect]:
-        have, neighbour.haves = tuple(neighbour.haves), []
+        have, neighbour.haves = tuple((id_, *where) for id_, where in neighbour.haves.items()), {}
         self._count("announcements_sent", len(have))
         return [Send(peer, Lane.CONTROL, BroadcastHave(have=have))]
 
@@ -430,9 +439,13 @@ class Plumtree:
         have = message.have[: len(message.have) - over]
         self._count("announcements_received", len(have))
         due = now + max(self._settings.graft_min_ms * MILLISECOND, GRAFT_RTTS * self._neighbours.median_us)
+        neighbour = self._neighbours.get(link_peer)
+        untold = {} if neighbour is None else neighbour.haves
         for id_, round_, wave in have:
             if self._cache.get(id_) is None:
                 self._wanted.announced(id_, link_peer, round_, wave, due)
+            else:
+                untold.pop(id_, None)
         return [Emit(Dropped("broadcast", "announcements", over, link_peer))] if over else []
 
     def _over_limit(self, now: Instant, link_peer: NodeId, count: int) -> int:

@@ -23,8 +23,8 @@ class Neighbour:
         self.eager = True
         """The link belongs to the tree: payloads go over it at once. Otherwise it is lazy: they are announced."""
         self.srtt_us = 0
-        self.haves: list[tuple[bytes, int, int]] = []
-        """Announcements that wait for others to share a message with."""
+        self.haves: dict[bytes, tuple[int, int]] = {}
+        """Announcements that wait for others to share a message with: id to (round, wave)."""
         self.used = False
         """A payload went over it: if it is pruned after that, it closed a cycle."""
         self.pruned_at: Instant = -SECOND

@@ -102,12 +102,39 @@ def test_lazy_links_hear_announcements_in_one_message() -> None:
     assert out[peer("b")].have == ((first.id, 1, 0), (second.id, 4, 0))
 
 
+def test_a_trickle_is_announced_together_and_the_first_of_it_at_once() -> None:
+    """After announcements the next ones wait for the pause."""
+    hand = Hand("a", "b", fan_out_percent=0)
+    hand.broadcast()
+    hand.hear("b", BroadcastPrune())
+    hand.wait(SECOND)
+    counts = []
+    for number in range(1, 5):
+        hand.hear("a", payload(bytes([number]) * 1_000))
+        counts += [len(m.have) for m in sends(hand.wait(60 * MILLISECOND), BroadcastHave).values()]
+    assert counts == [1, 3]
+
+
+def test_who_tells_that_it_has_a_payload_is_not_told_of_it() -> None:
+    """Of the two ends of a lazy link one speaks: by announcement or by the payload itself."""
+    hand = Hand("a", "b", "c", "d", fan_out_percent=0)
+    hand.broadcast()
+    for name in "bcd":
+        hand.hear(name, BroadcastPrune())
+    hand.wait(SECOND)
+    news = payload(b"n" * 1_000)
+    hand.hear("a", news)
+    hand.hear("b", BroadcastHave(have=((news.id, 2, 0),)))
+    hand.hear("c", news)
+    assert list(sends(hand.wait(SECOND), BroadcastHave)) == [peer("d")]
+
+
 def test_small_payloads_go_over_every_link_and_prune_nothing() -> None:
     """An announcement would cost as much."""
     hand = Hand("a", "b", "c", fan_out_percent=0)
     hand.broadcast()
     hand.hear("b", BroadcastPrune())
-    small = payload(b"x" * 299)
+    small = payload(b"x" * 63)
     said = hand.hear("a", small)
     assert list(sends(said, BroadcastPayload)) == [peer("c"), peer("b")]
     said += hand.hear("c", small) + hand.wait(10 * MILLISECOND)
