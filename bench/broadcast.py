@@ -109,7 +109,9 @@ class Bench:
         def compose(env: EnvOf) -> tuple[Core, ...]:
             founder = self.field.nodes[0].id
             topology = Topology(env("topology"), LinkSettings(auto="overlay"), founder)
-            hyparview = Overlay(env("overlay"), overlay, founder, lambda _: ("sim:1",))
+            hyparview = Overlay(
+                env("overlay"), overlay, founder, lambda _: ("sim:1",), members=lambda: len(self.field.nodes)
+            )
             return topology, hyparview, *spreading(env, settings, self.nodes)
 
         for index in range(self.nodes):

@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--broadcasts", type=int, default=1_000)
     parser.add_argument("--every-ms", type=int, default=100)
     parser.add_argument("--detection-ms", type=int, default=300)
-    parser.add_argument("--active", type=int, default=OverlaySettings().active_max)
+    parser.add_argument("--active", type=int, default=5, help="fixed; as in the paper")
     parser.add_argument("--passive", type=int, default=OverlaySettings().passive_max)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)

@@ -70,8 +70,9 @@ class OverlaySettings(Settings, frozen=True):
     """HyParView, under `links.auto: overlay`: a small active view of links and a larger passive one of spare members.
     Defaults after the paper (Leitao, Pereira, Rodrigues, DSN 2007)."""
 
-    active_max: Annotated[int, Meta(ge=3, le=64)] = 5
-    """Links that the active view holds. About ln(members); one more survives more failures and costs one more copy."""
+    active_max: Annotated[int, Meta(ge=3, le=64)] = 10
+    """Most links that the active view holds. It grows with the mesh: ln(members) + 1, rounded up, at least 5 (8 with
+    1,000 members)."""
     passive_max: Annotated[int, Meta(ge=4, le=1_024)] = 30
     """Members known as replacements for links that fail."""
     arwl: Annotated[int, Meta(ge=1, le=16)] = 6
@@ -93,6 +94,9 @@ class OverlaySettings(Settings, frozen=True):
     """Share of the passive view that one member may fill; all whom we did not choose together, twice that."""
     backoff_ms: Positive = 10_000
     """Time after a disconnection or refusal in which neither side asks the other again."""
+    heartbeat_ms: Positive = 250
+    """Heartbeats while the overlay runs, unless `links.heartbeat_ms` is slower: a link here is one of many, and a spare
+    member takes its place, so it may be found broken later than the link to a hub. The same on every node."""
 
 
 class LifeguardSettings(Settings, frozen=True):
@@ -142,7 +146,7 @@ class GossipSettings(Settings, frozen=True):
 class BroadcastSettings(Settings, frozen=True):
     """How payloads for every node travel (Plumtree): along a tree of links, announced on the others."""
 
-    flood_below_bytes: Annotated[int, Meta(ge=0)] = 300
+    flood_below_bytes: Annotated[int, Meta(ge=0)] = 64
     """Payloads smaller than this are sent on every link and not announced: the announcement would cost as much."""
     announce_ms: Positive = 5
     """Announcements of one link wait so long for others to share a message with."""

@@ -58,12 +58,14 @@ class Plane:
             self.coordinates.guess_us,
             round_us=config.gossip.repair_interval_ms * MILLISECOND,
         )
-        self.links = Links(env(Links), config.links)
+        self.links = Links(env(Links), config.links, overlay_heartbeat_ms=config.overlay.heartbeat_ms)
         self.membership = Membership(env(Membership), config.membership)
         self.routing = Routing(env(Routing))
         self.partition = Partition(env(Partition), config.membership, mesh.founder)
         self.topology = Topology(env(Topology), config.links, mesh.founder)
-        self.overlay = Overlay(env(Overlay), config.overlay, mesh.founder, self.topology.addresses_of)
+        self.overlay = Overlay(
+            env(Overlay), config.overlay, mesh.founder, self.topology.addresses_of, members=self.admission.size
+        )
         self.federation = Federation(
             env(Federation),
             config.federation,

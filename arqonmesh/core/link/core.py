@@ -26,6 +26,7 @@ from arqonmesh.core.events import (
     LinkDown,
     LinkMeasured,
     LinkUp,
+    OverlayRuns,
     Publish,
     TransportDown,
     TransportUp,
@@ -101,11 +102,14 @@ class Links:
 
     NAME: ClassVar[str] = "link"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Heartbeat, HeartbeatAck)
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (TransportUp, TransportDown, Late)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (TransportUp, TransportDown, Late, OverlayRuns)
 
-    def __init__(self, env: Env, settings: LinkSettings) -> None:
+    def __init__(self, env: Env, settings: LinkSettings, *, overlay_heartbeat_ms: int = 0) -> None:
+        """`overlay_heartbeat_ms`: the least time between heartbeats while the overlay chooses the links."""
         self._env = env
         self._settings = settings
+        self._overlay_heartbeat_ms = overlay_heartbeat_ms
+        self._heartbeat_us = settings.heartbeat_ms * MILLISECOND
         self._links: dict[NodeId, _Link] = {}
         self._lost: dict[NodeId, tuple[Instant, Adjacency]] = {}
         self._pacer = Pacer()
@@ -155,6 +159,8 @@ class Links:
             return self._armed(self._transport_down(now, event))
         if isinstance(event, Late):
             self._extend_all(now, event.by_us)
+        if isinstance(event, OverlayRuns):
+            self._pace(event.running)
         return self._armed([])
 
     def on_timer(self, now: Instant) -> list[Effect]:
@@ -173,6 +179,16 @@ class Links:
     def next_deadline(self) -> Instant | None:
         return self._deadline
 
+    def _pace(self, overlay: bool) -> None:
+        """Heartbeats of six links and more are most of what an idle node says, so a mesh that the overlay holds
+        together beats slower; what the operator set slower still stays."""
+        heartbeat_ms = self._settings.heartbeat_ms
+        if overlay:
+            heartbeat_ms = max(heartbeat_ms, self._overlay_heartbeat_ms)
+        self._heartbeat_us = heartbeat_ms * MILLISECOND
+        for link in self._links.values():
+            link.liveness.pace(self._heartbeat_us)
+
     # --- connections --------------------------------------------------------------------------------------
 
     def _transport_up(self, now: Instant, event: TransportUp) -> list[Effect]:
@@ -180,9 +196,7 @@ class Links:
         if known is not None:  # simultaneous dials collapsed to another connection: answers go on counting
             known.transport, known.outbound = event.transport, event.outbound
             return []
-        liveness = Liveness(
-            interval_us=self._settings.heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now
-        )
+        liveness = Liveness(interval_us=self._heartbeat_us, misses=self._settings.misses, now=now)
         link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness)
         return self._follow(now, event.peer, link, liveness.tick(now))
 

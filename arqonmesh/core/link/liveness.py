@@ -120,6 +120,12 @@ class Liveness:
         self._extensions = 0
         self._reckon()
 
+    def pace(self, interval_us: int) -> None:
+        """Another base interval from now on; patience follows."""
+        assert interval_us > 0, interval_us
+        self._base_us = interval_us
+        self._reckon()
+
     def _reckon(self) -> None:
         """The figures that follow from the round trips and the state. Both change with an answer, and they are asked
         for many times between two answers, so they are kept."""

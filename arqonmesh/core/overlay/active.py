@@ -7,17 +7,33 @@ walk. Whoever wants to surround a node can only be given to it, so `given_max` l
 
 from __future__ import annotations
 
+from typing import Final
+
 from arqonmesh.core.kernel import Instant, Rng
 from arqonmesh.ids import NodeId
+
+SIZE_MIN: Final = 5
+"""Of a growing view, as in the paper's evaluation; `active_max` may be less."""
+E_TO_THE: Final = (1, 2, 7, 20, 54, 148, 403, 1_096, 2_980, 8_103, 22_026, 59_874, 162_754, 442_413, 1_202_604)
+"""e to the power of the index, rounded down: so the core needs no logarithm of its own."""
+
+
+def size_for(members: int, most: int) -> int:
+    """Places that a view in a mesh of so many members has: ln(members) + 1, rounded up, but at least `SIZE_MIN` and at
+    most `most`. So many links keep a random graph whole and its paths short (Leitao et al. 2007; with 5 links in a mesh
+    of 1,000 a broadcast needs 16 hops to the last, with 8 fewer than 12)."""
+    logarithm = sum(members > power for power in E_TO_THE)
+    return min(most, max(SIZE_MIN, logarithm + 1))
 
 
 class ActiveView:
     """At most `size` neighbours, at most `size - chosen_min` of them given."""
 
-    __slots__ = ("_given", "_nodes", "given_max", "size")
+    __slots__ = ("_chosen_min", "_given", "_nodes", "given_max", "size")
 
     def __init__(self, size: int, chosen_min: int) -> None:
         self.size = size
+        self._chosen_min = chosen_min
         self.given_max = size - chosen_min
         self._nodes: dict[NodeId, Instant] = {}
         """Neighbour to since when, in that order."""
@@ -28,6 +44,11 @@ class ActiveView:
 
     def __len__(self) -> int:
         return len(self._nodes)
+
+    def grow(self, size: int) -> None:
+        """More places, for given ones too. A view never shrinks: a link too many harms nobody."""
+        if size > self.size:
+            self.size, self.given_max = size, size - self._chosen_min
 
     @property
     def chosen(self) -> int:

@@ -107,13 +107,16 @@ class Overlay:
         settings: OverlaySettings,
         founder: NodeId,
         addresses_of: Callable[[NodeId], tuple[str, ...]],
+        members: Callable[[], int] | None = None,
     ) -> None:
+        """`members` tells how many the mesh has, and the active view grows with it; without it the view has all its
+        places from the beginning."""
         self._rng = env.rng
         self._me = env.node_id
         self._founder = founder
         self._interval_us = settings.shuffle_interval_ms * MILLISECOND
         self._running = False
-        self._hood = Neighbourhood(env, settings, addresses_of)
+        self._hood = Neighbourhood(env, settings, addresses_of, members)
         self._walks = Walks(env, settings, self._hood)
         self._early: dict[NodeId, WireMessage] = {}
         self._shuffle_at: Instant | None = None
@@ -330,6 +333,7 @@ class Overlay:
     def _cared(self, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Look again soon while places are free or links too many; not at all while nothing is to be done."""
         hood = self._hood
+        hood.grow()
         if self._running and self._care_at is None and (hood.missing or hood.untidy):
             self._care_at = max(now + CARE_US, hood.patient_until)
         return effects

@@ -13,7 +13,7 @@ from typing import Final
 from arqonmesh.config.model import OverlaySettings
 from arqonmesh.core.events import Dropped, LinkWanted, NeighbourDown, NeighbourUp
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Env, Instant, Lane, Send
-from arqonmesh.core.overlay.active import ActiveView
+from arqonmesh.core.overlay.active import ActiveView, size_for
 from arqonmesh.core.overlay.attempts import Attempt, Attempts, Stage, Why
 from arqonmesh.core.overlay.passive import OURS, Origin, PassiveView
 from arqonmesh.core.overlay.pauses import Pauses
@@ -54,13 +54,17 @@ class Neighbourhood:
         env: Env,
         settings: OverlaySettings,
         addresses_of: Callable[[NodeId], tuple[str, ...]],
+        members: Callable[[], int] | None = None,
     ) -> None:
         self._me = env.node_id
         self._rng = env.rng
         self._addresses_of = addresses_of
         self._timeout_us = settings.neighbour_timeout_ms * MILLISECOND
-        self._chosen_min = settings.outbound_min
-        self.active = ActiveView(settings.active_max, settings.outbound_min)
+        self._members = members
+        self._active_max = settings.active_max
+        first = settings.active_max if members is None else size_for(1, settings.active_max)
+        self._chosen_min = min(settings.outbound_min, first // 2)
+        self.active = ActiveView(first, self._chosen_min)
         self.passive = PassiveView(settings.passive_max, settings.source_percent)
         self.attempts = Attempts()
         self.pauses = Pauses(settings.backoff_ms * MILLISECOND, PAUSES_MAX)
@@ -87,6 +91,11 @@ class Neighbourhood:
     def usable(self, node: NodeId) -> bool:
         """A member that we could dial: not ourselves, not convicted, and we know where it listens."""
         return node != self._me and node not in self.banned and bool(self._addresses_of(node))
+
+    def grow(self) -> None:
+        """As many places as the mesh asks for by now."""
+        if self._members is not None:
+            self.active.grow(size_for(self._members(), self._active_max))
 
     @property
     def missing(self) -> int:

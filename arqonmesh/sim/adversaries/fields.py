@@ -35,8 +35,8 @@ FEW: Final = 10
 FAR_US: Final = 60 * MILLISECOND
 ERROR_MAX: Final = 0.25
 """Median misjudgement; without liars it is 3 to 6 %."""
-QUOTAS: Final = OverlaySettings(shuffle_interval_ms=10_000)
-NO_QUOTAS: Final = OverlaySettings(shuffle_interval_ms=10_000, outbound_min=0, source_percent=100)
+QUOTAS: Final = OverlaySettings(active_max=5, shuffle_interval_ms=10_000)
+NO_QUOTAS: Final = OverlaySettings(active_max=5, shuffle_interval_ms=10_000, outbound_min=0, source_percent=100)
 
 
 def broken_promises(seed: int) -> Outcome:

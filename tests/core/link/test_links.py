@@ -9,7 +9,16 @@ from itertools import pairwise
 import pytest
 
 from arqonmesh.config.model import LinkSettings
-from arqonmesh.core.events import Late, LinkDown, LinkMeasured, LinkUp, Publish, TransportDown, TransportUp
+from arqonmesh.core.events import (
+    Late,
+    LinkDown,
+    LinkMeasured,
+    LinkUp,
+    OverlayRuns,
+    Publish,
+    TransportDown,
+    TransportUp,
+)
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Disconnect, Effect, Emit, Lane, Send
 from arqonmesh.core.link.core import Links
 from arqonmesh.ids import NodeId
@@ -429,3 +438,19 @@ def test_the_loss_of_a_link_that_stood_is_told_at_once_whatever_others_do() -> N
             elif isinstance(effect, Emit) and isinstance(effect.event, Publish):
                 published.append(now)
     assert min(at - lost_at for at in published if at >= lost_at) <= 220 * MS
+
+
+def test_while_the_overlay_runs_heartbeats_leave_at_its_pace() -> None:
+    """Links that stand and links to come; the operator's slower pace stays, and the usual one comes back."""
+    core = Links(env_of("a"), LinkSettings(), overlay_heartbeat_ms=250)
+    core.start(0, {})
+    core.on_event(0, TransportUp(node_of("b"), "quic", True))
+    core.on_event(0, OverlayRuns(True, ()))
+    core.on_event(0, TransportUp(node_of("c"), "quic", True))
+    assert [link.liveness.interval_us for link in core._links.values()] == [250 * MS, 250 * MS]
+    core.on_event(0, OverlayRuns(False, ()))
+    assert [link.liveness.interval_us for link in core._links.values()] == [100 * MS, 100 * MS]
+    slow = Links(env_of("a"), LinkSettings(heartbeat_ms=1_000), overlay_heartbeat_ms=250)
+    slow.on_event(0, OverlayRuns(True, ()))
+    slow.on_event(0, TransportUp(node_of("b"), "quic", True))
+    assert [link.liveness.interval_us for link in slow._links.values()] == [SECOND]

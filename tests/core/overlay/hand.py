@@ -22,7 +22,7 @@ class Hand:
     """Drives one overlay; `now` moves only when told to."""
 
     def __init__(self, settings: OverlaySettings | None = None, *, name: str = "me", runs: bool = True) -> None:
-        self.settings = settings or OverlaySettings()
+        self.settings = settings or OverlaySettings(active_max=5)
         self.now: Instant = 1_000_000
         self.unknown: list[NodeId] = []
         self.overlay = Overlay(env_of(name), self.settings, FOUNDER, self._addresses)

@@ -46,7 +46,7 @@ class Mesh:
     """Nodes with the overlay and its topology core; everyone knows where everyone listens."""
 
     def __init__(self, settings: OverlaySettings | None = None, seed: int = 1) -> None:
-        self.settings = settings or OverlaySettings()
+        self.settings = settings or OverlaySettings(active_max=5)
         self.field = Cuttable(seed, uniform(seed, MILLISECOND, 20 * MILLISECOND))
         self.dice = random.Random(seed)
 

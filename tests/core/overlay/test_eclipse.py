@@ -14,8 +14,8 @@ from tests.core.overlay.mesh import Mesh
 
 HONEST, GANG, VICTIM = 20, 9, 5
 """As many adversaries as f < n/3 allows."""
-DEFENDED = OverlaySettings(shuffle_interval_ms=10_000)
-DEFENCELESS = OverlaySettings(shuffle_interval_ms=10_000, outbound_min=0, source_percent=100)
+DEFENDED = OverlaySettings(active_max=5, shuffle_interval_ms=10_000)
+DEFENCELESS = OverlaySettings(active_max=5, shuffle_interval_ms=10_000, outbound_min=0, source_percent=100)
 
 
 def eclipsed(settings: OverlaySettings, seed: int, seconds: int = 120) -> tuple[int, int]:
