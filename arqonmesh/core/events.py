@@ -68,6 +68,8 @@ class Forked(Event):
     seq: int
     first: bytes
     second: bytes
+    restored: bool = False
+    """Read from disk at the start: it was told, and charged, in an earlier life."""
 
 
 # --- members: admission keeps the roster, membership says who is alive ---------------------------------------

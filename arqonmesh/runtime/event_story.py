@@ -139,6 +139,8 @@ class EventStory:
 
     def _forked(self, event: Event) -> None:
         assert isinstance(event, Forked)
+        if event.restored:
+            return
         text = (
             f"{self.name(event.author)} signed two statements as ({event.epoch}, {event.seq}); both are kept as proof"
         )

@@ -447,6 +447,8 @@ class Simulation:
 
     def _fork(self, process: Process, event: Event) -> None:
         fork = cast(Forked, event)
+        if fork.restored:
+            return
         sentence = f"{process.name} proves that {self.names[fork.author]} forked at {fork.epoch}.{fork.seq}"
         self.forks.append(sentence)
         self.tell(process.name, sentence)

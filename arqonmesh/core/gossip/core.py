@@ -164,8 +164,8 @@ class Gossip(Views):
     # --- the core protocol --------------------------------------------------------------------------------------------
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
-        """Rebuild from disk and tell every other core what is known, roster first. Rows were verified before they were
-        stored; one that does not decode is deleted, counted, and comes back from a peer."""
+        """Rebuild from disk and tell every other core what is known, roster first, verdicts last. Rows were verified
+        before they were stored; one that does not decode is deleted, counted, and comes back from a peer."""
         found = disk.load(durable, self._env.mesh_id)
         effects: list[Effect] = []
         if found.corrupt:
@@ -181,7 +181,11 @@ class Gossip(Views):
             self._replica.convict(author, fork)
         self._floor_at = now + FLOOR_INTERVAL
         held = [r for r in found.records if self._is_held(r)]
-        return effects + self._applied(sorted(held, key=lambda r: (r.kind, r.author, r.key)))
+        effects += self._applied(sorted(held, key=lambda r: (r.kind, r.author, r.key)))
+        return effects + [
+            Emit(Forked(author, *fork.cut, fork.first, fork.second, restored=True))
+            for author, fork in sorted(self._replica.forks.items())
+        ]
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
         match message:

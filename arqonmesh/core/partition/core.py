@@ -23,6 +23,7 @@ from typing import ClassVar, Final
 from arqonmesh.config.model import MembershipSettings
 from arqonmesh.core.events import (
     Applied,
+    Forked,
     LinkDown,
     LinkUp,
     MemberAdmitted,
@@ -65,6 +66,7 @@ class Partition:
         MemberAdmitted,
         MemberChanged,
         Applied,
+        Forked,
         Withdrawn,
         LinkUp,
         LinkDown,
@@ -133,10 +135,12 @@ class Partition:
                 self._ignored[event.node] = None
             else:
                 self._ignored.pop(event.node, None)
+        elif isinstance(event, Forked):
+            if event.author != self._founder:
+                return []
+            self.electorate.void()  # whatever it forked over: it may as well say two things about who votes
+            return self._judge(now)
         elif isinstance(event, Withdrawn):
-            if event.kind == Kind.VOTE and event.author == self._founder:
-                self.electorate.void()
-                return self._judge(now)
             if event.kind != Kind.LINKS or event.author == self._me:
                 return []
             self._reach.advertised(event.author, ())  # who forked has no links that count

@@ -263,7 +263,7 @@ class Peers:
                 self._delivered(now, event.origin, len(event.frames))
             case Fault():
                 return self._opined(event.party, self._opinion.fault(now, event.party, event.cause, event.proof))
-            case Forked():
+            case Forked() if not event.restored:
                 proof = encode([event.first, event.second])
                 return self._opined(event.author, self._opinion.fault(now, event.author, "equivocation", proof))
             case PeerRuled():

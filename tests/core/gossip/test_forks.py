@@ -179,6 +179,18 @@ def test_who_was_admitted_before_the_fork_stays_and_who_was_after_goes() -> None
     assert world["hub"].gossip.root() == world["ant"].gossip.root()
 
 
+def test_a_verdict_is_told_again_after_a_restart_as_one_of_before() -> None:
+    """Who judges by verdicts has no disk of its own for them; who charges for them has charged already."""
+    world = World(("hub", "ant", "bee"))
+    hub, proof = world["hub"], proof_at(2)
+    hub.receive(node_of("ant"), encode_message(GossipDelta(statements=(proof.first, proof.second), bases=())))
+    assert [(fork.author, fork.restored) for fork in hub.said(Forked)] == [(BEE, False)]
+    hub.crash(power_cut=False)
+    told = hub.said(Forked)[-1]
+    assert (told.author, told.epoch, told.seq, told.restored) == (BEE, 1, 2, True)
+    assert {told.first, told.second} == {proof.first, proof.second}
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_proof_outlasts_an_expulsion(*, restart: bool) -> None:
     """bee forks, is put out, and is admitted again, with a restart in between or not: it is forked still."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from arqonmesh.config.model import MembershipSettings
 from arqonmesh.core.events import (
     Applied,
+    Forked,
     LinkDown,
     LinkUp,
     MemberAdmitted,
@@ -308,15 +309,27 @@ def test_a_voter_says_once_how_far_it_holds_the_order_of_votes() -> None:
     assert len(side.published) == 1
 
 
-def test_a_vote_that_the_founder_forked_away_makes_every_side_read_only_at_once() -> None:
+def test_a_founder_that_forked_makes_every_side_read_only_at_once() -> None:
     """Others may have counted the founder's other word: nobody can say any more what a quorum is. What a member that
-    is not the founder says about votes has never counted, and takes nothing away."""
+    is not the founder says about votes has never counted, and its fork takes nothing away."""
     side = star()
+    side.tell(Forked(node_of("b"), 1, 1, b"one", b"other"))
     side.tell(Withdrawn(node_of("b"), Kind.VOTE, node_of("a")))
     assert side.run(SECOND).writable
-    side.tell(Withdrawn(node_of("h"), Kind.VOTE, node_of("b")))
+    side.tell(Forked(node_of("h"), 1, 1, b"one", b"other"))
     assert not side.core.view().writable
     assert not side.run(10 * SECOND).writable
+
+
+def test_a_founder_that_forked_in_an_earlier_life_leaves_a_restarted_node_read_only() -> None:
+    """After a restart only what was said before the fork is told, and that alone would carry: the verdict is too."""
+    side = Side("a", "hab")
+    side.tell(Forked(node_of("h"), 1, 9, b"one", b"other", restored=True))
+    side.link("h")
+    side.advertise("h", "ab")
+    side.advertise("b", "h")
+    assert side.run(10 * SECOND).reachable == 3
+    assert not side.core.view().writable
 
 
 def test_who_is_missing_is_named_with_the_time_and_bounded() -> None:

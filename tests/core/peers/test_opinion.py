@@ -89,6 +89,7 @@ def test_a_ban_holds_over_a_restart_until_it_is_forgiven_and_costs_the_inviter_n
 def test_a_pardoned_proof_does_not_convict_again_and_a_new_one_does() -> None:
     """Gossip tells the stored proof at every start; the operator has decided about that one."""
     core, (peer, *_) = mesh(4)
+    assert core.on_event(0, Forked(peer, 1, 7, b"a", b"b", restored=True)) == [], "charged in an earlier life"
     core.on_event(0, Forked(peer, 1, 7, b"a", b"b"))
     core.on_event(0, PeerRuled(peer, False, "restored from a backup by mistake"))
     assert core.on_event(1, Forked(peer, 1, 7, b"a", b"b")) == []
