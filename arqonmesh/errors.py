@@ -292,7 +292,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "bus.payload-missing": ("The message has no payload.", "Add one; any JSON value will do."),
     "user-events.name": (
-        "A user event has a name of 1 to 64 characters; it says what happened, the payload says the rest.",
+        "A user event has a name of 1 to 64 bytes; it says what happened, the payload says the rest.",
         "Choose a short name such as `deploy` and put details into the payload.",
     ),
     "user-events.size": (

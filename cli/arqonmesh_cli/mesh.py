@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from arqonmesh.errors import Degraded, NotFound, UsageError
+from arqonmesh.observe.printable import printable
 from arqonmesh_cli.addresses import link_address
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
@@ -117,7 +118,7 @@ def join(
 
 @verb(app, "event", "arqon mesh event deploy v1.2.3", "arqon mesh event backup-done", "date | arqon mesh event tick -")
 def event(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What happened: 1 to 64 characters.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What happened: 1 to 64 bytes.")],
     payload: Annotated[
         str,
         typer.Argument(
@@ -131,7 +132,9 @@ def event(
     """Send a signed event to every node of the mesh, at most once each; see it with `arqon mesh events`."""
     data = sys.stdin.buffer.read(1_025).rstrip(b"\n") if payload == "-" else payload.encode()
     sent = ask_at(data_dir, context, lambda node: node.send_event(name, data))
-    return Answer(sent, lambda screen: screen.line(f"event {name} is on its way: {sent.author[:8]} {sent.lamport}"))
+    return Answer(
+        sent, lambda screen: screen.line(f"event {printable(name)} is on its way: {sent.author[:8]} {sent.lamport}")
+    )
 
 
 @verb(app, "events", "arqon mesh events", "arqon mesh events --follow --json | jq -r .data.fields.name")

@@ -8,10 +8,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from arqonmesh.core.kernel import Crypto
+from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId
 from arqonmesh.wire.cbor import decode_as, encode
 from arqonmesh.wire.messages import U63, NameText, NodeText, Signature64
 
+NAME_BYTES_MAX: Final = 64
 PAYLOAD_BYTES_MAX: Final = 1_024
 EVENT_BYTES_MAX: Final = 2_048
 _DOMAIN: Final = b"arqonmesh/v1/user-event\x00"
@@ -40,4 +42,9 @@ def sign(crypto: Crypto, mesh: MeshId, author: str, lamport: int, name: str, pay
 
 def read(data: bytes) -> SignedEvent:
     """The event in these bytes, its signature not yet checked. Raises DecodeError when it is none."""
-    return decode_as(data, SignedEvent, max_bytes=EVENT_BYTES_MAX)
+    event = decode_as(data, SignedEvent, max_bytes=EVENT_BYTES_MAX)
+    if len(event.name.encode()) > NAME_BYTES_MAX:
+        raise DecodeError(
+            "user-events.name", f"an event name of {len(event.name.encode())} bytes, above {NAME_BYTES_MAX}"
+        )
+    return event

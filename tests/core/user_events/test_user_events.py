@@ -10,8 +10,8 @@ import pytest
 from arqonmesh.config.model import UserEventSettings
 from arqonmesh.core.broadcast.cache import broadcast_id
 from arqonmesh.core.events import Broadcast, BroadcastArrived, BroadcastJudged, Fault, Persisted, UserEvent
-from arqonmesh.core.kernel import SECOND, Effect, Emit, Event, Persist
-from arqonmesh.core.user_events.core import HEALING, LAMPORT_LEAP_MAX, TOPIC, UserEvents
+from arqonmesh.core.kernel import SECOND, Effect, Emit, Event, Persist, Put
+from arqonmesh.core.user_events.core import AGE_MAX_MS, HEALING, LAMPORT_LEAP_MAX, NOTE_EVERY_US, TOPIC, UserEvents
 from arqonmesh.core.user_events.seen import Seen
 from arqonmesh.core.user_events.signed import SignedEvent, read, sign
 from arqonmesh.errors import ConfigError, Denied
@@ -28,8 +28,20 @@ def core(**settings: int) -> UserEvents:
     return UserEvents(env_of("self"), UserEventSettings(**settings), MEMBERS.get)
 
 
-def written(lamport: int = 1, *, by: str = "author", mesh: MeshId = MESH, payload: bytes = b"p") -> bytes:
-    return sign(ToyCrypto(key_of(by)), mesh, node_of(by), lamport, "deploy", payload, 5)
+NOW_MS = 1_700_000_000_000
+"""Wall time, which stands still here."""
+
+
+def written(
+    lamport: int = 1,
+    *,
+    by: str = "author",
+    mesh: MeshId = MESH,
+    payload: bytes = b"p",
+    name: str = "deploy",
+    sent_ms: int = NOW_MS,
+) -> bytes:
+    return sign(ToyCrypto(key_of(by)), mesh, node_of(by), lamport, name, payload, sent_ms)
 
 
 def hear(at: UserEvents, data: bytes, now: int = 0) -> list[Effect]:
@@ -73,7 +85,7 @@ def test_an_event_of_a_member_is_accepted_and_told_once() -> None:
     node = core()
     said = hear(node, written(7))
     assert verdicts(said) == ["accept"]
-    assert emitted(said, UserEvent) == [UserEvent(node_of("author"), 7, "deploy", b"p", 5)]
+    assert emitted(said, UserEvent) == [UserEvent(node_of("author"), 7, "deploy", b"p", NOW_MS)]
     again = hear(node, written(7))
     assert verdicts(again) == ["ignore"]
     assert emitted(again, UserEvent) == []
@@ -87,7 +99,38 @@ def test_our_clock_passes_what_we_heard() -> None:
     assert node.fire(0, "answer", b"")[0] == 8
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80", written()[:-1], written() + b"\x00"])
+def test_what_an_earlier_life_heard_is_not_taken_for_new() -> None:
+    """The highest time heard is on disk a second later, once for all; at or below it nobody's event counts again."""
+    node = core()
+    for lamport in (7, 9, 8):
+        assert verdicts(hear(node, written(lamport), now=5)) == ["accept"]
+    assert node.next_deadline() == 5 + NOTE_EVERY_US
+    assert node.on_timer(4 + NOTE_EVERY_US) == []
+    (persist,) = node.on_timer(5 + NOTE_EVERY_US)
+    assert isinstance(persist, Persist)
+    assert not persist.sync and node.next_deadline() is None
+    hear(node, written(7, by="other"))
+    assert node.next_deadline() is None, "no later time was heard"
+
+    again = core()
+    again.start(0, {"scalars": [put.row for put in persist.writes if isinstance(put, Put)]})
+    for replayed in (written(7), written(9), written(9, by="other")):
+        assert verdicts(hear(again, replayed)) == ["ignore"]
+    assert again.counters == {"before-start": 3}
+    assert verdicts(hear(again, written(10, sent_ms=0))) == ["accept"], "its own clock is not asked"
+
+
+def test_a_newcomer_goes_by_the_date() -> None:
+    """It has no time to begin with: old recordings are ignored without blame, clocks that differ are not."""
+    node = core()
+    said = hear(node, written(7, sent_ms=NOW_MS - AGE_MAX_MS - 1))
+    assert verdicts(said) == ["ignore"]
+    assert emitted(said, Fault) == [] and node.counters == {"too-old": 1} and node.lamport == 0
+    assert verdicts(hear(node, written(8, sent_ms=NOW_MS - AGE_MAX_MS))) == ["accept"]
+    assert verdicts(hear(node, written(9, sent_ms=NOW_MS + AGE_MAX_MS))) == ["accept"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", written()[:-1], written() + b"\x00", written(name="é" * 33)])
 def test_what_is_no_event_is_the_link_peers_fault(data: bytes) -> None:
     """It could have checked."""
     said = hear(core(), data)
@@ -97,7 +140,7 @@ def test_what_is_no_event_is_the_link_peers_fault(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"name": "other"}, {"payload": b"q"}, {"lamport": 2}, {"sent_ms": 6}, {"author": node_of("other")}],
+    [{"name": "other"}, {"payload": b"q"}, {"lamport": 2}, {"sent_ms": NOW_MS + 1}, {"author": node_of("other")}],
 )
 def test_no_relay_can_change_an_event(changed: dict[str, object]) -> None:
     """Every field is under the signature; who passes it on is blamed, never the author it names."""
@@ -124,7 +167,7 @@ def test_a_clock_that_leaps_is_no_clock() -> None:
     node = core()
     said = hear(node, written(LAMPORT_LEAP_MAX + 1))
     assert verdicts(said) == ["ignore"]
-    assert emitted(said, Fault) == [Fault(node_of("author"), "malformed-body")]
+    assert emitted(said, Fault) == [Fault(node_of("author"), "clock-ahead")]
     assert node.lamport == 0
 
 
@@ -142,7 +185,12 @@ def test_nobody_speaks_above_the_rate() -> None:
 
 @pytest.mark.parametrize(
     ("name", "payload", "code"),
-    [("", b"", "user-events.name"), ("x" * 65, b"", "user-events.name"), ("x", bytes(1_025), "user-events.size")],
+    [
+        ("", b"", "user-events.name"),
+        ("x" * 65, b"", "user-events.name"),
+        ("é" * 33, b"", "user-events.name"),
+        ("x", bytes(1_025), "user-events.size"),
+    ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(name: str, payload: bytes, code: str) -> None:
     """1 KiB, because it goes to every node."""
