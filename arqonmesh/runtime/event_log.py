@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from arqonmesh.api.control import MeshEvent
+from arqonmesh.observe.printable import printable
 
 KEPT: Final = 500
 WATCHERS_MAX: Final = 32
@@ -29,7 +30,8 @@ class EventLog:
         return tuple(self._ring)
 
     def add(self, kind: str, text: str, **fields: str) -> None:
-        event = MeshEvent(at_ms=self._wall_ms(), kind=kind, text=text, fields=fields)
+        """`text` may hold what members of the mesh wrote, and ends on terminals; `fields` are as they were written."""
+        event = MeshEvent(at_ms=self._wall_ms(), kind=kind, text=printable(text), fields=fields)
         self._ring.append(event)
         for watcher in self._watchers:
             watcher.put(event)

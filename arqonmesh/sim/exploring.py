@@ -105,7 +105,7 @@ def read_explored(path: Path) -> Explored:
         text = path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            "sim.baseline", f"{path} cannot be read: {error.strerror}", hint=f"arqon sim explore --save {path}"
+            "sim.baseline", f"{path} cannot be read: {error.strerror}", hint="arqon sim explore --save BASELINE.json"
         ) from None
     try:
         return msgspec.json.decode(text, type=_Answer).data
@@ -113,7 +113,7 @@ def read_explored(path: Path) -> Explored:
         raise ConfigError(
             "sim.baseline",
             f"{path} is no baseline: {error}; it needs what `arqon sim explore --save` writes",
-            hint=f"arqon sim explore --save {path}",
+            hint="arqon sim explore --save BASELINE.json",
         ) from None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from arqonmesh.errors import ArqonError, PeerError, TimedOut, UsageError
+from arqonmesh.observe.printable import printable
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import client_of
 from arqonmesh_cli.durations import parse_duration, show_duration
@@ -137,7 +138,7 @@ def message_line(message: Message) -> str:
     """One line for a person; control characters of the payload are shown, not obeyed."""
     at = message.timestamp[11:19] or "-"
     line = f"{at} {message.channel or message.type} {message.from_ or '-'} {bytes(message.payload_).decode()}"
-    return "".join(c if c.isprintable() or c == " " else f"\\u{ord(c):04x}" for c in line)
+    return printable(line)
 
 
 def json_line(frame: bytes) -> bytes:
