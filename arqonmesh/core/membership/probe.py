@@ -20,6 +20,8 @@ from arqonmesh.ids import NodeId
 
 PROBES_MAX: Final = 16
 ERRANDS_MAX: Final = 128
+ERRANDS_PER_ASKER_MAX: Final = ERRANDS_MAX // 4
+"""Twice what an honest asker has under way (PROBES_MAX): one that asks for everything leaves room for the others."""
 LOOSE_MAX: Final = 64
 
 
@@ -95,6 +97,12 @@ class Probes:
 
     def due(self, now: Instant) -> list[Probe]:
         return [probe for probe in self.ours.values() if probe.due <= now]
+
+    def room_for(self, asker: NodeId) -> bool:
+        """Whether one more errand may be run for this asker."""
+        if len(self.errands) >= ERRANDS_MAX:
+            return False
+        return sum(1 for errand in self.errands.values() if errand.asker == asker) < ERRANDS_PER_ASKER_MAX
 
     def expired_errands(self, now: Instant) -> list[Errand]:
         """Take those whose time is over."""

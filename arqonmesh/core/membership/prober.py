@@ -15,7 +15,7 @@ from arqonmesh.core.membership.awareness import Awareness
 from arqonmesh.core.membership.evidence import Evidence
 from arqonmesh.core.membership.member import Member
 from arqonmesh.core.membership.members import Members
-from arqonmesh.core.membership.probe import ERRANDS_MAX, PROBES_MAX, Errand, Probe, Probes
+from arqonmesh.core.membership.probe import PROBES_MAX, Errand, Probe, Probes
 from arqonmesh.core.membership.proof import proves, signed_ack
 from arqonmesh.core.membership.rotation import Rotation
 from arqonmesh.ids import NodeId
@@ -195,8 +195,8 @@ class Prober:
         member = self._members.of.get(target)
         if member is None or asker not in self._members.of:
             return [Send(asker, Lane.DATAGRAM, Nack(request.seq))]
-        if len(self._probes.errands) >= ERRANDS_MAX:
-            return [Emit(Dropped("membership", "errands-full"))]
+        if (asker, request.seq) not in self._probes.errands and not self._probes.room_for(asker):
+            return [Emit(Dropped("membership", "errands-full", 1, asker))]
         patience_us = self._timeout_us * NACK_SHARE[0] // NACK_SHARE[1]
         self._probes.errands[(asker, request.seq)] = Errand(asker, request.seq, target, now + patience_us)
         return [Send(target, Lane.DATAGRAM, PingFor(request.seq, self._told(member), asker))]
