@@ -8,9 +8,10 @@
 Nobody who is dead, or has left, or tells another region, has a seat. Nodes with the same records name the same leaders,
 whatever they saw before; what makes leaders stay is on record too, as claims.
 
-A claim is its author's word: a member that lies about its term takes a seat that is not its due. So a seat gives no
-rights. What crosses between regions is signed by those who said it, a summary names who counts so, and the links that a
-leader wants come on top of those that others want.
+A claim is its author's word. One whose term leaps (`LEAP_MAX` above all lower ones on record) does not count, so nobody
+uses up the terms of all and sits above every later claim; a member that claims again and again just above the others
+still takes a seat that is not its due. So a seat gives no rights. What crosses between regions is signed by those who
+said it, a summary names who counts so, and the links that a leader wants come on top of those that others want.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ TIERS: Final[Mapping[str, int]] = {"leader": 0, "hub": 1}
 """Roles in order of preference; every other role comes after."""
 STANDING: Final[Mapping[str, int]] = {"alive": 0, "suspect": 1}
 """States that may have a seat, in order of preference."""
+LEAP_MAX: Final = 1 << 20
+"""Terms rise by one per claim, and a claim takes seconds: no honest one is so far above the next lower, nor above 0."""
 
 Rank: TypeAlias = tuple[int, int]
 """(tier of the role, rendezvous hash): lower is better."""
@@ -81,14 +84,24 @@ class Region:
 
     @property
     def term(self) -> int:
-        """The highest term claimed here, by the dead too."""
-        return max(self._claims.values(), default=0)
+        """The highest term claimed here that counts, by the dead too."""
+        highest = 0
+        for term in sorted(self._claims.values()):
+            if term > highest + LEAP_MAX:
+                break
+            highest = term
+        return highest
 
     def seated(self, seats: int) -> tuple[NodeId, ...]:
         """Who leads, best rank first; everyone who stands when there are no more than `seats`."""
         if not self._claims:
             return tuple(place[3] for place in sorted(self._order[:seats], key=_by_rank))
-        claimants = [(-term, *self._places[node][1:]) for node, term in self._claims.items() if node in self._places]
+        highest = self.term
+        claimants = [
+            (-term, *self._places[node][1:])
+            for node, term in self._claims.items()
+            if term <= highest and node in self._places
+        ]
         chosen = [self._places[place[-1]] for place in sorted(claimants)[:seats]]
         taken = {place[3]: None for place in chosen}
         for place in self._order:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arqonmesh.core.regions.choice import Region, rank_of
+from arqonmesh.core.regions.choice import LEAP_MAX, Region, rank_of
 from tests.core.toy import node_of
 
 NAMES = tuple(f"n{number}" for number in range(8))
@@ -18,6 +18,11 @@ Facts = dict[str, tuple[str, str, int | None]]
 facts = st.dictionaries(
     st.sampled_from(NAMES),
     st.tuples(st.sampled_from(ROLES), st.sampled_from(STATES), st.none() | st.integers(1, 4)),
+)
+TERMS = (1, 2, LEAP_MAX, LEAP_MAX + 1, 2 * LEAP_MAX + 1, 2 * LEAP_MAX + 2, (1 << 63) - 1)
+leaping = st.dictionaries(
+    st.sampled_from(NAMES),
+    st.tuples(st.sampled_from(ROLES), st.sampled_from(STATES), st.none() | st.sampled_from(TERMS)),
 )
 seats = st.integers(1, 4)
 pytestmark = pytest.mark.requirement("R-CR-9")
@@ -32,7 +37,7 @@ def region_of(known: Facts, order: list[str] | None = None) -> Region:
     return region
 
 
-@given(facts, seats, st.data())
+@given(facts | leaping, seats, st.data())
 def test_nodes_with_the_same_records_name_the_same_leaders(known: Facts, count: int, data: st.DataObject) -> None:
     """The records come in another order, some after others of the same member: the leaders are the same."""
     other = region_of(known, data.draw(st.permutations(sorted(known))))
@@ -79,6 +84,16 @@ def test_who_claimed_a_seat_keeps_it_and_later_claims_come_first(known: Facts, c
     )
 
     assert all(claimant[-1] in seated for claimant in claimants[:count])
+
+
+@given(facts, seats, st.sampled_from(NAMES), st.integers(4 + LEAP_MAX + 1, (1 << 63) - 1))
+def test_a_claim_that_leaps_is_none(known: Facts, count: int, liar: str, term: int) -> None:
+    """Whoever claims a term that nobody can have reached is seated as if it had claimed nothing, and raises no term."""
+    role, state, _ = known.get(liar, ("hub", "alive", None))
+    leapt, silent = region_of(known | {liar: (role, state, term)}), region_of(known | {liar: (role, state, None)})
+
+    assert leapt.seated(count) == silent.seated(count)
+    assert leapt.term == silent.term <= 4
 
 
 def test_a_role_is_preferred_and_a_suspect_is_not() -> None:
