@@ -400,10 +400,15 @@ class Plumtree:
     def _on_graft(self, link_peer: NodeId, message: BroadcastGraft) -> list[Effect]:
         self._count("grafts_received")
         neighbour = self._neighbours.get(link_peer)
-        if neighbour is not None:
-            neighbour.eager = True
+        if neighbour is None:
+            self._count("grafts_refused")
+            return []
+        neighbour.eager = True
         known = self._cache.get(message.id) if message.id else None
         if known is None or known.data is None:
+            return []
+        if not neighbour.may_have(message.id):
+            self._count("grafts_refused")
             return []
         served = BroadcastPayload(
             id=message.id, round=min(known.round + 1, ROUND_MAX), wave=known.wave, topic=known.topic, data=known.data

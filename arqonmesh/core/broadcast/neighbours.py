@@ -12,12 +12,17 @@ SRTT_UNKNOWN_US: Final = 100 * MILLISECOND
 PROMISE_MIN_US: Final = 2 * SECOND
 PROMISE_RTTS: Final = 8
 """A payload that was asked for is late after the longer of both; far beyond what a busy honest node takes."""
+SERVINGS_MAX: Final = 2
+"""A neighbour is served one payload so often: 20 bytes of asking are answered with up to 64 KiB. Twice, because its
+first copy may have been dropped on the way in."""
+SERVED_MAX: Final = 4_096
+"""Ids remembered as served, the oldest forgotten first."""
 
 
 class Neighbour:
     """One linked peer."""
 
-    __slots__ = ("announced", "announced_until", "eager", "haves", "pruned_at", "srtt_us", "used")
+    __slots__ = ("announced", "announced_until", "eager", "haves", "pruned_at", "served", "srtt_us", "used")
 
     def __init__(self) -> None:
         self.eager = True
@@ -28,6 +33,8 @@ class Neighbour:
         self.used = False
         """A payload went over it: if it is pruned after that, it closed a cycle."""
         self.pruned_at: Instant = -SECOND
+        self.served: dict[bytes, int] = {}
+        """How often it was served a payload that it asked for."""
         self.announced = 0
         """Announcements that came from it in the interval that ends at `announced_until`."""
         self.announced_until: Instant = 0
@@ -35,6 +42,16 @@ class Neighbour:
     @property
     def measured_us(self) -> int:
         return self.srtt_us or SRTT_UNKNOWN_US
+
+    def may_have(self, id_: bytes) -> bool:
+        """Whether it is served this payload, now that it asks; counts it when so."""
+        before = self.served.get(id_, 0)
+        if before >= SERVINGS_MAX:
+            return False
+        self.served[id_] = before + 1
+        if len(self.served) > SERVED_MAX:
+            del self.served[next(iter(self.served))]
+        return True
 
 
 class Neighbours(dict[NodeId, Neighbour]):

@@ -265,3 +265,14 @@ def test_repeated_prunes_wait_for_what_was_under_way() -> None:
     third = payload(b"3" * 1_000)
     hand.hear("a", third)
     assert list(sends(hand.hear("b", third), BroadcastPrune)) == [peer("b")]
+
+
+def test_a_graft_is_answered_to_a_neighbour_and_at_most_twice() -> None:
+    """Twenty bytes of asking must not draw the same payload again and again, nor any for a stranger."""
+    hand = Hand("a", "b")
+    message = payload()
+    hand.hear("a", message)
+    served = [len(sends(hand.hear("b", BroadcastGraft(id=message.id)), BroadcastPayload)) for _ in range(5)]
+    assert served == [1, 1, 0, 0, 0]
+    assert sends(hand.hear("z", BroadcastGraft(id=message.id)), BroadcastPayload) == {}
+    assert hand.core.counters["grafts_refused"] == 4
