@@ -76,8 +76,8 @@ def converged(sim: Simulation, among: Sequence[str] = ()) -> str:
             state = plane.membership.state_of(process.node_id)
             if state != "alive":
                 return f"{name} sees {other} as {state or 'unknown'!r}"
-            backlog = plane.federation.owed(process.node_id)
-            if backlog > in_flight:
+            backlog = plane.federation.backlog(process.node_id)
+            if backlog > in_flight and sim.expects_link(name, other):
                 return f"{name} still owes {other} {backlog} messages"
         if not sim.writable.get(name):
             return f"{name} is read-only"

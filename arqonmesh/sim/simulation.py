@@ -314,6 +314,14 @@ class Simulation:
 
     # --- what is seen -------------------------------------------------------------------------------------
 
+    def expects_link(self, a: str, b: str) -> bool:
+        """Whether what `a` keeps for `b` has a link to leave by. The overlay gives links up for others: what is still
+        kept for a former neighbour came to it by another way, or `check_complete` will say so."""
+        one = self.processes[a]
+        if one.config.links.auto != "overlay":
+            return True
+        return one.endpoint is not None and self.processes[b].node_id in one.endpoint.ends
+
     def machine(self, name: str) -> Process:
         """By its name, also when it has left."""
         return self.processes.get(name) or self.departed[name]

@@ -208,15 +208,6 @@ class Federation:
         box = self._outboxes.get(peer)
         return 0 if box is None else box.messages
 
-    def owed(self, peer: NodeId) -> int:
-        """The backlog; of a link that was given up only what nobody else has acknowledged."""
-        box = self._outboxes.get(peer)
-        if box is None:
-            return 0
-        if peer not in self._releases:
-            return box.messages
-        return sum(entry.parcel.messages for entry in box.entries() if entry.spread.acked < entry.parcel.messages)
-
     def in_hand(self) -> tuple[tuple[NodeId, str, bytes], ...]:
         """(origin, channel, frame) of what waits for its row: a crash now loses it for the clients that it cuts off."""
         waiting = [*self._commits, self._commit, *self._committing.values()]
