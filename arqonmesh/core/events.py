@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from arqonmesh.core.kernel import Event
 from arqonmesh.ids import ClientId, NodeId
@@ -120,10 +119,6 @@ class MemberDescribed(Event):
 
 
 # --- links ---------------------------------------------------------------------------------------------------
-
-NOT_WANTED: Final = "not-wanted"
-"""The reason of a link that was given up: nobody at the end that closed it wants it any more. A reason of TransportDown
-or LinkDown ends with it at both ends ("closed here: not-wanted", "closed by the peer: not-wanted")."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from typing import ClassVar, Final
 
 from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.events import (
-    NOT_WANTED,
     LinkWanted,
     MemberAdmitted,
     MemberChanged,
@@ -156,7 +155,7 @@ class Topology:
                 return []
             del self._wishes[peer]
         was_dialled = self._dialled.pop(peer, None) is not None
-        return [Disconnect(peer, NOT_WANTED, forget=was_dialled)]
+        return [Disconnect(peer, "not-wanted", forget=was_dialled)]
 
     def _dial(self, node: NodeId) -> list[Effect]:
         """Tell the dialler of a wanted member, when there is something new to tell."""

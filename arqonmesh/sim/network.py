@@ -31,10 +31,6 @@ SIMULTANEOUS_US: Final = 3 * SECOND
 LANE_BYTES_MAX: Final = 8 << 20
 
 
-CLOSED_HERE: Final = "closed here: "
-REPLACED: Final = "replaced by a newer connection"
-
-
 class Owner(Protocol):
     """The process behind an endpoint."""
 
@@ -186,14 +182,14 @@ class End:
         for lane in self._pipes:
             self._read(lane)
 
-    def close(self, reason: str) -> None:
-        """End it here, and tell the other side once, and why."""
+    def close(self) -> None:
+        """End it here, and tell the other side once."""
         self.dead = True
         for time_us in self.endpoint.network.plan(self.endpoint.node_id, self.peer, 50)[:1]:
-            self.endpoint.network.world.at(time_us, self.far.close_came, reason)
+            self.endpoint.network.world.at(time_us, self.far.close_came)
 
-    def close_came(self, reason: str) -> None:
-        self.endpoint.owner.receive(partial(self.endpoint.lost, self, f"closed by the peer: {reason}"))
+    def close_came(self) -> None:
+        self.endpoint.owner.receive(partial(self.endpoint.lost, self, "closed by the peer"))
 
     def _datagram(self, data: bytes) -> None:
         if self.open and not self.dead:
@@ -250,7 +246,7 @@ class Endpoint:
     def disconnect(self, peer: NodeId, reason: str) -> None:
         end = self.ends.get(peer)
         if end is not None:
-            self.network.world.after(0, partial(self.lost, end, CLOSED_HERE + reason))
+            self.network.world.after(0, partial(self.lost, end, f"closed here: {reason}"))
 
     def die(self) -> None:
         """The process is gone; nobody is told."""
@@ -268,7 +264,7 @@ class Endpoint:
             end.dead = True
             return
         del self.ends[end.peer]
-        end.close(reason.removeprefix(CLOSED_HERE))
+        end.close()
         self.owner.link_down(end.peer, reason)
         self._redial(end.peer)
 
@@ -315,10 +311,10 @@ class Endpoint:
         if old is not None:
             crossed = old.dialler != end.dialler and end.up_at - old.up_at < SIMULTANEOUS_US and not old.far.dead
             if crossed and old.dialler < end.dialler:
-                end.close(REPLACED)
+                end.close()
                 return
-            old.close(REPLACED)
-            self.owner.link_down(end.peer, REPLACED)
+            old.close()
+            self.owner.link_down(end.peer, "replaced by a newer connection")
         self.ends[end.peer] = end
         self.owner.link_up(end.peer, end.outbound)
         end.opened()

@@ -178,7 +178,7 @@ class Process:
             if self.lives == life and self.endpoint is not None:
                 told()
                 for end in list(self.endpoint.ends.values()):
-                    end.close("node stops")
+                    end.close()
                 self._die()
 
         self.disk.on_error = stop

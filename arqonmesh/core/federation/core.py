@@ -30,7 +30,6 @@ from typing import ClassVar, Final, cast
 
 from arqonmesh.config.model import FederationSettings
 from arqonmesh.core.events import (
-    NOT_WANTED,
     Backlog,
     Dropped,
     Fault,
@@ -63,9 +62,8 @@ from arqonmesh.core.federation.batch import (
 from arqonmesh.core.federation.custody import Custody, Upstream
 from arqonmesh.core.federation.decisions import Decision, Decisions
 from arqonmesh.core.federation.inbox import Inbox, Seen
-from arqonmesh.core.federation.outbox import Entry, Outbox, Spread
+from arqonmesh.core.federation.outbox import Entry, Outbox
 from arqonmesh.core.federation.patterns import RuleSet, Ruling
-from arqonmesh.core.federation.release import RELEASED, Releases, unneeded
 from arqonmesh.core.kernel import (
     MILLISECOND,
     Delete,
@@ -164,13 +162,10 @@ class Federation:
         self._fresh: dict[str, list[bytes]] = {}
         self._fresh_bytes = 0
         self._next_section = 1
-        self._next_link_seq = ((env.boot_epoch & 0x3F_FFFF) << 40) + 1
-        """Where the numbering of a link begins: above all that a link which is gone has used."""
 
         self._inbox = Inbox()
         self._forwarded = Inbox()
         self._outboxes: dict[NodeId, Outbox] = {}
-        self._releases = Releases(self._outboxes, env.cluster, cluster_of)
         self._parted: dict[NodeId, bool] = {}
         """Members that left, and whether a link to them is up all the same: nothing is kept for them."""
         self._upstreams: dict[NodeId, Upstream] = {}
@@ -226,12 +221,9 @@ class Federation:
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
         self._inbox.load(durable.get("inbox", ()))
-        for core, name, value in durable.get("scalars", ()):
+        for core, name, _ in durable.get("scalars", ()):
             if core == self.NAME and cast(str, name).startswith("link/"):
-                peer_id = NodeId(cast(str, name).removeprefix("link/"))
-                self._outbox(peer_id)
-                if value == RELEASED:
-                    self._releases.begin(now, peer_id)
+                self._outbox(NodeId(cast(str, name).removeprefix("link/")))
         rows = sorted(durable.get("outbox", ()), key=lambda row: (row[0], row[1]))
         out: list[Effect] = []
         for peer, order, encoded in cast("list[tuple[str, int, bytes]]", rows):
@@ -262,7 +254,6 @@ class Federation:
         out: list[Effect] = []
         self._take_custody(now)
         self._give_up_strangers(now, out)
-        self._look_at_released(now, out)
         return out + self.flush(now)
 
     def next_deadline(self) -> Instant | None:
@@ -271,7 +262,6 @@ class Federation:
             *([self._work_since] if self._work_since is not None else ()),
             *([self._custody_due[0].taken_at + CUSTODY_PATIENCE_US] if self._custody_due else ()),
             *([self._strangers[0][0]] if self._strangers else ()),
-            *([released] if (released := self._releases.deadline) is not None else ()),
         ]
         return min(deadlines, default=None)
 
@@ -363,11 +353,10 @@ class Federation:
 
         whole = parcel(True)
         exported = whole if all(allowed for _, _, allowed in sections) else parcel(False)
-        spread = Spread()
         for box, cluster in links:
             mine = whole if cluster == env.cluster else exported
             if mine is not None:
-                self._enqueue(now, box, mine, None, spread, out)
+                self._enqueue(now, box, mine, None, out)
 
     # --- batches of others --------------------------------------------------------------------------------
 
@@ -500,12 +489,11 @@ class Federation:
                 messages_outside += count
         whole = parcel_of(via, ttl, batch.head, batch.signature, tuple(inside), messages_inside)
         exported = parcel_of(via, ttl, batch.head, batch.signature, tuple(outside), messages_outside)
-        spread = Spread()
         for box, cluster in links:
             parcel = whole if cluster == self._env.cluster else exported
             if parcel.messages:
                 self.counters.forwarded += parcel.messages
-                self._enqueue(now, box, parcel, arrival.custody, spread, out)
+                self._enqueue(now, box, parcel, arrival.custody, out)
 
     def _refuse(self, upstream: Upstream, number: int, refusal: Refusal, out: list[Effect]) -> None:
         """A refused batch is settled too: sent again it would be refused again."""
@@ -576,27 +564,25 @@ class Federation:
         """Numbers on a link begin anew with each life of ours, far above those of the last one."""
         box = self._outboxes.get(peer)
         if box is None:
-            box = self._outboxes[peer] = Outbox(peer, self._settings.outbox, next_link_seq=self._next_link_seq)
+            first = ((self._env.boot_epoch & 0x3F_FFFF) << 40) + 1
+            box = self._outboxes[peer] = Outbox(peer, self._settings.outbox, next_link_seq=first)
         return box
 
     def _open_links(self, visited: Iterable[str]) -> list[tuple[Outbox, str]]:
         """The outboxes that take batches now, with their peers' clusters."""
         links: list[tuple[Outbox, str]] = []
-        releases = self._releases
         for peer, box in self._outboxes.items():
-            if peer not in visited and (cluster := self._cluster_of(peer)) is not None and not releases.carried(peer):
+            if peer not in visited and (cluster := self._cluster_of(peer)) is not None:
                 links.append((box, cluster))
         return links
 
-    def _enqueue(
-        self, now: Instant, box: Outbox, parcel: Parcel, custody: Custody | None, spread: Spread, out: list[Effect]
-    ) -> None:
+    def _enqueue(self, now: Instant, box: Outbox, parcel: Parcel, custody: Custody | None, out: list[Effect]) -> None:
         if not box.up and not self._hold:
             self._drop(out, "link-down", parcel.messages, box.peer)
             return
         if custody is not None and box.peer in custody.holders:
             custody = None
-        entry = box.add(parcel, custody, spread, now)
+        entry = box.add(parcel, custody, now)
         if custody is not None:
             custody.owed += 1
             custody.hops[box.peer] = entry
@@ -660,8 +646,6 @@ class Federation:
             if len(self._outboxes) >= LINKS_MAX:
                 return self._drop([], "too-many-links", 0, peer)
             self._commit.writes.append(Put("scalars", (self.NAME, f"link/{peer}", b"")))
-        elif self._releases.end(peer):
-            self._commit.writes.append(Put("scalars", (self.NAME, f"link/{peer}", b"")))
         box = self._outbox(peer)
         box.up = True
         return self._replay(now, box)
@@ -689,9 +673,6 @@ class Federation:
         out: list[Effect] = []
         if box.crossed() is False:
             out.append(Emit(Backlog(box.peer, False)))
-        if event.reason.endswith(NOT_WANTED):
-            self._releases.begin(now, event.peer)
-            self._commit.writes.append(Put("scalars", (self.NAME, f"link/{event.peer}", RELEASED)))
         if self._hold:
             for entry in box.entries():
                 if not entry.stored:
@@ -713,39 +694,10 @@ class Federation:
         if box.above:
             out.append(Emit(Backlog(box.peer, False)))
         self._discard(box, "member-left", out)
-        self._close(now, box)
-        return out
-
-    def _close(self, now: Instant, box: Outbox) -> None:
-        """There is no link to this peer any more."""
-        self._next_link_seq = max(self._next_link_seq, box.last_link_seq + 1)
-        del self._outboxes[box.peer]
-        self._releases.end(box.peer)
-        self._commit.writes.append(Delete("scalars", (self.NAME, f"link/{box.peer}")))
+        del self._outboxes[event.node]
+        self._commit.writes.append(Delete("scalars", (self.NAME, f"link/{event.node}")))
         self._note_work(now)
-
-    def _look_at_released(self, now: Instant, out: list[Effect]) -> None:
-        """Of links that were given up, keep what nobody else has (release.py)."""
-        for peer in self._releases.due(now):
-            box = self._outboxes[peer]
-            if not self._releases.carried(peer):
-                self._releases.again(now, peer, soon=False)
-                continue
-
-            def hand_over(heir: Outbox, entry: Entry) -> None:
-                self._enqueue(now, heir, entry.parcel, None, entry.spread, out)
-
-            done = unneeded(self._releases, box, self._settings.outbox.window_bytes, hand_over)
-            box.withdraw(done)
-            for entry in done:
-                self._left(entry)
-            if done:
-                self._drop(out, "outbox-released", sum(entry.parcel.messages for entry in done), peer)
-                self._note_work(now)
-            if box:
-                self._releases.again(now, peer, soon=True)
-            else:
-                self._close(now, box)
+        return out
 
     def _discard(self, box: Outbox, reason: str, out: list[Effect]) -> None:
         messages = box.messages

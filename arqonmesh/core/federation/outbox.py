@@ -23,16 +23,6 @@ from arqonmesh.ids import NodeId
 
 
 @dataclass(slots=True, eq=False)
-class Spread:
-    """What one batch's entries in all the outboxes have in common."""
-
-    acked: int = 0
-    """The most messages of it that one peer has acknowledged."""
-    heir: Outbox | None = None
-    """Who took it over from a link that was given up."""
-
-
-@dataclass(slots=True, eq=False)
 class Entry:
     """One batch in one link's queue."""
 
@@ -42,7 +32,6 @@ class Entry:
     custody: Custody | None
     """Set while an upstream link waits for this batch to be settled here; None for our own."""
     taken_at: Instant
-    spread: Spread
     link_seq: int = 0
     stored: bool = False
     """A row of it is on disk or on its way there."""
@@ -74,8 +63,8 @@ class Outbox:
         """All of them, oldest first."""
         return [*self._flying, *self._waiting]
 
-    def add(self, parcel: Parcel, custody: Custody | None, spread: Spread, now: Instant) -> Entry:
-        entry = Entry(self.peer, self.next_order, parcel, custody, now, spread)
+    def add(self, parcel: Parcel, custody: Custody | None, now: Instant) -> Entry:
+        entry = Entry(self.peer, self.next_order, parcel, custody, now)
         self.next_order += 1
         self._join(entry)
         return entry
@@ -83,7 +72,7 @@ class Outbox:
     def restore(self, order: int, parcel: Parcel) -> None:
         """A row of an earlier life; they come in order."""
         self.next_order = order + 1
-        self._join(Entry(self.peer, order, parcel, None, 0, Spread(), stored=True))
+        self._join(Entry(self.peer, order, parcel, None, 0, stored=True))
 
     def trim(self) -> list[Entry]:
         """Take out what the bounds do not allow."""
@@ -116,9 +105,6 @@ class Outbox:
         while self._flying and self._flying[0].link_seq <= link_seq:
             entry = self._land()
             self._leave(entry)
-            spread = entry.spread
-            if entry.parcel.messages > spread.acked:
-                spread.acked = entry.parcel.messages
             out.append(entry)
         return out
 
@@ -138,12 +124,6 @@ class Outbox:
         for entry in out:
             self._leave(entry)
         return out
-
-    def withdraw(self, entries: list[Entry]) -> None:
-        """Take these out, of a link that is down: nothing flies."""
-        for entry in entries:
-            self._leave(entry)
-        self._waiting = deque(entry for entry in self._waiting if not entry.gone)
 
     def crossed(self) -> bool | None:
         """True or False when the backlog of an up link rose above its mark or fell below half of it, else None."""

@@ -119,27 +119,17 @@ class Net:
         for one, other in self.shuffled([(a, b), (b, a)]):
             self.tell(one, LinkUp(other.node_id, "test"))
 
-    def cut(self, a: Member, b: Member, words: tuple[str, str] = ("cut", "cut")) -> None:
-        """Both sides lose the connection and what was on its way; `words` are the reasons that they are told."""
+    def cut(self, a: Member, b: Member) -> None:
+        """Both sides lose the connection and what was on its way."""
         if (a.node_id, b.node_id) not in self.up:
             return
         for one, other in ((a, b), (b, a)):
             del self.up[one.node_id, other.node_id]
             del self.queues[one.node_id, other.node_id]
-        for (one, other), reason in zip(((a, b), (b, a)), words, strict=True):
+        for one, other in ((a, b), (b, a)):
             if one.core is not None:
-                self.tell(one, TransportDown(other.node_id, reason))
-                self.tell(one, LinkDown(other.node_id, reason))
-
-    def part(self, a: Member, b: Member) -> None:
-        """`a` does not want the link any more."""
-        self.cut(a, b, ("closed here: not-wanted", "closed by the peer: not-wanted"))
-
-    def wait(self, us: int) -> None:
-        """Nobody does anything but what timers ask for, so long; and then what follows from it."""
-        for step_us in (us, 2_000_000):
-            self.now += step_us
-            self.settle(wait_us=25_000)
+                self.tell(one, TransportDown(other.node_id, "cut"))
+                self.tell(one, LinkDown(other.node_id, "cut"))
 
     def crash(self, member: Member) -> None:
         """The process dies; what was handed to the disk is kept up to a point that the dice choose."""
