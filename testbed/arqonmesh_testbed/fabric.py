@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from arqonmesh.errors import ConfigError, NotFound
-from arqonmesh.sim.link_model import MILLION, LinkModel
+from arqonmesh.sim.link_model import MILLION, LinkModel, Spread
 from arqonmesh_testbed.flows import Flows
 
 SHARES: Final = ("loss_ppm", "duplicate_ppm", "reorder_ppm")
 AMOUNTS: Final = ("delay_us", "jitter_us", "reorder_by_us", "bandwidth_bytes_per_s", "queue_bytes")
-MODEL_FIELDS: Final = (*AMOUNTS, *SHARES, "cut")
+SPREADS: Final = get_args(Spread)
+MODEL_FIELDS: Final = (*AMOUNTS, *SHARES, "cut", "spread")
 AMOUNT_MAX: Final = 1 << 40
 
 Plan = tuple[str, tuple[int, ...]]
@@ -31,6 +32,10 @@ def set_model(model: LinkModel, changes: dict[str, Any]) -> None:
         if name == "cut":
             if not isinstance(value, bool):
                 raise ConfigError("lab.model", f"cut is {value!r}; it needs to be true or false")
+            continue
+        if name == "spread":
+            if value not in SPREADS:
+                raise ConfigError("lab.model", f"spread is {value!r}; it needs to be one of {', '.join(SPREADS)}")
             continue
         most = MILLION if name in SHARES else AMOUNT_MAX
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:

@@ -197,7 +197,7 @@ class Plumtree:
         if isinstance(event, Broadcast):
             return self._on_broadcast(now, event)
         if isinstance(event, LinkMeasured):
-            self._neighbours.measured(event.peer, event.rtt_us)
+            self._neighbours.measured(event.peer, event.rtt_us, event.loss_ppm)
         elif isinstance(event, LinkUp):
             return self._on_link_up(event.peer)
         elif isinstance(event, LinkDown):
@@ -220,6 +220,9 @@ class Plumtree:
         for id_, want in self._wanted.due(now):
             effects += self._ask(now, id_, want)
         for peer in self._promises.broken(now):
+            if self._neighbours.lossy(peer):
+                self._count("promises_excused")
+                continue
             self._count("broken_promises")
             effects.append(Emit(Fault(peer, "broken-promise")))
         if self._sweep_at is not None and self._sweep_at <= now:

@@ -12,6 +12,11 @@ SRTT_UNKNOWN_US: Final = 100 * MILLISECOND
 PROMISE_MIN_US: Final = 2 * SECOND
 PROMISE_RTTS: Final = 8
 """A payload that was asked for is late after the longer of both; far beyond what a busy honest node takes."""
+PROMISE_UNMEASURED_US: Final = 20 * SECOND
+"""On a link of which nothing is known yet."""
+LOSSY_PPM: Final = 50_000
+"""From such a share of lost round trips on, a payload that is late may have been lost again and again on its way, and
+all that is behind it in the stream waits, too: nobody is blamed then."""
 SERVINGS_MAX: Final = 2
 """A neighbour is served one payload so often: 20 bytes of asking are answered with up to 64 KiB. Twice, because its
 first copy may have been dropped on the way in."""
@@ -22,12 +27,13 @@ SERVED_MAX: Final = 4_096
 class Neighbour:
     """One linked peer."""
 
-    __slots__ = ("announced", "announced_until", "eager", "haves", "pruned_at", "served", "srtt_us", "used")
+    __slots__ = ("announced", "announced_until", "eager", "haves", "loss_ppm", "pruned_at", "served", "srtt_us", "used")
 
     def __init__(self) -> None:
         self.eager = True
         """The link belongs to the tree: payloads go over it at once. Otherwise it is lazy: they are announced."""
         self.srtt_us = 0
+        self.loss_ppm = 0
         self.haves: dict[bytes, tuple[int, int]] = {}
         """Announcements that wait for others to share a message with: id to (round, wave)."""
         self.used = False
@@ -73,9 +79,12 @@ class Neighbours(dict[NodeId, Neighbour]):
         self._median_us = None
         return self.pop(peer, None) is not None
 
-    def measured(self, peer: NodeId, srtt_us: int) -> None:
+    def measured(self, peer: NodeId, srtt_us: int, loss_ppm: int) -> None:
         neighbour = self.get(peer)
-        if neighbour is not None and neighbour.srtt_us != srtt_us:
+        if neighbour is None:
+            return
+        neighbour.loss_ppm = loss_ppm
+        if neighbour.srtt_us != srtt_us:
             neighbour.srtt_us = srtt_us
             self._median_us = None
 
@@ -90,5 +99,11 @@ class Neighbours(dict[NodeId, Neighbour]):
     def promise_us(self, peer: NodeId) -> int:
         """How long a payload that this peer was asked for may take."""
         neighbour = self.get(peer)
-        srtt_us = SRTT_UNKNOWN_US if neighbour is None else neighbour.measured_us
-        return max(PROMISE_MIN_US, PROMISE_RTTS * srtt_us)
+        if neighbour is None or not neighbour.srtt_us:
+            return PROMISE_UNMEASURED_US
+        return max(PROMISE_MIN_US, PROMISE_RTTS * neighbour.measured_us)
+
+    def lossy(self, peer: NodeId) -> bool:
+        """Whether what does not come over this link may simply be lost."""
+        neighbour = self.get(peer)
+        return neighbour is None or neighbour.loss_ppm >= LOSSY_PPM

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from arqonmesh.core.broadcast.core import ANNOUNCED_MAX
-from arqonmesh.core.broadcast.neighbours import PROMISE_MIN_US
-from arqonmesh.core.events import Dropped, Late
+from arqonmesh.core.broadcast.neighbours import LOSSY_PPM, PROMISE_MIN_US
+from arqonmesh.core.events import Dropped, Late, LinkMeasured
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Emit
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPrune
 from tests.core.broadcast.hand import BIG, RTT, Hand, arrived, faults, payload, peer, sends
@@ -86,6 +86,16 @@ def test_who_sends_what_it_announced_is_not_blamed_though_it_comes_second() -> N
     hand.hear("b", payload())
     hand.hear("a", payload())
     assert faults(hand.wait(10 * SECOND)) == []
+
+
+def test_on_a_link_that_loses_much_nobody_is_blamed() -> None:
+    """What was promised may have been lost again and again, and so may what is in front of it in the stream."""
+    hand = Hand("a")
+    hand.hear("a", have())
+    hand.wait(T1)
+    hand.tell(LinkMeasured(peer("a"), RTT, 0, LOSSY_PPM))
+    assert faults(hand.wait(60 * SECOND)) == []
+    assert hand.core.counters["promises_excused"] == 1
 
 
 def test_a_node_that_ran_late_itself_blames_nobody_for_it() -> None:
