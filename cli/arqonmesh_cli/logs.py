@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 TAIL_BYTES_MAX: Final = 4 << 20
 POLL_S: Final = 0.1
@@ -16,16 +16,15 @@ POLL_S: Final = 0.1
 def last_lines(path: Path, count: int) -> list[str]:
     """The newest `count` lines; at most 4 MiB are read for them."""
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - TAIL_BYTES_MAX))
-        return [line.decode("utf-8", "replace").rstrip("\n") for line in deque(file, maxlen=count)]
+        return _tail(file, count)
 
 
-def follow(path: Path) -> Iterator[str]:
-    """Lines written from now on, for ever; goes on with the new file when the old one is moved away or cut."""
+def follow(path: Path, count: int) -> Iterator[str]:
+    """The newest `count` lines, then those written from then on, for ever; goes on with the new file when the old one
+    is moved away or cut. One open file for both, so that nothing falls between them."""
     file = path.open("rb")
-    file.seek(0, 2)
     unfinished = b""
+    yield from _tail(file, count)
     try:
         while True:
             piece = file.readline(1 << 20)
@@ -41,6 +40,13 @@ def follow(path: Path) -> Iterator[str]:
                 file, unfinished = path.open("rb"), b""
     finally:
         file.close()
+
+
+def _tail(file: BinaryIO, count: int) -> list[str]:
+    """The newest lines; the file stands behind them."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - TAIL_BYTES_MAX))
+    return [line.decode("utf-8", "replace").rstrip("\n") for line in deque(file, maxlen=count)]
 
 
 def _replaced(path: Path, descriptor: int, position: int) -> bool:

@@ -131,11 +131,8 @@ def logs(
             hint=f"{place.start_hint} --detach",
         )
     try:
-        for line in last_lines(place.files.log, lines):
+        for line in follow(place.files.log, lines) if follow_ else last_lines(place.files.log, lines):
             _log_line(line, as_json)
-        if follow_:
-            for line in follow(place.files.log):
-                _log_line(line, as_json)
     except KeyboardInterrupt:
         return  # the way to end it
 

@@ -74,10 +74,12 @@ class Cache:
             self._evict()
             self.evicted_early += 1
 
-    def newest(self, count: int) -> list[tuple[bytes, Known]]:
-        """The youngest payloads that can be served, oldest of them first."""
+    def newest(self, now: Instant, count: int) -> list[tuple[bytes, Known]]:
+        """The youngest payloads that can be served for a good while yet (a third of their time), oldest of them first:
+        who announces one has to have it when it is asked."""
         first = max(0, len(self._payloads) - count)
-        return [self._payloads[index] for index in range(first, len(self._payloads))]
+        youngest = [self._payloads[index] for index in range(first, len(self._payloads))]
+        return [(id_, known) for id_, known in youngest if known.at + self._payloads_us * 2 // 3 > now]
 
     def expire(self, now: Instant) -> None:
         """Let go of what is over its time. Cheap when nothing is."""

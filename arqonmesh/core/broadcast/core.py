@@ -54,6 +54,8 @@ from arqonmesh.core.events import (
     LinkMeasured,
     LinkUp,
     LinkWanted,
+    TransportDown,
+    TransportUp,
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Durable, Effect, Emit, Env, Event, Instant, Lane, Send
 from arqonmesh.ids import NodeId
@@ -119,6 +121,8 @@ class Plumtree:
         LinkDown,
         LinkMeasured,
         LinkWanted,
+        TransportUp,
+        TransportDown,
         Late,
     )
 
@@ -199,7 +203,7 @@ class Plumtree:
         if isinstance(event, LinkMeasured):
             self._neighbours.measured(event.peer, event.rtt_us, event.loss_ppm)
         elif isinstance(event, LinkUp):
-            return self._on_link_up(event.peer)
+            return self._on_link_up(now, event.peer)
         elif isinstance(event, LinkDown):
             if self._neighbours.drop(event.peer):
                 self._wanted.gone(event.peer, now)
@@ -209,6 +213,8 @@ class Plumtree:
                 self._bridges[event.peer] = None
             elif event.by == BRIDGE_WISH:
                 self._bridges.pop(event.peer, None)
+        elif isinstance(event, TransportUp | TransportDown):
+            self._promises.void(event.peer)  # one connection in another's place: what was under way on it is gone
         elif isinstance(event, Late):
             self._promises.late(event.by_us)
         return []
@@ -482,7 +488,7 @@ class Plumtree:
         self._wanted.came(id_)
         return []
 
-    def _on_link_up(self, peer: NodeId) -> list[Effect]:
+    def _on_link_up(self, now: Instant, peer: NodeId) -> list[Effect]:
         if peer in self._neighbours:
             return []
         neighbour = self._neighbours.add(peer)
@@ -491,7 +497,7 @@ class Plumtree:
             neighbour.eager = False
             self._count("spared")
             effects.append(Send(peer, Lane.CONTROL, BroadcastPrune()))
-        recent = tuple((id_, known.round, known.wave) for id_, known in self._cache.newest(HAVES_ON_LINK_UP))
+        recent = tuple((id_, known.round, known.wave) for id_, known in self._cache.newest(now, HAVES_ON_LINK_UP))
         if recent:
             self._count("announcements_sent", len(recent))
             effects.append(Send(peer, Lane.CONTROL, BroadcastHave(have=recent)))

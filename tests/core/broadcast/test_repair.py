@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from arqonmesh.core.broadcast.core import ANNOUNCED_MAX
 from arqonmesh.core.broadcast.neighbours import LOSSY_PPM, PROMISE_MIN_US
-from arqonmesh.core.events import Dropped, Late, LinkMeasured
+from arqonmesh.core.events import Dropped, Late, LinkMeasured, LinkUp
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Emit
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPrune
 from tests.core.broadcast.hand import BIG, RTT, Hand, arrived, faults, payload, peer, sends
@@ -86,6 +88,16 @@ def test_who_sends_what_it_announced_is_not_blamed_though_it_comes_second() -> N
     hand.hear("b", payload())
     hand.hear("a", payload())
     assert faults(hand.wait(10 * SECOND)) == []
+
+
+@pytest.mark.parametrize(("age_s", "announced"), [(19, 1), (21, 0)])
+def test_a_new_link_is_told_only_of_what_will_still_be_there_when_it_asks(age_s: int, announced: int) -> None:
+    """An announcement is a promise; payloads are kept for 30 s."""
+    hand = Hand("a")
+    hand.broadcast()
+    hand.wait(age_s * SECOND)
+    told = sends(hand.tell(LinkUp(peer("b"), "quic")), BroadcastHave)
+    assert len(told) == announced
 
 
 def test_on_a_link_that_loses_much_nobody_is_blamed() -> None:
