@@ -54,8 +54,6 @@ from arqonmesh.core.events import (
     LinkMeasured,
     LinkUp,
     LinkWanted,
-    TransportDown,
-    TransportUp,
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Durable, Effect, Emit, Env, Event, Instant, Lane, Send
 from arqonmesh.ids import NodeId
@@ -121,8 +119,6 @@ class Plumtree:
         LinkDown,
         LinkMeasured,
         LinkWanted,
-        TransportUp,
-        TransportDown,
         Late,
     )
 
@@ -213,8 +209,6 @@ class Plumtree:
                 self._bridges[event.peer] = None
             elif event.by == BRIDGE_WISH:
                 self._bridges.pop(event.peer, None)
-        elif isinstance(event, TransportUp | TransportDown):
-            self._promises.void(event.peer)  # one connection in another's place: what was under way on it is gone
         elif isinstance(event, Late):
             self._promises.late(event.by_us)
         return []
