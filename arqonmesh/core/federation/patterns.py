@@ -24,8 +24,6 @@ class Ruling(NamedTuple):
     rule: str
 
 
-UNFILTERED: Final = Ruling(True, "same cluster")
-"""Nodes of one cluster exchange everything."""
 DEFAULT_DENY: Final = Ruling(False, "default deny")
 
 
