@@ -65,7 +65,7 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 def _shuffled_ports() -> Iterator[int]:
     """Every process begins somewhere else; round and round."""
     low, high = 10_000, 32_000
-    start = random.randrange(high - low)  # noqa: S311 -- to keep apart, not to hide
+    start = random.randrange(high - low)
     return (low + (start + step) % (high - low) for step in itertools.count())
 
 
