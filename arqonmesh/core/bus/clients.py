@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from arqonmesh.core.bus.channels import Channel
 from arqonmesh.core.bus.envelope import SUBPROTOCOL, Dialect
+from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 from arqonmesh.core.bus.ratelimit import TokenBucket
 from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import ClientId
@@ -23,6 +24,8 @@ class ClientInfo:
     """A name for people, from `?name=` of the URL."""
     kind: str = ""
     """human, dashboard, ai-agent, service ..., from `?type=` of the URL."""
+    identity: Identity = ANONYMOUS
+    """What its token, key or the configuration says of it; `Client.identity` is what counts later."""
 
 
 class Route:
@@ -46,6 +49,7 @@ class Client:
         "connected_ms",
         "dialect",
         "id",
+        "identity",
         "info",
         "only",
         "paused",
@@ -57,6 +61,7 @@ class Client:
     def __init__(self, now: Instant, wall_ms: int, client: ClientId, info: ClientInfo, rate_per_s: int) -> None:
         self.id = client
         self.info = info
+        self.identity = info.identity
         self.only = (client,)
         self.connected_ms = wall_ms
         self.dialect = Dialect.CANONICAL if info.subprotocol == SUBPROTOCOL else Dialect.UNTOLD

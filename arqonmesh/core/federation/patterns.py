@@ -1,10 +1,7 @@
 """Which channels a rule means: patterns, and the ruling on one channel with the rule that made it.
 
 A pattern is a channel `room:channel` in which `*` stands for any run of characters, also none; everything else
-is itself. Deny wins over allow; what matches no rule is denied.
-
-Matching takes the pieces between the stars in turn, each at its first place (greedy, no backtracking), so that a
-channel name made up by a client cannot make a pattern expensive.
+is itself (core/glob.py). Deny wins over allow; what matches no rule is denied.
 """
 
 from __future__ import annotations
@@ -12,6 +9,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from arqonmesh.config.model import Rules
+from arqonmesh.core.glob import matches
+
+__all__ = ["CACHE_MAX", "DEFAULT_DENY", "RuleSet", "Ruling", "matches"]
 
 CACHE_MAX: Final = 16_384
 """Rulings remembered per direction; channel names come from clients, so their number has to end somewhere."""
@@ -25,23 +25,6 @@ class Ruling(NamedTuple):
 
 
 DEFAULT_DENY: Final = Ruling(False, "default deny")
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether `text` is an instance of `pattern`."""
-    head, *rest = pattern.split("*")
-    if not rest:
-        return pattern == text
-    *middle, tail = rest
-    if len(text) < len(head) + len(tail) or not (text.startswith(head) and text.endswith(tail)):
-        return False
-    at, end = len(head), len(text) - len(tail)
-    for piece in middle:
-        found = text.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True
 
 
 class RuleSet:

@@ -1,0 +1,136 @@
+"""What a client may do in which channel.
+
+Asked in this order, the first answer counts:
+
+1. A channel of another tenant: no. Nothing below is looked at.
+2. The identity's own permissions, the last that matches: `publish:plant:*` allows, `-join:secret:*` forbids. A token
+   for one purpose begins with `-*:*`, which forbids everything that the rest of its list does not allow.
+3. An admin: yes.
+4. The first rule of `bus.auth.rooms` that matches the channel: the least role for each action (its permission flags).
+   `granted` there means: only by 2 or 3.
+5. No rule: guests read (join, history, presence), users also publish and create, admins delete.
+
+Channels are matched as clients name them, without the tenant; a pattern means any run of characters by `*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, Protocol, TypeAlias
+
+from arqonmesh.core.bus.identity import RANKS, Identity
+from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.tenants import outside, tenant_of
+from arqonmesh.core.glob import matches
+
+Action: TypeAlias = Literal["join", "publish", "history", "presence", "create", "delete"]
+
+ACTIONS: Final = ("join", "publish", "history", "presence", "create", "delete")
+PERMISSIONS_MAX: Final = 64
+PERMISSION_CHARS_MAX: Final = 256
+_REMEMBERED_MAX: Final = 16_384
+"""Channels whose rule is remembered; their names come from clients, so their number has to end somewhere."""
+
+
+class Flags(Protocol):
+    """The least role per action in some channels; `config.model.RoomRule` fits."""
+
+    @property
+    def rooms(self) -> tuple[str, ...]: ...
+    @property
+    def join(self) -> str: ...
+    @property
+    def publish(self) -> str: ...
+    @property
+    def history(self) -> str: ...
+    @property
+    def presence(self) -> str: ...
+    @property
+    def create(self) -> str: ...
+    @property
+    def delete(self) -> str: ...
+
+
+class _Public:
+    """Where no rule matches."""
+
+    rooms: tuple[str, ...] = ("*",)
+    join = history = presence = "guest"
+    publish = create = "user"
+    delete = "admin"
+
+
+PUBLIC: Final[Flags] = _Public()
+
+
+class Permissions:
+    """The rules of one node, in their order."""
+
+    def __init__(self, rules: Sequence[Flags] = ()) -> None:
+        self._rules = tuple(rules)
+        self._remembered: dict[str, Flags] = {}
+
+    def may(self, identity: Identity, action: Action, channel: str) -> bool:
+        """Whether this client may do that in `channel`, a name inside (tenants.py)."""
+        if tenant_of(channel) != identity.tenant and not channel.startswith("$"):
+            return False
+        name = outside(channel)
+        for permission in reversed(identity.permissions):
+            what, _, pattern = permission.removeprefix("-").partition(":")
+            if what in (action, "*") and matches(pattern, name):
+                return not permission.startswith("-")
+        return identity.role == "admin" or identity.at_least(self.needed(action, name))
+
+    def needed(self, action: Action, name: str) -> str:
+        """The least role for this, or `granted`; `name` as clients say it."""
+        return str(getattr(self._flags(name), action))
+
+    def may_see(self, identity: Identity, channel: str) -> bool:
+        """Whether listings show this channel: it belongs to the client's bus, and something of it may be had."""
+        return self.may(identity, "join", channel) or self.may(identity, "history", channel)
+
+    def check(self, identity: Identity, action: Action, channel: str) -> None:
+        """Raises Refusal `bus.forbidden` unless the client may."""
+        if self.may(identity, action, channel):
+            return
+        name = outside(channel)
+        needed = self.needed(action, name)
+        needs = f"a permission {action}:{name}" if needed == "granted" else f"the role {needed}"
+        raise Refusal(
+            "bus.forbidden",
+            f"{identity.subject or 'an anonymous client'} ({identity.role}) may not {action} {name}; it needs {needs}",
+            field="channel",
+            hint='ask for a token with that, then {"type": "authenticate", "token": "..."}; see bus.auth.rooms',
+        )
+
+    def _flags(self, name: str) -> Flags:
+        known = self._remembered.get(name)
+        if known is None:
+            if len(self._remembered) >= _REMEMBERED_MAX:
+                self._remembered.clear()
+            known = next((rule for rule in self._rules if any(matches(p, name) for p in rule.rooms)), PUBLIC)
+            self._remembered[name] = known
+        return known
+
+
+def check_role(identity: Identity, role: str, what: str) -> None:
+    """Raises Refusal `bus.forbidden` unless the identity's role includes `role`; `what` is the command's name."""
+    if RANKS[identity.role] < RANKS[role]:
+        raise Refusal(
+            "bus.forbidden",
+            f"{what} needs the role {role}; {identity.subject or 'this anonymous client'} is {identity.role}",
+            field="command",
+            hint='{"type": "authenticate", "token": "..."} with a token of that role',
+        )
+
+
+def wrong_permission(permissions: Sequence[str]) -> str:
+    """What is wrong with a list of permissions, in words; empty when it can be used."""
+    if len(permissions) > PERMISSIONS_MAX:
+        return f"{len(permissions)} permissions; at most {PERMISSIONS_MAX} are read"
+    for permission in permissions:
+        what, colon, pattern = permission.removeprefix("-").partition(":")
+        if what not in (*ACTIONS, "*") or not colon or not pattern or len(permission) > PERMISSION_CHARS_MAX:
+            known = ", ".join(ACTIONS)
+            return f"{permission[:80]!r} is no permission; it needs to be ACTION:PATTERN, ACTION one of {known} or *"
+    return ""
