@@ -154,8 +154,9 @@ def _check_relations(config: Config, where: Where) -> None:
         parse_cluster(config.node.cluster)
     except ConfigError as error:
         raise ConfigError(error.code, f"node.cluster: {error.sentence} ({where(('node', 'cluster'))})") from None
-    for name in ("quic", "bus", "http"):
-        if not is_address(getattr(config.listen, name)):
+    for name in ("quic", "bus", "http", "telemetry"):
+        address = getattr(config.listen, name)
+        if not is_address(address) and (address or name in ("quic", "bus")):
             raise refuse(f"listen.{name}", "HOST:PORT with a port from 0 to 65535, IPv6 in brackets")
     for address in config.listen.advertise:
         if not is_address(address) or address.endswith(":0"):
@@ -166,6 +167,9 @@ def _check_relations(config: Config, where: Where) -> None:
             )
     if config.listen.bus == config.listen.http and not config.listen.bus.endswith(":0"):
         raise refuse("listen.http", "another address than listen.bus")
+    telemetry = config.listen.telemetry
+    if telemetry in (config.listen.bus, config.listen.http) and telemetry and not telemetry.endswith(":0"):
+        raise refuse("listen.telemetry", "another address than listen.bus and listen.http")
     links, membership, outbox = config.links, config.membership, config.federation.outbox
     if links.reconnect_min_ms > links.reconnect_max_ms:
         raise refuse("links.reconnect_min_ms", f"at most links.reconnect_max_ms, which is {links.reconnect_max_ms}")

@@ -47,6 +47,7 @@ VALUE_ALIASES: Final[dict[str, tuple[Path, Callable[[str], str]]]] = {
 ADDRESS_ALIASES: Final[dict[Path, tuple[str, str]]] = {
     ("listen", "bus"): ("ARQONBUS_SERVER_HOST", "ARQONBUS_SERVER_PORT"),
     ("listen", "http"): ("ARQONBUS_HTTP_HOST", "ARQONBUS_HTTP_PORT"),
+    ("listen", "telemetry"): ("ARQONBUS_TELEMETRY_HOST", "ARQONBUS_TELEMETRY_PORT"),
 }
 """Host and port apart there, HOST:PORT here; the half that is not given stays as it was."""
 

@@ -37,7 +37,9 @@ class ListenSettings(Settings, frozen=True):
     bus: str = "127.0.0.1:9100"
     """TCP address of the WebSocket bus for applications."""
     http: str = "127.0.0.1:9180"
-    """TCP address of /health, /version, /metrics and /status."""
+    """TCP address of /health, /version, /metrics and /status; empty: no HTTP."""
+    telemetry: str = "127.0.0.1:9101"
+    """TCP address of the WebSocket server for telemetry; empty: none."""
     advertise: Annotated[tuple[str, ...], Meta(max_length=8)] = ()
     """Addresses told to other members for dialling; empty: `quic`, on the default route where it names no host."""
 
@@ -279,6 +281,39 @@ class BusSettings(Settings, frozen=True):
     """A bearer token every client must show; empty accepts anyone who reaches the port."""
 
 
+class TelemetrySettings(Settings, frozen=True):
+    """The telemetry server (`listen.telemetry`): what happens on the bus, for dashboards. Whatever happens to it, the bus
+    does not notice."""
+
+    clients_max: Positive = 64
+    """Most telemetry clients at one time."""
+    buffer_events: Positive = 10_000
+    """Most events that wait to be sent; beyond it the oldest goes, counted."""
+    buffer_bytes_max: Positive = 1 << 20
+    """Unsent bytes to one telemetry client above which it is sent nothing new; the events are counted and it is told."""
+    batch_events: Positive = 100
+    """Events that wait are sent as soon as there are so many."""
+    batch_ms: Positive = 100
+    """Events wait at most so long for others to be sent with."""
+    window_s: Seconds = 10.0
+    """Events are counted by type over windows of this length; each ends with a `telemetry_aggregate`."""
+    activity_s: Seconds = 5.0
+    """What an agent published is told once per this time, as one `agent_activity`."""
+    stats_s: Seconds = 60.0
+    """Time between two `bus_stats` events."""
+    ignore: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    """Types of events that are not taken, such as `debug*`."""
+    rate_per_s: Annotated[int, Meta(ge=0)] = 1_000
+    """Events per second that one telemetry client may send (token bucket); 0 is no limit."""
+
+
+class HttpSettings(Settings, frozen=True):
+    """The HTTP endpoints (`listen.http`)."""
+
+    cors_origins: Annotated[tuple[Pattern, ...], Meta(max_length=64)] = ()
+    """Origins whose pages may read the answers, such as `https://ops.example.org`; `*`: any."""
+
+
 class CertificateSettings(Settings, frozen=True):
     """The short-lived leaf certificates that links show each other."""
 
@@ -315,5 +350,7 @@ class Config(Settings, frozen=True):
     peers: PeerSettings = PeerSettings()
     federation: FederationSettings = FederationSettings()
     bus: BusSettings = BusSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    http: HttpSettings = HttpSettings()
     certificates: CertificateSettings = CertificateSettings()
     log: LogSettings = LogSettings()

@@ -121,7 +121,7 @@ async def _start(name: str, role: str, data_dir: Path, listen: list[str]) -> Dem
     quic, bus, http = listen
     await _arqon(
         *("init", "--cluster", name, "--role", role, "--region", "here", *at),
-        *("--quic", quic, "--bus", bus, "--http", http),
+        *("--quic", quic, "--bus", bus, "--http", http, "--telemetry", "127.0.0.1:0"),
         *("--export", "telemetry:*", "--keep", "telemetry:secret*"),
     )
     await _arqon("node", "start", "--detach", *at)

@@ -23,7 +23,8 @@ app = noun("A new node.")
     "init",
     "arqon init --cluster hq --role hub --region eu",
     "arqon init --cluster factory --role spoke --export 'telemetry:*'",
-    "arqon init --cluster b --data-dir ./b --quic 127.0.0.1:9230 --bus 127.0.0.1:9200 --http 127.0.0.1:9280",
+    "arqon init --cluster b --data-dir ./b --quic 127.0.0.1:9230 --bus 127.0.0.1:9200 --http 127.0.0.1:9280 "
+    "--telemetry 127.0.0.1:9201",
 )
 def init(
     cluster: Annotated[
@@ -50,6 +51,12 @@ def init(
         str | None,
         typer.Option(
             "--http", metavar="HOST:PORT", help="Address of /health, /metrics and /status.", show_default=False
+        ),
+    ] = None,
+    telemetry: Annotated[
+        str | None,
+        typer.Option(
+            "--telemetry", metavar="HOST:PORT", help="WebSocket address for telemetry clients.", show_default=False
         ),
     ] = None,
     advertise: Annotated[
@@ -79,7 +86,7 @@ def init(
 
     place = place_of(data_dir, None)
     _refuse_existing(place)
-    listen = {"quic": quic, "bus": bus, "http": http, "advertise": advertise}
+    listen = {"quic": quic, "bus": bus, "http": http, "telemetry": telemetry, "advertise": advertise}
     rules = {"allow": export, "deny": keep}
     values = {
         "node": {"cluster": parse_cluster(cluster), "role": role, "region": region or None},

@@ -150,7 +150,7 @@ class LoopbackMesh:
             "init",
             *("--cluster", cluster or name, "--role", role),
             *("--quic", f"127.0.0.1:{node.quic}", "--bus", f"127.0.0.1:{node.bus}"),
-            *("--http", f"127.0.0.1:{node.http}"),
+            *("--http", f"127.0.0.1:{node.http}", "--telemetry", "127.0.0.1:0"),
         )
         path = node.data_dir / "arqon.yaml"
         path.write_text(merged(path.read_text(), self.config if config is None else config))

@@ -58,7 +58,7 @@ def node() -> Iterator[Node]:
         data_dir = Path(directory) / "hq"
         bus, http, quic = (f"127.0.0.1:{port}" for port in free_ports(3))
         node = Node(data_dir, 0)
-        node.run("init", "--cluster", "hq", "--quic", quic, "--bus", bus, "--http", http)
+        node.run("init", "--cluster", "hq", "--quic", quic, "--bus", bus, "--http", http, "--telemetry", "127.0.0.1:0")
         node.pid = node.data("node", "start", "--detach")["pid"]
         yield node
         subprocess.run([*RUN, "node", "stop", "--force", "--timeout", "5s", *node.at], timeout=60, check=False)

@@ -20,7 +20,7 @@ from arqonmesh.trust.keys import NodeKey
 
 SETTINGS = b"""
 node: {cluster: hq, region: eu}
-listen: {quic: "127.0.0.1:0", bus: "127.0.0.1:0", http: "127.0.0.1:0"}
+listen: {quic: "127.0.0.1:0", bus: "127.0.0.1:0", http: "127.0.0.1:0", telemetry: "127.0.0.1:0"}
 """
 
 

@@ -26,7 +26,7 @@ from tests.waiting import until
 
 SETTINGS = """
 node: {{cluster: {cluster}, role: {role}}}
-listen: {{quic: "127.0.0.1:0", bus: "127.0.0.1:0", http: "127.0.0.1:0"}}
+listen: {{quic: "127.0.0.1:0", bus: "127.0.0.1:0", http: "127.0.0.1:0", telemetry: "127.0.0.1:0"}}
 federation: {{export: {{allow: ["*"]}}, import: {{allow: ["*"]}}}}
 """
 
