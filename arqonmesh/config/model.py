@@ -282,15 +282,15 @@ class BusSettings(Settings, frozen=True):
 
 
 class TelemetrySettings(Settings, frozen=True):
-    """The telemetry server (`listen.telemetry`): what happens on the bus, for dashboards. Whatever happens to it, the bus
-    does not notice."""
+    """The telemetry server (`listen.telemetry`): what happens on the bus, for dashboards. The bus does not notice
+    whatever happens to it."""
 
     clients_max: Positive = 64
     """Most telemetry clients at one time."""
     buffer_events: Positive = 10_000
     """Most events that wait to be sent; beyond it the oldest goes, counted."""
     buffer_bytes_max: Positive = 1 << 20
-    """Unsent bytes to one telemetry client above which it is sent nothing new; the events are counted and it is told."""
+    """Unsent bytes to one telemetry client above which it is sent nothing new; it is told how many events it missed."""
     batch_events: Positive = 100
     """Events that wait are sent as soon as there are so many."""
     batch_ms: Positive = 100
