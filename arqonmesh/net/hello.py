@@ -20,7 +20,7 @@ from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.messages import Hello
 
-VERSIONS: Final = (1,)
+VERSIONS: Final = (2,)
 """The protocol versions that this build speaks, newest first."""
 HELLO_BYTES_MAX: Final = 16_384
 ONE_LANE: Final = "lanes=1"

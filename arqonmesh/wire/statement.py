@@ -2,7 +2,10 @@
 
     Statement = [mesh, author, epoch, seq, prev_hash, kind, key, body, signature]
 
-Deterministic CBOR; the signature covers "arqonmesh/v1/statement" 0x00 and the array without its last element.
+Deterministic CBOR, node ids and the mesh as bytes (wire/packing.py), `prev_hash` the first half of the predecessor's
+hash; the signature covers "arqonmesh/v1/statement" 0x00 and the array without its last element. Statements of the first
+version, which had ids as text and whole hashes, are read as they are: nobody can sign them anew.
+
 A newer (epoch, seq) with the same (author, kind, key) supersedes the older. Two different statements with one
 (author, epoch, seq) prove a fork (algorithms: hash-chained logs, PeerReview SOSP 2007).
 """
@@ -11,13 +14,13 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum
-from sys import intern
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
-from arqonmesh.wire.cbor import convert, decode, decode_as, encode
+from arqonmesh.errors import DecodeError
+from arqonmesh.wire.cbor import convert, decode, encode
 from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.messages import (
     U32,
@@ -32,10 +35,14 @@ from arqonmesh.wire.messages import (
     Signature64,
     UlidText,
 )
+from arqonmesh.wire.packing import mesh_bytes, mesh_text, packed, unpacked
 
 DOMAIN: Final = b"arqonmesh/v1/statement\x00"
 GENESIS_HASH: Final = bytes(32)
 """`prev_hash` of an author's first statement in an epoch that begins without a known head."""
+LINK_BYTES: Final = 16
+"""As much of the predecessor's hash travels: nobody else can find a second statement with it (2^128), and an author
+that looks for two of its own (2^64) could only hide that it disowned a statement, not that it said two in one place."""
 MAX_STATEMENT_BYTES: Final = 16_384
 
 
@@ -61,7 +68,8 @@ class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True
     author: NodeText
     epoch: U63
     seq: U63
-    prev_hash: Hash32
+    prev_hash: Annotated[bytes, Meta(min_length=LINK_BYTES, max_length=32)]
+    """Of the predecessor's hash the first 16 bytes; given whole it is cut when it is written."""
     kind: Annotated[int, Meta(ge=1, le=255)]
     key: ShortText
     """Names the record among those of one author and kind: a node id, a ticket id, empty if there is one."""
@@ -69,16 +77,35 @@ class Statement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True
     signature: Signature64
 
     def encode(self) -> bytes:
-        return encode(msgspec.to_builtins(self, builtin_types=(bytes,)))
+        return encode([*self._said(), self.signature])
 
     def signed_bytes(self) -> bytes:
         """What the signature covers."""
-        fields = msgspec.to_builtins(self, builtin_types=(bytes,))
-        return DOMAIN + encode(fields[:-1])
+        return DOMAIN + encode(self._said())
+
+    def _said(self) -> list[Any]:
+        return [
+            mesh_bytes(self.mesh_id),
+            packed(self.author),
+            self.epoch,
+            self.seq,
+            self.prev_hash[:LINK_BYTES],
+            int(self.kind),
+            packed(self.key),
+            self.body,
+        ]
 
 
 def _decode_statement(data: bytes) -> Statement:
-    return decode_as(data, Statement, max_bytes=MAX_STATEMENT_BYTES)
+    value = decode(data, max_bytes=MAX_STATEMENT_BYTES)
+    if type(value) is list and len(value) == _FIELDS:
+        if type(value[0]) is bytes:
+            value[0] = mesh_text(value[0])
+        value[1], value[6] = unpacked(value[1]), unpacked(value[6])
+    return convert(value, Statement)
+
+
+_FIELDS: Final = 9
 
 
 decode_statement: Final = Memo(_decode_statement, 256)
@@ -107,7 +134,12 @@ class Body(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=
     """Base of statement bodies. They hold no cycles, so the collector need not look at them: a node keeps thousands."""
 
     def encode(self) -> bytes:
-        return encode(msgspec.to_builtins(self, builtin_types=(bytes,)))
+        return encode(packed(self.value()))
+
+    def value(self) -> list[Any]:
+        """The fields as they are written, node ids as text."""
+        fields: list[Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
+        return fields
 
 
 class Genesis(Body, frozen=True):
@@ -204,9 +236,41 @@ class Adjacency(Body, frozen=True):
 
 
 class Links(Body, frozen=True):
-    """All links of a node: its link-state advertisement."""
+    """All links of a node: its link-state advertisement. Written flat, four items a link: who, its state and transport
+    as one number, round trip, loss."""
 
     adjacencies: Annotated[tuple[Adjacency, ...], Meta(max_length=128)]
+
+    def value(self) -> list[Any]:
+        return [[item for link in self.adjacencies for item in _flat(link)]]
+
+
+TRANSPORTS: Final = ("quic", "wss")
+"""By number on the wire, twice, and one more when the link is up. Another is written by its name after + or -."""
+
+
+def _flat(link: Adjacency) -> tuple[str, int | str, int, int]:
+    up = link.state == "up"
+    if link.transport in TRANSPORTS:
+        return link.peer, 2 * TRANSPORTS.index(link.transport) + up, link.rtt_us, link.loss_ppm
+    return link.peer, ("+" if up else "-") + link.transport, link.rtt_us, link.loss_ppm
+
+
+def _adjacencies(value: Any) -> Any:
+    """The body of LINKS with an array for each link, from the flat form or as the first version wrote it."""
+    match value:
+        case [[str(), *_] as flat] if len(flat) % 4 == 0:
+            return [[_link(flat[at : at + 4]) for at in range(0, len(flat), 4)]]
+    return value
+
+
+def _link(flat: list[Any]) -> list[Any]:
+    peer, code, rtt_us, loss_ppm = flat
+    if type(code) is int and 0 <= code < 2 * len(TRANSPORTS):
+        return [peer, "up" if code & 1 else "down", TRANSPORTS[code >> 1], rtt_us, loss_ppm]
+    if type(code) is str and code[:1] in ("+", "-") and code[1:] not in TRANSPORTS:
+        return [peer, "up" if code[0] == "+" else "down", code[1:], rtt_us, loss_ppm]
+    raise DecodeError("wire.schema", f"a link whose state and transport are {code!r}")
 
 
 class Accusation(Body, frozen=True):
@@ -290,12 +354,5 @@ def decode_body(kind: int, body: bytes) -> Body | None:
     body_type = BODY_TYPES.get(kind)
     if body_type is None:
         return None
-    value = decode(body, max_bytes=MAX_STATEMENT_BYTES)
-    return convert(_interned(value), body_type)
-
-
-def _interned(value: Any) -> Any:
-    """The same with one object for each text: every node is named by all its neighbours, every role by all nodes."""
-    if type(value) is str:
-        return intern(value)
-    return [_interned(item) for item in value] if type(value) is list else value
+    value = unpacked(decode(body, max_bytes=MAX_STATEMENT_BYTES))
+    return convert(_adjacencies(value) if kind == Kind.LINKS else value, body_type)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
-from msgspec import Struct
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from arqonmesh.errors import DecodeError
-from arqonmesh.wire.cbor import encode
+from arqonmesh.wire.cbor import decode, encode
 from arqonmesh.wire.codec import MESSAGE_TYPES, decode_message, encode_message
 from arqonmesh.wire.messages import (
     MAX_DATAGRAM_BYTES,
@@ -24,16 +25,20 @@ from arqonmesh.wire.messages import (
 from arqonmesh.wire.statement import (
     BODY_TYPES,
     DOMAIN,
+    LINK_BYTES,
     MAX_STATEMENT_BYTES,
     Accusation,
     Adjacency,
+    JoinPolicy,
     Kind,
+    Links,
     Statement,
     decode_body,
     decode_statement,
+    signed_part,
     statement_hash,
 )
-from tests.wire.examples import BODIES, MESSAGES, NODE, SIGNATURE, STATEMENT
+from tests.wire.examples import BODIES, KEY, MESSAGES, NODE, OTHER, SIGNATURE, STATEMENT
 
 
 def refusal(data: bytes) -> str:
@@ -106,11 +111,54 @@ def test_a_statement_comes_back_and_signs_all_but_its_signature() -> None:
     """Domain, then the array without its last element."""
     encoded = STATEMENT.encode()
 
-    assert decode_statement(encoded) == STATEMENT
+    assert decode_statement(encoded) == replace(STATEMENT, prev_hash=STATEMENT.prev_hash[:LINK_BYTES])
     assert STATEMENT.signed_bytes().startswith(DOMAIN + b"\x88")
     assert SIGNATURE not in STATEMENT.signed_bytes()
     assert STATEMENT.signed_bytes()[len(DOMAIN) + 1 :] == encoded[1 : -len(SIGNATURE) - 2]
     assert len(statement_hash(encoded)) == 32
+
+
+def test_a_statement_of_the_first_version_is_read_and_verified_as_it_was_signed() -> None:
+    """Its author cannot be asked to sign it anew: ids as text, the whole hash."""
+    old = encode(to_builtins(STATEMENT, builtin_types=(bytes,)))
+
+    assert decode_statement(old) == STATEMENT
+    assert signed_part(old) == DOMAIN + b"\x88" + old[1 : -len(SIGNATURE) - 2]
+
+
+def test_node_ids_travel_as_the_bytes_that_they_name() -> None:
+    """20 instead of 34, in the head, the key and the body."""
+    said = replace(STATEMENT, key=OTHER, body=BODIES[Kind.LINKS].encode())
+    encoded = said.encode()
+
+    assert NODE.encode() not in encoded and OTHER.encode() not in encoded
+    assert decode_statement(encoded).key == OTHER and decode_statement(encoded).author == NODE
+    with pytest.raises(ValueError, match="20"):
+        JoinPolicy("key", bytes(20), KEY).encode()
+
+
+def test_a_mesh_id_of_another_length_is_refused() -> None:
+    """16 bytes are a ULID, 15 are nothing."""
+    short = encode([bytes(15), *decode(STATEMENT.encode(), max_bytes=1_000)[1:]])
+    with pytest.raises(DecodeError) as caught:
+        decode_statement(short)
+    assert caught.value.code == "wire.schema"
+
+
+@pytest.mark.parametrize("transport", ["quic", "wss", "", "carrier pigeon", "-wss"])
+@pytest.mark.parametrize("state", ["up", "down"])
+def test_a_link_comes_back_whatever_carries_it(state: str, transport: str) -> None:
+    """The known transports as a number, others by name."""
+    links = Links((Adjacency(OTHER, state, transport, 9_000, 0), Adjacency(NODE, "up", "quic", 1, 1_000_000)))
+
+    assert decode_body(Kind.LINKS, links.encode()) == links
+
+
+@pytest.mark.parametrize("code", [4, -1, "quic", "+quic", True, None, b""])
+def test_a_link_has_one_encoding(code: object) -> None:
+    """A known transport by its name, or a number nobody gave, is refused."""
+    with pytest.raises(DecodeError):
+        decode_body(Kind.LINKS, encode([[OTHER, code, 1, 2]]))
 
 
 @pytest.mark.parametrize("kind", BODY_TYPES)

@@ -1,6 +1,8 @@
-"""Frames of the first version, kept as they were on the wire: every later version reads them, byte for byte.
+"""Frames of earlier versions, kept as they were on the wire: every later version reads them.
 
-A new message or body is added to the file by `python -m tests.wire.test_golden`, which keeps what is there.
+The second version writes node ids in bodies as bytes and the links flat, because they were most of what an idle mesh
+says; bodies of the first are still read, and signed statements keep the bytes that were signed.
+A new message or body is added to the files by `python -m tests.wire.test_golden`, which keeps what is there.
 """
 
 from __future__ import annotations
@@ -15,24 +17,30 @@ from arqonmesh.core.kernel import SECOND, Lane
 from arqonmesh.sim.scenarios import star
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.wire.codec import MESSAGE_TYPES, decode_message, encode_message
-from arqonmesh.wire.statement import BODY_TYPES, decode_body
+from arqonmesh.wire.statement import BODY_TYPES, Kind, decode_body
 from tests.wire.examples import BODIES, MESSAGES
 
 FILE: Final = Path(__file__).with_name("golden_v1.json")
+SECOND_FILE: Final = Path(__file__).with_name("golden_v2.json")
 GOLDEN: Final[dict[str, dict[str, str]]] = json.loads(FILE.read_text()) if FILE.exists() else {}
+BODIES_V2: Final[dict[str, str]] = json.loads(SECOND_FILE.read_text()) if SECOND_FILE.exists() else {}
 
 
 def golden() -> dict[str, dict[str, str]]:
     """What the examples are today, and what the file has over it."""
     messages = {type(message).__name__: encode_message(message).hex() for message in MESSAGES}
-    bodies = {str(int(kind)): body.encode().hex() for kind, body in BODIES.items()}
-    return {"messages": messages | GOLDEN.get("messages", {}), "bodies": bodies | GOLDEN.get("bodies", {})}
+    return {"messages": messages | GOLDEN.get("messages", {}), "bodies": GOLDEN.get("bodies", {})}
+
+
+def bodies_v2() -> dict[str, str]:
+    """The same of the bodies as the second version writes them."""
+    return {str(int(kind)): body.encode().hex() for kind, body in BODIES.items()} | BODIES_V2
 
 
 def test_every_type_is_in_the_file() -> None:
     """Or a later version could change it unseen."""
     assert set(GOLDEN["messages"]) == {kind.__name__ for kind in MESSAGE_TYPES.values()}
-    assert set(GOLDEN["bodies"]) == {str(kind) for kind in BODY_TYPES}
+    assert set(BODIES_V2) == {str(kind) for kind in BODY_TYPES}
 
 
 @pytest.mark.parametrize("name", sorted(GOLDEN.get("messages", {})))
@@ -46,8 +54,14 @@ def test_a_frame_of_the_first_version_is_still_read(name: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(GOLDEN.get("bodies", {})))
 def test_a_body_of_the_first_version_is_still_read(kind: str) -> None:
-    """Statements are signed: their bytes are for ever."""
-    data = bytes.fromhex(GOLDEN["bodies"][kind])
+    """Statements are signed: their bytes are for ever, whatever later versions write."""
+    assert decode_body(int(kind), bytes.fromhex(GOLDEN["bodies"][kind])) == BODIES[Kind(int(kind))]
+
+
+@pytest.mark.parametrize("kind", sorted(BODIES_V2))
+def test_a_body_of_the_second_version_is_still_read(kind: str) -> None:
+    """And written: the same bytes come back."""
+    data = bytes.fromhex(BODIES_V2[kind])
     body = decode_body(int(kind), data)
     assert body is not None and body.encode() == data
 
@@ -67,3 +81,4 @@ def test_a_running_node_withstands_every_old_frame_on_every_lane() -> None:
 
 if __name__ == "__main__":
     FILE.write_text(json.dumps(golden(), indent=1, sort_keys=True) + "\n")
+    SECOND_FILE.write_text(json.dumps(bodies_v2(), indent=1, sort_keys=True) + "\n")

@@ -51,7 +51,7 @@ def contradict(a: Statement, a_hash: bytes, b: Statement, b_hash: bytes) -> bool
     """
     if a.epoch != b.epoch:
         return False
-    return (a.seq == b.seq and a_hash != b_hash) or (a.seq + 1 == b.seq and b.prev_hash != a_hash)
+    return (a.seq == b.seq and a_hash != b_hash) or (a.seq + 1 == b.seq and not a_hash.startswith(b.prev_hash))
 
 
 def fork_within(run: Run, key: bytes, verify: Verify, below: Position | None) -> Fork | None:

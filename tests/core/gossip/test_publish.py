@@ -12,7 +12,7 @@ from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.kernel import Emit, Lane, Persist, Send
 from arqonmesh.ids import encode_ulid
 from arqonmesh.wire.messages import GossipDelta, GossipRoot
-from arqonmesh.wire.statement import Kind, NodeRecord, decode_statement, statement_hash
+from arqonmesh.wire.statement import LINK_BYTES, Kind, NodeRecord, decode_statement, statement_hash
 from tests.core.gossip.world import SECOND, Member, World, genesis_of, node_record, signed
 from tests.core.toy import node_of
 
@@ -71,7 +71,7 @@ def test_what_is_published_while_the_disk_is_busy_goes_out_as_one_batch_in_order
     assert [s.key for s in statements] == ["a", "b", "c", "d"]
     assert [s.seq for s in statements] == [2, 3, 4, 5]
     for before, after in pairwise(statements):
-        assert after.prev_hash == statement_hash(before.encode())
+        assert after.prev_hash == statement_hash(before.encode())[:LINK_BYTES]
 
 
 def test_what_is_superseded_before_it_is_signed_is_never_said() -> None:
@@ -113,7 +113,7 @@ def test_a_life_begins_above_every_earlier_one_and_names_its_predecessor() -> No
     assert encoded is not None
     statement = decode_statement(encoded)
     assert (statement.epoch, statement.seq) == (2, 1)
-    assert statement.prev_hash == statement_hash(last)
+    assert statement.prev_hash == statement_hash(last)[:LINK_BYTES]
 
 
 def test_a_crash_between_signing_and_the_disk_never_looks_like_a_fork() -> None:
