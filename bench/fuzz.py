@@ -201,7 +201,7 @@ def envelopes_target() -> Target:
     """A client's frame: through the parser, and through a whole bus in both dialects and as an import."""
     import json
 
-    from arqonmesh.config.model import BusSettings
+    from arqonmesh.config.model import BusSettings, HistorySettings
     from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
     from arqonmesh.core.bus.envelope import parse as parse_envelope
     from arqonmesh.core.bus.refusal import Refusal
@@ -210,7 +210,7 @@ def envelopes_target() -> Target:
     from arqonmesh.ids import ClusterId, NodeId
 
     env = BusEnv(node_id=NodeId("n" * 32), cluster=ClusterId("hq"), rng=random.Random(1), wall_ms=lambda: 0)
-    bus = Bus(env, BusSettings(history=5, channels_max=20, rate_per_s=0))
+    bus = Bus(env, BusSettings(history=HistorySettings(per_channel=5), channels_max=20, rate_per_s=0))
     everyone = bus.new_client_id()
     bus.client_connected(0, everyone, ClientInfo(subprotocol="arqon.v1"))
     bus.client_frames(0, everyone, [b'{"type":"join","channel":"*"}'])

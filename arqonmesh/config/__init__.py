@@ -5,8 +5,9 @@
 | model.py     | one frozen struct per subsystem                                            |
 | fields.py    | every setting by its dotted name: type, default, documentation             |
 | yaml.py      | YAML to plain data with line numbers: duplicates, tags and bombs refused   |
-| environ.py   | `ARQON_BUS__HISTORY=100`, and the aliases that ArqonBus 1.0 users know     |
+| environ.py   | `ARQON_BUS__CLIENTS_MAX=100`, and the aliases that ArqonBus 1.0 users know |
 | check.py     | plain data to `Config`, or the setting, the value, the line and the remedy |
+| older.py     | older spellings of settings, brought to today's                             |
 | load.py      | the three of them together                                                 |
 | schema.py    | JSON Schema for editors                                                    |
 | write.py     | a commented arqon.yaml for `arqon init`                                    |

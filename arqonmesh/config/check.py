@@ -15,7 +15,7 @@ from arqonmesh.errors import ConfigError
 from arqonmesh.ids import parse_cluster
 
 Where: TypeAlias = Callable[[tuple[str | int, ...]], str]
-"""A setting's place in words: "arqon.yaml, line 14", "environment ARQON_BUS__HISTORY"."""
+"""A setting's place in words: "arqon.yaml, line 14", "environment ARQON_BUS__CLIENTS_MAX"."""
 
 _AT: Final = re.compile(r" - at `\$(.*)`$")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")

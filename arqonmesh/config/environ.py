@@ -1,11 +1,12 @@
 """Settings from the environment, over those of the file.
 
-    ARQON_BUS__HISTORY=100                           bus.history
+    ARQON_BUS__CLIENTS_MAX=100                       bus.clients_max
+    ARQON_REDIS_URL=redis://127.0.0.1:6379/0         bus.history.redis_url, as ARQONBUS_REDIS_URL
     ARQON_FEDERATION__EXPORT__ALLOW=telemetry:*,a:b  lists are joined by commas
     ARQONBUS_SERVER_PORT=9100                        an alias that ArqonBus 1.0 users know; ARQON_* wins over it
 
 `ARQON_*` names without `__` (ARQON_DATA_DIR, ARQON_CONTEXT ...) are not settings. Of `ARQONBUS_*`, those that have no
-counterpart here (REDIS_URL ...) are left alone: they speak to another program.
+counterpart here are left alone: they speak to another program.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 from msgspec import inspect as mi
 
 from arqonmesh.config.fields import Setting, settings
+from arqonmesh.config.older import modern
 from arqonmesh.config.yaml import scalar
 from arqonmesh.errors import ConfigError
 
@@ -35,8 +37,10 @@ def _same(text: str) -> str:
 
 
 VALUE_ALIASES: Final[dict[str, tuple[Path, Callable[[str], str]]]] = {
-    "ARQONBUS_STORAGE_MAX_HISTORY": (("bus", "history"), _same),
-    "ARQONBUS_HISTORY_SIZE": (("bus", "history"), _same),
+    "ARQONBUS_STORAGE_MAX_HISTORY": (("bus", "history", "per_channel"), _same),
+    "ARQONBUS_HISTORY_SIZE": (("bus", "history", "per_channel"), _same),
+    "ARQONBUS_REDIS_URL": (("bus", "history", "redis_url"), _same),
+    "ARQON_REDIS_URL": (("bus", "history", "redis_url"), _same),
     "ARQONBUS_MAX_CONNECTIONS": (("bus", "clients_max"), _same),
     "ARQONBUS_MAX_MESSAGE_SIZE": (("bus", "frame_bytes_max"), _same),
     "ARQONBUS_LOG_LEVEL": (("log", "level"), _level),
@@ -79,7 +83,7 @@ def overlay(data: dict[str, Any], environ: Mapping[str, str]) -> dict[Path, str]
             put(path, new, host if host in environ else port)
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and "__" in variable:
-            path = tuple(variable.removeprefix(PREFIX).lower().split("__"))
+            path = modern(tuple(variable.removeprefix(PREFIX).lower().split("__")))
             setting = settings().get(path)
             if setting is None or setting.section:
                 raise _unknown(variable, path)
@@ -88,7 +92,7 @@ def overlay(data: dict[str, Any], environ: Mapping[str, str]) -> dict[Path, str]
 
 
 def variable_of(path: Path) -> str:
-    """`ARQON_BUS__HISTORY` for bus.history."""
+    """`ARQON_BUS__CLIENTS_MAX` for bus.clients_max."""
     return PREFIX + "__".join(path).upper()
 
 

@@ -32,7 +32,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """As it is written in messages: `bus.history`."""
+        """As it is written in messages: `bus.clients_max`."""
         return ".".join(self.path)
 
     @property

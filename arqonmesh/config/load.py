@@ -8,6 +8,7 @@ from pathlib import Path
 from arqonmesh.config.check import Where, convert
 from arqonmesh.config.environ import overlay
 from arqonmesh.config.model import Config
+from arqonmesh.config.older import modernise
 from arqonmesh.config.yaml import BYTES_MAX, Document, parse
 from arqonmesh.errors import ConfigError
 
@@ -24,6 +25,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 def loads(text: bytes, name: str = "arqon.yaml", environ: Mapping[str, str] | None = None) -> Config:
     """As `load`, from bytes; `name` is what messages call the file."""
     document = parse(text, name)
+    modernise(document.data)
     sources = overlay(document.data, environ or {})
     return convert(document.data, _where(document, name, sources))
 

@@ -1,6 +1,6 @@
 """The settings of one node: one frozen struct per subsystem, each field with its unit and its effect.
 
-`config/load.py` reads them from arqon.yaml with `ARQON_*` over it (`ARQON_BUS__HISTORY=100`).
+`config/load.py` reads them from arqon.yaml with `ARQON_*` over it (`ARQON_BUS__CLIENTS_MAX=100`).
 """
 
 from __future__ import annotations
@@ -262,11 +262,27 @@ class FederationSettings(Settings, frozen=True):
     outbox: OutboxSettings = OutboxSettings()
 
 
+class HistorySettings(Settings, frozen=True):
+    """What a channel's latecomers and those who come back can read."""
+
+    per_channel: Annotated[int, Meta(ge=0, le=100_000)] = 500
+    """Messages kept per channel in memory."""
+    durable: bool = True
+    """Keep them on disk too (history.db in the data directory), and go on from there after a restart."""
+    max_age_s: Seconds = 604_800.0
+    """On disk, what came longer ago than this goes."""
+    max_bytes: Positive = 1 << 30
+    """On disk, beyond so many bytes over all channels the oldest goes."""
+    redis_url: str = ""
+    """Keep them in Redis Streams as well, one per room:channel: redis://HOST:PORT/DB. Empty: no Redis."""
+    redis_maxlen: Positive = 10_000
+    """Messages kept per Redis stream, about so many (XADD MAXLEN ~)."""
+
+
 class BusSettings(Settings, frozen=True):
     """The WebSocket bus and its limits."""
 
-    history: Annotated[int, Meta(ge=0, le=100_000)] = 500
-    """Messages kept per channel in memory."""
+    history: HistorySettings = HistorySettings()
     channels_max: Positive = 10_000
     """Most channels at one time; joining one more is refused."""
     clients_max: Positive = 5_000

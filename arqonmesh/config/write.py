@@ -15,7 +15,7 @@ from arqonmesh.config.yaml import scalar
 
 _HEAD: Final = """\
 # Settings of one ArqonMesh node. Commented lines show the defaults; remove the '#' to change one.
-# The environment wins over this file: ARQON_BUS__HISTORY=100 sets bus.history.
+# The environment wins over this file: ARQON_BUS__CLIENTS_MAX=100 sets bus.clients_max.
 """
 
 _WIDTH: Final = 110

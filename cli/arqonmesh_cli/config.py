@@ -28,7 +28,7 @@ def schema(as_json: Json = False) -> Answer:
     return Answer(found, text)
 
 
-@verb(app, "check", "arqon config check", "ARQON_BUS__HISTORY=100 arqon config check --json | jq .data.bus")
+@verb(app, "check", "arqon config check", "ARQON_BUS__CLIENTS_MAX=100 arqon config check --json | jq .data.bus")
 def check(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
     """Check arqon.yaml with the environment over it, as the next start would; --json prints what holds."""
     from arqonmesh.config.load import load

@@ -56,7 +56,7 @@ certificates: {lifetime_s: 60, renew_after_s: 0.5e1}
     assert config.listen.advertise == ("a.example:9130",)
     assert config.federation.export.deny == ("telemetry:secret*",)
     assert config.federation.import_.allow == ()
-    assert config.bus.history == 1_000
+    assert config.bus.history.per_channel == 1_000
     assert (config.certificates.lifetime_s, config.certificates.renew_after_s) == (60.0, 5.0)
 
 
@@ -84,7 +84,7 @@ def test_an_alias_stands_for_what_its_anchor_names() -> None:
         ("node: {cluster: hq}\nhistory: 3", "config.unknown-key",
          "history is not a setting; did you mean bus.history (arqon.yaml, line 2)"),
         ("node: {cluster: hq}\n\nbus:\n  history: -1", "config.type",
-         "bus.history is -1; it needs to be an integer from 0 to 100,000 (arqon.yaml, line 4)"),
+         "bus.history.per_channel is -1; it needs to be an integer from 0 to 100,000 (arqon.yaml, line 4)"),
         ("node: {cluster: hq, role: boss}", "config.type",
          "node.role is 'boss'; it needs to be one of hub, leader or spoke (arqon.yaml, line 1)"),
         ("node: {cluster: hq}\nbus: 3", "config.type",
@@ -186,7 +186,7 @@ class TestEnvironment:
                 "ARQON_CERTIFICATES__LIFETIME_S": "1e6",
             },
         )
-        assert config.bus.history == 100
+        assert config.bus.history.per_channel == 100
         assert config.node.cluster == "7"
         assert config.federation.import_.allow == ("a:*", "b:c")
         assert config.federation.export.deny == ()
@@ -199,7 +199,8 @@ class TestEnvironment:
     def test_is_named_when_it_does_not_fit(self) -> None:
         """The variable instead of file and line."""
         assert refusal(MINIMAL, ARQON_BUS__HISTORY="many").sentence == (
-            "bus.history is 'many'; it needs to be an integer from 0 to 100,000 (environment ARQON_BUS__HISTORY)"
+            "bus.history.per_channel is 'many'; it needs to be an integer from 0 to 100,000 "
+            "(environment ARQON_BUS__HISTORY)"
         )
 
     def test_typos_are_errors_with_a_suggestion(self) -> None:
@@ -216,9 +217,19 @@ class TestEnvironment:
         """A value laid over `bus: 3` does not make the 3 right."""
         assert refusal("node: {cluster: hq}\nbus: 3", ARQON_BUS__HISTORY="1").sentence.startswith("bus is 3;")
 
+    def test_reads_the_redis_address_under_the_names_people_use(self) -> None:
+        """ARQONBUS_REDIS_URL as ArqonBus 1.0 has it, ARQON_REDIS_URL over it, the full name over both."""
+        both = {"ARQONBUS_REDIS_URL": "redis://old", "ARQON_REDIS_URL": "redis://new"}
+        for environ, url in (
+            ({"ARQONBUS_REDIS_URL": "redis://old"}, "redis://old"),
+            (both, "redis://new"),
+            ({**both, "ARQON_BUS__HISTORY__REDIS_URL": "redis://full"}, "redis://full"),
+        ):
+            assert loads(MINIMAL.encode(), environ=environ).bus.history.redis_url == url
+
     def test_leaves_variables_that_are_no_settings_alone(self) -> None:
-        """ARQON_DATA_DIR speaks to the command line, ARQONBUS_REDIS_URL to another program."""
-        environ = {"ARQON_DATA_DIR": "/x", "ARQONBUS_REDIS_URL": "redis://h", "PATH": "/bin"}
+        """ARQON_DATA_DIR speaks to the command line, ARQONBUS_TELEMETRY_X to another program."""
+        environ = {"ARQON_DATA_DIR": "/x", "ARQONBUS_TELEMETRY_X": "1", "PATH": "/bin"}
         assert loads(MINIMAL.encode(), environ=environ) == loads(MINIMAL.encode())
 
     @pytest.mark.requirement("R-CF-1")
@@ -237,7 +248,7 @@ class TestEnvironment:
         assert config.listen.bus == "0.0.0.0:9100"
         assert config.listen.http == "127.0.0.1:8080"
         assert config.log.level == "warning"
-        assert config.bus.history == 8
+        assert config.bus.history.per_channel == 8
 
 
 def test_a_missing_file_is_answered_with_the_command_that_makes_it(tmp_path: Path) -> None:

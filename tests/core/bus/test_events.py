@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from arqonmesh.config.model import BusSettings
+from arqonmesh.config.model import BusSettings, HistorySettings
 from arqonmesh.core.kernel import Deliver, Emit
 from tests.core.bus.house import House
 
@@ -190,7 +190,7 @@ def test_what_the_bus_says_never_federates() -> None:
 
 def test_history_can_be_turned_off() -> None:
     """history: 0 keeps nothing, and channels without members vanish at once."""
-    house = House(BusSettings(history=0))
+    house = House(BusSettings(history=HistorySettings(per_channel=0)))
     publisher = house.connect()
     house.send(
         publisher, {"type": "event", "channel": "a:b", "payload": 1}, {"type": "event", "channel": "a:b", "payload": 2}
