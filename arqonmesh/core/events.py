@@ -361,6 +361,18 @@ class Imported(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryRead(Event):
+    """The runtime: what `ReadHistory(token)` found, in the order of arrival."""
+
+    token: int
+    frames: tuple[bytes, ...]
+    more: bool = False
+    """`limit` or `bytes_max` cut it short."""
+    failed: str = ""
+    """Why it could not be read; empty when it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict(Event):
     """A federation decision, told once per (direction, peer cluster, channel) and rule; counts run in the core."""
 

@@ -119,6 +119,55 @@ class CloseClient:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepFrames:
+    """Put these finished events of one channel into the durable history, in order; no answer comes.
+
+    `epoch` and `first` say where in their stream they stand: frame i has the offset `first + i`. Without a stream
+    (an event of an older node) `epoch` is empty and `first` 0.
+    """
+
+    channel: str
+    epoch: str
+    first: int
+    low_ms: int
+    """The earliest and the latest of their timestamps, milliseconds since 1970."""
+    high_ms: int
+    frames: tuple[bytes, ...]
+    ours: bool
+    """Published on this node, or the first of our cluster to see it: this node mirrors it to what the cluster shares."""
+
+
+Range: TypeAlias = tuple[str, int, int]
+"""(epoch, first offset, last offset), both ends included."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which events of a channel are wanted from the durable history."""
+
+    channel: str
+    limit: int
+    bytes_max: int
+    oldest: bool = False
+    """The first `limit` that fit, instead of the last. The answer is in the order of arrival either way."""
+    after_ms: int | None = None
+    """Only events with a timestamp later than this, milliseconds since 1970."""
+    before_ms: int | None = None
+    """Only events with a timestamp earlier than this."""
+    ranges: tuple[Range, ...] | None = None
+    """Only these stretches of these streams; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Read from the durable history; the answer is the event `HistoryRead(token)`. Whatever was given to `KeepFrames`
+    before is found."""
+
+    token: int
+    query: HistoryQuery
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Tell whoever listens: other cores first, then the runtime (metrics, log, control API)."""
 
@@ -142,7 +191,9 @@ class Disconnect:
     forget: bool = False
 
 
-Effect: TypeAlias = Send | Persist | Deliver | Throttle | CloseClient | Emit | Connect | Disconnect
+Effect: TypeAlias = (
+    Send | Persist | Deliver | Throttle | CloseClient | KeepFrames | ReadHistory | Emit | Connect | Disconnect
+)
 
 
 class Rng(Protocol):
