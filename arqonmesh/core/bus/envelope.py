@@ -30,6 +30,8 @@ BUS_SENDER: Final = "arqonbus"
 ID_LENGTH_MAX: Final = 128
 TARGETS_MAX: Final = 64
 EMPTY: Final = Raw(b"")
+EVENT_KINDS: Final = {"event": "event", "message": "event", "telemetry": "telemetry"}
+"""Types that go to a channel, and what they become."""
 _HELP: Final = '{"type": "help"}'
 _FIELD: Final = re.compile(r"^(.*) - at `\$\.?(.*)`$")
 
@@ -70,6 +72,9 @@ class Hints(Struct, gc=False):
     """Send this event to its own publisher too."""
     ack: bool = False
     """Answer with the event's id and how many members it went to."""
+
+
+NO_HINTS: Final = Hints()
 
 
 class PayloadCommand(Struct, gc=False):

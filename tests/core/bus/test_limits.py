@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arqonmesh.config.model import BusSettings
-from arqonmesh.core.bus.bus import UNREADABLE_IN_A_ROW_MAX
+from arqonmesh.core.bus.answers import UNREADABLE_IN_A_ROW_MAX
 from arqonmesh.core.bus.channels import SUBSCRIPTIONS_MAX
 from arqonmesh.core.bus.history import History, Ring
 from arqonmesh.core.bus.ratelimit import TokenBucket

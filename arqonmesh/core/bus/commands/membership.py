@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.commands.request import Command, Request
+from arqonmesh.core.bus.mesh_news import tell_mesh_state
 from arqonmesh.core.bus.presence import notices
 from arqonmesh.core.bus.refusal import Refusal
 
@@ -25,7 +26,7 @@ def _join(bus: Bus, request: Request) -> dict[str, Any]:
     if channel is not None:
         answer["members"] = len(channel.members)
         if name == mesh_room.NAME:
-            request.effects.extend(bus.tell_mesh_state(client))
+            request.effects.extend(tell_mesh_state(bus, client))
         elif fresh:
             request.effects.extend(notices(bus.stamps, channel, client, "joined"))
     return answer

@@ -1,0 +1,57 @@
+"""Frames that are not events: which command or private message a frame is, and running the command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arqonmesh.core.bus.answers import answer
+from arqonmesh.core.bus.commands import ALIASES, Request
+from arqonmesh.core.bus.envelope import EVENT_KINDS, CommandArgs, Inbound, PayloadCommand, decode_part, is_object
+from arqonmesh.core.bus.private import send_private
+from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.kernel import Effect, Instant
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
+    from arqonmesh.core.bus.clients import Client
+
+
+def not_an_event(bus: Bus, now: Instant, sender: Client, message: Inbound, effects: list[Effect]) -> None:
+    if message.type == "private" or message.type in EVENT_KINDS:
+        send_private(bus, sender, message, effects)
+    elif message.type == "command" or ALIASES.get(message.type, message.type) in bus.commands:
+        run_command(bus, now, sender, message, effects)
+    else:
+        known = ("event", "private", "command", "telemetry", *bus.commands)
+        raise Refusal(
+            "bus.unknown-type",
+            f"type is {message.type[:64]!r}; a client may send {', '.join(known)}",
+            field="type",
+            hint='{"type": "help"}',
+        )
+
+
+def run_command(bus: Bus, now: Instant, sender: Client, message: Inbound, effects: list[Effect]) -> None:
+    bus.counters["commands"] += 1
+    asked, args, in_payload = message.command, message.args, False
+    if message.type != "command":
+        asked = message.type
+    elif not asked and is_object(message.payload):
+        inner = decode_part(message.payload, PayloadCommand, "payload")
+        asked, args, in_payload = inner.command, inner.parameters or inner.args, True
+    name = ALIASES.get(asked, asked)
+    command = bus.commands.get(name)
+    if command is None:
+        raise Refusal(
+            "bus.unknown-command",
+            f"command is {asked[:64]!r}; this bus knows {', '.join(bus.commands)}",
+            field="payload.command" if in_payload else "command",
+            hint='{"type": "help"}',
+        )
+    given = decode_part(args, CommandArgs, "payload.parameters" if in_payload else "args")
+    if given.limit is None:
+        given.limit = message.limit
+    request = Request(now, sender, given, message.room, message.channel, [])
+    result = command.run(bus, request)
+    effects.append(answer(bus, sender, message, name, result, in_payload))
+    effects.extend(request.effects)

@@ -1,0 +1,53 @@
+"""Clients come and go: the welcome, the limit, and what is left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from arqonmesh.core.bus.answers import say
+from arqonmesh.core.bus.clients import Client, ClientInfo
+from arqonmesh.core.bus.names import is_pattern
+from arqonmesh.core.bus.presence import notices
+from arqonmesh.core.events import Dropped
+from arqonmesh.core.kernel import CloseClient, Effect, Emit, Instant
+from arqonmesh.ids import ClientId
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
+
+TRY_AGAIN_LATER: Final = 1013
+
+
+def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[Effect]:
+    """Welcome a client, or close it with 1013 when there are `clients_max` already."""
+    if client in bus.clients:
+        return []
+    if len(bus.clients) >= bus.settings.clients_max:
+        reason = f"{len(bus.clients)} clients are connected, which is all that bus.clients_max allows"
+        dropped = Dropped("bus", "clients-max", 1, info.address)
+        return [CloseClient(client, TRY_AGAIN_LATER, reason), Emit(dropped)]
+    connected = Client(now, bus.wall_ms, client, info, bus.settings.rate_per_s)
+    bus.clients[client] = connected
+    bus.counters["clients"] += 1
+    payload = {
+        "welcome": "Connected to ArqonMesh",
+        "client_id": client,
+        "node": bus.env.node_id,
+        "cluster": bus.env.cluster,
+    }
+    return [say(bus, connected, "system" if connected.canonical else "message", payload)]
+
+
+def disconnect(bus: Bus, client: ClientId) -> list[Effect]:
+    """Forget a client, and tell those who shared its channels. Repeats are harmless."""
+    gone = bus.clients.pop(client, None)
+    if gone is None:
+        return []
+    bus.paused.pop(client, None)
+    effects: list[Effect] = []
+    for name in list(gone.subscriptions):
+        channel = None if is_pattern(name) else bus.channels.find(name)
+        bus.channels.unsubscribe(gone, name)
+        if channel is not None and channel.alive:
+            effects.extend(notices(bus.stamps, channel, gone, "left"))
+    return effects
