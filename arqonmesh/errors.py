@@ -241,6 +241,15 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The bus asks for a bearer token (bus.auth_token), and the client showed none or another one.",
         "Send `Authorization: Bearer TOKEN`, or `?token=TOKEN` in the URL; `arqon sub` takes --token.",
     ),
+    "bus.origin": (
+        "A web page of another host asked for the bus; only pages of the node's own host name may, unless listed.",
+        'List the page\'s origin in arqon.yaml, bus: {origins: ["https://app.example.org"]}, and restart the node.',
+    ),
+    "bus.handshake": (
+        "The request to the bus's port is no WebSocket handshake of RFC 6455, version 13.",
+        "Connect with a WebSocket client to ws://HOST:PORT/; health and metrics are on the port of listen.http.",
+    ),
+    "bus.stopping": ("The node stops, and takes no new clients.", "Connect to another node of the cluster, or later."),
     "bus.channel-missing": (
         "The frame names no channel, and the client has no subscription that could be meant.",
         'Name one: {"type": "event", "channel": "telemetry:host", "payload": {"load": 0.5}}.',

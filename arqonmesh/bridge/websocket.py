@@ -11,21 +11,17 @@ tick. What a client may do to others is bounded here: unsent bytes, frame size, 
 | sends a binary frame                   | 1003                                | binary-frame        |
 | sends text that is not UTF-8           | 1007                                | not-utf8            |
 | vanishes without closing               | 1011 when a ping stays unanswered   | half-open           |
-| shows no or a wrong token              | HTTP 401                            | auth                |
 | does not finish its handshake          | HTTP 408 after 5 s                  | handshake-slow      |
-| asks for what cannot be read as a URL  | HTTP 400                            | bad-target          |
+| is turned away at its handshake        | HTTP 4xx, see handshake.py          | auth, origin, ...   |
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import json
 import logging
 from collections import Counter
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 from picows import (
     WSCloseCode,
@@ -39,11 +35,11 @@ from picows import (
 )
 
 from arqonmesh.bridge.framing import append_text_frames
+from arqonmesh.bridge.handshake import Admitted, TurnedAway, judge
 from arqonmesh.bridge.picows_server import Acceptor
 from arqonmesh.bridge.port import BusPort
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.clients import ClientInfo
-from arqonmesh.core.bus.envelope import SUBPROTOCOL
 from arqonmesh.core.events import Dropped
 from arqonmesh.errors import ConfigError
 from arqonmesh.ids import ClientId
@@ -242,29 +238,19 @@ class BusServer:
     # --- connections -----------------------------------------------------------------------------------------
 
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        """Judge a handshake request."""
-        headers = request.headers
-        if "websocket" not in headers.get("Upgrade", "").lower():
-            return _http_refusal(426, "this is the message bus; connect with WebSocket", {"Upgrade": "websocket"})
-        if "upgrade" in headers.get("Connection", "").lower():
-            headers["Connection"] = "Upgrade"  # Firefox says "keep-alive, Upgrade", which picows would refuse
+        """Answer a handshake request."""
         if self._closing:
-            return _http_refusal(503, "the node stops", {})
-        try:
-            query = parse_qs(urlsplit(request.path.decode("latin-1")).query, max_num_fields=16)
-        except ValueError:
-            self._refused("bad-target", "")
-            return _http_refusal(400, "the request target cannot be read", {})
-        if self._settings.auth_token and not _shows_token(self._settings.auth_token, headers, query):
-            self._refused("auth", "")
-            return _http_refusal(
-                401, "the bus asks for a bearer token (bus.auth)", {"WWW-Authenticate": 'Bearer realm="arqonbus"'}
+            return _answer_no(
+                TurnedAway(503, "bus.stopping", "the node stops", "connect to another node of the cluster")
             )
-        offered = [name.strip() for name in headers.get("Sec-WebSocket-Protocol", "").split(",")]
-        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else ""
-        extra = {"Sec-WebSocket-Protocol": chosen} if chosen else None
-        connection = _Connection(self, chosen, query.get("name", [""])[0][:64], query.get("type", [""])[0][:32])
-        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(extra), connection)
+        verdict = judge(request.path, request.headers, self._settings)
+        if isinstance(verdict, TurnedAway):
+            if verdict.reason:
+                self._refused(verdict.reason, "")
+            return _answer_no(verdict)
+        request.headers["Connection"] = "Upgrade"  # Firefox says "keep-alive, Upgrade", which picows would refuse
+        connection = _Connection(self, verdict)
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(verdict.headers()), connection)
 
     def _refused(self, reason: str, address: str) -> None:
         self.counters[reason] += 1
@@ -307,16 +293,14 @@ class BusServer:
 class _Connection(WSListener):  # type: ignore[misc]  # an extension class
     """One client's connection, as picows drives it."""
 
-    def __init__(self, server: BusServer, subprotocol: str, name: str, kind: str) -> None:
+    def __init__(self, server: BusServer, admitted: Admitted) -> None:
         self.client = ClientId("")
         self.out: list[_Segment] = []
         self.unsent = 0
         self.closing = False
         self.raw: Any = None
         self._server = server
-        self._subprotocol = subprotocol
-        self._name = name
-        self._kind = kind
+        self._admitted = admitted
         self._transport: WSTransport | None = None
         self._batch: list[bytes] = []
         self._fragments: list[bytes] = []
@@ -335,7 +319,8 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._heard_at_s = asyncio.get_running_loop().time()
         peer = self.raw.get_extra_info("peername")
         address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
-        self._server.connected(self, ClientInfo(address, self._subprotocol, self._name, self._kind))
+        admitted = self._admitted
+        self._server.connected(self, ClientInfo(address, admitted.subprotocol, admitted.name, admitted.kind))
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -485,19 +470,10 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._server.cut_off(self, reason, code, sentence)
 
 
-def _shows_token(token: str, headers: Any, query: dict[str, list[str]]) -> bool:
-    """In the header, or in the URL as browsers must: `?token=`, `?access_token=` or `?auth_token=`."""
-    scheme, _, shown = headers.get("Authorization", "").strip().partition(" ")
-    candidates = [shown.strip()] if scheme.lower() == "bearer" else []
-    for name in ("token", "access_token", "auth_token"):
-        candidates.extend(query.get(name, []))
-    return any(hmac.compare_digest(candidate.encode("utf-8", "replace"), token.encode()) for candidate in candidates)
-
-
-def _http_refusal(status: int, details: str, headers: dict[str, str]) -> WSUpgradeResponseWithListener:
-    body = json.dumps({"error": {"code": f"http.{status}", "message": details}}).encode()
-    extra = {"Content-Type": "application/json", **headers}
-    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, body, extra), None)
+def _answer_no(refusal: TurnedAway) -> WSUpgradeResponseWithListener:
+    extra = {"Content-Type": "application/json", **refusal.headers}
+    response = WSUpgradeResponse.create_error_response(refusal.status, refusal.body(), extra)
+    return WSUpgradeResponseWithListener(response, None)
 
 
 def _is_utf8(data: bytes) -> bool:

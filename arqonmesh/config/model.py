@@ -279,6 +279,75 @@ class HistorySettings(Settings, frozen=True):
     """Messages kept per Redis stream, about so many (XADD MAXLEN ~)."""
 
 
+class JwtSettings(Settings, frozen=True):
+    """JSON Web Tokens that bus clients show. One source of keys; the key says which algorithm counts, never a token."""
+
+    secret: str = ""
+    """HS256: the shared secret itself, at least 32 bytes; better in `secret_file` or ARQON_BUS__AUTH__JWT__SECRET."""
+    secret_file: str = ""
+    """HS256: a file with the secret, at least 32 bytes; relative to the data directory."""
+    public_key_file: str = ""
+    """RS256 or EdDSA, by the key in it: a PEM file; read again when it changes."""
+    jwks_file: str = ""
+    """RS256 and EdDSA: a JSON Web Key Set, keys found by `kid`; read again when it changes."""
+    issuer: str = ""
+    """`iss` that a token needs to carry; empty: not looked at."""
+    audience: str = ""
+    """`aud` that a token needs to carry; empty: not looked at."""
+    clock_skew_s: Annotated[int, Meta(ge=0, le=600)] = 30
+    """How far the issuer's clock may be off when `exp` and `nbf` are checked."""
+    expiry_required: bool = True
+    """Refuse tokens without `exp`."""
+    role_claim: str = "role"
+    """The claim with the role: guest, user or admin, or a list of which the highest counts."""
+    tenant_claim: str = "tenant"
+    """The claim with the tenant."""
+    role_default: Literal["guest", "user", "admin"] = "user"
+    """Role of a token without one."""
+
+
+class RoomRule(Settings, frozen=True):
+    """The least role that each action takes in some channels; `granted`: only with a permission in the token or key."""
+
+    rooms: Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=256)]
+    join: Literal["guest", "user", "admin", "granted"] = "guest"
+    publish: Literal["guest", "user", "admin", "granted"] = "user"
+    history: Literal["guest", "user", "admin", "granted"] = "guest"
+    presence: Literal["guest", "user", "admin", "granted"] = "guest"
+    create: Literal["guest", "user", "admin", "granted"] = "user"
+    delete: Literal["guest", "user", "admin", "granted"] = "admin"
+
+
+class AuthSettings(Settings, frozen=True):
+    """Who may use the bus, and for what. API keys (`arqon bus key new`) need no setting."""
+
+    anonymous: Literal["auto", "off", "guest", "user", "admin"] = "auto"
+    """Role of clients that show nothing; off: they are refused. auto: `user` while the bus listens on loopback only
+    and nobody set up a token, a JWT key or an API key; else off, and a bus open to the network does not start."""
+    tenants: Literal["off", "allowed", "required"] = "allowed"
+    """Whether clients may be of a tenant, by `/t/TENANT` in the URL and by their token, which need to agree; tenants
+    do not see each other."""
+    expiry_notice_s: Annotated[int, Meta(ge=0)] = 60
+    """A client is told so long before its token expires; then it is closed (4401) unless it showed a newer one."""
+    jwt: JwtSettings = JwtSettings()
+    rooms: Annotated[tuple[RoomRule, ...], Meta(max_length=256)] = ()
+    """Rules `{rooms: [PATTERN], join, publish, history, presence, create, delete}`, each flag the least role for it:
+    guest, user, admin, or granted (only with a permission in the token). The first that matches a channel counts;
+    without one guests read, users publish and create, admins delete."""
+
+
+class SlowSettings(Settings, frozen=True):
+    """Clients that read more slowly than they are sent to."""
+
+    policy: Literal["disconnect", "drop-oldest", "drop-newest", "spill"] = "disconnect"
+    """What happens when `bus.buffer_bytes_max` wait for one client: cut it off (1008; it resumes from history), drop
+    whole messages and tell it how many, or write on into a file."""
+    spill_bytes_max: Positive = 64 << 20
+    """spill: most bytes on disk for one client; beyond it the client is cut off."""
+    spill_total_bytes_max: Positive = 512 << 20
+    """spill: most bytes on disk for all clients together; beyond it whoever needs more is cut off."""
+
+
 class BusSettings(Settings, frozen=True):
     """The WebSocket bus and its limits."""
 
@@ -288,13 +357,26 @@ class BusSettings(Settings, frozen=True):
     clients_max: Positive = 5_000
     """Most clients at one time; one more is refused."""
     frame_bytes_max: Positive = 262_144
-    """Largest text frame that a client may send."""
+    """Largest message that a client may send, also once it is decompressed."""
+    origins: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    """Web pages that may connect, beside those of the node's own host name: origins such as
+    `https://app.example.org`, in which `*` stands for anything. Programs send no origin and are always let in."""
+    compression: bool = False
+    """Offer permessage-deflate (RFC 7692). It saves bytes on slow lines and costs about ten times the CPU."""
     buffer_bytes_max: Positive = 8 << 20
-    """Unsent bytes to one client above which it is cut off (close code 1008)."""
+    """Unsent bytes to one client above which `slow.policy` holds."""
     rate_per_s: Annotated[int, Meta(ge=0)] = 0
-    """Frames per second per client (token bucket); 0 is no limit."""
+    """Frames per second per client (token bucket); 0 is no limit. Who stays far above it is closed (4429)."""
+    rate_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
+    """Bytes per second per client (token bucket), at least `frame_bytes_max`; 0 is no limit."""
+    connections_per_address_max: Annotated[int, Meta(ge=0)] = 0
+    """Most connections of one IP address at a time; 0 is no limit, for nodes behind a load balancer."""
+    subscriptions_max: Annotated[int, Meta(gt=0, le=100_000)] = 256
+    """Channels and patterns that one client may be in."""
     auth_token: str = ""
-    """A bearer token every client must show; empty accepts anyone who reaches the port."""
+    """One bearer token for every client, as role user; more than one kind of client takes `auth`."""
+    auth: AuthSettings = AuthSettings()
+    slow: SlowSettings = SlowSettings()
 
 
 class TelemetrySettings(Settings, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arqonmesh.core.bus.channels import Channel
-from arqonmesh.core.bus.envelope import SUBPROTOCOL, Dialect
+from arqonmesh.core.bus.envelope import SUBPROTOCOLS, Dialect
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 from arqonmesh.core.bus.ratelimit import TokenBucket
 from arqonmesh.core.kernel import Instant
@@ -19,7 +19,7 @@ class ClientInfo:
     address: str = ""
     """HOST:PORT of the other end."""
     subprotocol: str = ""
-    """The negotiated WebSocket sub-protocol; `arqon.v1` speaks canonical from the first frame."""
+    """The negotiated WebSocket sub-protocol; `arqon.v1` and `arqon.v1.cbor` speak canonical from the first frame."""
     name: str = ""
     """A name for people, from `?name=` of the URL."""
     kind: str = ""
@@ -64,7 +64,7 @@ class Client:
         self.identity = info.identity
         self.only = (client,)
         self.connected_ms = wall_ms
-        self.dialect = Dialect.CANONICAL if info.subprotocol == SUBPROTOCOL else Dialect.UNTOLD
+        self.dialect = Dialect.CANONICAL if info.subprotocol in SUBPROTOCOLS else Dialect.UNTOLD
         self.subscriptions: dict[str, None] = {}
         """Channels and patterns, oldest first."""
         self.routes: dict[tuple[str, str, str], Route] = {}

@@ -25,6 +25,11 @@ from msgspec import Raw, Struct
 from arqonmesh.core.bus.refusal import Refusal
 
 SUBPROTOCOL: Final = "arqon.v1"
+"""JSON in text frames."""
+SUBPROTOCOL_CBOR: Final = "arqon.v1.cbor"
+"""The same envelope as CBOR in binary frames."""
+SUBPROTOCOLS: Final = (SUBPROTOCOL, SUBPROTOCOL_CBOR)
+"""Whoever agrees on one of them is spoken to in canonical from the first frame."""
 BUS_SENDER: Final = "arqonbus"
 """`from` of the frames that the bus itself sends."""
 ID_LENGTH_MAX: Final = 128
