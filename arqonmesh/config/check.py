@@ -89,6 +89,12 @@ def _type_error(error: msgspec.ValidationError, data: Mapping[str, Any], where: 
             f"{_dotted(path)} is not given; it needs to be {_needs(path)} ({place})",
         )
     value = _find(data, path)
+    unknown = re.match(r"Object contains unknown field `(.+?)`", text)
+    if unknown:
+        return ConfigError(
+            "config.unknown-key",
+            f"{_dotted(path)} has a {unknown.group(1)!r}; it needs to be {_needs(path)} ({where(path)})",
+        )
     hint = ""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and "Expected `str`" in text:
         name = f"{path[-1]}: " if isinstance(path[-1], str) else "- "
@@ -114,7 +120,7 @@ def _needs(path: tuple[str | int, ...]) -> str:
     if setting is None:
         return "sections such as `node:` and `listen:`"
     if len(names) < len(path):
-        return setting.needs.partition("each ")[2] or setting.needs
+        return setting.needs.partition("each ")[2] or setting.needs.replace("a list of groups", "a group")
     return setting.needs
 
 
@@ -191,6 +197,23 @@ def _check_relations(config: Config, where: Where) -> None:
         )
     if config.bus.buffer_bytes_max < config.bus.frame_bytes_max:
         raise refuse("bus.buffer_bytes_max", f"at least bus.frame_bytes_max, which is {config.bus.frame_bytes_max}")
+    if 0 < config.bus.rate_bytes_per_s < config.bus.frame_bytes_max:
+        raise refuse("bus.rate_bytes_per_s", f"0, or at least bus.frame_bytes_max, {config.bus.frame_bytes_max}")
+    sources = ("secret", "secret_file", "public_key_file", "jwks_file")
+    given = [name for name in sources if getattr(config.bus.auth.jwt, name)]
+    if len(given) > 1:
+        raise ConfigError(
+            "config.relation",
+            f"bus.auth.jwt.{given[0]} and .{given[1]} are both set; tokens need to have one source of keys "
+            f"({where(('bus', 'auth', 'jwt', given[1]))})",
+        )
+    if 0 < (length := len(config.bus.auth.jwt.secret.encode())) < 32:
+        raise ConfigError(
+            "config.relation",
+            f"bus.auth.jwt.secret has {length} bytes; it needs to have at least 32 (RFC 7518, 3.2) "
+            f"({where(('bus', 'auth', 'jwt', 'secret'))})",
+            hint="openssl rand -hex 32",
+        )
     if config.certificates.renew_after_s >= config.certificates.lifetime_s:
         raise refuse(
             "certificates.renew_after_s",

@@ -95,6 +95,8 @@ def describe(kind: mi.Type) -> str:
             return f"one of {', '.join(some)} or {last}" if some else last
         case mi.StrType():
             return "text" + (f" of at most {kind.max_length:,} characters" if kind.max_length else "")
+        case mi.VarTupleType(item_type=mi.StructType(fields=fields)):
+            return "a list of groups of " + ", ".join(field.encode_name for field in fields)
         case mi.VarTupleType():
             most = f"at most {kind.max_length:,}" if kind.max_length else "any number"
             return f"a list of {most}, each {describe(kind.item_type)}"
