@@ -23,7 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TypeAlias
 
-from arqonmesh.core.gossip.log import read_record
+from arqonmesh.core.gossip.log import body_of, read_record
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Durable, Persist, Put, Row
 from arqonmesh.core.node import Node
 from arqonmesh.core.node import World as NodeWorld
@@ -114,7 +114,7 @@ def measured(members: int, *, by: bool) -> dict[str, object]:
     process = sim.processes[names[1]]
     peers = [sim.processes[b if a == names[1] else a] for a, b in edges if names[1] in (a, b)]
     disk = asyncio.run(stored(rows_of(process), lived(process, mesh, peers)[1]))
-    for memo in (decode_statement, read_record):
+    for memo in (decode_statement, body_of, read_record):
         memo.forget()
     gc.collect()
     tracemalloc.start()

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from arqonmesh.core.gossip.log import read_record
+from arqonmesh.core.gossip.log import body_of, read_record
 from arqonmesh.core.kernel import MILLISECOND, Put, Row
 from arqonmesh.core.partition.electorate import roll_of
 from arqonmesh.core.plane import MeshIdentity
@@ -83,6 +83,7 @@ def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
     the operator's, dialled from the start: (who dials, whom)."""
     decode_statement.capacity = max(decode_statement.capacity, REMEMBERED_MAX)
     read_record.capacity = max(read_record.capacity, REMEMBERED_MAX)
+    body_of.capacity = max(body_of.capacity, REMEMBERED_MAX)
     wanted = list(links)
     mesh = prepare(sim, wanted)
     sim.tell("world", f"{len(sim.processes)} nodes that know each other start again")

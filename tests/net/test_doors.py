@@ -284,7 +284,7 @@ def test_a_hello_says_who_and_what_and_is_read_back() -> None:
     hello, version = read_hello(
         _made(), identity=_identity(), local=key(1).node_id, mesh_id=MESH, channel_binding=BINDING
     )
-    assert version == 1
+    assert version == 2
     assert (hello.node_id, hello.boot_epoch, hello.wall_ms) == (key(2).node_id, 7, 5)
     assert hello.capabilities == ("federation/1",)
 

@@ -144,7 +144,7 @@ def _hello(local: LocalNode, peer: Member, binding: bytes, **changes: object) ->
         peer=peer.id,
         channel_binding=binding,
         wall_ms=wall_ms(),
-        versions=changes.get("versions", (1,)),  # type: ignore[arg-type]
+        versions=changes.get("versions", (2,)),  # type: ignore[arg-type]
     )
 
 

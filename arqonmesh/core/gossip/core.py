@@ -124,6 +124,7 @@ class Gossip(Views):
             bytes_max=settings.delta_bytes_max,
             count_max=self._limits.statements_per_delta,
             gather_us=gather_us,
+            patience_ppm=int.from_bytes(env.public_key[:4], "big") % 1_000_000,
         )
         self._verify: Verify = env.crypto.verify
         self.stages: Stages | None = None
@@ -219,6 +220,7 @@ class Gossip(Views):
                 self._introduced[slot] = (statement.epoch, statement.seq)
             case LinkUp():
                 swept = [] if self._repair.peers else self._sweep()
+                self._push.link_up(now)
                 return swept + self._repair.link_up(now, event.peer)
             case LinkDown():
                 self._repair.link_down(event.peer)
@@ -228,7 +230,7 @@ class Gossip(Views):
         effects = self._repair.on_timer(now) + self._push.on_timer(now)
         if self._floor_at <= now:
             self._floor_at = now + FLOOR_INTERVAL
-            effects += self._own.floor(self._over_by())
+            effects += self._own.floor(self._over_by)
         return effects
 
     def next_deadline(self) -> Instant | None:
@@ -302,7 +304,7 @@ class Gossip(Views):
         proofs: list[Segment] = []
         gaps: list[NodeId] = []
         source: NodeId | None = None
-        whole, forged = True, False
+        whole, forged, doubted = True, False, False
         for run in runs:
             source = run.link_peer
             key = self._env.public_key if run.author == self._env.node_id else self._keys(run.author)
@@ -313,6 +315,7 @@ class Gossip(Views):
                 continue
             if holds(self._replica, run):  # most of what is pushed is known already, from another side
                 self._count("duplicates", len(run.statements))
+                doubted |= pushed and self._push.doubts(run)
                 continue
             began = 0 if self.stages is None else self.stages.begin_merge()
             outcome = merge(self._replica, run, key, self._verify)
@@ -328,13 +331,18 @@ class Gossip(Views):
             segments += self._taken_in(run, outcome, writes, told)
         if source is None:
             return [], "ignore"
-        verdict = "reject" if forged else "accept" if whole and (segments or proofs) else "ignore"
+        verdict = "reject" if forged else "accept" if whole and (segments or proofs or doubted) else "ignore"
         if pushed and verdict == "accept" and not self._stands_behind(runs):
             verdict = "reject"
             told += [*self._dropped("bad-signature", source), Emit(Fault(source, "bad-signature"))]
         persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
-        accepted = pushed and verdict == "accept"
-        onward = [] if accepted else self._push.now(proofs, None) + self._push.soon(now, segments, source)
+        onward: list[Effect] = []
+        if pushed and verdict == "accept":
+            for run in runs:
+                self._push.settle(run)
+        else:
+            onward = self._push.now(proofs, None)
+            onward += self._push.soon(now, segments, source) if pushed else self._push.repaired(now, segments, source)
         asked = self._repair.ask_about(now, source, gaps) if gaps else []
         return persist + told + onward + asked, verdict
 

@@ -10,10 +10,11 @@ found by comparison.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
 from sys import intern
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.memo import Memo
@@ -34,37 +35,60 @@ Position: TypeAlias = tuple[int, int]
 ORIGIN: Final[Position] = (0, 0)
 """Before an author's first statement."""
 _MODULUS: Final = 1 << 256
+_INDEXED_ABOVE: Final = 16
+"""Records of one author beyond which looking one up by its key is worth an index: most members say five things, and
+five of them are found as fast without one; the founder has an admission for each member."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One verified statement with what is needed to serve, compare and apply it."""
+def _body_of(encoded: bytes) -> Body | None:
+    statement = decode_statement(encoded)
+    return decode_body(statement.kind, statement.body)
+
+
+body_of: Final = Memo(_body_of, 256)
+"""What a statement's bytes say; None for a kind that this version does not know. Raises DecodeError as
+`decode_statement` and `decode_body` do."""
+
+
+class Record(Struct, frozen=True, gc=False):
+    """One verified statement: its bytes and where they belong. A node keeps several of each member, so what the bytes
+    say, and their hash, are made from them when somebody asks."""
 
     author: NodeId
-    position: Position
+    epoch: int
+    seq: int
     kind: int
     key: str
-    body: Body | None
-    """None for a kind that this version does not know."""
     encoded: bytes
-    hash: bytes
 
     @classmethod
-    def of(cls, statement: Statement, body: Body | None, encoded: bytes) -> Record:
+    def of(cls, statement: Statement, encoded: bytes) -> Record:
         return cls(
-            author=NodeId(intern(statement.author)),
-            position=(statement.epoch, statement.seq),
-            kind=statement.kind,
-            key=intern(statement.key),
-            body=body,
-            encoded=encoded,
-            hash=statement_hash(encoded),
+            NodeId(intern(statement.author)),
+            statement.epoch,
+            statement.seq,
+            int(statement.kind),
+            intern(statement.key),
+            encoded,
         )
+
+    @property
+    def position(self) -> Position:
+        return self.epoch, self.seq
+
+    @property
+    def body(self) -> Body | None:
+        """None for a kind that this version does not know."""
+        return body_of(self.encoded)
+
+    @property
+    def hash(self) -> bytes:
+        return statement_hash(self.encoded)
 
 
 def _read_record(encoded: bytes) -> Record:
-    statement = decode_statement(encoded)
-    return Record.of(statement, decode_body(statement.kind, statement.body), encoded)
+    body_of(encoded)
+    return Record.of(decode_statement(encoded), encoded)
 
 
 read_record: Final = Memo(_read_record, 256)
@@ -72,101 +96,149 @@ read_record: Final = Memo(_read_record, 256)
 
 
 class AuthorLog:
-    """The records of one author. Knows nothing of signatures; who calls `put` has checked them."""
+    """The records of one author, in order. Knows nothing of signatures; who calls `put` has checked them."""
 
-    __slots__ = ("_by_position", "_ordered", "bytes_held", "head", "head_hash", "records", "total")
+    __slots__ = ("_beyond", "_ordered", "_slots", "bytes_held", "fingerprint", "total")
 
     def __init__(self) -> None:
-        self.head: Position = ORIGIN
-        self.head_hash: bytes = GENESIS_HASH
-        self.records: dict[tuple[int, str], Record] = {}
         self.bytes_held = 0
         self.total = 0
         """Sum of the record hashes modulo 2^256: equal sets, equal totals. An author who can choose among hashes could
         construct two sets of one total (generalised birthday); it would only hide its own records."""
-        self._by_position: dict[Position, Record] = {}
-        self._ordered: list[Record] | None = []
+        self.fingerprint: bytes | None = None
+        """Kept by the replica while nothing changes."""
+        self._ordered: list[Record] = []
+        self._slots: dict[tuple[int, str], Record] | None = None
+        """By (kind, key), once there are many."""
+        self._beyond: tuple[Position, bytes] | None = None
+        """The head and its hash, when that statement itself is not held (any more)."""
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self._ordered)
+
+    @property
+    def head(self) -> Position:
+        """The newest statement up to which this replica has seen everything."""
+        if self._beyond is not None:
+            return self._beyond[0]
+        return self._ordered[-1].position if self._ordered else ORIGIN
+
+    @property
+    def head_hash(self) -> bytes:
+        if self._beyond is not None:
+            return self._beyond[1]
+        return self._ordered[-1].hash if self._ordered else GENESIS_HASH
+
+    def restore_head(self, position: Position, hash_: bytes) -> bool:
+        """Take a head that lies beyond what is held; False when it does not."""
+        if position <= self.head:
+            return False
+        self._beyond = (position, hash_)
+        return True
 
     def at(self, position: Position) -> Record | None:
         """The statement held at exactly this position, if it is not superseded."""
-        return self._by_position.get(position)
+        ordered = self._ordered
+        index = bisect_left(ordered, position, key=_position)
+        return ordered[index] if index < len(ordered) and ordered[index].position == position else None
+
+    def get(self, kind: int, key: str) -> Record | None:
+        """The newest statement of (kind, key)."""
+        if self._slots is not None:
+            return self._slots.get((kind, key))
+        for record in self._ordered:
+            if record.kind == kind and record.key == key:
+                return record
+        return None
 
     def supersedes(self, position: Position, kind: int, key: str) -> bool:
         """Is a newer statement of (kind, key) held than one at `position` would be, or has its author voided it?"""
-        held = self.records.get((kind, key))
+        held = self.get(kind, key)
         return (held is not None and held.position > position) or (kind in VOIDABLE and position <= self.floor)
 
     @property
     def floor(self) -> Position:
         """Of the voidable kinds nothing counts that the author said up to here (see `wire.statement.Floor`)."""
-        held = self.records.get((Kind.FLOOR, ""))
-        if held is None or not isinstance(held.body, Floor):
+        held = self.get(Kind.FLOOR, "")
+        body = None if held is None else held.body
+        if held is None or not isinstance(body, Floor):
             return ORIGIN
-        return min((held.body.epoch, held.body.seq), held.position)
+        return min((body.epoch, body.seq), held.position)
 
     def void(self) -> list[Record]:
         """Drop what lies at or below the floor. Returns it, in order."""
         floor = self.floor
-        gone = [r for r in self.ordered() if r.kind in VOIDABLE and r.position <= floor]
+        gone = [r for r in self._ordered if r.kind in VOIDABLE and r.position <= floor]
         return [self.drop(r.kind, r.key) for r in gone]
 
     def put(self, record: Record) -> None:
         """Hold `record` as the newest of its (kind, key), and advance the head if it is the newest of all."""
-        slot = (record.kind, record.key)
-        old = self.records.get(slot)
+        old = self.get(record.kind, record.key)
+        if record.position > self.head:
+            self._beyond = None
+        elif self._beyond is None:
+            self._beyond = (self.head, self.head_hash)
         if old is not None:
             assert old.position < record.position, f"{old.position} superseded by {record.position}"
-            del self._by_position[old.position]
-            self.bytes_held -= len(old.encoded)
-            self.total -= int.from_bytes(old.hash, "big")
-        self.records[slot] = record
-        self._by_position[record.position] = record
+            self._remove(old)
+        ordered = self._ordered
+        index = len(ordered)
+        if ordered and ordered[-1].position > record.position:
+            index = bisect_left(ordered, record.position, key=_position)
+        ordered.insert(index, record)
+        if self._slots is not None:
+            self._slots[record.kind, record.key] = record
+        elif len(ordered) > _INDEXED_ABOVE:
+            self._slots = {(held.kind, held.key): held for held in ordered}
         self.bytes_held += len(record.encoded)
         self.total = (self.total + int.from_bytes(record.hash, "big")) % _MODULUS
-        if (
-            self._ordered is not None
-            and old is None
-            and (not self._ordered or self._ordered[-1].position < record.position)
-        ):
-            self._ordered.append(record)
-        else:
-            self._ordered = None
-        if record.position > self.head:
-            self.head, self.head_hash = record.position, record.hash
+        self._settle()
 
     def drop(self, kind: int, key: str) -> Record:
         """Do not hold this one any more. The head stays: what it vouches for has been seen."""
-        record = self.records.pop((kind, key))
-        del self._by_position[record.position]
-        self.bytes_held -= len(record.encoded)
-        self.total = (self.total - int.from_bytes(record.hash, "big")) % _MODULUS
-        self._ordered = None
+        record = self.get(kind, key)
+        assert record is not None, f"nothing is held of kind {kind} with key {key!r}"
+        if self._beyond is None:
+            self._beyond = (self.head, self.head_hash)
+        self._remove(record)
+        self._settle()
         return record
 
     def cut_off(self, cut: Position) -> list[Record]:
         """Drop everything at or beyond `cut`, in order, and let the head be the newest of what is left."""
-        gone = [self.drop(r.kind, r.key) for r in self.ordered() if r.position >= cut]
-        left = self.ordered()
-        self.head, self.head_hash = (left[-1].position, left[-1].hash) if left else (ORIGIN, GENESIS_HASH)
+        gone = self._ordered[bisect_left(self._ordered, cut, key=_position) :]
+        for record in gone:
+            self._remove(record)
+        self._beyond = None
         return gone
 
     def ordered(self) -> list[Record]:
         """Everything held, by position. Not to be changed."""
-        if self._ordered is None:
-            self._ordered = sorted(self.records.values(), key=_position)
         return self._ordered
 
     def after(self, position: Position) -> list[Record]:
         """Everything held beyond `position`, in order."""
-        return [] if position >= self.head else self.ordered()[self.index_after(position) :]
+        return [] if position >= self.head else self._ordered[self.index_after(position) :]
 
     def index_after(self, position: Position) -> int:
         """How many of `ordered()` lie at or before `position`."""
-        return bisect_right(self.ordered(), position, key=_position)
+        return bisect_right(self._ordered, position, key=_position)
+
+    def _remove(self, record: Record) -> None:
+        del self._ordered[bisect_left(self._ordered, record.position, key=_position)]
+        if self._slots is not None:
+            del self._slots[record.kind, record.key]
+        self.bytes_held -= len(record.encoded)
+        self.total = (self.total - int.from_bytes(record.hash, "big")) % _MODULUS
+
+    def _settle(self) -> None:
+        """A head that is held needs no place of its own."""
+        beyond = self._beyond
+        if beyond is not None and self._ordered:
+            last = self._ordered[-1]
+            if last.position == beyond[0] and last.hash == beyond[1]:
+                self._beyond = None
 
 
 def _position(record: Record) -> Position:
-    return record.position
+    return record.epoch, record.seq

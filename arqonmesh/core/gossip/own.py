@@ -106,12 +106,16 @@ class OwnStatements:
                 void += self._replica.void(record.author)
         return current, void
 
-    def floor(self, is_over: Callable[[Record], bool]) -> list[Effect]:
-        """Void what is over, if that is enough to be worth a statement. Meant to be called now and then."""
+    def floor(self, over_by: Callable[[], Callable[[Record], bool]]) -> list[Effect]:
+        """Void what is over, if that is enough to be worth a statement. Meant to be called now and then. `over_by`
+        makes the test, which reads every admission, so only an author of many tickets asks for it."""
         log = self._replica.authors.get(self._env.node_id)
         if log is None or self._writing is not None or self._queue:
             return []
         own = [record for record in log.ordered() if record.kind in VOIDABLE]
+        if len(own) < VOID_BATCH:
+            return []
+        is_over = over_by()
         over = [record for record in own if is_over(record)]
         if len(over) < VOID_BATCH:
             return []
@@ -140,7 +144,7 @@ class OwnStatements:
         )
         signature = self._env.crypto.sign(unsigned.signed_bytes())
         statement = msgspec.structs.replace(unsigned, signature=signature)
-        return Record.of(statement, body, statement.encode())
+        return Record.of(statement, statement.encode())
 
     def _is_superseded(self, record: Record) -> bool:
         if self._replica.cut(record.author) is not None:

@@ -12,7 +12,7 @@ both. So every pair of replicas that exchanges what differs ends equal.
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from bisect import bisect_left, insort
 from typing import Final, TypeAlias
 
 from arqonmesh.core.crdt.min_map import MinMap
@@ -31,10 +31,16 @@ Head: TypeAlias = tuple[NodeId, int, int, bytes, bool]
 """(author, epoch, seq, fingerprint, forked) as in GossipDigest."""
 
 
-@lru_cache(maxsize=8_192)
+_PREFIXES: Final = tuple(
+    tuple(_ALPHABET[bucket >> 3] + _ALPHABET[(bucket & 7) << 2 | low] for low in range(4)) for bucket in range(BUCKETS)
+)
+"""Per bucket the four pairs of letters with which ids begin in it."""
+_BUCKET: Final = {prefix: bucket for bucket, prefixes in enumerate(_PREFIXES) for prefix in prefixes}
+
+
 def bucket_of(author: NodeId) -> int:
     """The first eight bits of the id, which is the base32 of a hash."""
-    return _ALPHABET.index(author[0]) << 3 | _ALPHABET.index(author[1]) >> 2
+    return _BUCKET[author[:2]]
 
 
 class Replica:
@@ -47,15 +53,12 @@ class Replica:
         """The proof of the lowest fork of each author that has one."""
         self.verdict = MinMap()
         self.bytes_held = 0
-        self._fingerprints: dict[NodeId, bytes] = {}
-        """Of authors that did not change since somebody asked."""
-        self._members: list[dict[NodeId, None]] = [{} for _ in range(BUCKETS)]
-        """Per bucket its authors."""
         self._hashes: list[bytes] = [bytes(FINGERPRINT_BYTES)] * BUCKETS
         self._stale: dict[int, None] = {}
         """Buckets whose hash has to be made anew."""
         self._root: bytes | None = None
-        self._sorted: list[NodeId] | None = None
+        self._sorted: list[NodeId] = []
+        """All authors."""
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -63,7 +66,7 @@ class Replica:
         """The bound that keeps `record` out, or None."""
         size = len(record.encoded)
         log = self.authors.get(record.author)
-        replaced = None if log is None else log.records.get((record.kind, record.key))
+        replaced = None if log is None else log.get(record.kind, record.key)
         if replaced is not None:  # a full store still takes what is new of what it holds
             size -= len(replaced.encoded)
         if log is None:
@@ -87,8 +90,7 @@ class Replica:
     def restore_head(self, author: NodeId, position: Position, hash_: bytes) -> None:
         """At start: the stored head, which counts even when the row of its statement was lost."""
         log = self._log(author)
-        if position > log.head:
-            log.head, log.head_hash = position, hash_
+        if log.restore_head(position, hash_):
             self._changed(author)
 
     def convict(self, author: NodeId, fork: Fork) -> list[Record] | None:
@@ -124,9 +126,7 @@ class Replica:
         self.verdict = MinMap.of(entry for entry in self.verdict.entries if entry[0] != author)
         self.bytes_held -= log.bytes_held
         self._changed(author)
-        bucket = bucket_of(author)
-        del self._members[bucket][author]
-        self._sorted = None
+        del self._sorted[bisect_left(self._sorted, author)]
         return log.ordered()
 
     # --- comparing ----------------------------------------------------------------------------------------------------
@@ -141,15 +141,22 @@ class Replica:
         return ORIGIN if log is None else log.head
 
     def sorted_authors(self) -> list[NodeId]:
-        if self._sorted is None:
-            self._sorted = sorted(self.authors)
+        """Not to be changed."""
         return self._sorted
 
     def authors_in(self, buckets: int) -> list[NodeId]:
         """The authors of these buckets (a bitmap), sorted."""
         if buckets == (1 << BUCKETS) - 1:
-            return self.sorted_authors()
-        return sorted(author for index in range(BUCKETS) if buckets >> index & 1 for author in self._members[index])
+            return self._sorted
+        return sorted(author for index in range(BUCKETS) if buckets >> index & 1 for author in self._of_bucket(index))
+
+    def _of_bucket(self, bucket: int) -> list[NodeId]:
+        """Its authors, sorted: up to four runs of the sorted authors."""
+        known, found = self._sorted, []
+        for prefix in sorted(_PREFIXES[bucket]):
+            first = bisect_left(known, prefix)
+            found += known[first : bisect_left(known, prefix + "~", first)]
+        return found
 
     def fingerprint(self, author: NodeId) -> bytes:
         """16 bytes of SHA-256 over all that counts of this author; zeros when nothing is held of it.
@@ -157,28 +164,27 @@ class Replica:
         Of an author that has forked: the verdict and the records below it. Otherwise also the head, so that a hole
         shows. Of whose records only the sum of hashes goes in: against accidents, not as proof (see `AuthorLog.total`).
         """
-        known = self._fingerprints.get(author)
-        if known is not None:
-            return known
         log = self.authors.get(author)
         if log is None:
             return bytes(FINGERPRINT_BYTES)
+        if log.fingerprint is not None:
+            return log.fingerprint
         state = hashlib.sha256(_AUTHOR_DOMAIN + author.encode())
         cut = self.cut(author)
         epoch, seq = log.head if cut is None else cut
         state.update(b"forked" if cut is not None else log.head_hash)
         state.update(epoch.to_bytes(8, "big") + seq.to_bytes(8, "big") + log.total.to_bytes(32, "big"))
-        made = self._fingerprints[author] = state.digest()[:FINGERPRINT_BYTES]
+        made = log.fingerprint = state.digest()[:FINGERPRINT_BYTES]
         return made
 
     def bucket_hashes(self) -> list[bytes]:
         """Of each bucket 16 bytes of SHA-256 over its authors' fingerprints; zeros without any. Not to be changed."""
         for index in self._stale:
             state = hashlib.sha256()
-            for author in sorted(self._members[index]):
+            authors = self._of_bucket(index)
+            for author in authors:
                 state.update(author.encode() + self.fingerprint(author))
-            empty = not self._members[index]
-            self._hashes[index] = bytes(FINGERPRINT_BYTES) if empty else state.digest()[:FINGERPRINT_BYTES]
+            self._hashes[index] = state.digest()[:FINGERPRINT_BYTES] if authors else bytes(FINGERPRINT_BYTES)
         self._stale.clear()
         return self._hashes
 
@@ -204,12 +210,13 @@ class Replica:
         log = self.authors.get(author)
         if log is None:
             log = self.authors[author] = AuthorLog()
-            self._members[bucket_of(author)][author] = None
-            self._sorted = None
+            insort(self._sorted, author)
             self._changed(author)
         return log
 
     def _changed(self, author: NodeId) -> None:
-        self._fingerprints.pop(author, None)
+        log = self.authors.get(author)
+        if log is not None:
+            log.fingerprint = None
         self._stale[bucket_of(author)] = None
         self._root = None

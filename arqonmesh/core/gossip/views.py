@@ -42,8 +42,9 @@ class Views:
     def statements(self, kind: int) -> Iterator[tuple[NodeId, str, Body]]:
         """(author, key, body) of every newest statement of a kind, sorted by author and key."""
         for record in self._records(kind):
-            if record.body is not None:
-                yield record.author, record.key, record.body
+            body = record.body
+            if body is not None:
+                yield record.author, record.key, body
 
     def encoded_for_join(self, lineage: Sequence[tuple[NodeId, NodeId]] = ()) -> tuple[bytes, ...]:
         """What a joiner needs to verify the roster by itself: genesis, join policy, the invites in use, admissions; at
@@ -79,10 +80,13 @@ class Views:
 
     def _record(self, author: NodeId, kind: int, key: str) -> Record | None:
         log = self._replica.authors.get(author)
-        return None if log is None else log.records.get((kind, key))
+        return None if log is None else log.get(kind, key)
 
     def _records(self, kind: int) -> Iterator[Record]:
         for author in self._replica.sorted_authors():
-            records = self._replica.authors[author].records
-            for slot in sorted(slot for slot in records if slot[0] == kind):
-                yield records[slot]
+            held = [record for record in self._replica.authors[author].ordered() if record.kind == kind]
+            yield from sorted(held, key=_key)
+
+
+def _key(record: Record) -> str:
+    return record.key

@@ -47,7 +47,7 @@ def run_of(statements: list[bytes], base: Position | None = (0, 0)) -> Run:
 
 def state(replica: Replica) -> dict[tuple[int, str], bytes]:
     log = replica.authors.get(BEE)
-    return {} if log is None else {slot: record.encoded for slot, record in log.records.items()}
+    return {} if log is None else {(record.kind, record.key): record.encoded for record in log.ordered()}
 
 
 @pytest.mark.requirement("R-CR-8")
@@ -254,8 +254,8 @@ def test_merge_never_raises_and_never_holds_what_is_not_signed(
     log = replica.authors.get(BEE)
     if log is not None:
         assert all(cut is None or record.position < cut for record in log.ordered())
-        assert log.bytes_held == replica.bytes_held == sum(len(r.encoded) for r in log.records.values())
-        assert log.total == sum(int.from_bytes(r.hash, "big") for r in log.records.values()) % (1 << 256)
+        assert log.bytes_held == replica.bytes_held == sum(len(r.encoded) for r in log.ordered())
+        assert log.total == sum(int.from_bytes(r.hash, "big") for r in log.ordered()) % (1 << 256)
     again = merge(replica, run_of(statements, base), key_of("bee"), verify)
     assert again.new == [] and state(replica).items() <= held.items()
 
@@ -264,7 +264,7 @@ def test_merge_never_raises_and_never_holds_what_is_not_signed(
 def test_records_as_dict_order_do_not_matter_to_the_fingerprint(length: int) -> None:
     """Two replicas that took the same records in different orders have equal fingerprints and roots."""
     statements = chain("bee", [(f"key{n}", node_record("bee", 1)) for n in range(length)])
-    records = [Record.of(s, None, e) for s, e in ((decode_statement(e), e) for e in statements)]
+    records = [Record.of(s, e) for s, e in ((decode_statement(e), e) for e in statements)]
     one, two = Replica(Limits()), Replica(Limits())
     for record in records:
         one.put(record)

@@ -28,7 +28,7 @@ BEE = node_of("bee")
 
 def records(count: int) -> list[Record]:
     made = chain("bee", [(f"key{n}", node_record("bee", 1)) for n in range(count)])
-    return [Record.of(decode_statement(encoded), None, encoded) for encoded in made]
+    return [Record.of(decode_statement(encoded), encoded) for encoded in made]
 
 
 MANY = records(3_000)
@@ -258,7 +258,7 @@ def test_an_answer_gathers_little_more_than_it_says(monkeypatch: pytest.MonkeyPa
     replica = Replica(Limits())
     for number in range(200):
         [encoded] = chain(f"n{number}", [("", node_record("ant", 1))])
-        replica.put(Record.of(decode_statement(encoded), None, encoded))
+        replica.put(Record.of(decode_statement(encoded), encoded))
     repair = Repair(env_of("hub"), GossipSettings(delta_bytes_max=1_000), Limits(), replica)
     repair.link_up(0, BEE)
     gathered: list[int] = []
@@ -278,7 +278,7 @@ def test_a_full_store_still_takes_what_is_new_of_what_it_holds() -> None:
     """Whoever has reached a bound can still refute and leave: what goes makes room for what comes."""
     first, again = chain("ant", [("", node_record("ant", 1)), ("", node_record("ant", 2))])
     [other] = chain("bee", [("", node_record("bee", 1))])
-    records = [Record.of(decode_statement(encoded), None, encoded) for encoded in (first, again, other)]
+    records = [Record.of(decode_statement(encoded), encoded) for encoded in (first, again, other)]
     for bound in ("bytes_total", "bytes_per_author"):
         replica = Replica(Limits(**{bound: len(first) + 8}))
         replica.put(records[0])
@@ -293,7 +293,7 @@ def test_the_root_follows_every_change_and_nothing_else() -> None:
     made = {name: chain(name, [(f"k{n}", node_record(name, n)) for n in range(6)]) for name in ("ant", "bee", "cat")}
     for name in ("ant", "bee", "cat", "bee", "ant", "bee"):
         encoded = made[name].pop(0)
-        replica.put(Record.of(decode_statement(encoded), None, encoded))
+        replica.put(Record.of(decode_statement(encoded), encoded))
         if dice.getrandbits(1):
             replica.root()
     replica.forget(node_of("ant"))
