@@ -14,57 +14,48 @@ WINDOW: Final = 128
 """Heartbeats remembered; at 100 ms they span 12.8 s. An answer to an older one is not believed."""
 MILLION: Final = 1_000_000
 MASK_BITS: Final = 32
+_WINDOW_BITS: Final = (1 << WINDOW) - 1
 
 
 class Beats:
     """Ours: sequence numbers count up from 1."""
 
-    __slots__ = ("_answered", "_sent_at", "_told", "first_open", "newest")
+    __slots__ = ("_bits", "_sent_at", "first_open", "newest")
 
     def __init__(self) -> None:
         self.newest = 0
         self.first_open = 1
         """The oldest heartbeat that is newer than every answered one."""
         self._sent_at = [0] * WINDOW
-        self._answered = [False] * WINDOW
-        self._told = (0, 0)
-        """What the peer said last: its newest, and the mask of those before."""
+        self._bits = 0
+        """Which of those in the window were answered; bit 0 is the newest."""
 
     def sent(self, now: Instant) -> int:
         """Record a heartbeat that leaves now and return its sequence number."""
-        self.newest += 1
-        slot = self.newest % WINDOW
-        self._sent_at[slot] = now
-        self._answered[slot] = False
-        return self.newest
+        self.newest = seq = self.newest + 1
+        self._sent_at[seq % WINDOW] = now
+        self._bits = self._bits << 1 & _WINDOW_BITS
+        return seq
 
     def answered(self, now: Instant, seq: int) -> int | None:
         """Time since it was sent in microseconds; None when `seq` is unknown, too old or already answered."""
-        if not max(0, self.newest - WINDOW) < seq <= self.newest:
+        back = self.newest - seq
+        if seq < 1 or not 0 <= back < WINDOW:
             return None
-        slot = seq % WINDOW
-        if self._answered[slot]:
+        bit = 1 << back
+        if self._bits & bit:
             return None
-        self._answered[slot] = True
-        self.first_open = max(self.first_open, seq + 1)
-        return now - self._sent_at[slot]
+        self._bits |= bit
+        if seq >= self.first_open:
+            self.first_open = seq + 1
+        return now - self._sent_at[seq % WINDOW]
 
     def arrived(self, seq: int, mask: int) -> None:
         """The peer has heard `seq`, and of the 32 before it those whose bits are set (bit 0 is seq - 1)."""
-        oldest = max(0, self.newest - WINDOW)
-        if not oldest < seq <= self.newest:
-            return
-        told_seq, told_mask = self._told
-        self._told = (seq, mask)
-        if 0 < seq - told_seq <= WINDOW:  # most bits are those of the last word, moved along
-            mask &= ~(told_mask << (seq - told_seq))
-        while mask:
-            low = mask & -mask
-            earlier = seq - low.bit_length()
-            if earlier <= oldest:
-                break
-            self._answered[earlier % WINDOW] = True
-            mask ^= low
+        back = self.newest - seq
+        if mask and seq >= 1 and 0 <= back < WINDOW:
+            in_window = min(self.newest, WINDOW)
+            self._bits |= mask << (back + 1) & (1 << in_window) - 1
 
     def missing_since(self) -> Instant | None:
         """When the oldest heartbeat left that came after every answered one; None when there is none."""
@@ -74,14 +65,13 @@ class Beats:
 
     def loss_ppm(self, now: Instant, overdue_us: int) -> int:
         """The share of those in the window that were not answered within `overdue_us`, in millionths."""
-        settled = lost = 0
-        for seq in range(max(1, self.newest - WINDOW + 1), self.newest + 1):
-            slot = seq % WINDOW
-            if self._answered[slot]:
-                settled += 1
-            elif now - self._sent_at[slot] > overdue_us:
-                settled += 1
-                lost += 1
+        in_window = min(self.newest, WINDOW)
+        recent = 0
+        """How many of the newest may still be answered in time: few, so they are counted one by one."""
+        while recent < in_window and now - self._sent_at[(self.newest - recent) % WINDOW] <= overdue_us:
+            recent += 1
+        lost = in_window - recent - (self._bits >> recent).bit_count()
+        settled = lost + self._bits.bit_count()
         return lost * MILLION // settled if settled else 0
 
 
