@@ -19,6 +19,7 @@ from arqonmesh.core.bus.flow import resume, take_backlog
 from arqonmesh.core.bus.history import History
 from arqonmesh.core.bus.imports import take_imported
 from arqonmesh.core.bus.mesh_news import partition_changed, to_mesh_room
+from arqonmesh.core.bus.permissions import Permissions
 from arqonmesh.core.bus.publishing import take_frames
 from arqonmesh.core.bus.sessions import connect, disconnect
 from arqonmesh.core.bus.stamps import Stamps
@@ -71,7 +72,13 @@ class Bus:
         self.cluster_of = cluster_of
         self.stamps = Stamps(env.rng)
         self.history = History(settings.history.per_channel)
-        self.channels = Channels(settings.channels_max, self.history)
+        self.permissions = Permissions(settings.auth.rooms)
+        self.channels = Channels(
+            settings.channels_max,
+            self.history,
+            permissions=self.permissions,
+            subscriptions_max=settings.subscriptions_max,
+        )
         self.commands: Mapping[str, Command] = REGISTRY
         self.partition: PartitionChanged | None = None
         self.wall_ms = 0

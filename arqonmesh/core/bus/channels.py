@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from arqonmesh.core.bus.history import History, Ring
 from arqonmesh.core.bus.names import EVERYTHING, is_pattern
+from arqonmesh.core.bus.permissions import Permissions
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.tenants import inside, outside, tenant_of
 from arqonmesh.ids import ClientId
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.clients import Client
+    from arqonmesh.core.bus.identity import Identity
 
 SUBSCRIPTIONS_MAX: Final = 256
 """Channels and patterns per client."""
@@ -49,14 +52,40 @@ class Audience:
 class Channel:
     """One `room:channel`."""
 
-    __slots__ = ("alive", "audience", "created_ms", "kept", "leaf", "members", "name", "published", "ring", "room")
+    __slots__ = (
+        "alive",
+        "audience",
+        "created_ms",
+        "home",
+        "kept",
+        "leaf",
+        "members",
+        "name",
+        "published",
+        "ring",
+        "room",
+        "shown",
+        "tenant",
+    )
 
-    def __init__(self, name: str, created_ms: int) -> None:
+    def __init__(self, name: str, created_ms: int, streams: Streams) -> None:
         self.name = name
-        self.room, _, self.leaf = name.partition(":")
+        """Inside (tenants.py); what clients see is `shown`, `room` and `leaf`."""
+        self.tenant = tenant_of(name)
+        self.shown = outside(name)
+        self.home = name.partition(":")[0]
+        """The room's name inside."""
+        self.room, _, self.leaf = self.shown.partition(":")
         self.created_ms = created_ms
         self.members: dict[ClientId, Client] = {}
         self.ring = Ring()
+        self.streams = streams
+        self.stamp = b',"epoch":%b,"offset":' % text(streams.epoch)
+        """What stands in every event that is published here, before its offset."""
+        self.tails: tuple[Tail, ...] = ()
+        """Clients that are catching up: what comes meanwhile goes there."""
+        self.ahead: dict[ClientId, dict[str, int]] = {}
+        """Members that have seen more of some streams than this node has."""
         self.published = 0
         self.kept = False
         """Made with create_channel: stays without members, until the table is full."""
@@ -67,11 +96,22 @@ class Channel:
 class Channels:
     """All channels of a node."""
 
-    def __init__(self, channels_max: int, history: History) -> None:
+    def __init__(
+        self,
+        channels_max: int,
+        history: History,
+        *,
+        permissions: Permissions | None = None,
+        subscriptions_max: int = SUBSCRIPTIONS_MAX,
+    ) -> None:
+        self._permissions = permissions or Permissions()
+        self._subscriptions_max = subscriptions_max
         self._channels_max = channels_max
         self._history = history
         self._by_name: dict[str, Channel] = {}
         self._rooms: dict[str, dict[str, Channel]] = {}
+        self._tenants: dict[str, dict[str, Channel]] = {}
+        """The channels of each tenant; under "" those of nobody's."""
         self._idle: OrderedDict[str, Channel] = OrderedDict()
         """Without members, quiet longest first."""
         self._patterns: dict[str, dict[ClientId, Client]] = {}
@@ -102,7 +142,8 @@ class Channels:
             self.evicted += 1
         channel = Channel(name, wall_ms)
         self._by_name[name] = channel
-        self._rooms.setdefault(channel.room, {})[name] = channel
+        self._rooms.setdefault(channel.home, {})[name] = channel
+        self._tenants.setdefault(channel.tenant, {})[name] = channel
         self._idle[name] = channel
         return channel
 
@@ -116,10 +157,14 @@ class Channels:
             else:
                 self._remove(channel)
 
-    def listing(self, room: str, limit: int) -> tuple[list[Channel], int]:
-        """The oldest `limit` channels, of one room or of all, and how many there are."""
-        chosen = self._rooms.get(room, {}) if room else self._by_name
-        return list(islice(chosen.values(), limit)), len(chosen)
+    def listing(self, identity: Identity, room: str, limit: int) -> tuple[list[Channel], int]:
+        """The oldest `limit` channels that this client may see, of one room or of all, and how many there are."""
+        tenant = identity.tenant
+        chosen = (self._rooms.get(inside(tenant, room)) if room else self._tenants.get(tenant)) or {}
+        if self._permissions.unrestricted(identity):
+            return list(islice(chosen.values(), limit)), len(chosen)
+        seen = [channel for channel in chosen.values() if self._permissions.may_see(identity, channel.name)]
+        return seen[:limit], len(seen)
 
     def rooms(self) -> Iterator[str]:
         return iter(self._rooms)
@@ -128,10 +173,11 @@ class Channels:
 
     def subscribe(self, client: Client, name: str, wall_ms: int) -> Channel | None:
         """Add a subscription; its channel, or None for a pattern. Repeats are harmless. Raises Refusal."""
-        if name not in client.subscriptions and len(client.subscriptions) >= SUBSCRIPTIONS_MAX:
+        if name not in client.subscriptions and len(client.subscriptions) >= self._subscriptions_max:
             raise Refusal(
                 "bus.subscriptions-full",
-                f"this client has {SUBSCRIPTIONS_MAX} subscriptions, which is the most; `room:*` takes a whole room",
+                f"this client has {len(client.subscriptions)} subscriptions, which is all that bus.subscriptions_max "
+                "allows; `room:*` takes a whole room",
                 field="channel",
                 hint='{"type": "leave", "channel": "ROOM:CHANNEL"}',
             )
@@ -168,8 +214,8 @@ class Channels:
                 self._remove(channel)
         return True
 
-    def dialect_changed(self, client: Client) -> None:
-        """The client moves from one half of its audiences to the other."""
+    def client_changed(self, client: Client) -> None:
+        """The client moves from one half of its audiences to the other, or may read other channels than before."""
         for name in client.subscriptions:
             if is_pattern(name):
                 self._generation += 1
@@ -182,8 +228,13 @@ class Channels:
         if audience is None or audience.generation != self._generation:
             listeners = channel.members
             if self._patterns:
-                by_room = self._patterns.get(f"{channel.room}:*", {})
-                listeners = {**channel.members, **by_room, **self._patterns.get(EVERYTHING, {})}
+                by_room = self._patterns.get(f"{channel.home}:*", {})
+                listening = {**by_room, **self._patterns.get(inside(channel.tenant, EVERYTHING), {})}
+                may = self._permissions.may
+                allowed = {
+                    id_: client for id_, client in listening.items() if may(client.identity, "join", channel.name)
+                }
+                listeners = {**channel.members, **allowed}
             audience = channel.audience = Audience(listeners, self._generation)
         return audience
 
@@ -192,10 +243,10 @@ class Channels:
         self._idle.pop(channel.name, None)
         self._history.forget(channel.name, channel.ring)
         del self._by_name[channel.name]
-        in_room = self._rooms[channel.room]
-        del in_room[channel.name]
-        if not in_room:
-            del self._rooms[channel.room]
+        for index, key in ((self._rooms, channel.home), (self._tenants, channel.tenant)):
+            del index[key][channel.name]
+            if not index[key]:
+                del index[key]
 
 
 def _except(clients: tuple[ClientId, ...], one: ClientId) -> tuple[ClientId, ...]:

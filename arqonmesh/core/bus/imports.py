@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from arqonmesh.core.bus.envelope import EVENT_KINDS, legacy_of, parse_stored
 from arqonmesh.core.bus.names import resolve
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.tenants import inside, is_tenant, outside, tenant_of
 from arqonmesh.core.events import Dropped, Imported
 from arqonmesh.core.kernel import Deliver, Effect, Emit
 
@@ -18,9 +19,10 @@ def take_imported(bus: Bus, event: Imported) -> list[Effect]:
     """Events of another node: to the members here, as they are, once it is sure that clients can read them."""
     good: list[bytes] = []
     stored = []
+    shown = outside(event.channel)
     for frame in event.frames:
         message = parse_stored(frame)
-        if message is None or f"{message.room}:{message.channel}" != event.channel or message.type not in EVENT_KINDS:
+        if message is None or f"{message.room}:{message.channel}" != shown or message.type not in EVENT_KINDS:
             continue
         good.append(frame)
         stored.append(message)
@@ -31,7 +33,7 @@ def take_imported(bus: Bus, event: Imported) -> list[Effect]:
     if not good:
         return effects
     try:
-        channel = bus.channels.obtain(resolve("", event.channel), bus.wall_ms)
+        channel = bus.channels.obtain(_checked(event.channel), bus.wall_ms)
     except Refusal as refusal:
         bus.counters["import_refused"] += len(good)
         effects.append(Emit(Dropped("bus", refusal.code.removeprefix("bus."), len(good), event.channel)))
@@ -45,3 +47,12 @@ def take_imported(bus: Bus, event: Imported) -> list[Effect]:
     bus.counters["imported"] += len(good)
     bus.counters["delivered"] += len(good) * (len(audience.canonical) + len(audience.legacy))
     return effects
+
+
+def _checked(channel: str) -> str:
+    """The channel's name inside. Raises Refusal."""
+    tenant = tenant_of(channel)
+    name = inside(tenant, resolve("", outside(channel)))
+    if name != channel or (tenant and not is_tenant(tenant)):
+        raise Refusal("bus.channel-name", f"{channel[:160]!r} is not a channel of this bus", field="channel")
+    return name

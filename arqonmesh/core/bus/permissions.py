@@ -85,6 +85,10 @@ class Permissions:
         """The least role for this, or `granted`; `name` as clients say it."""
         return str(getattr(self._flags(name), action))
 
+    def unrestricted(self, identity: Identity) -> bool:
+        """Whether this client may see every channel of its bus, so that nobody needs to look at each."""
+        return not identity.permissions and (not self._rules or identity.role == "admin")
+
     def may_see(self, identity: Identity, channel: str) -> bool:
         """Whether listings show this channel: it belongs to the client's bus, and something of it may be had."""
         return self.may(identity, "join", channel) or self.may(identity, "history", channel)

@@ -15,6 +15,8 @@ from arqonmesh.core.bus.envelope import (
     targets_of,
     text,
 )
+from arqonmesh.core.bus.identity import same_bus
+from arqonmesh.core.bus.permissions import check_role
 from arqonmesh.core.bus.refusal import Refusal, payload_missing
 from arqonmesh.core.kernel import Deliver, Effect
 from arqonmesh.ids import ClientId
@@ -35,9 +37,12 @@ def send_private(bus: Bus, sender: Client, message: Inbound, effects: list[Effec
         )
     if not message.payload:
         raise payload_missing()
+    check_role(sender.identity, "user", "a private message")
     hints = parse_hints(message.metadata) if message.metadata else NO_HINTS
     more = extras(message.correlation_id, message.metadata)
-    known = [client for target in targets if (client := bus.clients.get(ClientId(target)))]
+    found = ((target, bus.clients.get(ClientId(target))) for target in targets)
+    reached = {target: client for target, client in found if client and same_bus(client.identity, sender.identity)}
+    known = list(reached.values())
     id_, time, payload = bus.stamps.next_id(), bus.stamps.time, bytes(message.payload)
     canonical = tuple(client.id for client in known if client.canonical)
     if canonical:
@@ -51,7 +56,7 @@ def send_private(bus: Bus, sender: Client, message: Inbound, effects: list[Effec
     bus.counters["private"] += 1
     bus.counters["delivered"] += len(known)
     if len(known) < len(targets):
-        missing = [target[:64] for target in targets if ClientId(target) not in bus.clients]
+        missing = [target[:64] for target in targets if target not in reached]
         raise Refusal(
             "bus.no-such-client",
             f"not connected to this node: {', '.join(missing[:8])}; the message went to {len(known)} others",

@@ -30,6 +30,7 @@ from arqonmesh.core.bus.envelope import (
 from arqonmesh.core.bus.flow import pause
 from arqonmesh.core.bus.names import is_pattern, resolve
 from arqonmesh.core.bus.refusal import Refusal, payload_missing, too_large
+from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.events import Published
 from arqonmesh.core.kernel import Deliver, Effect, Emit, Instant
 from arqonmesh.ids import ClientId
@@ -80,7 +81,7 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
             message = parse(frame)
             if sender.dialect is Dialect.UNTOLD and (dialect := dialect_of(message)) is not Dialect.UNTOLD:
                 sender.dialect = dialect
-                bus.channels.dialect_changed(sender)
+                bus.channels.client_changed(sender)
             kind = EVENT_KINDS.get(message.type)
             if kind is None or message.to or message.to_client:
                 if run is not None:
@@ -133,10 +134,11 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
 
 def _route(bus: Bus, sender: Client, kind: str, room: str, channel: str) -> Route:
     """Where an address of this client leads. Raises Refusal."""
+    tenant = sender.identity.tenant
     if room or channel:
-        name = resolve(room, channel)
+        name = inside(tenant, resolve(room, channel))
     elif kind == "telemetry":
-        name = _TELEMETRY_CHANNEL
+        name = inside(tenant, _TELEMETRY_CHANNEL)
     else:
         named = (name for name in sender.subscriptions if not is_pattern(name) and name != mesh_room.NAME)
         first = next(named, "")
@@ -150,6 +152,7 @@ def _route(bus: Bus, sender: Client, kind: str, room: str, channel: str) -> Rout
         name = first
     if name == mesh_room.NAME:
         raise mesh_room.reserved()
+    bus.permissions.check(sender.identity, "publish", name)
     target = bus.channels.obtain(name, bus.wall_ms)
     route = Route(
         target,

@@ -12,6 +12,7 @@ from arqonmesh.core.bus.commands.request import Command, Request
 from arqonmesh.core.bus.envelope import legacy_of, parse_stored
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.stamps import iso
+from arqonmesh.core.bus.tenants import outside
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
@@ -27,12 +28,14 @@ ANSWER_BYTES_MAX: Final = 1 << 20
 def _list_channels(bus: Bus, request: Request) -> dict[str, Any]:
     limit = request.limit(LISTED_DEFAULT, LISTED_MAX)
     room = request.args.room.partition(":")[0]
-    listed, total = bus.channels.listing(room, limit)
+    listed, total = bus.channels.listing(request.client.identity, room, limit)
     return {"channels": [_summary(channel) for channel in listed], "total": total, "returned": len(listed)}
 
 
 def _channel_info(bus: Bus, request: Request) -> dict[str, Any]:
-    channel = _existing(bus, request.target())
+    name = request.target()
+    bus.permissions.check(request.client.identity, "presence", name)
+    channel = _existing(bus, name)
     return {
         "channel": {
             **_summary(channel),
@@ -48,6 +51,7 @@ def _channel_info(bus: Bus, request: Request) -> dict[str, Any]:
 
 def _history(bus: Bus, request: Request) -> dict[str, Any]:
     name = request.target()
+    bus.permissions.check(request.client.identity, "history", name)
     limit = request.limit(HISTORY_DEFAULT, HISTORY_MAX)
     channel = bus.channels.find(name)
     frames = bus.history_frames(name, limit, ANSWER_BYTES_MAX)
@@ -56,7 +60,7 @@ def _history(bus: Bus, request: Request) -> dict[str, Any]:
         stored = (parse_stored(frame) for frame in frames)
         frames = [legacy_of(message) for message in stored if message is not None]
     return {
-        "channel": name,
+        "channel": outside(name),
         "messages": [Raw(frame) for frame in frames],
         "returned": len(frames),
         "total": held,
@@ -69,7 +73,7 @@ def _existing(bus: Bus, name: str) -> Channel:
     if channel is None:
         raise Refusal(
             "bus.no-such-channel",
-            f"there is no channel {name} on this node: nobody is in it and nothing was published",
+            f"there is no channel {outside(name)} on this node: nobody is in it and nothing was published",
             field="channel",
             hint='{"type": "list_channels"}',
         )
@@ -78,7 +82,7 @@ def _existing(bus: Bus, name: str) -> Channel:
 
 def _summary(channel: Channel) -> dict[str, Any]:
     return {
-        "id": channel.name,
+        "id": channel.shown,
         "room": channel.room,
         "channel": channel.leaf,
         "member_count": len(channel.members),

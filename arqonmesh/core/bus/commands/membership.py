@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.commands.request import Command, Request
 from arqonmesh.core.bus.mesh_news import tell_mesh_state
+from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.presence import notices
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.tenants import outside
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
@@ -19,10 +21,12 @@ _CHANNEL: Final = "ROOM:CHANNEL, or room and channel apart; also `channel_id` or
 def _join(bus: Bus, request: Request) -> dict[str, Any]:
     name = request.target(pattern=True)
     client = request.client
+    if not is_pattern(name):  # a pattern takes what its client may join, whenever it appears (channels.py)
+        bus.permissions.check(client.identity, "join", name)
     fresh = name not in client.subscriptions
     channel = bus.channels.subscribe(client, name, bus.wall_ms)
     client.routes.clear()  # "no address" means the first subscription, which may just have changed
-    answer: dict[str, Any] = {"success": True, "channel": name, "subscriptions": len(client.subscriptions)}
+    answer: dict[str, Any] = {"success": True, "channel": outside(name), "subscriptions": len(client.subscriptions)}
     if channel is not None:
         answer["members"] = len(channel.members)
         if name == mesh_room.NAME:
@@ -36,10 +40,10 @@ def _leave(bus: Bus, request: Request) -> dict[str, Any]:
     name = request.target(pattern=True)
     client = request.client
     if not bus.channels.unsubscribe(client, name):
-        listed = ", ".join(list(client.subscriptions)[:8]) or "none"
+        listed = ", ".join(map(outside, list(client.subscriptions)[:8])) or "none"
         raise Refusal(
             "bus.not-subscribed",
-            f"this client is not in {name}; its subscriptions: {listed}",
+            f"this client is not in {outside(name)}; its subscriptions: {listed}",
             field="channel",
             hint='{"type": "status"}',
         )
@@ -47,15 +51,16 @@ def _leave(bus: Bus, request: Request) -> dict[str, Any]:
     channel = bus.channels.find(name)
     if channel is not None and name != mesh_room.NAME:
         request.effects.extend(notices(bus.stamps, channel, client, "left"))
-    return {"success": True, "channel": name, "subscriptions": len(client.subscriptions)}
+    return {"success": True, "channel": outside(name), "subscriptions": len(client.subscriptions)}
 
 
 def _create(bus: Bus, request: Request) -> dict[str, Any]:
     name = request.target()
+    bus.permissions.check(request.client.identity, "create", name)
     existed = bus.channels.find(name) is not None
     channel = bus.channels.obtain(name, bus.wall_ms)
     channel.kept = True
-    return {"success": True, "channel": name, "channel_id": name, "created": not existed}
+    return {"success": True, "channel": channel.shown, "channel_id": channel.shown, "created": not existed}
 
 
 JOIN: Final = Command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from arqonmesh.core.bus.envelope import CommandArgs
 from arqonmesh.core.bus.names import resolve, resolve_pattern
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.kernel import Effect, Instant
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Request:
     effects: list[Effect]
 
     def target(self, *, pattern: bool = False) -> str:
-        """The channel that is meant. Raises Refusal when none is named."""
+        """The channel that is meant, as it is named inside (tenants.py). Raises Refusal when none is named."""
         args = self.args
         channel = args.channel or args.channel_id or args.name
         room = args.room
@@ -44,7 +45,8 @@ class Request:
                 field="channel",
                 hint='{"type": "join", "channel": "telemetry:host"}',
             )
-        return resolve_pattern(room, channel) if pattern else resolve(room, channel)
+        name = resolve_pattern(room, channel) if pattern else resolve(room, channel)
+        return inside(self.client.identity.tenant, name)
 
     def limit(self, default: int, most: int) -> int:
         """Raises Refusal unless it is 1 to `most`."""

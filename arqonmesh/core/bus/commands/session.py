@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus.commands.request import Command, Request
+from arqonmesh.core.bus.tenants import outside
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
@@ -27,8 +28,11 @@ def _status(bus: Bus, request: Request) -> dict[str, Any]:
         "you": {
             "client_id": client.id,
             "dialect": client.dialect.value,
+            "subject": client.identity.subject,
+            "role": client.identity.role,
+            "tenant": client.identity.tenant,
             "published": client.published,
-            "subscriptions": list(islice(client.subscriptions, 256)),
+            "subscriptions": [outside(name) for name in islice(client.subscriptions, 256)],
         },
     }
 
