@@ -104,3 +104,4 @@ docs:
     python -m arqonmesh.api.generate
     python -m arqonmesh.config.reference > docs/reference/config.md
     python -m arqonmesh_cli.reference > docs/reference/cli.md
+    python -m arqonmesh.bridge.spec docs/spec
