@@ -64,6 +64,10 @@ class Members:
     def is_dead(self, node: NodeId) -> bool:
         return self.of[node].state == "dead"
 
+    def is_severed(self, now: Instant, member: Member) -> bool:
+        """Whether all who had a link to it say that they lost it (timing.py)."""
+        return self._timing.severed(now, member)
+
     def report(self) -> tuple[MemberReport, ...]:
         return tuple(self.of[node].report() for node in sorted(self.of))
 

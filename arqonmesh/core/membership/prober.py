@@ -148,8 +148,9 @@ class Prober:
 
     def _failed(self, now: Instant, probe: Probe, member: Member) -> list[Effect]:
         del self._probes.ours[probe.seq]
-        missing = sum(1 for said_nack in probe.helpers.values() if not said_nack)
-        self._awareness.adjust(missing if probe.helpers else 1)
+        if not self._members.is_severed(now, member):  # others signed why it is silent: that says nothing about us
+            missing = sum(1 for said_nack in probe.helpers.values() if not said_nack)
+            self._awareness.adjust(missing if probe.helpers else 1)
         waited_ms = (now - probe.started_at) // MILLISECOND
         reason = f"no answer in {waited_ms} ms, also not through {len(probe.helpers)} others"
         return self._members.probe_failed(now, member, reason)

@@ -54,6 +54,7 @@ class Bench:
         self.core.start(0, {})
         self.core.on_event(0, Persisted(1))
         self.mute = ""
+        self.nacks = True
         self.now = 0
         self.changes: list[tuple[int, str, str]] = []
         self.accused: list[tuple[int, tuple[tuple[str, str], ...]]] = []
@@ -73,7 +74,7 @@ class Bench:
             if isinstance(effect, Send) and self.names[effect.to] not in self.mute:
                 if isinstance(effect.message, Ping):
                     self.take(self.core.on_message(self.now, effect.to, Ack(effect.message.seq)))
-                elif isinstance(effect.message, PingReq):
+                elif isinstance(effect.message, PingReq) and self.nacks:
                     self.take(self.core.on_message(self.now, effect.to, Nack(effect.message.seq)))
             elif isinstance(effect, Emit) and isinstance(effect.event, MemberChanged):
                 change = effect.event

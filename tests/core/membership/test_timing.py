@@ -194,6 +194,17 @@ def test_local_health_no_more_than_doubles_what_link_records_say() -> None:
     assert dead_at(bench, "t") == [suspected_at + 2 * SHORT_US]
 
 
+def test_a_probe_of_a_severed_member_that_fails_says_nothing_about_our_own_health() -> None:
+    """Its neighbours signed why it is silent; a node that probed it in vain would otherwise be the last to know."""
+    bench = Bench("a", "t")
+    bench.tell(lists("a", up="t"))
+    bench.mute = "t"
+    bench.tell(lists("a", down="t"))
+    bench.run(5 * SECOND)
+    assert bench.state("t") == "dead" or bench.state("t") == "suspect"
+    assert bench.core.local_health == 0
+
+
 def test_its_short_time_counts_from_the_loss_of_its_last_link_not_from_the_accusation() -> None:
     """An accusation may be underway for a while; the suspect has been unreachable all along."""
     bench = Bench("ab", "t")
