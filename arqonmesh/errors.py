@@ -237,6 +237,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Compare `arqon version` on both nodes and update the older one.",
     ),
     # bus
+    "bus.address": (
+        "This is no address of a bus.",
+        "Write ws://HOST:PORT or wss://HOST:PORT; `arqon node status` shows where the bus listens.",
+    ),
     "bus.auth": (
         "The bus asks for a bearer token (bus.auth_token), and the client showed none or another one.",
         "Send `Authorization: Bearer TOKEN`, or `?token=TOKEN` in the URL; `arqon sub` takes --token.",
@@ -257,6 +261,14 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "bus.channel-name": (
         "A channel is ROOM:CHANNEL of letters, digits and . _ - @ / + ~ # =; only a subscription may end in `*`.",
         "Use a name such as `telemetry:host`; `room:*` takes a whole room.",
+    ),
+    "bus.request-failed": (
+        "Whoever was asked could not answer; the sentence is theirs.",
+        "Look at the answering program's log.",
+    ),
+    "bus.request-timeout": (
+        "Nobody answered a request in time.",
+        'See who is there: {"type": "info", "channel": "ROOM:CHANNEL"}.',
     ),
     "bus.reserved-room": (
         "In the room $mesh only the mesh itself speaks: who is missing since when, and user events.",

@@ -73,7 +73,7 @@ def pub(
     """Publish a message, or each line of standard input; returns when the bus has taken them all."""
 
     async def publish() -> int:
-        async with await _connect(url, token, data_dir, context) as bus:
+        async with await _connect(url, token, data_dir, context, reconnect=False) as bus:
             return await _publish(bus, channel, text)
 
     published = asyncio.run(publish())

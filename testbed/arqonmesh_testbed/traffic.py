@@ -80,7 +80,7 @@ class _Client:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
-        async with await BusClient.connect(f"ws://{LOCAL_BUS}") as bus:
+        async with await BusClient.connect(f"ws://{LOCAL_BUS}", reconnect=False) as bus:
             await self._live(bus, self._ending)
 
     async def _live(self, bus: BusClient, ending: asyncio.Event) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from arqonmesh.client import BusClient
-from arqonmesh.client import client as client_module
+from arqonmesh.client import connection as connection_module
+from arqonmesh.client import endpoints as endpoints_module
+from arqonmesh.client import mailboxes as mailboxes_module
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.events import Backlog
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
@@ -103,7 +105,7 @@ async def test_something_that_is_no_bus_is_told_so(
     monkeypatch: pytest.MonkeyPatch, words: bytes, kind: type[ArqonError]
 ) -> None:
     """Silence ends in time, before the handshake and after it; so does a server that speaks something else."""
-    monkeypatch.setattr(client_module, "CONNECT_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connection_module, "CONNECT_TIMEOUT_S", 0.1)
     gone = asyncio.Event()
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -149,7 +151,7 @@ async def test_a_lost_connection_is_dialled_again_and_joined_again(
     bus: LoneBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Back-off, then the same subscriptions; publishing waits meanwhile."""
-    monkeypatch.setattr(client_module, "RECONNECT_MIN_S", 0.01)
+    monkeypatch.setattr(endpoints_module, "RECONNECT_MIN_S", 0.01)
     member = await connect(bus, reconnect=True)
     await member.join(CHANNEL)
     port = bus.server.address[1]
@@ -173,11 +175,11 @@ async def test_a_join_refused_while_dialling_again_leaves_no_second_connection(
     bus: LoneBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each try that comes to nothing is hung up before the next, and there is one who tries."""
-    monkeypatch.setattr(client_module, "RECONNECT_MIN_S", 0.01)
-    monkeypatch.setattr(client_module, "RECONNECT_MAX_S", 0.01)
+    monkeypatch.setattr(endpoints_module, "RECONNECT_MIN_S", 0.01)
+    monkeypatch.setattr(endpoints_module, "RECONNECT_MAX_S", 0.01)
     member = await connect(bus, reconnect=True)
     await member.join(CHANNEL)
-    member._joined["no channel's name"] = None
+    member._session.joined["no channel's name"] = None
     at_once: list[int] = []
     connected = bus.server.connected
 
@@ -191,7 +193,7 @@ async def test_a_join_refused_while_dialling_again_leaves_no_second_connection(
         connection.abort()
     await until(lambda: len(at_once) >= 10)
     assert max(at_once) <= 2, "one that comes and one whose end the bus has yet to see"
-    del member._joined["no channel's name"]
+    del member._session.joined["no channel's name"]
     await until(lambda: member.reconnects == 1)
     await member.flush()
     await member.close()
@@ -212,7 +214,8 @@ async def test_who_publishes_while_the_client_is_being_closed_is_told_so(bus: Lo
 async def test_a_command_is_given_up_in_time_also_when_it_cannot_be_sent(bus: LoneBus) -> None:
     """The time-out counts from the call, not from when there was room for the question."""
     client = await connect(bus)
-    client.writable(False)
+    assert client._session._connection is not None
+    client._session._connection.pause_writing()
     with pytest.raises(TimedOut):
         await client.command("ping", timeout_s=0.01)
     await client.close()
@@ -222,14 +225,14 @@ async def test_a_reader_that_is_slow_holds_the_bus_back_not_its_own_memory(
     bus: LoneBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond QUEUE_MAX messages the socket is read no further; all arrive in the end."""
-    monkeypatch.setattr(client_module, "QUEUE_MAX", 20)
+    monkeypatch.setattr(mailboxes_module, "QUEUE_MAX", 20)
     async with await connect(bus) as publisher, await connect(bus) as member:
         await member.join(CHANNEL)
         body = "x" * 20_000
         for i in range(300):
             await publisher.publish(CHANNEL, [i, body])
         await publisher.flush()
-        assert len(member._inbox) < 200
+        assert len(member._session.boxes.common.held) < 200
         seen = 0
         async for message in member.messages():
             assert message.payload[0] == seen

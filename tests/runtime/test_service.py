@@ -11,7 +11,7 @@ import pytest
 
 from arqonmesh.bridge.http import Request, parse_request
 from arqonmesh.client import BusClient
-from arqonmesh.client import client as client_module
+from arqonmesh.client import connection as client_connection
 from arqonmesh.config.load import loads
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.kernel import Lane
@@ -93,7 +93,7 @@ async def test_a_client_that_comes_while_the_node_starts_is_turned_away_or_welco
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never taken and left without its welcome, as a client that dials again and again would be after a restart."""
-    monkeypatch.setattr(client_module, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(client_connection, "CONNECT_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bus = f"127.0.0.1:{taken.getsockname()[1]}"
     settings = loads(SETTINGS.format(cluster="hq", role="hub").replace('bus: "127.0.0.1:0"', f'bus: "{bus}"').encode())

@@ -1,0 +1,312 @@
+"""A client's session: one connection at a time, replaced when it is lost, with what was joined and what was seen.
+
+    connected --lost--> reconnecting --dialled, welcomed, joined again--> connected
+        |                    |
+        +---- close, or lost without `reconnect`, or denied ----> closed
+
+While it reconnects, who sends waits. Commands that were under way fail: nobody knows whether the bus ran them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, TypeAlias
+
+from arqonmesh.client import connection as wire
+from arqonmesh.client import mailboxes
+from arqonmesh.client.connection import Connection
+from arqonmesh.client.endpoints import Endpoints
+from arqonmesh.client.failures import ended, no_answer, no_welcome, none_of, token_failed, told_by_the_bus
+from arqonmesh.client.mailboxes import Mailboxes
+from arqonmesh.client.message import Message, encode, object_of, read
+from arqonmesh.client.questions import Questions
+from arqonmesh.client.resume import Positions, Resumed, resumed_of
+from arqonmesh.errors import ArqonError, Denied, PeerError
+
+State: TypeAlias = Literal["connected", "reconnecting", "closed"]
+TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str | None] | None] | None"
+"""A token, or a function that is asked for one whenever the client connects or its token has ended."""
+
+COMMAND_TIMEOUT_S: Final = 10.0
+DENIALS_MAX: Final = 3
+"""Refused tokens in a row after which a token source is asked no more."""
+JOINS_AT_ONCE_MAX: Final = 64
+PAST_IDS_MAX: Final = 64
+
+_log: Final = logging.getLogger("arqonmesh.client")
+
+
+class Session:
+    """What is behind a `BusClient`. `resumed` and `changed` are called as it goes on in a channel, or changes state."""
+
+    def __init__(
+        self, endpoints: Endpoints, token: TokenSource, *, reconnect: bool, heartbeat_s: float, tls: Any = None
+    ) -> None:
+        self.endpoints = endpoints
+        self.client_id = ""
+        self.node = ""
+        self.state: State = "reconnecting"
+        self.reconnects = 0
+        self.duplicates = 0
+        """Events that came again and were not handed on."""
+        self.joined: dict[str, None] = {}
+        self.positions = Positions()
+        self.questions = Questions()
+        self.boxes = Mailboxes(self._room_again)
+        self.resumed: Callable[[Resumed], None] = lambda resumed: None
+        self.changed: Callable[[State], None] = lambda state: None
+        self._token = token
+        self._reconnect = reconnect
+        self._heartbeat_s = heartbeat_s
+        self._tls = tls
+        self._connection: Connection | None = None
+        self._since_s = 0.0
+        self._welcome: asyncio.Future[str] | None = None
+        self._past_ids: dict[str, None] = {}
+        self._problem: ArqonError | None = None
+        self._closing = False
+        self._writable = asyncio.Event()
+        self._redial: asyncio.Task[None] | None = None
+
+    # --- doing -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect to the first node that takes this client. Raises what each said when none does."""
+        failures: list[ArqonError] = []
+        for _ in self.endpoints.urls:
+            try:
+                await self._dial()
+            except ArqonError as failure:
+                self._drop()
+                self.endpoints.failed()
+                failures.append(failure)
+            else:
+                self._become("connected")
+                return
+        raise none_of(self.endpoints.urls, failures)
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame; waits while the connection is backed up or being replaced. Raises once it is all over."""
+        while True:
+            if self._problem is not None:
+                raise self._problem
+            connection = self._connection
+            if connection is not None and connection.can_write:
+                connection.send(frame)
+                return
+            self._writable.clear()
+            await self._writable.wait()
+
+    async def ask(self, name: str, args: dict[str, Any], timeout_s: float = COMMAND_TIMEOUT_S) -> Message:
+        """Run a command. Raises the bus's own error, TimedOut, or PeerError when the connection ends meanwhile."""
+        return await self.answer_to({"type": "command", "command": name, "args": args, "v": 1}, name, timeout_s)
+
+    async def answer_to(
+        self, frame: dict[str, Any], what: str, timeout_s: float, *, by_anyone: bool = False
+    ) -> Message:
+        """Send a frame with an id of its own and wait for what answers it: the bus, or `by_anyone` a client."""
+        id_, answer = self.questions.ask()
+        frame["id"] = id_
+        if by_anyone:
+            frame["correlation_id"] = id_
+        self._room_again()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.send(encode(frame))
+                message = await answer
+        except TimeoutError:
+            raise no_answer(self.endpoints.current, what, timeout_s) from None
+        finally:
+            self.questions.forget(id_)
+        if message.type == "error":
+            raise told_by_the_bus(message)
+        return message
+
+    @property
+    def failure(self) -> ArqonError | None:
+        """What ended it, unless `close` did."""
+        return None if self._closing else self._problem
+
+    async def close(self) -> None:
+        """Say goodbye. Repeats are harmless."""
+        self._closing = True
+        if self._redial is not None:
+            self._redial.cancel()
+        connection, self._connection = self._connection, None
+        problem = PeerError("bus.closed", "this client was closed")
+        if self._problem is None:
+            self._problem = problem  # who sends now is told so
+        if connection is not None:
+            await connection.close()
+        self._over(problem)
+
+    # --- from the connection ---------------------------------------------------------------------------------
+
+    def received(self, connection: Connection, frame: bytes) -> None:
+        message = read(frame)
+        if message is None or self.questions.answered(message):
+            return
+        if message.type in ("event", "telemetry"):
+            if message.epoch and not self.positions.advance(message.channel, message):
+                self.duplicates += 1
+                return
+            if message.from_ in self._past_ids and not _echoed(message):
+                return  # from before the connection was lost, by this client itself
+        elif self._welcome is not None and not self._welcome.done():
+            payload = object_of(message)
+            if "welcome" in payload:
+                self._name_myself(str(payload.get("client_id", "")), str(payload.get("node", "")))
+                self._welcome.set_result("")
+                return
+        if self.boxes.put(message):
+            self._hold_back(connection)
+
+    def writable(self, connection: Connection) -> None:
+        self._writable.set()
+
+    def lost(self, connection: Connection, why: str) -> None:
+        if self._welcome is not None and not self._welcome.done():
+            self._welcome.set_result(why)
+            return
+        if connection is not self._connection:
+            return  # given up before
+        self._connection = None
+        problem = ended(self.endpoints.current, why)
+        self.questions.fail(problem)
+        self.endpoints.lost(asyncio.get_running_loop().time() - self._since_s)
+        if self._redial is not None and not self._redial.done():
+            return  # it sees for itself
+        if self._reconnect and not self._closing:
+            self._become("reconnecting")
+            self._redial = asyncio.get_running_loop().create_task(self._dial_again())
+        else:
+            self._over(problem)
+
+    # --- connecting ------------------------------------------------------------------------------------------
+
+    async def _dial(self) -> None:
+        endpoints = self.endpoints
+        token = await self.present_token()
+        loop = asyncio.get_running_loop()
+        self._welcome = loop.create_future()
+        connection = await Connection.open(
+            self, endpoints.target, token=token, heartbeat_s=self._heartbeat_s, tls=self._tls
+        )
+        try:
+            async with asyncio.timeout(wire.CONNECT_TIMEOUT_S):
+                why = await self._welcome
+        except TimeoutError:
+            connection.hang_up()
+            raise no_welcome(endpoints.current, wire.CONNECT_TIMEOUT_S) from None
+        except BaseException:
+            connection.hang_up()
+            raise
+        if why:
+            raise ended(endpoints.current, why)
+        if connection.gone:
+            raise ended(endpoints.current, "it took the connection and ended it at once")
+        self._connection = connection
+        self._since_s = loop.time()
+        self._writable.set()
+
+    async def present_token(self) -> str | None:
+        """The token as it is now, from its source."""
+        if self._token is None or isinstance(self._token, str):
+            return self._token
+        try:
+            token = self._token()
+            return token if token is None or isinstance(token, str) else await token
+        except ArqonError:
+            raise
+        except Exception as wrong:
+            raise token_failed(wrong) from wrong
+
+    async def _dial_again(self) -> None:
+        denials = 0
+        while True:
+            await asyncio.sleep(self.endpoints.wait_s())
+            try:
+                await self._dial()
+                resumed = await self._join_again()
+            except Denied as denied:
+                denials += 1
+                if not callable(self._token) or denials >= DENIALS_MAX:
+                    self._drop()
+                    self._over(denied)
+                    return
+            except ArqonError as failure:
+                _log.debug("not connected again yet: %s", failure)
+            else:
+                if self._connection is not None:
+                    self.reconnects += 1
+                    self._become("connected")
+                    for one in resumed:
+                        self.resumed(one)
+                    return
+            self._drop()  # a connection without its subscriptions would look like one with nothing to say
+            self.endpoints.failed()
+
+    async def _join_again(self) -> list[Resumed]:
+        """Every subscription, from where it was."""
+        few = asyncio.Semaphore(JOINS_AT_ONCE_MAX)
+
+        async def join(channel: str) -> Resumed:
+            async with few:
+                return await self.join(channel, self.positions.of(channel) if self.positions.known(channel) else None)
+
+        return list(await asyncio.gather(*map(join, list(self.joined))))
+
+    async def join(self, channel: str, since: dict[str, int] | None) -> Resumed:
+        """Subscribe, from a position where one is given."""
+        args: dict[str, Any] = {"channel": channel}
+        if since is not None:
+            args["since"] = since
+        answer = await self.ask("join_channel", args)
+        return resumed_of(channel, self.endpoints.current, object_of(answer))
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.hang_up()
+
+    # --- inside ----------------------------------------------------------------------------------------------
+
+    def _name_myself(self, client_id: str, node: str) -> None:
+        if self.client_id:
+            self._past_ids[self.client_id] = None
+            if len(self._past_ids) > PAST_IDS_MAX:
+                del self._past_ids[next(iter(self._past_ids))]
+        self.client_id, self.node = client_id, node
+
+    def _hold_back(self, connection: Connection) -> None:
+        """A box is full: read no further, unless somebody waits for an answer, which comes behind what is there."""
+        if not len(self.questions) or self.boxes.fullest >= 4 * mailboxes.QUEUE_MAX:
+            connection.read(False)
+
+    def _room_again(self) -> None:
+        """Read on when the boxes are half empty, or when an answer is wanted and they are not over-full."""
+        if self._connection is None:
+            return
+        fullest = self.boxes.fullest
+        if fullest <= mailboxes.QUEUE_MAX // 2 or (len(self.questions) and fullest < 4 * mailboxes.QUEUE_MAX):
+            self._connection.read(True)
+
+    def _become(self, state: State) -> None:
+        if self.state != state:
+            self.state = state
+            self.changed(state)
+
+    def _over(self, problem: ArqonError) -> None:
+        if self._problem is None:
+            self._problem = problem
+        self.questions.fail(problem)
+        self.boxes.end(None if self._closing else problem)
+        self._writable.set()
+        self._become("closed")
+
+
+def _echoed(message: Message) -> bool:
+    metadata = message.metadata
+    return isinstance(metadata, dict) and metadata.get("echo") is True
