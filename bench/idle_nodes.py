@@ -34,12 +34,13 @@ from typing import Any
 
 from arqonmesh_cli.detach import start_detached
 from arqonmesh_cli.where import place_of
-from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, loopback_mesh, until
+from arqonmesh_testbed.loopback import CommandFailed, LoopbackMesh, LoopbackNode, loopback_mesh, until
 from bench import inline
 
 START_PATIENCE_S = 120.0
 WHOLE_PATIENCE_S = 120.0
 LOOK_EVERY_S = 10.0
+JOIN_TRIES = 5
 
 
 @dataclass(slots=True)
@@ -138,7 +139,7 @@ def run(mesh: LoopbackMesh, count: int, hubs: int, seconds: float, at_once: int,
     first("mesh", "seed", "idle")
     for node in nodes[1:]:
         ticket = first("invite", "new", "--cluster", node.name, "--role", node.role)["ticket"]
-        node("mesh", "join", ticket)
+        joined(node, ticket)
     until(
         "a whole mesh", lambda: whole(nodes), WHOLE_PATIENCE_S, every_s=3.0
     )  # asking all of them costs half a core second
@@ -191,6 +192,19 @@ def start_all(nodes: Sequence[LoopbackNode], at_once: int) -> list[float]:
 
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(start, nodes))
+
+
+def joined(node: LoopbackNode, ticket: str) -> None:
+    """Join; on a machine that is busy with dozens of joins some time out, and are tried again as people would."""
+    for _ in range(JOIN_TRIES - 1):
+        try:
+            node("mesh", "join", ticket)
+            return
+        except CommandFailed as failed:
+            if failed.error.get("code") not in ("join.timeout", "mesh.read-only"):
+                raise
+        time.sleep(2.0)
+    node("mesh", "join", ticket)
 
 
 def whole(nodes: Sequence[LoopbackNode]) -> bool:
