@@ -341,6 +341,30 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Check the address; `arqon node status` shows where the bus listens.",
     ),
     # http
+    "telemetry.clients-max": (
+        "As many clients watch the telemetry as `telemetry.clients_max` allows.",
+        "Raise it in arqon.yaml, or let dashboards share a connection.",
+    ),
+    "telemetry.event-type": (
+        "A telemetry event says in `eventType` what happened.",
+        'Add it: {"type": "telemetry", "eventType": "door.opened", "payload": {"door": 3}}.',
+    ),
+    "telemetry.field": ("A field of a telemetry frame has another type than it needs, or is too long.", "Correct it."),
+    "telemetry.filter": (
+        "A telemetry client may ask for 64 patterns of each kind, of 128 characters each.",
+        "Ask for fewer; a pattern may end in `*`.",
+    ),
+    "telemetry.json": ("A frame on the telemetry port is not JSON.", "Send one JSON object per text frame."),
+    "telemetry.payload": ("The telemetry event has no payload.", "Add one; any JSON value but null will do."),
+    "telemetry.rate-limited": (
+        "The telemetry client sends more events per second than `telemetry.rate_per_s`.",
+        "Send more slowly, or put several measurements into one event.",
+    ),
+    "telemetry.role": ("Guests may read telemetry and send none.", "Connect with a token of the role user."),
+    "telemetry.type": (
+        "A telemetry client may send frames of the types telemetry, subscribe, unsubscribe and ping.",
+        "Everything else belongs on the bus: listen.bus.",
+    ),
     "http.listen": (
         "The address in listen.http cannot be had: it is taken, not ours, or needs more rights.",
         "Set listen.http in arqon.yaml to a free HOST:PORT, or `arqon init --http HOST:PORT`.",
