@@ -134,7 +134,7 @@ class KeepFrames:
     high_ms: int
     frames: tuple[bytes, ...]
     ours: bool
-    """Published on this node, or the first of our cluster to see it: this node mirrors it to what the cluster shares."""
+    """Published on this node or come from another cluster: for us to put where the cluster's nodes share."""
 
 
 Range: TypeAlias = tuple[str, int, int]

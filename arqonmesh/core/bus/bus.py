@@ -22,6 +22,7 @@ from arqonmesh.core.bus.mesh_news import partition_changed, to_mesh_room
 from arqonmesh.core.bus.permissions import Permissions
 from arqonmesh.core.bus.publishing import take_frames
 from arqonmesh.core.bus.sessions import connect, disconnect
+from arqonmesh.core.bus.shelf import Shelf
 from arqonmesh.core.bus.stamps import Stamps
 from arqonmesh.core.events import Backlog, Imported, PartitionChanged, UserEvent
 from arqonmesh.core.kernel import Durable, Effect, Event, Instant, Rng
@@ -38,6 +39,8 @@ _COUNTERS: Final = (
     "refused",
     "rate_limited",
     "import_refused",
+    "import_known",
+    "import_late",
     "throttled",
 )
 
@@ -50,6 +53,10 @@ class BusEnv:
     cluster: ClusterId
     rng: Rng
     wall_ms: Callable[[], int]
+    boot_epoch: int = 0
+    """Higher in every life of this node; part of the names of its streams."""
+    durable: bool = False
+    """Whether somebody performs `KeepFrames` and `ReadHistory`."""
 
 
 class Bus:
@@ -73,9 +80,11 @@ class Bus:
         self.stamps = Stamps(env.rng)
         self.history = History(settings.history.per_channel)
         self.permissions = Permissions(settings.auth.rooms)
+        self.shelf = Shelf(env.node_id, env.boot_epoch)
         self.channels = Channels(
             settings.channels_max,
             self.history,
+            self.shelf,
             permissions=self.permissions,
             subscriptions_max=settings.subscriptions_max,
         )

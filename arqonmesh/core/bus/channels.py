@@ -11,16 +11,20 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from arqonmesh.core.bus.envelope import text
 from arqonmesh.core.bus.history import History, Ring
 from arqonmesh.core.bus.names import EVERYTHING, is_pattern
 from arqonmesh.core.bus.permissions import Permissions
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.shelf import Shelf
+from arqonmesh.core.bus.streams import Streams
 from arqonmesh.core.bus.tenants import inside, outside, tenant_of
 from arqonmesh.ids import ClientId
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.clients import Client
     from arqonmesh.core.bus.identity import Identity
+    from arqonmesh.core.bus.resume import Tail
 
 SUBSCRIPTIONS_MAX: Final = 256
 """Channels and patterns per client."""
@@ -53,6 +57,7 @@ class Channel:
     """One `room:channel`."""
 
     __slots__ = (
+        "ahead",
         "alive",
         "audience",
         "created_ms",
@@ -65,6 +70,9 @@ class Channel:
         "ring",
         "room",
         "shown",
+        "stamp",
+        "streams",
+        "tails",
         "tenant",
     )
 
@@ -100,6 +108,7 @@ class Channels:
         self,
         channels_max: int,
         history: History,
+        shelf: Shelf,
         *,
         permissions: Permissions | None = None,
         subscriptions_max: int = SUBSCRIPTIONS_MAX,
@@ -108,6 +117,7 @@ class Channels:
         self._subscriptions_max = subscriptions_max
         self._channels_max = channels_max
         self._history = history
+        self._shelf = shelf
         self._by_name: dict[str, Channel] = {}
         self._rooms: dict[str, dict[str, Channel]] = {}
         self._tenants: dict[str, dict[str, Channel]] = {}
@@ -140,17 +150,18 @@ class Channels:
                 )
             self._remove(next(iter(self._idle.values())))
             self.evicted += 1
-        channel = Channel(name, wall_ms)
+        channel = Channel(name, wall_ms, self._shelf.take(name))
+        channel.ring.whole = not channel.streams.heads and not channel.streams.offset
         self._by_name[name] = channel
         self._rooms.setdefault(channel.home, {})[name] = channel
         self._tenants.setdefault(channel.tenant, {})[name] = channel
         self._idle[name] = channel
         return channel
 
-    def keep_frames(self, channel: Channel, frames: list[bytes]) -> None:
+    def keep_frames(self, channel: Channel, frames: list[bytes], epoch: str = "", first: int = 0) -> None:
         """Count and remember what was published; a channel without members becomes the freshest of those."""
         channel.published += len(frames)
-        self._history.extend(channel.name, channel.ring, frames)
+        self._history.extend(channel.name, channel.ring, frames, epoch, first)
         if not channel.members:
             if channel.ring.frames or channel.kept:
                 self._idle.move_to_end(channel.name)
@@ -242,6 +253,7 @@ class Channels:
         channel.alive = False
         self._idle.pop(channel.name, None)
         self._history.forget(channel.name, channel.ring)
+        self._shelf.put(channel.name, channel.streams)
         del self._by_name[channel.name]
         for index, key in ((self._rooms, channel.home), (self._tenants, channel.tenant)):
             del index[key][channel.name]

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.streams import EPOCH_LENGTH_MAX, OFFSET_MAX
 
 SUBPROTOCOL: Final = "arqon.v1"
 """JSON in text frames."""
@@ -116,6 +117,9 @@ class Stored(Struct, gc=False):
     timestamp: str
     correlation_id: str = ""
     metadata: Raw = EMPTY
+    epoch: str = ""
+    """Which stream of its channel the event belongs to, and its number there; "" and 0 from older nodes."""
+    offset: int = 0
 
 
 _Part = TypeVar("_Part", bound=Struct)
@@ -169,6 +173,10 @@ def parse_stored(frame: bytes) -> Stored | None:
         if not frame.isascii():
             frame.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not 0 <= stored.offset <= OFFSET_MAX or len(stored.epoch) > EPOCH_LENGTH_MAX:
+        return None
+    if bool(stored.epoch) is not bool(stored.offset):
         return None
     if not stored.type or not 0 < len(stored.id) <= ID_LENGTH_MAX or len(stored.from_) > ID_LENGTH_MAX:
         return None

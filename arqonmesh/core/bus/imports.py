@@ -1,52 +1,148 @@
-"""Events of other nodes and clusters: to the members here, as they are."""
+"""Events of other nodes and clusters: to the members here, as they are.
+
+Each belongs to a stream of the node that published it (streams.py). What this node has already is not taken again; what
+it missed and gets late goes into the durable history only, because members have seen what comes after it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from arqonmesh.core.bus.envelope import EVENT_KINDS, legacy_of, parse_stored
+from arqonmesh.core.bus.envelope import EVENT_KINDS, Stored, legacy_of, parse_stored
+from arqonmesh.core.bus.keeping import keep
 from arqonmesh.core.bus.names import resolve
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.stamps import ms_of
+from arqonmesh.core.bus.streams import Streams, life_of
 from arqonmesh.core.bus.tenants import inside, is_tenant, outside, tenant_of
 from arqonmesh.core.events import Dropped, Imported
-from arqonmesh.core.kernel import Deliver, Effect, Emit
+from arqonmesh.core.kernel import Deliver, Effect, Emit, KeepFrames
+from arqonmesh.ids import ClientId, NodeId
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
+    from arqonmesh.core.bus.channels import Channel
 
 
 def take_imported(bus: Bus, event: Imported) -> list[Effect]:
     """Events of another node: to the members here, as they are, once it is sure that clients can read them."""
-    good: list[bytes] = []
-    stored = []
-    shown = outside(event.channel)
-    for frame in event.frames:
+    return bring_in(bus, event.channel, event.frames, event.origin, ours=event.origin_cluster != bus.env.cluster)
+
+
+def bring_in(
+    bus: Bus, channel_name: str, frames: Sequence[bytes], origin: NodeId | None, *, ours: bool
+) -> list[Effect]:
+    """`origin`: who published them all; None when a node of our cluster passes on what several have published."""
+    shown = outside(channel_name)
+    readable: list[tuple[bytes, Stored]] = []
+    for frame in frames:
         message = parse_stored(frame)
         if message is None or f"{message.room}:{message.channel}" != shown or message.type not in EVENT_KINDS:
             continue
-        good.append(frame)
-        stored.append(message)
+        if origin is not None and message.epoch and not _is_of(origin, message.epoch):
+            continue
+        readable.append((frame, message))
     effects: list[Effect] = []
-    if refused := len(event.frames) - len(good):
+    if refused := len(frames) - len(readable):
         bus.counters["import_refused"] += refused
-        effects.append(Emit(Dropped("bus", "import-unreadable", refused, f"{event.origin} {event.channel}")))
-    if not good:
+        effects.append(Emit(Dropped("bus", "import-unreadable", refused, f"{origin or ''} {channel_name}")))
+    if not readable:
         return effects
     try:
-        channel = bus.channels.obtain(_checked(event.channel), bus.wall_ms)
+        channel = bus.channels.obtain(_checked(channel_name), bus.wall_ms)
     except Refusal as refusal:
-        bus.counters["import_refused"] += len(good)
-        effects.append(Emit(Dropped("bus", refusal.code.removeprefix("bus."), len(good), event.channel)))
+        bus.counters["import_refused"] += len(readable)
+        effects.append(Emit(Dropped("bus", refusal.code.removeprefix("bus."), len(readable), channel_name)))
         return effects
-    audience = bus.channels.audience(channel)
-    if audience.canonical:
-        effects.append(Deliver(audience.canonical, tuple(good)))
-    if audience.legacy:
-        effects.append(Deliver(audience.legacy, tuple(map(legacy_of, stored))))
-    bus.channels.keep_frames(channel, good)
-    bus.counters["imported"] += len(good)
-    bus.counters["delivered"] += len(good) * (len(audience.canonical) + len(audience.legacy))
+    fresh, late = _sort(channel.streams, readable)
+    bus.counters["import_known"] += len(readable) - len(fresh) - len(late)
+    if late:
+        bus.counters["import_late"] += len(late)
+        if bus.env.durable:
+            for epoch, first, low_ms, high_ms, run in _runs(late, bus.wall_ms):
+                effects.append(KeepFrames(channel.name, epoch, first, low_ms, high_ms, tuple(run), ours))
+    if not fresh:
+        return effects
+    _deliver(bus, channel, fresh, effects)
+    for epoch, first, low_ms, high_ms, run in _runs(fresh, bus.wall_ms):
+        keep(bus, channel, run, epoch, first, low_ms, high_ms, effects, ours=ours)
+    bus.counters["imported"] += len(fresh)
     return effects
+
+
+def _sort(
+    streams: Streams, readable: list[tuple[bytes, Stored]]
+) -> tuple[list[tuple[bytes, Stored]], list[tuple[bytes, Stored]]]:
+    """What is new, and what was missing among older ones. The rest is known."""
+    fresh: list[tuple[bytes, Stored]] = []
+    late: list[tuple[bytes, Stored]] = []
+    for event in readable:
+        epoch, offset = event[1].epoch, event[1].offset
+        if not epoch:
+            fresh.append(event)
+        elif epoch != streams.epoch:
+            newest = streams.arrived(epoch, offset)
+            if newest is not None:
+                (fresh if newest else late).append(event)
+    return fresh, late
+
+
+def _deliver(bus: Bus, channel: Channel, fresh: list[tuple[bytes, Stored]], effects: list[Effect]) -> None:
+    audience = bus.channels.audience(channel)
+    canonical, legacy = audience.canonical, audience.legacy
+    if channel.ahead:
+        apart = [client for client in channel.ahead if client in canonical or client in legacy]
+        for client in apart:
+            _deliver_unseen(bus, channel, client, fresh, effects)
+        canonical = tuple(client for client in canonical if client not in apart)
+        legacy = tuple(client for client in legacy if client not in apart)
+    if canonical:
+        effects.append(Deliver(canonical, tuple([frame for frame, _ in fresh])))
+    if legacy:
+        effects.append(Deliver(legacy, tuple([legacy_of(message) for _, message in fresh])))
+    bus.counters["delivered"] += len(fresh) * (len(canonical) + len(legacy))
+
+
+def _deliver_unseen(
+    bus: Bus, channel: Channel, client: ClientId, fresh: list[tuple[bytes, Stored]], effects: list[Effect]
+) -> None:
+    """To one who has seen more of some streams, at another node, than has come here yet."""
+    seen = channel.ahead[client]
+    unseen = [event for event in fresh if event[1].offset > seen.get(event[1].epoch, 0) or not event[1].epoch]
+    heads = channel.streams.heads
+    for epoch in [epoch for epoch, offset in seen.items() if heads.get(epoch, 0) >= offset]:
+        del seen[epoch]
+    if not seen:
+        del channel.ahead[client]
+    if unseen:
+        canonical = bus.clients[client].canonical
+        frames = [frame if canonical else legacy_of(message) for frame, message in unseen]
+        effects.append(Deliver((client,), tuple(frames)))
+        bus.counters["delivered"] += len(frames)
+
+
+def _runs(events: list[tuple[bytes, Stored]], wall_ms: int) -> list[tuple[str, int, int, int, list[bytes]]]:
+    """Consecutive events of one stream together: (epoch, first, earliest and latest time, frames)."""
+    runs: list[tuple[str, int, int, int, list[bytes]]] = []
+    for frame, message in events:
+        at_ms = ms_of(message.timestamp)
+        if at_ms is None:
+            at_ms = wall_ms
+        if runs:
+            epoch, first, low_ms, high_ms, frames = runs[-1]
+            if message.epoch == epoch and (not epoch or message.offset == first + len(frames)):
+                frames.append(frame)
+                runs[-1] = (epoch, first, min(low_ms, at_ms), max(high_ms, at_ms), frames)
+                continue
+        runs.append((message.epoch, message.offset, at_ms, at_ms, [frame]))
+    return runs
+
+
+def _is_of(origin: NodeId, epoch: str) -> bool:
+    """Whether this member may write that stream: only its own."""
+    life = life_of(epoch)
+    return life is not None and origin.startswith(life.node)
 
 
 def _checked(channel: str) -> str:

@@ -28,6 +28,7 @@ from arqonmesh.core.bus.envelope import (
     parse_hints,
 )
 from arqonmesh.core.bus.flow import pause
+from arqonmesh.core.bus.keeping import keep
 from arqonmesh.core.bus.names import is_pattern, resolve
 from arqonmesh.core.bus.refusal import Refusal, payload_missing, too_large
 from arqonmesh.core.bus.tenants import inside
@@ -46,12 +47,15 @@ _TELEMETRY_CHANNEL: Final = "integriguard:telemetry-stream"
 class _Run:
     """Consecutive events of one client to one audience: they leave as one Deliver per dialect."""
 
-    __slots__ = ("audience", "echo", "frames", "legacy_frames", "route")
+    __slots__ = ("audience", "echo", "first", "frames", "legacy_frames", "offset", "route", "tail")
 
-    def __init__(self, route: Route, audience: Audience, echo: bool) -> None:
+    def __init__(self, route: Route, audience: Audience, echo: bool, time: bytes) -> None:
         self.route = route
         self.audience = audience
         self.echo = echo
+        self.tail = time + route.channel.stamp
+        self.first = self.offset = route.channel.streams.offset + 1
+        """Of the first event of the run, and of the next one."""
         self.frames: list[bytes] = []
         self.legacy_frames: list[bytes] = []
 
@@ -67,7 +71,7 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
         frames = within_rate(bus, now, sender, frames, effects)
 
     stamps = bus.stamps
-    tail = b',"timestamp":"%bZ","v":1}' % stamps.time
+    time = b',"timestamp":"%bZ"' % stamps.time
     legacy_time = stamps.time + b"+00:00"
     bytes_max = bus.settings.frame_bytes_max
     routes = sender.routes
@@ -108,9 +112,12 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
                 if not route.channel.alive:
                     route = _route(bus, sender, kind, message.room, message.channel)
             if run is None:
-                run = _Run(route, bus.channels.audience(route.channel), hints.echo)
+                run = _Run(route, bus.channels.audience(route.channel), hints.echo, time)
             id_ = stamps.next_id()
-            run.frames.append(b"".join((b'{"id":"', id_, route.middle, payload, more, tail)))
+            offset = run.offset
+            run.offset = offset + 1
+            end = b'%d,"v":1}' % offset
+            run.frames.append(b"".join((b'{"id":"', id_, route.middle, payload, more, run.tail, end)))
             if run.audience.legacy:
                 run.legacy_frames.append(
                     legacy_event(id_, route.legacy_where, client, bytes(payload), more, legacy_time)
@@ -177,7 +184,9 @@ def _publish(bus: Bus, sender: Client, run: _Run, effects: list[Effect]) -> int:
         effects.append(Deliver(legacy, tuple(run.legacy_frames)))
     name, publisher = channel.name, sender.id
     effects.extend([Emit(Published(name, frame, publisher)) for frame in frames])
-    bus.channels.keep_frames(channel, frames)
+    streams, wall_ms = channel.streams, bus.wall_ms
+    streams.offset += len(frames)
+    keep(bus, channel, frames, streams.epoch, run.first, wall_ms, wall_ms, effects)
     count, reached = len(frames), len(canonical) + len(legacy)
     sender.published += count
     bus.counters["published"] += count

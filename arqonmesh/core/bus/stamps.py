@@ -6,6 +6,7 @@ ids back: they go on from the newest millisecond seen. Timestamps show the wall 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from arqonmesh.core.kernel import Rng
@@ -14,6 +15,9 @@ from arqonmesh.ids import encode_ulid
 _CROCKFORD: Final = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = tuple(bytes((a, b)) for a in _CROCKFORD for b in _CROCKFORD)
 _COUNTER_END: Final = 1 << 20
+_ISO: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d\d):?(\d\d))?)?"
+)
 
 
 class Stamps:
@@ -81,3 +85,28 @@ def _civil(days: int) -> tuple[int, int, int]:
     day = day_of_year - (153 * month_from_march + 2) // 5 + 1
     month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
     return year_of_era + era * 400 + (month <= 2), month, day
+
+
+def ms_of(text: str) -> int | None:
+    """Milliseconds since 1970 of an ISO 8601 time: 2026-03-01T12:00:00.123Z, also without the fraction, with an offset
+    such as +02:00, or with the date alone; without a zone it is UTC. None when it is none."""
+    found = _ISO.fullmatch(text)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+        return None
+    milliseconds = int((found[7] or "").ljust(3, "0")[:3])
+    east = 0
+    if found[8]:
+        east = (int(found[9]) * 60 + int(found[10])) * (-60 if found[8] == "-" else 60)
+    seconds = _days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - east
+    return seconds * 1_000 + milliseconds
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970-01-01; the inverse of `_civil`."""
+    year -= month <= 2
+    era, year_of_era = divmod(year, 400)
+    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
+    return era * 146_097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719_468

@@ -9,7 +9,7 @@ from typing import Any, cast
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
 from arqonmesh.core.events import Dropped, Published
-from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit, Event, Throttle
+from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit, Event, KeepFrames, ReadHistory, Throttle
 from arqonmesh.ids import ClientId, ClusterId, NodeId
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -19,11 +19,24 @@ Json = dict[str, Any]
 class House:
     """One bus; effects are performed into lists that tests look at."""
 
-    def __init__(self, settings: BusSettings | None = None, exported: bool = True) -> None:
+    def __init__(
+        self,
+        settings: BusSettings | None = None,
+        exported: bool = True,
+        *,
+        node: str = "n",
+        boot_epoch: int = 0,
+        durable: bool = False,
+    ) -> None:
         self.now = 1_000_000
         self.wall_ms = START_MS
         env = BusEnv(
-            node_id=NodeId("n" * 32), cluster=ClusterId("hq"), rng=random.Random(1), wall_ms=lambda: self.wall_ms
+            node_id=NodeId(node * 32),
+            cluster=ClusterId("hq"),
+            rng=random.Random(1),
+            wall_ms=lambda: self.wall_ms,
+            boot_epoch=boot_epoch,
+            durable=durable,
         )
         self.bus = Bus(env, settings or BusSettings(), lambda channel: exported)
         self.inboxes: dict[ClientId, list[bytes]] = {}
@@ -32,6 +45,8 @@ class House:
         self.closed: list[CloseClient] = []
         self.throttled: list[Throttle] = []
         self.deliveries: list[Deliver] = []
+        self.kept: list[KeepFrames] = []
+        self.asked: list[ReadHistory] = []
 
     def connect(self, subprotocol: str = "arqon.v1", name: str = "") -> ClientId:
         """A new client; its welcome stays in its inbox only until `take`."""
@@ -83,6 +98,10 @@ class House:
                     self.dropped.append(event)
                 case CloseClient():
                     self.closed.append(effect)
+                case KeepFrames():
+                    self.kept.append(effect)
+                case ReadHistory():
+                    self.asked.append(effect)
                 case Throttle():
                     self.throttled.append(effect)
                 case _:

@@ -15,7 +15,7 @@ CHANNEL = "telemetry:host"
 
 @pytest.mark.requirement("R-BU-6")
 def test_an_event_reaches_the_members_as_one_canonical_frame() -> None:
-    """id, type, room, channel, from, payload, timestamp and v, and the same bytes to everyone."""
+    """id, type, room, channel, from, payload, timestamp, epoch, offset and v, and the same bytes to everyone."""
     house = House()
     publisher = house.connect()
     first, second = house.member(CHANNEL), house.member(CHANNEL)
@@ -23,7 +23,7 @@ def test_an_event_reaches_the_members_as_one_canonical_frame() -> None:
 
     assert house.inboxes[first] == house.inboxes[second]
     (frame,) = house.take(first)
-    assert list(frame) == ["id", "type", "room", "channel", "from", "payload", "timestamp", "v"]
+    assert list(frame) == ["id", "type", "room", "channel", "from", "payload", "timestamp", "epoch", "offset", "v"]
     assert frame["id"].startswith("arq_")
     assert (frame["type"], frame["room"], frame["channel"]) == ("event", "telemetry", "host")
     assert (frame["from"], frame["payload"], frame["v"]) == (publisher, {"load": 0.5}, 1)

@@ -15,7 +15,7 @@ FACTORY, STORE = NodeId("f" * 32), NodeId("s" * 32)
 
 def foreign_frames(count: int = 1, channel: str = CHANNEL) -> tuple[bytes, ...]:
     """Frames as another node's bus makes them."""
-    house = House()
+    house = House(node="f")
     publisher = house.connect()
     for i in range(count):
         house.send(publisher, {"type": "event", "channel": channel, "payload": i})

@@ -1,0 +1,32 @@
+"""Every finished event of a channel passes here once: into the ring, to those who are catching up, and to the disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arqonmesh.core.kernel import Effect, KeepFrames
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
+    from arqonmesh.core.bus.channels import Channel
+
+
+def keep(
+    bus: Bus,
+    channel: Channel,
+    frames: list[bytes],
+    epoch: str,
+    first: int,
+    low_ms: int,
+    high_ms: int,
+    effects: list[Effect],
+    *,
+    ours: bool = True,
+) -> None:
+    """Consecutive events of one stream, or of none (epoch "")."""
+    if channel.tails:
+        for tail in channel.tails:
+            tail.add(frames, epoch, first)
+    bus.channels.keep_frames(channel, frames, epoch, first)
+    if bus.env.durable:
+        effects.append(KeepFrames(channel.name, epoch, first, low_ms, high_ms, tuple(frames), ours))

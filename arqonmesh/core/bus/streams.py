@@ -1,0 +1,221 @@
+"""Streams: what each node published on a channel, counted, so that "what have I missed" has an exact answer.
+
+A channel is fed by one stream per publishing node and life of it. A stream's name is its *epoch*; its events of the
+channel have the *offsets* 1, 2, 3 ... without gaps. Nodes hear each stream in its own order, so one number per epoch
+says everything that a node, or a client, has seen of a channel: its *position*, {epoch: highest offset}.
+
+    7f2ckd3atu-1tz0ab       node 7f2ckd3atu..., its boot epoch in base 36
+    7f2ckd3atu-1tz0ab.2     the same life, after it had to forget what it had counted there
+
+Kafka's (partition leader epoch, offset) and Centrifugo's (epoch, offset) are the models; here every node leads its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from arqonmesh.core.kernel import Range
+
+EPOCH_LENGTH_MAX: Final = 64
+OFFSET_MAX: Final = (1 << 53) - 1
+"""What a JSON number holds exactly everywhere."""
+HEADS_MAX: Final = 64
+"""Streams per channel that are remembered; beyond it the one that was heard of first goes."""
+HOLES_MAX: Final = 32
+"""Holes per stream that are remembered; beyond it the lowest is given up."""
+NODE_LENGTH: Final = 10
+"""Characters of the node's id in an epoch: 50 bits."""
+
+_EPOCH: Final = re.compile(r"([a-z2-7]{1,32})-([0-9a-z]{1,13})(?:\.([0-9]{1,9}))?")
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def epoch_of(node_id: str, boot_epoch: int, generation: int = 0) -> str:
+    """The name of a stream of this life of this node."""
+    digits = ""
+    while boot_epoch:
+        boot_epoch, digit = divmod(boot_epoch, 36)
+        digits = _DIGITS[digit] + digits
+    return f"{node_id[:NODE_LENGTH]}-{digits or '0'}" + (f".{generation}" if generation else "")
+
+
+class Life(NamedTuple):
+    """An epoch, taken apart; lives of one node compare in the order in which they were."""
+
+    node: str
+    boot: int
+    generation: int
+
+
+def life_of(epoch: str) -> Life | None:
+    """None when it is not one of ours."""
+    found = _EPOCH.fullmatch(epoch)
+    return None if found is None else Life(found[1], int(found[2], 36), int(found[3] or 0))
+
+
+class Gap(NamedTuple):
+    """Events of a stream that cannot be had any more; `last` None: nobody knows how many there were, if any."""
+
+    epoch: str
+    first: int
+    last: int | None
+
+
+class Streams:
+    """The streams of one channel, as far as this node has heard them."""
+
+    __slots__ = ("epoch", "heads", "holes", "offset", "unsure")
+
+    def __init__(self, epoch: str) -> None:
+        self.epoch = epoch
+        """Of our own stream."""
+        self.offset = 0
+        """Its newest event."""
+        self.heads: dict[str, int] = {}
+        """Highest offset heard of every other stream."""
+        self.holes: dict[str, list[tuple[int, int]]] = {}
+        """What is missing below, first and last of each stretch, lowest first."""
+        self.unsure: dict[str, None] = {}
+        """Streams of our earlier lives that ended in a crash: their last events may not have reached the disk."""
+
+    def restore(self, epoch: str, head: int, holes: Iterable[tuple[int, int]], ended: bool) -> None:
+        """A stream as the disk knows it."""
+        self.heads[epoch] = head
+        if found := list(holes):
+            self.holes[epoch] = found
+        if not ended:
+            self.unsure[epoch] = None
+        self._bound()
+
+    def arrived(self, epoch: str, offset: int) -> bool | None:
+        """Note an event of another stream. True: the newest of it; False: an older one that was missing; None: known
+        already."""
+        head = self.heads.get(epoch, 0)
+        if offset == head + 1:
+            self.heads[epoch] = offset
+            if head == 0:
+                self._bound()
+            return True
+        if offset > head:
+            self.heads[epoch] = offset
+            add_hole(self.holes.setdefault(epoch, []), head + 1, offset - 1)
+            self._bound()
+            return True
+        holes = self.holes.get(epoch)
+        if holes is None or not fill_hole(holes, offset, offset):
+            return None
+        if not holes:
+            del self.holes[epoch]
+        return False
+
+    def position(self) -> dict[str, int]:
+        """{epoch: highest offset}, our own stream included from its beginning on."""
+        return {**self.heads, self.epoch: self.offset}
+
+    def missed(self, since: Mapping[str, int]) -> list[Range]:
+        """What a client that has seen `since` has not seen, by what we have heard.
+
+        A stream that `since` does not name began after it was made, unless it names a later life of the same node.
+        """
+        later = newest_lives(since)
+        wanted: list[Range] = []
+        for epoch, head in self.position().items():
+            first = since.get(epoch, 0) + 1
+            if first <= head and not (first == 1 and epoch not in since and _is_past(epoch, later)):
+                wanted.append((epoch, first, head))
+        return wanted
+
+    def doubtful(self, since: Mapping[str, int]) -> list[Gap]:
+        """Stretches of which nobody here can tell whether there was anything in them.
+
+        Ours that ended in a crash, and streams that we have forgotten or never heard of although we know what came
+        after them. Told once: who knows a later life of that node has been told, or was there.
+        """
+        if not since:
+            return []
+        told = newest_lives(since)
+        gaps = [
+            Gap(epoch, max(self.heads.get(epoch, 0), since.get(epoch, 0)) + 1, None)
+            for epoch in self.unsure
+            if not _is_past(epoch, told)
+        ]
+        known = newest_lives(self.position())
+        for epoch, offset in since.items():
+            forgotten = epoch not in self.heads and epoch != self.epoch and _is_past(epoch, known)
+            if forgotten and not _is_past(epoch, told):
+                gaps.append(Gap(epoch, offset + 1, None))
+        return gaps
+
+    def ahead(self, since: Mapping[str, int]) -> dict[str, int]:
+        """Where a client has seen more than we: of streams of nodes whose newest events have not come here yet."""
+        own = life_of(self.epoch)
+        known = newest_lives(self.position())
+        found: dict[str, int] = {}
+        for epoch, offset in since.items():
+            life = life_of(epoch)
+            if life is None or (own is not None and life.node == own.node) or _is_past(epoch, known):
+                continue
+            if offset > self.heads.get(epoch, 0):
+                found[epoch] = offset
+        return found
+
+    def _bound(self) -> None:
+        while len(self.heads) > HEADS_MAX:
+            oldest = next(iter(self.heads))
+            del self.heads[oldest]
+            self.holes.pop(oldest, None)
+            self.unsure.pop(oldest, None)
+
+
+def newest_lives(epochs: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Node -> its newest life among these."""
+    newest: dict[str, tuple[int, int]] = {}
+    for epoch in epochs:
+        life = life_of(epoch)
+        if life is not None:
+            newest[life.node] = max(newest.get(life.node, (-1, -1)), (life.boot, life.generation))
+    return newest
+
+
+def _is_past(epoch: str, newest: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether a later life of the same node is among `newest`."""
+    life = life_of(epoch)
+    return life is not None and newest.get(life.node, (-1, -1)) > (life.boot, life.generation)
+
+
+def add_hole(holes: list[tuple[int, int]], first: int, last: int) -> None:
+    """Note a stretch above all others that did not come."""
+    holes.append((first, last))
+    if len(holes) > HOLES_MAX:
+        del holes[0]
+
+
+def fill_hole(holes: list[tuple[int, int]], first: int, last: int) -> bool:
+    """Take a stretch that came after all out of the hole that it lies in; False when it lies in none."""
+    for index, (low, high) in enumerate(holes):
+        if low <= first and last <= high:
+            rest = [(low, first - 1)] if low < first else []
+            if last < high:
+                rest.append((last + 1, high))
+            holes[index : index + 1] = rest
+            return True
+    return False
+
+
+def gaps_in(wanted: Iterable[Range], got: Iterable[tuple[str, int]]) -> list[Gap]:
+    """What of these stretches is not among these events."""
+    offsets: dict[str, list[int]] = {}
+    for epoch, offset in got:
+        offsets.setdefault(epoch, []).append(offset)
+    gaps: list[Gap] = []
+    for epoch, first, last in wanted:
+        expected = first
+        for offset in sorted(offsets.get(epoch, ())):
+            if offset > expected:
+                gaps.append(Gap(epoch, expected, min(offset - 1, last)))
+            expected = max(expected, offset + 1)
+        if expected <= last:
+            gaps.append(Gap(epoch, expected, last))
+    return gaps
