@@ -61,6 +61,7 @@ class Channel:
         "alive",
         "audience",
         "created_ms",
+        "fixed",
         "home",
         "kept",
         "leaf",
@@ -97,6 +98,8 @@ class Channel:
         self.published = 0
         self.kept = False
         """Made with create_channel: stays without members, until the table is full."""
+        self.fixed = False
+        """Named in `bus.rooms`: never makes room, cannot be deleted."""
         self.alive = True
         self.audience: Audience | None = None
 
@@ -127,6 +130,8 @@ class Channels:
         self._patterns: dict[str, dict[ClientId, Client]] = {}
         self._generation = 0
         """Raised when a pattern subscription changes, because that may change any audience."""
+        self._changes = 0
+        """Raised when any subscription changes, because that may change the audience of a whole room."""
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -153,16 +158,38 @@ class Channels:
         channel = Channel(name, wall_ms, self._shelf.take(name))
         channel.ring.whole = not channel.streams.heads and not channel.streams.offset
         self._by_name[name] = channel
-        self._rooms.setdefault(channel.home, {})[name] = channel
-        self._tenants.setdefault(channel.tenant, {})[name] = channel
+        if channel.leaf != EVERYTHING:  # what is said to a whole room is no channel of it
+            self._rooms.setdefault(channel.home, {})[name] = channel
+            self._tenants.setdefault(channel.tenant, {})[name] = channel
         self._idle[name] = channel
         return channel
+
+    def fix(self, name: str, wall_ms: int) -> None:
+        """Have this channel from now on, whatever happens."""
+        channel = self.obtain(name, wall_ms)
+        channel.fixed = True
+        self._idle.pop(name, None)
+
+    def delete(self, channel: Channel) -> list[Client]:
+        """The end of a channel, with its history; who was in it."""
+        members = list(channel.members.values())
+        for member in members:
+            del member.subscriptions[channel.name]
+            member.routes.clear()
+        channel.members.clear()
+        self._changes += 1
+        self._remove(channel)
+        return members
+
+    def in_room(self, room: str) -> list[Channel]:
+        """The channels of a room, both named inside."""
+        return list(self._rooms.get(room, {}).values())
 
     def keep_frames(self, channel: Channel, frames: list[bytes], epoch: str = "", first: int = 0) -> None:
         """Count and remember what was published; a channel without members becomes the freshest of those."""
         channel.published += len(frames)
         self._history.extend(channel.name, channel.ring, frames, epoch, first)
-        if not channel.members:
+        if not channel.members and not channel.fixed:
             if channel.ring.frames or channel.kept:
                 self._idle.move_to_end(channel.name)
             else:
@@ -195,13 +222,14 @@ class Channels:
         if is_pattern(name):
             self._patterns.setdefault(name, {})[client.id] = client
             self._generation += 1
-            client.subscriptions[name] = None
+            client.subscriptions.setdefault(name, wall_ms)
             return None
         channel = self.obtain(name, wall_ms)
         channel.members[client.id] = client
         channel.audience = None
+        self._changes += 1
         self._idle.pop(name, None)
-        client.subscriptions[name] = None
+        client.subscriptions.setdefault(name, wall_ms)
         return channel
 
     def unsubscribe(self, client: Client, name: str) -> bool:
@@ -219,7 +247,8 @@ class Channels:
         channel = self._by_name[name]
         del channel.members[client.id]
         channel.audience = None
-        if not channel.members:
+        self._changes += 1
+        if not channel.members and not channel.fixed:
             self._idle[name] = channel
             if not channel.ring.frames and not channel.kept:
                 self._remove(channel)
@@ -227,6 +256,7 @@ class Channels:
 
     def client_changed(self, client: Client) -> None:
         """The client moves from one half of its audiences to the other, or may read other channels than before."""
+        self._changes += 1
         for name in client.subscriptions:
             if is_pattern(name):
                 self._generation += 1
@@ -237,17 +267,39 @@ class Channels:
         """Members and those who listen by pattern, each once."""
         audience = channel.audience
         if audience is None or audience.generation != self._generation:
+            if channel.leaf == EVERYTHING:
+                return self._whole_room(channel)
             listeners = channel.members
             if self._patterns:
-                by_room = self._patterns.get(f"{channel.home}:*", {})
-                listening = {**by_room, **self._patterns.get(inside(channel.tenant, EVERYTHING), {})}
-                may = self._permissions.may
-                allowed = {
-                    id_: client for id_, client in listening.items() if may(client.identity, "join", channel.name)
-                }
-                listeners = {**channel.members, **allowed}
+                listeners = {**channel.members, **self._listening(channel)}
             audience = channel.audience = Audience(listeners, self._generation)
         return audience
+
+    def _whole_room(self, channel: Channel) -> Audience:
+        """Whoever is in a channel of the room or listens to one by pattern, each once."""
+        generation = -1 - self._generation - self._changes  # below 0: never what `audience` takes for fresh
+        if channel.audience is not None and channel.audience.generation == generation:
+            return channel.audience
+        listeners: dict[ClientId, Client] = {}
+        for one in (*self._rooms.get(channel.home, {}).values(), channel):
+            listeners.update(one.members)
+            if self._patterns:
+                listeners.update(self._listening(one))
+        channel.audience = Audience(listeners, generation)
+        return channel.audience
+
+    def _listening(self, channel: Channel) -> dict[ClientId, Client]:
+        """Who takes this channel by a pattern, and may."""
+        patterns = (
+            f"{channel.home}:{EVERYTHING}",
+            inside(channel.tenant, f"{EVERYTHING}:{channel.leaf}"),
+            inside(channel.tenant, EVERYTHING),
+        )
+        listening: dict[ClientId, Client] = {}
+        for pattern in patterns:
+            listening.update(self._patterns.get(pattern, {}))
+        may = self._permissions.may
+        return {id_: client for id_, client in listening.items() if may(client.identity, "join", channel.name)}
 
     def _remove(self, channel: Channel) -> None:
         channel.alive = False
@@ -255,6 +307,8 @@ class Channels:
         self._history.forget(channel.name, channel.ring)
         self._shelf.put(channel.name, channel.streams)
         del self._by_name[channel.name]
+        if channel.leaf == EVERYTHING:
+            return
         for index, key in ((self._rooms, channel.home), (self._tenants, channel.tenant)):
             del index[key][channel.name]
             if not index[key]:

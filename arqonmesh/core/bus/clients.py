@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from arqonmesh.core.bus.channels import Channel
 from arqonmesh.core.bus.envelope import SUBPROTOCOLS, Dialect
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
+from arqonmesh.core.bus.profile import profile_of
 from arqonmesh.core.bus.ratelimit import TokenBucket
 from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import ClientId
@@ -21,9 +22,13 @@ class ClientInfo:
     subprotocol: str = ""
     """The negotiated WebSocket sub-protocol; `arqon.v1` and `arqon.v1.cbor` speak canonical from the first frame."""
     name: str = ""
-    """A name for people, from `?name=` of the URL."""
+    """A name for people, from `?screen_name=` (or `?name=`) of the URL."""
     kind: str = ""
     """human, dashboard, ai-agent, service ..., from `?type=` of the URL."""
+    personality: str = ""
+    """In a few words, from `?personality=`."""
+    avatar: str = ""
+    """A picture's URL or an emoji, from `?avatar=`."""
     identity: Identity = ANONYMOUS
     """What its token, key or the configuration says of it; `Client.identity` is what counts later."""
 
@@ -51,11 +56,14 @@ class Client:
         "id",
         "identity",
         "info",
+        "last_active_ms",
         "only",
         "paused",
+        "profile",
         "published",
         "routes",
         "subscriptions",
+        "told_of_expiry",
     )
 
     def __init__(self, now: Instant, wall_ms: int, client: ClientId, info: ClientInfo, rate_per_s: int) -> None:
@@ -63,16 +71,19 @@ class Client:
         self.info = info
         self.identity = info.identity
         self.only = (client,)
+        self.profile = profile_of(info.kind, info.name, info.personality, info.avatar)
         self.connected_ms = wall_ms
+        self.last_active_ms = wall_ms
         self.dialect = Dialect.CANONICAL if info.subprotocol in SUBPROTOCOLS else Dialect.UNTOLD
-        self.subscriptions: dict[str, None] = {}
-        """Channels and patterns, oldest first."""
+        self.subscriptions: dict[str, int] = {}
+        """Channels and patterns, oldest first, each with the wall clock in milliseconds since when."""
         self.routes: dict[tuple[str, str, str], Route] = {}
         self.bucket = TokenBucket(now, rate_per_s) if rate_per_s else None
         self.published = 0
         self.bad_in_a_row = 0
         self.paused = False
         self.closing = False
+        self.told_of_expiry = False
 
     @property
     def canonical(self) -> bool:

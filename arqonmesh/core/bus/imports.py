@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from arqonmesh.core.bus.envelope import EVENT_KINDS, Stored, legacy_of, parse_stored
 from arqonmesh.core.bus.keeping import keep
-from arqonmesh.core.bus.names import resolve
+from arqonmesh.core.bus.names import resolve_target
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.stamps import ms_of
 from arqonmesh.core.bus.streams import Streams, life_of
@@ -148,7 +148,7 @@ def _is_of(origin: NodeId, epoch: str) -> bool:
 def _checked(channel: str) -> str:
     """The channel's name inside. Raises Refusal."""
     tenant = tenant_of(channel)
-    name = inside(tenant, resolve("", outside(channel)))
+    name = inside(tenant, resolve_target("", outside(channel)))
     if name != channel or (tenant and not is_tenant(tenant)):
         raise Refusal("bus.channel-name", f"{channel[:160]!r} is not a channel of this bus", field="channel")
     return name

@@ -6,8 +6,17 @@
     {"channel": "explore"}                        default:explore
     {"room": "science"}                           science:general
 
-The channel field goes before the room field, and both before the client's first subscription. A subscription
-may also be `room:*` (the whole room) or `*` (everything); a publication may not.
+The channel field goes before the room field, and both before the client's first subscription. `*` stands for all:
+
+| written          | a subscription to             | an event to                                         |
+|------------------|-------------------------------|-----------------------------------------------------|
+| `room:channel`   | that channel                  | that channel                                        |
+| `room:*`         | every channel of the room     | everyone in any channel of the room, each once      |
+| `*:channel`      | channels of this name in every room | refused                                       |
+| `*`, `*:*`       | everything                    | refused                                             |
+
+`*` stands for a whole room or channel, never for a part of a name. What a client hears by several subscriptions it
+hears once.
 """
 
 from __future__ import annotations
@@ -37,23 +46,37 @@ def resolve(room: str, channel: str) -> str:
     return name
 
 
+def resolve_target(room: str, channel: str) -> str:
+    """As `resolve`, for an event: `room:*` is fine too, and means everyone in the room. Raises Refusal."""
+    if channel != EVERYTHING and not channel.endswith(":*") and not (not channel and room.endswith(":*")):
+        return resolve(room, channel)
+    if mesh_room.is_meant(room, channel):
+        raise mesh_room.reserved()
+    name = _joined(room, channel)
+    left, _, right = name.partition(":")
+    if _PART.fullmatch(left) is None or right != EVERYTHING:
+        raise _refusal(room, channel, name)
+    return name
+
+
 def resolve_pattern(room: str, channel: str) -> str:
-    """As `resolve`, for a subscription: `room:*`, `*` and `$mesh` are fine too. Raises Refusal."""
+    """As `resolve`, for a subscription: `room:*`, `*:channel`, `*` and `$mesh` are fine too. Raises Refusal."""
     if mesh_room.is_meant(room, channel):
         return mesh_room.NAME
-    if EVERYTHING in (channel, room) and not (room and channel and room != EVERYTHING):
+    if (room or EVERYTHING, channel or EVERYTHING) == (EVERYTHING, EVERYTHING):
         return EVERYTHING
     name = _joined(room, channel)
     if name == "*:*":
         return EVERYTHING
     left, _, right = name.partition(":")
-    if _PART.fullmatch(left) is None or (right != EVERYTHING and _PART.fullmatch(right) is None):
+    if any(part != EVERYTHING and _PART.fullmatch(part) is None for part in (left, right)):
         raise _refusal(room, channel, name)
     return name
 
 
 def is_pattern(name: str) -> bool:
-    return name.endswith("*")
+    """Whether this subscription takes more than one channel; as an event's target, a whole room."""
+    return EVERYTHING in name
 
 
 def _joined(room: str, channel: str) -> str:

@@ -29,10 +29,10 @@ from arqonmesh.core.bus.envelope import (
 )
 from arqonmesh.core.bus.flow import pause
 from arqonmesh.core.bus.keeping import keep
-from arqonmesh.core.bus.names import is_pattern, resolve
+from arqonmesh.core.bus.names import is_pattern, resolve_target
 from arqonmesh.core.bus.refusal import Refusal, payload_missing, too_large
 from arqonmesh.core.bus.tenants import inside
-from arqonmesh.core.events import Published
+from arqonmesh.core.events import Observed, Published
 from arqonmesh.core.kernel import Deliver, Effect, Emit, Instant
 from arqonmesh.ids import ClientId
 
@@ -66,6 +66,7 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
     if sender is None or sender.closing:
         return []
     bus.look_at_the_clock()
+    sender.last_active_ms = bus.wall_ms
     effects: list[Effect] = []
     if sender.bucket is not None:
         frames = within_rate(bus, now, sender, frames, effects)
@@ -143,7 +144,7 @@ def _route(bus: Bus, sender: Client, kind: str, room: str, channel: str) -> Rout
     """Where an address of this client leads. Raises Refusal."""
     tenant = sender.identity.tenant
     if room or channel:
-        name = inside(tenant, resolve(room, channel))
+        name = inside(tenant, resolve_target(room, channel))
     elif kind == "telemetry":
         name = inside(tenant, _TELEMETRY_CHANNEL)
     else:
@@ -160,6 +161,9 @@ def _route(bus: Bus, sender: Client, kind: str, room: str, channel: str) -> Rout
     if name == mesh_room.NAME:
         raise mesh_room.reserved()
     bus.permissions.check(sender.identity, "publish", name)
+    if is_pattern(name):  # to a whole room: nobody hears it by a channel in which this client may not speak
+        for one in bus.channels.in_room(name.partition(":")[0]):
+            bus.permissions.check(sender.identity, "publish", one.name)
     target = bus.channels.obtain(name, bus.wall_ms)
     route = Route(
         target,
@@ -189,6 +193,9 @@ def _publish(bus: Bus, sender: Client, run: _Run, effects: list[Effect]) -> int:
     keep(bus, channel, frames, streams.epoch, run.first, wall_ms, wall_ms, effects)
     count, reached = len(frames), len(canonical) + len(legacy)
     sender.published += count
+    bus.analytics.note(channel.room, publisher, frames, bus.wall_ms)
+    if name in bus.observed:
+        effects.append(Emit(Observed(name, tuple(frames))))
     bus.counters["published"] += count
     bus.counters["delivered"] += count * reached
     if bus.backlogged and not sender.paused and bus.exported(name):
