@@ -351,6 +351,35 @@ class Published(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Observed(Event):
+    """Frames of a channel that the runtime asked to see (`Bus.observe`), published here or imported, one per run."""
+
+    channel: str
+    frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCame(Event):
+    """A client was welcomed on this node's bus."""
+
+    client: ClientId
+    kind: str
+    """What it says it is: human, dashboard, ai-agent, service ...; may be empty."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientWent(Event):
+    """A client that had come is gone."""
+
+    client: ClientId
+    kind: str
+    name: str
+    published: int
+    """Messages in all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Imported(Event):
     """Events of another node, admitted by the import policy. The bus listens and delivers them locally."""
 
@@ -389,6 +418,13 @@ class Backlog(Event):
 
     peer: NodeId
     above: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRevoked(Event):
+    """A credential holds no longer; `via` as in bus.identity.Identity: key:PREFIX. From the runtime, for the bus."""
+
+    via: str
 
 
 @dataclass(frozen=True, slots=True)

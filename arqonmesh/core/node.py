@@ -16,6 +16,7 @@ from typing import Final
 from arqonmesh.config.model import Config
 from arqonmesh.core.bus.bus import Bus, BusEnv
 from arqonmesh.core.bus.clients import ClientInfo
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.events import Dropped, Fault, Publish, TransportDown, TransportUp
 from arqonmesh.core.kernel import Crypto, Durable, Effect, Emit, Env, Event, Instant, Lane, Rng, Send
 from arqonmesh.core.peers.buckets import Buckets
@@ -50,6 +51,8 @@ class World:
     boot_epoch: int
     stopwatch: Callable[[], int] | None = None
     """Nanoseconds, to measure what work costs; it decides nothing."""
+    authenticate: Callable[[Identity, str], Identity] | None = None
+    """Judges what a bus client shows; see `BusEnv`."""
 
 
 class Node:
@@ -63,6 +66,7 @@ class Node:
             cluster=ClusterId(config.node.cluster),
             rng=world.rng_for("bus"),
             wall_ms=world.wall_ms,
+            authenticate=world.authenticate,
         )
         self.bus = Bus(bus_env, config.bus, self._is_exported, self._cluster_of)
         self.plane: Plane | None = None

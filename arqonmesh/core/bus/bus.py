@@ -12,11 +12,14 @@ from typing import ClassVar, Final
 
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import mesh_room
+from arqonmesh.core.bus.analytics import Analytics
 from arqonmesh.core.bus.channels import Channels
 from arqonmesh.core.bus.clients import Client, ClientInfo
 from arqonmesh.core.bus.commands import REGISTRY, Command
+from arqonmesh.core.bus.credentials import Credentials, take_revoked, tell_and_close
 from arqonmesh.core.bus.flow import resume, take_backlog
 from arqonmesh.core.bus.history import History
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.imports import take_imported
 from arqonmesh.core.bus.mesh_news import partition_changed, to_mesh_room
 from arqonmesh.core.bus.permissions import Permissions
@@ -24,7 +27,7 @@ from arqonmesh.core.bus.publishing import take_frames
 from arqonmesh.core.bus.sessions import connect, disconnect
 from arqonmesh.core.bus.shelf import Shelf
 from arqonmesh.core.bus.stamps import Stamps
-from arqonmesh.core.events import Backlog, Imported, PartitionChanged, UserEvent
+from arqonmesh.core.events import Backlog, CredentialRevoked, Imported, PartitionChanged, UserEvent
 from arqonmesh.core.kernel import Durable, Effect, Event, Instant, Rng
 from arqonmesh.ids import ClientId, ClusterId, NodeId
 from arqonmesh.wire.messages import WireMessage
@@ -42,6 +45,8 @@ _COUNTERS: Final = (
     "import_known",
     "import_late",
     "throttled",
+    "authenticated",
+    "credentials_ended",
 )
 
 
@@ -53,6 +58,10 @@ class BusEnv:
     cluster: ClusterId
     rng: Rng
     wall_ms: Callable[[], int]
+    stopwatch: Callable[[], int] | None = None
+    """Nanoseconds, to measure what commands take; None where nothing is measured. It decides nothing."""
+    authenticate: Callable[[Identity, str], Identity] | None = None
+    """(who a client is, the token or key it shows) -> who it is from now on. Raises Refusal."""
     boot_epoch: int = 0
     """Higher in every life of this node; part of the names of its streams."""
     durable: bool = False
@@ -64,7 +73,7 @@ class Bus:
 
     NAME: ClassVar[str] = "bus"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (Imported, Backlog, PartitionChanged, UserEvent)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (Imported, Backlog, PartitionChanged, UserEvent, CredentialRevoked)
 
     def __init__(
         self,
@@ -79,6 +88,7 @@ class Bus:
         self.cluster_of = cluster_of
         self.stamps = Stamps(env.rng)
         self.history = History(settings.history.per_channel)
+        self.credentials = Credentials()
         self.permissions = Permissions(settings.auth.rooms)
         self.shelf = Shelf(env.node_id, env.boot_epoch)
         self.channels = Channels(
@@ -89,6 +99,9 @@ class Bus:
             subscriptions_max=settings.subscriptions_max,
         )
         self.commands: Mapping[str, Command] = REGISTRY
+        self.analytics = Analytics()
+        self.observed: dict[str, None] = {}
+        """Channels whose frames are told to the runtime, as `Observed`."""
         self.partition: PartitionChanged | None = None
         self.wall_ms = 0
         self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
@@ -107,10 +120,11 @@ class Bus:
         return []
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        return []
+        self.look_at_the_clock()
+        return tell_and_close(self, now)
 
     def next_deadline(self) -> Instant | None:
-        return None
+        return self.credentials.next
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         self.look_at_the_clock()
@@ -121,6 +135,8 @@ class Bus:
                 return take_backlog(self, event)
             case PartitionChanged():
                 return partition_changed(self, event)
+            case CredentialRevoked():
+                return take_revoked(self, event)
             case UserEvent():
                 return to_mesh_room(self, mesh_room.event_payload(event, self.cluster_of))
         return []

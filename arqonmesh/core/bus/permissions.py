@@ -104,7 +104,7 @@ class Permissions:
             "bus.forbidden",
             f"{identity.subject or 'an anonymous client'} ({identity.role}) may not {action} {name}; it needs {needs}",
             field="channel",
-            hint='ask for a token with that, then {"type": "authenticate", "token": "..."}; see bus.auth.rooms',
+            hint='{"type": "authenticate", "args": {"token": "..."}}',
         )
 
     def _flags(self, name: str) -> Flags:
@@ -124,7 +124,7 @@ def check_role(identity: Identity, role: str, what: str) -> None:
             "bus.forbidden",
             f"{what} needs the role {role}; {identity.subject or 'this anonymous client'} is {identity.role}",
             field="command",
-            hint='{"type": "authenticate", "token": "..."} with a token of that role',
+            hint='{"type": "authenticate", "args": {"token": "..."}}',
         )
 
 

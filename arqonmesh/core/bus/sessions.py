@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from arqonmesh.core.bus.answers import say
 from arqonmesh.core.bus.clients import Client, ClientInfo
+from arqonmesh.core.bus.credentials import watch
 from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.presence import notices
-from arqonmesh.core.events import Dropped
+from arqonmesh.core.events import ClientCame, ClientWent, Dropped
 from arqonmesh.core.kernel import CloseClient, Effect, Emit, Instant
 from arqonmesh.ids import ClientId
 
@@ -28,6 +29,7 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
         return [CloseClient(client, TRY_AGAIN_LATER, reason), Emit(dropped)]
     connected = Client(now, bus.wall_ms, client, info, bus.settings.rate_per_s)
     bus.clients[client] = connected
+    watch(bus, now, connected)
     bus.counters["clients"] += 1
     payload = {
         "welcome": "Connected to ArqonMesh",
@@ -35,7 +37,10 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
         "node": bus.env.node_id,
         "cluster": bus.env.cluster,
     }
-    return [say(bus, connected, "system" if connected.canonical else "message", payload)]
+    return [
+        say(bus, connected, "system" if connected.canonical else "message", payload),
+        Emit(ClientCame(client, info.kind, info.name)),
+    ]
 
 
 def disconnect(bus: Bus, client: ClientId) -> list[Effect]:
@@ -44,7 +49,8 @@ def disconnect(bus: Bus, client: ClientId) -> list[Effect]:
     if gone is None:
         return []
     bus.paused.pop(client, None)
-    effects: list[Effect] = []
+    bus.credentials.forget(client)
+    effects: list[Effect] = [Emit(ClientWent(client, gone.info.kind, gone.info.name, gone.published))]
     for name in list(gone.subscriptions):
         channel = None if is_pattern(name) else bus.channels.find(name)
         bus.channels.unsubscribe(gone, name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arqonmesh.core.bus.commands import lookup, membership, session
+from arqonmesh.core.bus.commands import access, lookup, membership, session
 from arqonmesh.core.bus.commands.request import Command, Request
 
 __all__ = ["ALIASES", "REGISTRY", "Command", "Request"]
@@ -24,6 +24,7 @@ REGISTRY: Final[dict[str, Command]] = {
         session.PING,
         session.STATUS,
         session.HELP,
+        access.AUTHENTICATE,
     )
 }
 
