@@ -66,6 +66,7 @@ class Node:
             cluster=ClusterId(config.node.cluster),
             rng=world.rng_for("bus"),
             wall_ms=world.wall_ms,
+            stopwatch=world.stopwatch,
             authenticate=world.authenticate,
         )
         self.bus = Bus(bus_env, config.bus, self._is_exported, self._cluster_of)

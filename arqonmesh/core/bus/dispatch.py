@@ -52,6 +52,10 @@ def run_command(bus: Bus, now: Instant, sender: Client, message: Inbound, effect
     if given.limit is None:
         given.limit = message.limit
     request = Request(now, sender, given, message.room, message.channel, [])
+    stopwatch = bus.env.stopwatch
+    began = stopwatch() if stopwatch is not None else 0
     result = command.run(bus, request)
     effects.append(answer(bus, sender, message, name, result, in_payload))
     effects.extend(request.effects)
+    if stopwatch is not None:
+        bus.analytics.answered(name, stopwatch() - began)
