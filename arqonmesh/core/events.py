@@ -68,7 +68,7 @@ class Forked(Event):
     first: bytes
     second: bytes
     restored: bool = False
-    """Read from disk at the start: it was told, and charged, in an earlier life."""
+    """It was told, and charged, before: in an earlier life, or before its author was put out and admitted again."""
 
 
 # --- members: admission keeps the roster, membership says who is alive ---------------------------------------

@@ -2,7 +2,11 @@
 
 | file          | one idea                                                                             |
 |---------------|--------------------------------------------------------------------------------------|
-| `core.py`     | the core: routes inputs, takes runs in, tells, stores and passes on what is new       |
+| `core.py`     | the core: routes inputs                                                              |
+| `intake.py`   | runs taken in: merged, stored, told, passed on; who is at fault                      |
+| `early.py`    | runs that a push brought before their predecessor                                    |
+| `authors.py`  | what an admission and an expulsion change                                            |
+| `telling.py`  | what other cores are told                                                            |
 | `views.py`    | what others read in the store                                                        |
 | `own.py`      | our own statements: numbered, chained, on disk before anyone hears; floors           |
 | `reading.py`  | a delta as runs, one per author                                                      |

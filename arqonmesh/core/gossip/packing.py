@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from arqonmesh.core.gossip.log import Position, Record
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import GossipDelta
+
+UNVOUCHED: Final[Position] = (0x7FFF_FFFF_FFFF_FFFF, 0x7FFF_FFFF_FFFF_FFFF)
+"""The base of an author of whose statements the delta does not say that they are all: beyond everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,12 @@ def segment_of(author: NodeId, base: Position | None, records: Sequence[Record])
     return Segment(author, vouched, [(record.position, record.encoded) for record in records])
 
 
+def directly_before(position: Position) -> Position:
+    """The base that goes without saying, for an author whose first statement in a delta is this one: most pushes carry
+    the one statement that follows what everybody has."""
+    return position[0], position[1] - 1
+
+
 def pack(
     segments: Sequence[Segment], *, budget: int, count_max: int, deltas_max: int | None
 ) -> tuple[list[GossipDelta], bool]:
@@ -36,7 +46,8 @@ def pack(
     """
     deltas: list[GossipDelta] = []
     statements: list[bytes] = []
-    bases: dict[NodeId, Position] = {}
+    bases: dict[NodeId, Position | None] = {}
+    """None where it goes without saying."""
     size = 0
 
     def close() -> None:
@@ -44,7 +55,7 @@ def pack(
         deltas.append(
             GossipDelta(
                 statements=tuple(statements),
-                bases=tuple((author, *bases[author]) for author in sorted(bases)),
+                bases=tuple((author, *bases[author]) for author in sorted(bases) if bases[author] is not None),
             )
         )
         statements, bases, size = [], {}, 0
@@ -56,8 +67,9 @@ def pack(
                 close()
                 if deltas_max is not None and len(deltas) >= deltas_max:
                     return deltas, True
+            if segment.author not in bases:
+                bases[segment.author] = None if base == directly_before(position) else base or UNVOUCHED
             if base is not None:
-                bases.setdefault(segment.author, base)
                 base = position
             statements.append(encoded)
             size += len(encoded)

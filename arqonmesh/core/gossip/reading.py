@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby, pairwise
 
+from arqonmesh.core.gossip.packing import UNVOUCHED, directly_before
 from arqonmesh.core.gossip.waiting import Run
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId, NodeId
@@ -28,5 +29,7 @@ def runs_of(delta: GossipDelta, link_peer: NodeId, mesh_id: MeshId) -> list[Run]
         ascending = all((a.epoch, a.seq) <= (b.epoch, b.seq) for (a, _), (b, _) in pairwise(members))
         if author in runs or not ascending:
             raise DecodeError("gossip.unordered", f"the statements of {author} are not in one piece and in order")
-        runs[author] = Run(link_peer, author, bases.get(author), members)
+        first = members[0][0]
+        base = bases.get(author, directly_before((first.epoch, first.seq)))
+        runs[author] = Run(link_peer, author, None if base == UNVOUCHED else base, members)
     return list(runs.values())

@@ -202,10 +202,14 @@ def test_a_proof_outlasts_an_expulsion(*, restart: bool) -> None:
     hub.tell(Withdrawn(hub.id, Kind.ADMISSION, BEE))
     assert hub.said(MemberExpelled) == [MemberExpelled(BEE, hub.said(MemberExpelled)[0].reason)]
     assert BEE not in hub.gossip.forked
+    hub.events.clear()
     if restart:
         hub.crash(power_cut=False)
     else:
         hub.publish(Kind.ADMISSION, admission_of("bee", at_ms=9), BEE)
+        hub.finish_writes()
+        told = hub.said(Forked)
+        assert [(event.author, event.epoch, event.seq, event.restored) for event in told] == [(BEE, *proof.cut, True)]
     assert hub.gossip.forked == (BEE,)
     assert restart is (hub.gossip.root() == before)
 

@@ -12,13 +12,15 @@ from arqonmesh.config.model import BroadcastSettings, GossipSettings
 from arqonmesh.core.broadcast import Plumtree
 from arqonmesh.core.events import Applied, Broadcast, BroadcastArrived, BroadcastJudged, Fault, LinkUp, Publish
 from arqonmesh.core.gossip.core import TOPIC, Gossip
-from arqonmesh.core.kernel import MILLISECOND, Core, Emit
+from arqonmesh.core.gossip.early import PER_AUTHOR_MAX
+from arqonmesh.core.gossip.early import WAIT_US as EARLY_US
+from arqonmesh.core.kernel import MILLISECOND, Core, Emit, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.sim.crypto import ToyCrypto
 from arqonmesh.sim.field import EnvOf, Field, constant, full_graph
 from arqonmesh.sim.field.node import MESH
 from arqonmesh.wire.codec import encode_message
-from arqonmesh.wire.messages import GossipDelta, GossipRoot
+from arqonmesh.wire.messages import GossipDelta, GossipDigest, GossipRoot
 from arqonmesh.wire.statement import JoinPolicy, Kind, Statement, decode_statement, statement_hash
 from tests.core.gossip.world import SETTINGS, chain, node_record, signed
 from tests.core.toy import env_of, key_of, node_of
@@ -147,15 +149,53 @@ def test_what_is_partly_known_and_partly_new_is_still_whole() -> None:
     assert judge(gossip, delta(ONE, TWO))[0] == "accept"
 
 
-def test_a_gap_is_ignored_and_asked_for() -> None:
-    """Nothing of it is passed on, nobody is blamed."""
+def test_a_push_that_overtook_its_predecessor_is_passed_on_and_waits_for_it() -> None:
+    """Number 3 before 2: spread on at once, told once 2 is here, and not pushed a second time."""
     gossip = gossip_of()
-    verdict, events = judge(gossip, delta(THREE, base=(1, 2)))
-    assert (verdict, events) == ("ignore", [])
+    one, two, three = chain("bee", [("", node_record("bee", number)) for number in (1, 2, 3)])
+    judge(gossip, delta(one))
+    assert judge(gossip, delta(three, base=(1, 2))) == ("accept", [])
+    assert gossip.heads() == ((BEE, 1, 1),)
+    verdict, events = judge(gossip, delta(two, base=(1, 1)))
+    assert verdict == "accept" and gossip.heads() == ((BEE, 1, 3),)
+    assert [event.encoded for event in events if isinstance(event, Applied)] == [two, three]
+    assert not [event for event in events if isinstance(event, Broadcast)]
+    assert gossip.counters["overtaking"] == 1 and "gaps" not in gossip.counters
 
 
-def test_a_payload_with_a_gap_is_not_passed_on_for_what_else_is_in_it() -> None:
-    """bee's number 3 is beyond a gap, ant's is new: ignored as a whole, and ant's goes on by itself."""
+def test_what_waits_for_a_predecessor_that_stays_away_is_asked_for() -> None:
+    """After a moment, of whom it came from; nobody is blamed."""
+    gossip = gossip_of()
+    gossip.on_event(0, LinkUp(node_of("ant"), "quic"))
+    assert judge(gossip, delta(THREE, base=(1, 2))) == ("accept", [])
+    assert not any(isinstance(effect, Send) for effect in gossip.on_timer(EARLY_US - 1))
+    [asked] = [effect for effect in gossip.on_timer(EARLY_US) if isinstance(effect, Send)]
+    assert asked.to == node_of("ant") and isinstance(asked.message, GossipDigest)
+    assert gossip.counters["gaps"] == 1 and not gossip.on_timer(EARLY_US)
+
+
+def test_a_forged_statement_ahead_is_rejected_and_waits_for_nothing() -> None:
+    """Its signature is checked before it is spread, and who brought it is blamed."""
+    gossip = gossip_of()
+    forged = msgspec.structs.replace(decode_statement(THREE), signature=bytes(64)).encode()
+    verdict, events = judge(gossip, delta(forged, base=(1, 2)))
+    assert verdict == "reject" and "overtaking" not in gossip.counters
+    assert [(event.party, event.cause) for event in events if isinstance(event, Fault)] == [
+        (node_of("ant"), "bad-signature")
+    ]
+
+
+def test_what_waits_for_its_predecessor_is_bounded() -> None:
+    """A few per author; one more is a gap like any other."""
+    gossip = gossip_of()
+    for seq in range(3, 3 + PER_AUTHOR_MAX + 1):
+        statement = signed("bee", seq, node_record("bee", seq))
+        judge(gossip, delta(statement, base=(1, seq - 1)))
+    assert gossip.counters == {"overtaking": PER_AUTHOR_MAX, "gaps": 1}
+
+
+def test_a_payload_with_two_numbers_apart_is_passed_on_for_both() -> None:
+    """bee's number 3 is beyond a gap, ant's is new: both are good, so both are spread as they came."""
     gossip = gossip_of()
     [other] = chain("ant", [("", node_record("ant", 1))])
     parts = sorted(((BEE, (1, 2), THREE), (node_of("ant"), (0, 0), other)))
@@ -163,8 +203,9 @@ def test_a_payload_with_a_gap_is_not_passed_on_for_what_else_is_in_it() -> None:
         statements=tuple(part[2] for part in parts), bases=tuple((author, *base) for author, base, _ in parts)
     )
     verdict, events = judge(gossip, encode_message(both))
-    assert verdict == "ignore"
-    assert [event.data for event in events if isinstance(event, Broadcast)] == [delta(other)]
+    assert verdict == "accept"
+    assert not [event for event in events if isinstance(event, Broadcast)]
+    assert [event.encoded for event in events if isinstance(event, Applied)] == [other]
 
 
 def test_of_a_payload_that_is_not_whole_only_the_good_part_goes_on_as_our_own() -> None:

@@ -9,6 +9,7 @@ from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.events import Applied, Dropped, Fault, Forked, LinkUp, Withdrawn
 from arqonmesh.core.gossip.disk import fork_of
 from arqonmesh.core.gossip.limits import Limits
+from arqonmesh.core.gossip.packing import UNVOUCHED
 from arqonmesh.ids import encode_ulid
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import GossipDelta, GossipDigest, GossipRanges, GossipRoot
@@ -146,11 +147,28 @@ def test_a_statement_beyond_a_gap_is_not_merged_and_the_gap_is_asked_for_at_once
     assert (node_of("bee"), 1, 3) in hub.gossip.heads()
 
 
-def test_a_delta_without_a_base_moves_no_head() -> None:
+def test_a_delta_that_vouches_for_nothing_moves_no_head() -> None:
     """Only what is vouched for is contiguous."""
     world = pair()
-    world["hub"].receive(node_of("ant"), delta(signed("bee", 1, node_record("bee", 1)), base=None))
-    assert world["hub"].gossip.get(node_of("bee"), Kind.NODE) is None
+    hub = world["hub"]
+    one, two = chain("bee", RECORDS)
+    hub.receive(node_of("ant"), delta(one, base=UNVOUCHED))
+    assert hub.gossip.get(node_of("bee"), Kind.NODE, "a") is None
+    hub.receive(node_of("ant"), delta(one))
+    hub.receive(node_of("ant"), delta(two, base=UNVOUCHED))
+    assert (node_of("bee"), 1, 1) in hub.gossip.heads()
+
+
+def test_what_directly_follows_the_head_needs_no_base() -> None:
+    """The place before the first statement goes without saying; the first of an epoch follows nothing by itself."""
+    world = pair()
+    hub = world["hub"]
+    one, two = chain("bee", RECORDS)
+    hub.receive(node_of("ant"), delta(one, base=None))
+    assert hub.gossip.get(node_of("bee"), Kind.NODE, "a") is None
+    hub.receive(node_of("ant"), delta(one))
+    hub.receive(node_of("ant"), delta(two, base=None))
+    assert (node_of("bee"), 1, 2) in hub.gossip.heads()
 
 
 def test_superseded_numbers_may_be_missing_when_the_sender_vouches_for_it() -> None:

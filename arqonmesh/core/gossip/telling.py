@@ -1,0 +1,62 @@
+"""What other cores are told of statements: applied, taken back; and what is counted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from arqonmesh.core.events import Applied, Dropped, Withdrawn
+from arqonmesh.core.gossip import disk
+from arqonmesh.core.gossip.log import Position, Record
+from arqonmesh.core.kernel import Effect, Emit, Write
+from arqonmesh.ids import NodeId
+from arqonmesh.wire.statement import decode_statement
+
+_Slot: TypeAlias = tuple[NodeId, int, str]
+
+
+class Telling:
+    """The voice of one gossip core towards the cores beside it."""
+
+    def __init__(self, me: NodeId, counters: dict[str, int]) -> None:
+        self._me = me
+        self.counters = counters
+        self._introduced: dict[_Slot, Position] = {}
+        """What a join told the other cores before it came by gossip, and where it stands in its author's log."""
+
+    def introduced(self, event: Applied) -> None:
+        """A join has told the other cores of this one already."""
+        statement = decode_statement(event.encoded)
+        self._introduced[event.author, event.kind, event.key] = (statement.epoch, statement.seq)
+
+    def applied(self, records: Iterable[Record]) -> list[Effect]:
+        """Each record as it holds from now on; not those of a kind that this version does not know."""
+        effects: list[Effect] = []
+        for record in records:
+            if self._introduced:
+                self._introduced.pop((record.author, record.kind, record.key), None)
+            body = record.body
+            if body is not None:
+                said = Applied(record.author, record.kind, record.key, body, record.encoded, record.author == self._me)
+                effects.append(Emit(said))
+        return effects
+
+    def taken_back(self, records: Sequence[Record]) -> tuple[list[Write], list[Effect]]:
+        """The rows to delete and the events to tell for records that do not count any more."""
+        self.count("withdrawn", len(records))
+        writes: list[Write] = [disk.delete_row(record) for record in records]
+        return writes, [Emit(Withdrawn(r.author, r.kind, r.key)) for r in records if r.body is not None]
+
+    def uninvited(self, author: NodeId, cut: Position) -> list[Effect]:
+        """Take back what a join told the other cores of this author, beyond its fork and never seen by gossip."""
+        slots = [s for s, position in self._introduced.items() if s[0] == author and position >= cut]
+        for slot in slots:
+            del self._introduced[slot]
+        return [Emit(Withdrawn(*slot)) for slot in slots]
+
+    def dropped(self, reason: str, detail: str) -> list[Effect]:
+        return [Emit(Dropped("gossip", reason, 1, detail))]
+
+    def count(self, name: str, count: int) -> None:
+        if count:
+            self.counters[name] = self.counters.get(name, 0) + count
