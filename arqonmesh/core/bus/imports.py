@@ -16,7 +16,7 @@ from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.stamps import ms_of
 from arqonmesh.core.bus.streams import Streams, life_of
 from arqonmesh.core.bus.tenants import inside, is_tenant, outside, tenant_of
-from arqonmesh.core.events import Dropped, Imported
+from arqonmesh.core.events import Dropped, Imported, Observed
 from arqonmesh.core.kernel import Deliver, Effect, Emit, KeepFrames
 from arqonmesh.ids import ClientId, NodeId
 
@@ -67,6 +67,9 @@ def bring_in(
     _deliver(bus, channel, fresh, effects)
     for epoch, first, low_ms, high_ms, run in _runs(fresh, bus.wall_ms):
         keep(bus, channel, run, epoch, first, low_ms, high_ms, effects, ours=ours)
+        bus.analytics.note(channel.room, origin or "", run, bus.wall_ms)
+    if channel.name in bus.observed:
+        effects.append(Emit(Observed(channel.name, tuple([frame for frame, _ in fresh]))))
     bus.counters["imported"] += len(fresh)
     return effects
 
