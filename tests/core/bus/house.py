@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
-from arqonmesh.core.events import Dropped, Published
+from arqonmesh.core.events import ClientCame, ClientWent, Dropped, Observed, Published
 from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit, Event, KeepFrames, ReadHistory, Throttle
 from arqonmesh.ids import ClientId, ClusterId, NodeId
 
@@ -42,6 +42,7 @@ class House:
         self.inboxes: dict[ClientId, list[bytes]] = {}
         self.published: list[Published] = []
         self.dropped: list[Dropped] = []
+        self.told: list[ClientCame | ClientWent | Observed] = []
         self.closed: list[CloseClient] = []
         self.throttled: list[Throttle] = []
         self.deliveries: list[Deliver] = []
@@ -96,6 +97,8 @@ class House:
                     self.published.append(event)
                 case Emit(event=Dropped() as event):
                     self.dropped.append(event)
+                case Emit(event=ClientCame() | ClientWent() | Observed() as event):
+                    self.told.append(event)
                 case CloseClient():
                     self.closed.append(effect)
                 case KeepFrames():
