@@ -214,7 +214,6 @@ class Gossip(Views):
                 self._telling.introduced(event)
             case LinkUp():
                 swept = [] if self._repair.peers else self._authors.sweep()
-                self._push.link_up(now)
                 return swept + self._repair.link_up(now, event.peer)
             case LinkDown():
                 self._repair.link_down(event.peer)

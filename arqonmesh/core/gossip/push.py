@@ -7,12 +7,12 @@ statement that comes alone is not delayed anywhere, so news in a quiet mesh is a
 
 (The leading edge leaves, what follows is held: as OSPF paces its floods, RFC 4136, and Nagle small writes, RFC 896.)
 
-Two things wait longer where a broadcast core carries the pushes. What is said while no link is up would be spread to
-nobody: it leaves with the first link. And what came by comparison is mostly on its way by broadcast too, for a link
-that has just come up brings both: it is *doubtful* whether anybody needs to be told. Within `DOUBT_US` a broadcast that
-carries it settles that, and is passed on in its place; what none carried is then pushed. Without this, everybody who
-hears of a newcomer by comparison would spread it anew, each under another name (the suppression of duplicate repairs is
-that of SRM, Floyd et al., ToN 1997; nodes wait for different times, so that the first one spares the others the work).
+What came by comparison waits longer where a broadcast core carries the pushes. Mostly it is on its way by broadcast
+too, for a link that has just come up brings both: it is *doubtful* whether anybody needs to be told. Within `DOUBT_US` a
+broadcast that carries it settles that, and is passed on in its place; what none carried is then pushed. Without this,
+everybody who hears of a newcomer by comparison would spread it anew, each under another name (the suppression of
+duplicate repairs is that of SRM, Floyd et al., ToN 1997; nodes wait for different times, so that the first one spares
+the others the work).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Push:
         segments = [segment for segment in segments if segment.items]
         if not segments:
             return []
-        if now >= self._quiet_at and not self._held and not self._unheard:
+        if now >= self._quiet_at and not self._held:
             self._quiet_at = now + self._gather_us
             return self.now(segments, source)
         early: list[Effect] = []
@@ -136,19 +136,14 @@ class Push:
             segment = self._doubtful.pop(run.author)
             self._doubtful_bytes -= sum(len(encoded) for _, encoded in segment.items)
 
-    def link_up(self, now: Instant) -> None:
-        """Somebody is there to be told what was said to nobody."""
-        if self._held and self._quiet_at <= now:
-            self._quiet_at = now + self._gather_us
-
     def due(self) -> Instant | None:
         """When what is held leaves; None when nothing is."""
-        due = self._quiet_at if self._held and not self._unheard else None
+        due = self._quiet_at if self._held else None
         return self._doubt_at if self._doubtful and (due is None or self._doubt_at < due) else due
 
     def on_timer(self, now: Instant) -> list[Effect]:
         effects = self._no_doubt(now) if self._doubtful and self._doubt_at <= now else []
-        if self._held and self._quiet_at <= now and not self._unheard:
+        if self._held and self._quiet_at <= now:
             effects += self.flush(now)
         return effects
 
@@ -159,11 +154,6 @@ class Push:
         sources, self._sources = list(self._sources), {}
         self._quiet_at = now + self._gather_us
         return self.now(held, sources[0] if len(sources) == 1 else None)
-
-    @property
-    def _unheard(self) -> bool:
-        """No link is up: a broadcast would reach nobody, and be over when the first one comes."""
-        return self._broadcasts and not any(True for _ in self._peers())
 
     def _no_doubt(self, now: Instant) -> list[Effect]:
         """No broadcast carried these: they are ours to spread."""
