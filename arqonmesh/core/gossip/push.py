@@ -8,11 +8,11 @@ statement that comes alone is not delayed anywhere, so news in a quiet mesh is a
 (The leading edge leaves, what follows is held: as OSPF paces its floods, RFC 4136, and Nagle small writes, RFC 896.)
 
 What came by comparison waits longer where a broadcast core carries the pushes. Mostly it is on its way by broadcast
-too, for a link that has just come up brings both: it is *doubtful* whether anybody needs to be told. Within `DOUBT_US` a
-broadcast that carries it settles that, and is passed on in its place; what none carried is then pushed. Without this,
-everybody who hears of a newcomer by comparison would spread it anew, each under another name (the suppression of
-duplicate repairs is that of SRM, Floyd et al., ToN 1997; nodes wait for different times, so that the first one spares
-the others the work).
+too, for a link that has just come up brings both: it is *doubtful* whether anybody needs to be told. Within `DOUBT_US`
+a broadcast that carries it settles that, and is passed on in its place; what none carried is then pushed. Without
+this, everybody who hears of a newcomer by comparison would spread it anew, each under another name (the suppression
+of duplicate repairs is that of SRM, Floyd et al., ToN 1997; nodes wait for different times, so that the first one
+spares the others the work).
 """
 
 from __future__ import annotations
