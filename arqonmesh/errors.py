@@ -242,8 +242,53 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Write ws://HOST:PORT or wss://HOST:PORT; `arqon node status` shows where the bus listens.",
     ),
     "bus.auth": (
-        "The bus asks for a bearer token (bus.auth_token), and the client showed none or another one.",
-        "Send `Authorization: Bearer TOKEN`, or `?token=TOKEN` in the URL; `arqon sub` takes --token.",
+        "The bus asks for a token or an API key, and the client showed none, or one that does not hold up.",
+        "Send `Authorization: Bearer TOKEN`, or `?token=TOKEN` in the URL; `arqon sub` takes --token. Tokens are made "
+        "by your issuer or `arqon bus token`, keys by `arqon bus key new`.",
+    ),
+    "bus.auth-expired": (
+        "The token or API key has expired. A connected client is told `bus.auth.expiry_notice_s` before, and closed "
+        "with 4401 unless it shows a newer one.",
+        'Show a newer one: {"type": "authenticate", "args": {"token": "..."}}; compare the clocks of node and issuer.',
+    ),
+    "bus.auth-keys": (
+        "The keys that tokens are checked with cannot be used: the file is missing, too large, or holds no such key.",
+        "Look at bus.auth.jwt in arqon.yaml: a secret of 32 bytes, a public key in PEM (RSA or Ed25519), or a JWKS.",
+    ),
+    "bus.auth-not-yet": (
+        "The token's `nbf` lies in the future.",
+        "Wait, or compare the clocks of node and issuer; bus.auth.jwt.clock_skew_s allows for a difference.",
+    ),
+    "bus.auth-revoked": (
+        "The API key was revoked; a client that used it was closed with 4401.",
+        "Make another with `arqon bus key new`; `arqon bus key ls` shows the state of all.",
+    ),
+    "bus.forbidden": (
+        "The client's role or permissions do not include this action on this channel (bus.auth.rooms).",
+        'See who you are with {"type": "authenticate"}; ask for a token with the role or permission that is named.',
+    ),
+    "bus.key-ambiguous": ("Several API keys have this name.", "Name one by its prefix, from `arqon bus key ls`."),
+    "bus.key-file": (
+        "The file with the API keys, bus-keys.db in the data directory, cannot be opened or written.",
+        "Check its owner and the free space; without it no key can be judged.",
+    ),
+    "bus.key-invalid": (
+        "A name, tenant or permission is not of the form that keys and tokens take.",
+        "A permission is ACTION:PATTERN, such as publish:plant:* or -join:secret:*; see `arqon bus key new --help`.",
+    ),
+    "bus.key-unknown": ("No API key has this prefix or name.", "List them with `arqon bus key ls`."),
+    "bus.no-secret": (
+        "This node has no secret of its own to sign tokens with: it checks tokens by public keys, or not at all.",
+        "Ask the issuer for a token, or set bus.auth.jwt.secret_file to a file with 32 random bytes.",
+    ),
+    "bus.open": (
+        "The bus would listen where others reach it, and nothing says who may use it.",
+        "Make an API key (`arqon bus key new NAME`), set bus.auth.jwt or bus.auth_token, listen on 127.0.0.1, or say "
+        "bus.auth.anonymous: user if anyone is meant.",
+    ),
+    "bus.tenant": (
+        "The tenant in the URL (/t/TENANT) and that of the token do not agree, is none, or tenants are not used here.",
+        "Connect to /t/TENANT with a token or key of that tenant; bus.auth.tenants says what is allowed.",
     ),
     "bus.origin": (
         "A web page of another host asked for the bus; only pages of the node's own host name may, unless listed.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
 
+from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.websocket import BusServer
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
@@ -18,17 +20,24 @@ class LoneBus:
     """Runs one bus on loopback. `heard` gets every event that the core emits and every drop of the bridge."""
 
     def __init__(
-        self, settings: BusSettings, heard: Callable[[Event], None] = lambda event: None, **limits: float
+        self,
+        settings: BusSettings,
+        heard: Callable[[Event], None] = lambda event: None,
+        authenticator: Authenticator | None = None,
+        **limits: float,
     ) -> None:
+        self.authenticator = authenticator or Authenticator(settings)
         env = BusEnv(
             node_id=NodeId("a" * 32),
             cluster=ClusterId("hq"),
             rng=random.Random(7),
             wall_ms=lambda: time.time_ns() // 1_000_000,
+            authenticate=self.authenticator.renew,
         )
         self.core = Bus(env, settings)
-        self.server = BusServer(self, settings, **limits)  # type: ignore[arg-type]
+        self.server = BusServer(self, settings, authenticator=self.authenticator, **limits)  # type: ignore[arg-type]
         self._heard = heard
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> str:
         """Listen on a free port; the URL to connect to."""
@@ -38,6 +47,8 @@ class LoneBus:
 
     async def stop(self) -> None:
         await self.server.close()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def on_event(self, event: Event) -> None:
         """As if another core had emitted it."""
@@ -71,6 +82,21 @@ class LoneBus:
                     self.server.throttle(effect.clients, effect.paused)
                 case CloseClient():
                     self.server.close_client(effect.client, effect.code, effect.reason)
+        self._rearm()
+
+    def _rearm(self) -> None:
+        """Wake up for the core's next deadline; early is harmless."""
+        deadline = self.core.next_deadline()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            delay_s = max(0, deadline - _now()) / 1_000_000
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._perform(self.core.on_timer(_now()))
 
 
 def _now() -> int:

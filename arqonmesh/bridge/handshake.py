@@ -9,14 +9,14 @@ The checks of RFC 6455, 4.2.1, then the origin, then the credentials, then what 
 | has no `Host`, or no key of 16 bytes              | 400                          | bad-handshake       |
 | has a target that cannot be read as a URL         | 400                          | bad-target          |
 | comes from a page of another host (`bus.origins`) | 403                          | origin              |
-| shows no or a wrong token                         | 401                          | auth                |
+| shows no token, or one that does not hold up      | 401                          | auth                |
+| shows a token of another tenant than its path     | 403                          | auth                |
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -25,8 +25,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from arqonmesh.bridge.auth.authenticator import Authenticator
+from arqonmesh.bridge.auth.refused import AuthRefused
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.envelope import SUBPROTOCOLS
+from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 
 NAME_LENGTH_MAX: Final = 64
 KIND_LENGTH_MAX: Final = 32
@@ -44,6 +47,7 @@ class Admitted:
     """The first of the client's offers that is spoken here; empty when none is."""
     name: str
     kind: str
+    identity: Identity = ANONYMOUS
 
     def headers(self) -> dict[str, str]:
         """What the 101 answer says beside RFC 6455's own fields."""
@@ -66,7 +70,9 @@ class TurnedAway:
         return msgspec.json.encode({"error": {"code": self.code, "message": self.message, "hint": self.hint}})
 
 
-def judge(target: bytes, headers: Any, settings: BusSettings) -> Admitted | TurnedAway:
+def judge(
+    target: bytes, headers: Any, settings: BusSettings, authenticator: Authenticator | None = None
+) -> Admitted | TurnedAway:
     """`headers` maps names of any case to values (a CIMultiDict); `target` stands in the request's first line."""
     refused = _not_websocket(headers)
     if refused is not None:
@@ -85,21 +91,18 @@ def judge(target: bytes, headers: Any, settings: BusSettings) -> Admitted | Turn
             f'add it to bus.origins in arqon.yaml: origins: ["{origin[:256]}"]',
             "origin",
         )
-    if settings.auth_token and not _shows_token(settings.auth_token, headers, query):
-        return TurnedAway(
-            401,
-            "bus.auth",
-            "the bus asks for a bearer token (bus.auth)",
-            "Authorization: Bearer TOKEN, or ?token=TOKEN in the URL",
-            "auth",
-            {"WWW-Authenticate": 'Bearer realm="arqonbus"'},
-        )
+    try:
+        identity = (authenticator or Authenticator(settings)).identify(split.path, headers, query)
+    except AuthRefused as refused:
+        challenge = {"WWW-Authenticate": 'Bearer realm="arqonbus"'} if refused.status == 401 else {}
+        return TurnedAway(refused.status, refused.code, refused.sentence, refused.hint, "auth", challenge)
     return Admitted(
         split.path or "/",
         query,
         choose_subprotocol(_values(headers, "Sec-WebSocket-Protocol")),
         query.get("name", [""])[0][:NAME_LENGTH_MAX],
         query.get("type", [""])[0][:KIND_LENGTH_MAX],
+        identity,
     )
 
 
@@ -173,12 +176,3 @@ def _values(headers: Any, name: str) -> list[str]:
 
 def _tokens(headers: Any, name: str) -> list[str]:
     return [item.lower() for item in _values(headers, name)]
-
-
-def _shows_token(token: str, headers: Any, query: Mapping[str, list[str]]) -> bool:
-    """In the header, or in the URL as browsers must: `?token=`, `?access_token=` or `?auth_token=`."""
-    scheme, _, shown = headers.get("Authorization", "").strip().partition(" ")
-    candidates = [shown.strip()] if scheme.lower() == "bearer" else []
-    for name in ("token", "access_token", "auth_token"):
-        candidates.extend(query.get(name, []))
-    return any(hmac.compare_digest(candidate.encode("utf-8", "replace"), token.encode()) for candidate in candidates)

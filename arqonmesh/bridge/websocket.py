@@ -34,6 +34,7 @@ from picows import (
     WSUpgradeResponseWithListener,
 )
 
+from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.framing import append_text_frames
 from arqonmesh.bridge.handshake import Admitted, TurnedAway, judge
 from arqonmesh.bridge.picows_server import Acceptor
@@ -87,6 +88,7 @@ class BusServer:
         port: BusPort,
         settings: BusSettings,
         *,
+        authenticator: Authenticator | None = None,
         ping_interval_s: float = PING_INTERVAL_S,
         pong_timeout_s: float = PONG_TIMEOUT_S,
         unsent_bytes_max: int = UNSENT_BYTES_MAX,
@@ -95,6 +97,7 @@ class BusServer:
         self.counters: Counter[str] = Counter()
         """frames_in, frames_out, bytes_out, and one per reason of the table above."""
         self._settings = settings
+        self._authenticator = authenticator or Authenticator(settings)
         self._ping_interval_s = ping_interval_s
         self._pong_timeout_s = pong_timeout_s
         self._unsent_bytes_max = unsent_bytes_max
@@ -112,7 +115,8 @@ class BusServer:
     # --- life ------------------------------------------------------------------------------------------------
 
     async def start(self, host: str, port: int) -> None:
-        """Listen. Raises ConfigError when the address cannot be had."""
+        """Listen. Raises ConfigError when the address cannot be had, or would let anyone in by accident."""
+        self._authenticator.check_listen(host, "listen.bus")
         self._loop = asyncio.get_running_loop()
         try:
             self._server = await self._acceptor.listen(host, port)
@@ -243,7 +247,7 @@ class BusServer:
             return _answer_no(
                 TurnedAway(503, "bus.stopping", "the node stops", "connect to another node of the cluster")
             )
-        verdict = judge(request.path, request.headers, self._settings)
+        verdict = judge(request.path, request.headers, self._settings, self._authenticator)
         if isinstance(verdict, TurnedAway):
             if verdict.reason:
                 self._refused(verdict.reason, "")
@@ -320,7 +324,8 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         peer = self.raw.get_extra_info("peername")
         address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
         admitted = self._admitted
-        self._server.connected(self, ClientInfo(address, admitted.subprotocol, admitted.name, admitted.kind))
+        info = ClientInfo(address, admitted.subprotocol, admitted.name, admitted.kind, identity=admitted.identity)
+        self._server.connected(self, info)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type

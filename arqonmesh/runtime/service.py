@@ -21,9 +21,13 @@ import msgspec
 
 import arqonmesh
 from arqonmesh.api.control import NodeStatus
+from arqonmesh.bridge.auth.api_keys import FILE as API_KEYS_FILE
+from arqonmesh.bridge.auth.api_keys import ApiKeys
+from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.http import HttpServer, HttpSources
 from arqonmesh.bridge.websocket import BusServer
 from arqonmesh.config.model import Config
+from arqonmesh.core.events import CredentialRevoked
 from arqonmesh.core.kernel import Delete, Put, Write
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
@@ -78,6 +82,8 @@ class Service:
         self._durable = durable
         self.operator_links = {str(address): str(peer) for address, peer, _ in durable.get("links", ())}
         self._mesh = mesh_state.load(durable)
+        self.keys = ApiKeys(data_dir / API_KEYS_FILE, wall_ms)
+        self.authenticator = Authenticator(config.bus, base=data_dir, keys=self.keys, wall_ms=wall_ms)
         epoch = mesh_state.next_epoch(mesh_state.boot_epoch(durable), wall_ms())
         world = World(
             node_id=key.node_id,
@@ -87,6 +93,7 @@ class Service:
             rng_for=lambda core: random.Random(os.urandom(16)),
             boot_epoch=epoch,
             stopwatch=time.perf_counter_ns,
+            authenticate=self.authenticator.renew,
         )
         self._epoch = epoch
         self.node = Node(config, world)
@@ -112,7 +119,7 @@ class Service:
             skew_ms=int(config.certificates.clock_skew_s * 1_000),
             wall_ms=wall_ms,
         )
-        self.bus = BusServer(self.host, config.bus)
+        self.bus = BusServer(self.host, config.bus, authenticator=self.authenticator)
         self.http = HttpServer(
             HttpSources(
                 health=self.health,
@@ -147,6 +154,12 @@ class Service:
         self.lag.start()
         self._tasks = [asyncio.create_task(self._sample()), asyncio.create_task(self._renew())]
         self.log.add("node", f"node {short(self.key.node_id)} of cluster {self.config.node.cluster} is up")
+        if self.authenticator.anonymous != "off":
+            self.log.add(
+                "node",
+                f"bus: {self.bus.address[0]}:{self.bus.address[1]} lets anyone in who reaches it, as "
+                f"{self.authenticator.anonymous}; arqon bus key new NAME ends that",
+            )
 
     def request_stop(self, why: str) -> None:
         if not self.stopping.is_set():
@@ -169,6 +182,7 @@ class Service:
         self.host.close()
         await self.http.close()
         self.log.close()
+        self.keys.close()
         await self.store.close()
 
     # --- mesh ---------------------------------------------------------------------------------------------
@@ -340,6 +354,9 @@ class Service:
     async def _sample(self) -> None:
         while True:
             self.throughput.sample(self.host.now(), self.endpoint.links())
+            for via in self.authenticator.revoked():
+                self.log.add("node", f"bus: {via} was revoked; its clients are closed")
+                self.host.perform(self.node.event(self.host.now(), CredentialRevoked(via)))
             await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def _renew(self) -> None:

@@ -1,0 +1,173 @@
+"""What a client shows at the handshake, or later with `authenticate`, to who it is.
+
+    Authorization: Bearer X   X-API-Key: X   ?token=X   ?access_token=X   ?auth_token=X   ?api_key=X
+
+X is an API key, the bus's one token (`bus.auth_token`), or a JSON Web Token. Who shows something that does not hold up
+is refused, also where anonymous clients are let in: it believes to be someone. Where nothing is set up that could
+judge it, what is shown is not looked at.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from arqonmesh.bridge.auth.api_keys import MARK, ApiKeys
+from arqonmesh.bridge.auth.refused import HOW, AuthRefused, invalid
+from arqonmesh.bridge.auth.tokens import TokenReader
+from arqonmesh.config.model import BusSettings
+from arqonmesh.core.bus.identity import Identity, Role
+from arqonmesh.core.bus.tenants import TENANT_FORM, is_tenant
+from arqonmesh.errors import ConfigError
+
+_IN_QUERY: Final = ("token", "access_token", "auth_token", "api_key")
+_TENANT_PATH: Final = "/t/"
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Authenticator:
+    """One for all doors of a node: bus, telemetry, HTTP. Raises ConfigError when its keys cannot be read."""
+
+    def __init__(
+        self,
+        settings: BusSettings,
+        *,
+        base: Path | None = None,
+        keys: ApiKeys | None = None,
+        wall_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        """accepted_VIA (anonymous, token, jwt, key) and refused_REASON."""
+        self._settings = settings
+        self._keys = keys
+        self._tokens = TokenReader(settings.auth.jwt, base or Path(), wall_ms)
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is anything that a client could show."""
+        return bool(self._settings.auth_token) or bool(self._tokens.keys) or bool(self._keys)
+
+    @property
+    def anonymous(self) -> str:
+        """The role of clients that show nothing; `off` when they are refused."""
+        chosen = self._settings.auth.anonymous
+        if chosen != "auto":
+            return chosen
+        return "off" if self.configured else "user"
+
+    def check_listen(self, host: str, name: str) -> None:
+        """Raises ConfigError `bus.open` when this address would let anyone in by accident."""
+        if self._settings.auth.anonymous == "auto" and not self.configured and not is_loopback(host):
+            raise ConfigError(
+                "bus.open",
+                f"{name} is {host}, which others can reach, and nothing says who may use the bus; it needs API keys, "
+                "bus.auth.jwt, bus.auth_token, or bus.auth.anonymous set to a role",
+                hint="arqon bus key new NAME",
+            )
+
+    def identify(self, path: str, headers: Any, query: Mapping[str, list[str]]) -> Identity:
+        """Who asks. `headers` is asked for names in lower case. Raises AuthRefused."""
+        try:
+            tenant = self._tenant_of(path)
+            identity = self._with_tenant(self._judge(credential(headers, query), tenant), tenant)
+        except AuthRefused as refused:
+            self.counters["refused_" + refused.code.removeprefix("bus.")] += 1
+            raise
+        self.counters["accepted_" + identity.via.partition(":")[0]] += 1
+        return identity
+
+    def gate(self, headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity | None:
+        """As bridge/door.py asks: None instead of an exception."""
+        try:
+            return self.identify("/", headers, query)
+        except AuthRefused:
+            return None
+
+    def renew(self, current: Identity, shown: str) -> Identity:
+        """Who a connected client is from now on, by what it shows with `authenticate`. Raises AuthRefused."""
+        if not self.configured:
+            raise AuthRefused("bus.auth", "this bus knows nobody by token or key: no bus.auth is set up", hint="help")
+        identity = self._judge(shown, current.tenant)
+        if identity.tenant != current.tenant:
+            raise self._disagree(current.tenant, identity.tenant)
+        self.counters["renewed"] += 1
+        return identity
+
+    def revoked(self) -> list[str]:
+        """`via` of every API key that was revoked since the last time this was asked."""
+        return [] if self._keys is None else [f"key:{prefix}" for prefix in self._keys.take_revoked()]
+
+    def _judge(self, shown: str, tenant: str) -> Identity:
+        if not shown or not self.configured:
+            role = self.anonymous
+            if role == "off":
+                raise AuthRefused("bus.auth", "the bus asks for a token or an API key, and none was shown", hint=HOW)
+            return Identity(role=cast(Role, role), tenant=tenant)
+        if shown.startswith(MARK) and self._keys is not None:
+            return self._keys.judge(shown)
+        one = self._settings.auth_token
+        if one and hmac.compare_digest(shown.encode("utf-8", "replace"), one.encode()):
+            return Identity("token", "user", via="token")
+        if self._tokens.keys:
+            return self._tokens.read(shown)
+        raise invalid("what was shown is neither a known token nor an API key")
+
+    def _tenant_of(self, path: str) -> str:
+        """`/t/TENANT` and what is below it."""
+        if not path.startswith(_TENANT_PATH):
+            return ""
+        tenant = path.removeprefix(_TENANT_PATH).partition("/")[0]
+        if not is_tenant(tenant):
+            raise AuthRefused(
+                "bus.tenant", f"{tenant[:80]!r} is no tenant; it needs to be {TENANT_FORM}", hint="/t/acme", status=400
+            )
+        return tenant
+
+    def _with_tenant(self, identity: Identity, asked: str) -> Identity:
+        policy = self._settings.auth.tenants
+        if policy == "off" and (asked or identity.tenant):
+            raise AuthRefused("bus.tenant", "this bus has no tenants: bus.auth.tenants is off", status=403)
+        if asked and asked != identity.tenant:
+            raise self._disagree(asked, identity.tenant)
+        if policy == "required" and not identity.tenant:
+            raise AuthRefused(
+                "bus.tenant", "every client of this bus has a tenant, and neither URL nor token names one", status=403
+            )
+        return identity
+
+    def _disagree(self, asked: str, shown: str) -> AuthRefused:
+        return AuthRefused(
+            "bus.tenant",
+            f"the connection is of {f'tenant {asked}' if asked else 'no tenant'}, and what was shown is for "
+            f"{f'tenant {shown}' if shown else 'no tenant'}; they need to agree",
+            hint="connect to /t/TENANT with a token or key of that tenant",
+            status=403,
+        )
+
+
+def credential(headers: Any, query: Mapping[str, list[str]]) -> str:
+    """The first thing shown; empty when there is none."""
+    scheme, _, shown = headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer" and shown.strip():
+        return str(shown.strip())
+    if key := headers.get("x-api-key", "").strip():
+        return str(key)
+    return next((values[0].strip() for name in _IN_QUERY if (values := query.get(name)) and values[0].strip()), "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
