@@ -15,6 +15,7 @@ Units: *_us microseconds, *_ms milliseconds since the epoch, *_ppm millionths.
 | 60-69   | coordinates     |
 | 70-79   | overlay         |
 | 80-89   | broadcast       |
+| 90-99   | the bus of a cluster |
 """
 
 from __future__ import annotations
@@ -230,7 +231,9 @@ class GossipDelta(WireMessage, tag=42, frozen=True):
     bases: Annotated[tuple[tuple[NodeText, U63, U63], ...], Meta(max_length=4_096)]
     """Per author (author, epoch, seq), sorted: the sender vouches that the author's statements in here are all
     that are not superseded between this point and the last of them. Whoever stands at the point or beyond may
-    merge them; anyone else has a gap and asks by digest. So a delta explains itself, whenever it arrives."""
+    merge them; anyone else has a gap and asks by digest. So a delta explains itself, whenever it arrives.
+    An author that is not listed: the point is the place directly before the first of them. The highest point there is:
+    nothing is vouched for."""
 
 
 class GossipBuckets(WireMessage, tag=43, frozen=True):
@@ -376,6 +379,42 @@ class CoordinateReport(WireMessage, tag=60, frozen=True):
     adjustment_us: Offset
 
 
+# --- the bus of a cluster: who is connected where ----------------------------------------------------------
+
+PresenceText: TypeAlias = Annotated[str, Meta(max_length=512)]
+PresenceRow: TypeAlias = tuple[
+    U63,
+    Annotated[str, Meta(max_length=128)],
+    ShortText,
+    U63,
+    bool,
+    Annotated[tuple[PresenceText, ...], Meta(max_length=16)],
+]
+"""(version, client, channel, since in wall clock milliseconds, alive, facts of the client); core/bus/cluster/table.py."""
+
+
+class PresenceDigest(WireMessage, tag=90, frozen=True):
+    """How far I have heard each node of our cluster of its clients. Answered by the rows that you lack, and by a digest
+    of what you have more of; both only where there is any."""
+
+    whole: bool
+    """Of a node that is not named I have nothing; else nothing is said of it."""
+    heads: Annotated[tuple[tuple[NodeText, U63, U63], ...], Meta(max_length=256)]
+    """(node, its boot epoch, version)."""
+
+
+class PresenceRows(WireMessage, tag=91, frozen=True):
+    """What changed at `origin` after version `base` up to `upto`, by version; `base` 0: all there is of it, to the
+    message with `last`."""
+
+    origin: NodeText
+    epoch: U63
+    base: U63
+    upto: U63
+    last: bool
+    rows: Annotated[tuple[PresenceRow, ...], Meta(max_length=256)]
+
+
 AnyMessage: TypeAlias = (
     Hello | JoinOffer | JoinRequest | JoinAccept | JoinReject
     | Ping | Ack | PingReq | Nack | SignedAck | PingFor
@@ -387,4 +426,5 @@ AnyMessage: TypeAlias = (
     | OverlayJoin | OverlayForwardJoin | OverlayNeighbour | OverlayNeighbourReply
     | OverlayShuffle | OverlayShuffleReply | OverlayDisconnect
     | BroadcastPayload | BroadcastHave | BroadcastGraft | BroadcastPrune
+    | PresenceDigest | PresenceRows
 )  # fmt: skip
