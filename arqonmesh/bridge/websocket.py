@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from typing import Any, Final
 
@@ -42,12 +43,15 @@ from arqonmesh.bridge.port import BusPort
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.events import Dropped
+from arqonmesh.core.histogram import Histogram
 from arqonmesh.errors import ConfigError
 from arqonmesh.ids import ClientId
 
 PING_INTERVAL_S: Final = 20.0
 PONG_TIMEOUT_S: Final = 20.0
 """ArqonBus pings after 20 s and waits 20 s, and so do the `websockets` library's clients."""
+MEASURE_EVERY_S: Final = 60.0
+"""Clients that are heard anyway are pinged so often, for the round trip alone."""
 CLOSE_GRACE_S: Final = 2.0
 """How long a client has to read its close frame and answer it."""
 UNSENT_BYTES_MAX: Final = 256 << 20
@@ -96,6 +100,12 @@ class BusServer:
         self.port = port
         self.counters: Counter[str] = Counter()
         """frames_in, frames_out, bytes_out, and one per reason of the table above."""
+        self.written = Histogram()
+        """Microseconds from reading clients' frames to having written what they caused; once per tick."""
+        self.round_trips = Histogram()
+        """Microseconds from a ping to its pong."""
+        self.read_at_ns = 0
+        """When the first of the frames was read that wait to be written; 0 when none wait."""
         self._settings = settings
         self._authenticator = authenticator or Authenticator(settings)
         self._ping_interval_s = ping_interval_s
@@ -177,6 +187,16 @@ class BusServer:
         append_text_frames(segment.parts, frames)
         self.counters["frames_out"] += len(frames) * len(clients)
 
+    @property
+    def nothing_waits(self) -> bool:
+        """Whether no client is to be written to at the end of this tick."""
+        return not self._dirty
+
+    def round_trip_us(self, client: ClientId) -> int:
+        """Of the client's newest pong; 0 before the first."""
+        connection = self._connections.get(client)
+        return 0 if connection is None else connection.round_trip_us
+
     def throttle(self, clients: tuple[ClientId, ...], paused: bool) -> None:
         """Stop or go on reading from these clients."""
         for client in clients:
@@ -212,6 +232,9 @@ class BusServer:
                 if unsent > buffer_bytes_max:
                     self._too_slow(connection, unsent)
         self.counters["bytes_out"] += written
+        if self.read_at_ns:
+            self.written.record((time.perf_counter_ns() - self.read_at_ns) // 1_000)
+            self.read_at_ns = 0
         if self._unsent_bytes > self._unsent_bytes_max:
             self._recount()
 
@@ -313,6 +336,9 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._heard = True
         self._heard_at_s = 0.0
         self._pinged_at_s: float | None = None
+        self._measured_at_s = 0.0
+        self._ping_ns = 0
+        self.round_trip_us = 0
         self._grave: asyncio.TimerHandle | None = None
 
     # --- from picows -----------------------------------------------------------------------------------------
@@ -399,30 +425,50 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         if self._transport.is_close_frame_sent:  # picows closed it for a protocol error and waits politely
             self._grave = self._grave or asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
         elif self._heard or self._paused:
+            if now_s - self._measured_at_s >= MEASURE_EVERY_S and not self._paused:
+                self._ping(now_s)
             self._heard = False
             self._heard_at_s = now_s
             self._pinged_at_s = None
         elif self._pinged_at_s is None:
             if now_s - self._heard_at_s >= ping_interval_s:
                 self._pinged_at_s = now_s
-                self._transport.send_ping()
+                self._ping(now_s)
         elif now_s - self._pinged_at_s >= pong_timeout_s:
             sentence = f"no answer to a ping within {pong_timeout_s:g} s"
             self._server.cut_off(self, "half-open", WSCloseCode.INTERNAL_ERROR, sentence)
 
     # --- inside ----------------------------------------------------------------------------------------------
 
+    def _ping(self, now_s: float) -> None:
+        assert self._transport is not None
+        self._measured_at_s = now_s
+        self._ping_ns = time.perf_counter_ns()
+        self._transport.send_ping(b"%d" % self._ping_ns)
+
+    def _pong(self, payload: bytes) -> None:
+        """Only the answer to the newest ping counts (RFC 6455, 5.5.3), and only once."""
+        if self._ping_ns and payload == b"%d" % self._ping_ns:
+            self.round_trip_us = (time.perf_counter_ns() - self._ping_ns) // 1_000
+            self._server.round_trips.record(self.round_trip_us)
+            self._ping_ns = 0
+
     def _hand_over(self) -> None:
         batch = self._batch
         if not batch or self.closing:
             return
         self._batch = []
-        self._server.counters["frames_in"] += len(batch)
+        server = self._server
+        server.counters["frames_in"] += len(batch)
+        if server.nothing_waits:
+            server.read_at_ns = time.perf_counter_ns()
         try:
-            self._server.port.client_frames(self.client, batch)
+            server.port.client_frames(self.client, batch)
         except Exception:
             _log.exception("the bus failed on frames of %s", self.client)
             self.close(WSCloseCode.INTERNAL_ERROR, "the node failed on this client's frames; its log has the trace")
+        if server.nothing_waits:
+            server.read_at_ns = 0
 
     def _unusual(self, kind: WSMsgType, frame: WSFrame) -> None:
         """Anything but a whole text frame."""
@@ -435,8 +481,10 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
             self.closing = True
             self._transport.disconnect()
             self._grave = self._grave or asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
-        elif self.closing or kind == WSMsgType.PONG:
+        elif self.closing:
             return
+        elif kind == WSMsgType.PONG:
+            self._pong(frame.get_payload_as_bytes())
         elif kind == WSMsgType.PING:
             self._transport.send_pong(frame.get_payload_as_bytes())
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
