@@ -18,9 +18,11 @@ from msgspec import Struct
 from arqonmesh.client.message import Message
 
 CHANNELS_MAX: Final = 10_000
-"""Channels whose position is remembered; beyond, the one that was silent longest is forgotten (`forgotten` counts)."""
-EPOCHS_MAX: Final = 256
-"""Streams per channel: nodes that published there, and their restarts."""
+"""Channels whose position is remembered; beyond, the one that came first is forgotten (`forgotten` counts)."""
+EPOCHS_MAX: Final = 64
+"""Streams per channel: nodes that published there, and their restarts. As many as a node remembers."""
+HOLES_MAX: Final = 32
+"""Stretches per stream that did not come (what this client published itself is among them)."""
 
 
 class Gap(Struct, frozen=True):
@@ -28,7 +30,8 @@ class Gap(Struct, frozen=True):
 
     epoch: str
     first: int
-    last: int
+    last: int | None = None
+    """None: nobody knows how many there were, if any."""
 
 
 class Resumed(Struct, frozen=True):
@@ -36,10 +39,39 @@ class Resumed(Struct, frozen=True):
 
     channel: str
     recovered: bool | None
-    """True: nothing is missing. False: something is, see `gaps`. None: this node keeps no count of it."""
+    """True: nothing is missing. False: something is, see `gaps`. None: nothing was asked, or this node does not say."""
     gaps: tuple[Gap, ...] = ()
+    missed: int = 0
+    """Events that came after all, before anything new."""
     url: str = ""
     """The node that it goes on at."""
+
+
+class _Stream:
+    """What was received of one stream: all up to `head`, except the stretches in `holes`."""
+
+    __slots__ = ("head", "holes")
+
+    def __init__(self, head: int) -> None:
+        self.head = head
+        self.holes: list[tuple[int, int]] = []
+
+    def add(self, offset: int) -> bool:
+        """False when it was there before."""
+        head = self.head
+        if offset > head:
+            if offset > head + 1:
+                self.holes.append((head + 1, offset - 1))
+                if len(self.holes) > HOLES_MAX:
+                    del self.holes[0]
+            self.head = offset
+            return True
+        for index, (first, last) in enumerate(self.holes):
+            if first <= offset <= last:
+                rest = [(first, offset - 1), (offset + 1, last)]
+                self.holes[index : index + 1] = [(low, high) for low, high in rest if low <= high]
+                return True
+        return False
 
 
 class Positions:
@@ -47,7 +79,7 @@ class Positions:
 
     def __init__(self) -> None:
         self.forgotten = 0
-        self._seen: OrderedDict[str, dict[str, int]] = OrderedDict()
+        self._seen: OrderedDict[str, dict[str, _Stream]] = OrderedDict()
 
     def advance(self, channel: str, message: Message) -> bool:
         """Note an event; False when it was there before. Events without an epoch are always new."""
@@ -56,23 +88,33 @@ class Positions:
         streams = self._seen.get(channel)
         if streams is None:
             streams = self._begin(channel)
-        else:
-            self._seen.move_to_end(channel)
-        before = streams.pop(message.epoch, 0)  # put back at the end: the streams that are alive stay
-        streams[message.epoch] = max(before, message.offset)
-        if len(streams) > EPOCHS_MAX:
-            del streams[next(iter(streams))]
-            self.forgotten += 1
-        return message.offset > before
+        stream = streams.get(message.epoch)
+        if stream is None:
+            self._bound(streams)
+            stream = streams[message.epoch] = _Stream(0)
+        return stream.add(message.offset)
+
+    def told(self, channel: str, position: Mapping[str, int]) -> None:
+        """The bus says that this was seen, or is gone for good; never a step back."""
+        streams = self._seen.get(channel)
+        if streams is None:
+            streams = self._begin(channel)
+        for epoch, offset in position.items():
+            stream = streams.get(epoch)
+            if stream is None:
+                self._bound(streams)
+                streams[epoch] = _Stream(offset)
+            else:
+                stream.head = max(stream.head, offset)
 
     def set(self, channel: str, position: Mapping[str, int]) -> None:
-        """Go on from here: what the application kept, or what the bus said at the join."""
-        streams = self._begin(channel) if channel not in self._seen else self._seen[channel]
-        streams.clear()
-        streams.update(position)
+        """Go on from here: what the application kept."""
+        self.forget(channel)
+        self._begin(channel)
+        self.told(channel, position)
 
     def of(self, channel: str) -> dict[str, int]:
-        return dict(self._seen.get(channel, {}))
+        return {epoch: stream.head for epoch, stream in self._seen.get(channel, {}).items()}
 
     def known(self, channel: str) -> bool:
         return channel in self._seen
@@ -85,19 +127,24 @@ class Positions:
     def forget(self, channel: str) -> None:
         self._seen.pop(channel, None)
 
-    def _begin(self, channel: str) -> dict[str, int]:
+    def _begin(self, channel: str) -> dict[str, _Stream]:
         if len(self._seen) >= CHANNELS_MAX:
             self._seen.popitem(last=False)
             self.forgotten += 1
-        streams: dict[str, int] = {}
+        streams: dict[str, _Stream] = {}
         self._seen[channel] = streams
         return streams
+
+    def _bound(self, streams: dict[str, _Stream]) -> None:
+        if len(streams) >= EPOCHS_MAX:
+            del streams[next(iter(streams))]
+            self.forgotten += 1
 
 
 def resumed_of(channel: str, url: str, told: Mapping[str, Any]) -> Resumed:
     """What the answer to a `join_channel` with `since` says; a node that keeps no count says nothing of it."""
     recovered = told.get("recovered")
     if not isinstance(recovered, bool):
-        return Resumed(channel, None, (), url)
+        return Resumed(channel, None, url=url)
     gaps = msgspec.convert(told.get("gaps") or (), tuple[Gap, ...])
-    return Resumed(channel, recovered, gaps, url)
+    return Resumed(channel, recovered, gaps, int(told.get("missed") or 0), url)

@@ -263,8 +263,11 @@ class Session:
         args: dict[str, Any] = {"channel": channel}
         if since is not None:
             args["since"] = since
-        answer = await self.ask("join_channel", args)
-        return resumed_of(channel, self.endpoints.current, object_of(answer))
+        told = object_of(await self.ask("join_channel", args))
+        position = told.get("position")
+        if isinstance(position, dict):
+            self.positions.told(channel, position)
+        return resumed_of(channel, self.endpoints.current, told)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
