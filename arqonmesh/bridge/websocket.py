@@ -51,7 +51,8 @@ PING_INTERVAL_S: Final = 20.0
 PONG_TIMEOUT_S: Final = 20.0
 """ArqonBus pings after 20 s and waits 20 s, and so do the `websockets` library's clients."""
 MEASURE_EVERY_S: Final = 60.0
-"""Clients that are heard anyway are pinged so often, for the round trip alone."""
+"""Clients that are heard anyway are pinged so often, for the round trip alone, and at most so many per sweep."""
+MEASURED_PER_SWEEP_MAX: Final = 200
 CLOSE_GRACE_S: Final = 2.0
 """How long a client has to read its close frame and answer it."""
 UNSENT_BYTES_MAX: Final = 256 << 20
@@ -106,6 +107,7 @@ class BusServer:
         """Microseconds from a ping to its pong."""
         self.read_at_ns = 0
         """When the first of the frames was read that wait to be written; 0 when none wait."""
+        self._measures_left = 0
         self._settings = settings
         self._authenticator = authenticator or Authenticator(settings)
         self._ping_interval_s = ping_interval_s
@@ -191,6 +193,11 @@ class BusServer:
     def nothing_waits(self) -> bool:
         """Whether no client is to be written to at the end of this tick."""
         return not self._dirty
+
+    def may_measure(self) -> bool:
+        """A ping for the round trip alone is one of few, so that thousands of clients make no pause."""
+        self._measures_left -= 1
+        return self._measures_left >= 0
 
     def round_trip_us(self, client: ClientId) -> int:
         """Of the client's newest pong; 0 before the first."""
@@ -311,6 +318,7 @@ class BusServer:
         """Ping the silent, cut off those who did not answer, recount what waits."""
         assert self._loop is not None
         now_s = self._loop.time()
+        self._measures_left = MEASURED_PER_SWEEP_MAX
         for connection in list(self._connections.values()):
             connection.look_after(now_s, self._ping_interval_s, self._pong_timeout_s)
         self._recount()
@@ -425,7 +433,7 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         if self._transport.is_close_frame_sent:  # picows closed it for a protocol error and waits politely
             self._grave = self._grave or asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
         elif self._heard or self._paused:
-            if now_s - self._measured_at_s >= MEASURE_EVERY_S and not self._paused:
+            if now_s - self._measured_at_s >= MEASURE_EVERY_S and not self._paused and self._server.may_measure():
                 self._ping(now_s)
             self._heard = False
             self._heard_at_s = now_s
