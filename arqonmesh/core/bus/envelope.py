@@ -15,15 +15,26 @@ history and to other clusters. Clients of ArqonBus 1.0 get a rendering of their 
 
 from __future__ import annotations
 
-import re
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
+from arqonmesh.core.bus.protocol.fields import ID_LENGTH_MAX, TARGETS_MAX
+from arqonmesh.core.bus.protocol.inbound import (
+    EMPTY,
+    HELP,
+    Inbound,
+    decode_part,
+    parse,
+    part_problems,
+    unknown_json,
+)
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.streams import EPOCH_LENGTH_MAX, OFFSET_MAX
+
+__all__ = ["Inbound", "decode_part", "parse", "unknown_json"]  # read by others from here; the rest is defined here
 
 SUBPROTOCOL: Final = "arqon.v1"
 """JSON in text frames."""
@@ -33,13 +44,8 @@ SUBPROTOCOLS: Final = (SUBPROTOCOL, SUBPROTOCOL_CBOR)
 """Whoever agrees on one of them is spoken to in canonical from the first frame."""
 BUS_SENDER: Final = "arqonbus"
 """`from` of the frames that the bus itself sends."""
-ID_LENGTH_MAX: Final = 128
-TARGETS_MAX: Final = 64
-EMPTY: Final = Raw(b"")
 EVENT_KINDS: Final = {"event": "event", "message": "event", "telemetry": "telemetry"}
 """Types that go to a channel, and what they become."""
-_HELP: Final = '{"type": "help"}'
-_FIELD: Final = re.compile(r"^(.*) - at `\$\.?(.*)`$")
 
 
 class Dialect(Enum):
@@ -48,27 +54,6 @@ class Dialect(Enum):
     UNTOLD = "untold"
     ARQONBUS_1 = "1.0"
     CANONICAL = "v1"
-
-
-class Inbound(Struct, gc=False):
-    """The fields of a client's frame that are read. Unknown ones are ignored, as `from` is: the bus knows it."""
-
-    type: str = ""
-    id: str = ""
-    room: str = ""
-    channel: str = ""
-    payload: Raw = EMPTY
-    metadata: Raw = EMPTY
-    correlation_id: str = ""
-    v: int | str = 0
-    to: list[str] | str = ""
-    command: str = ""
-    args: Raw = EMPTY
-    limit: int | None = None
-    version: str = ""
-    sender: Raw = EMPTY
-    from_client: Raw = EMPTY
-    to_client: str = ""
 
 
 class Hints(Struct, gc=False):
@@ -102,7 +87,11 @@ class CommandArgs(Struct, gc=False):
     channel: str = ""
     name: str = ""
     channel_id: str = ""
+    token: str = ""
     limit: int | None = None
+    since: Raw = EMPTY
+    """Milliseconds since 1970, ISO 8601, or a position {epoch: offset}; read by past.py."""
+    before: Raw = EMPTY
 
 
 class Stored(Struct, gc=False):
@@ -122,36 +111,9 @@ class Stored(Struct, gc=False):
     offset: int = 0
 
 
-_Part = TypeVar("_Part", bound=Struct)
-
-_inbound: Final = msgspec.json.Decoder(Inbound)
 _stored: Final = msgspec.json.Decoder(Stored)
 _hints: Final = msgspec.json.Decoder(Hints)
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def parse(frame: bytes) -> Inbound:
-    """Read a client's frame. Raises Refusal, and nothing else, whatever the bytes are."""
-    try:
-        message = _inbound.decode(frame)
-        if not frame.isascii():
-            frame.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise _unreadable(wrong) from None
-    if len(message.id) > ID_LENGTH_MAX or len(message.correlation_id) > ID_LENGTH_MAX:
-        field = "id" if len(message.id) > ID_LENGTH_MAX else "correlation_id"
-        raise Refusal("bus.invalid-field", f"the id is longer than {ID_LENGTH_MAX} characters", field=field, hint=_HELP)
-    return message
-
-
-def decode_part(raw: Raw, kind: type[_Part], field: str) -> _Part:
-    """Read an object inside a frame; absent and null give the defaults. Raises Refusal."""
-    if not raw or bytes(raw) == b"null":
-        return kind()
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise _unreadable(wrong, field) from None
 
 
 def is_object(raw: Raw) -> bool:
@@ -163,7 +125,7 @@ def parse_hints(metadata: Raw) -> Hints:
     try:
         return _hints.decode(metadata)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise _unreadable(wrong, "metadata") from None
+        raise Refusal.of(part_problems(metadata, Hints, "metadata"), HELP) from wrong
 
 
 def parse_stored(frame: bytes) -> Stored | None:
@@ -205,7 +167,7 @@ def targets_of(message: Inbound) -> list[str]:
             "bus.invalid-field",
             f"to names {len(targets)} clients; at most {TARGETS_MAX} fit, a channel reaches more",
             field="to",
-            hint=_HELP,
+            hint=HELP,
         )
     return list(dict.fromkeys(targets))
 
@@ -284,19 +246,3 @@ def from_bus(dialect: Dialect, kind: str, id_: str, time: bytes, payload: dict[s
     if canonical:
         head["v"] = 1
     return _encode(head)
-
-
-def _unreadable(wrong: Exception, field: str = "") -> Refusal:
-    if isinstance(wrong, RecursionError):
-        return Refusal("bus.invalid-json", "the frame is nested too deeply", field=field, hint=_HELP)
-    if isinstance(wrong, UnicodeDecodeError):
-        return Refusal("bus.invalid-json", "the frame is not UTF-8", field=field, hint=_HELP)
-    sentence = str(wrong)
-    found = _FIELD.match(sentence)
-    if isinstance(wrong, msgspec.ValidationError):
-        if found is not None:
-            field = f"{field}.{found[2]}".strip(".")
-            sentence = found[1]
-        where = f"{field}: " if field else "the frame: "
-        return Refusal("bus.invalid-field", where + sentence[:1].lower() + sentence[1:], field=field, hint=_HELP)
-    return Refusal("bus.invalid-json", f"the frame is not JSON: {sentence}"[:200], field=field, hint=_HELP)

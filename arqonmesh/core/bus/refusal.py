@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from arqonmesh.errors import PeerError
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a frame. `field`: which part of it, with dots; empty for the frame as a whole."""
+
+    code: str
+    field: str
+    message: str
 
 
 class Refusal(PeerError):
@@ -11,6 +22,16 @@ class Refusal(PeerError):
     def __init__(self, code: str, sentence: str, *, field: str = "", hint: str = "") -> None:
         super().__init__(code, sentence, hint=hint)
         self.field = field
+        self.problems: tuple[Problem, ...] = ()
+        """Everything that is known to be wrong, the first included; empty: this alone."""
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem], hint: str) -> Refusal:
+        """Of one problem or more; the first is what the refusal is called after."""
+        first = problems[0]
+        refusal = cls(first.code, first.message, field=first.field, hint=hint)
+        refusal.problems = tuple(problems)
+        return refusal
 
 
 def too_large(size: int, bytes_max: int) -> Refusal:

@@ -14,14 +14,14 @@ DEPTH_MAX: Final = 64
 """How deeply arrays and objects of one frame may nest, the envelope itself being the first."""
 UNKNOWN_MAX: Final = 32
 """Fields of one frame that the protocol does not know; they travel on as they are."""
-UNKNOWN_NAME_LENGTH_MAX: Final = 64
+UNKNOWN_NAME_MAX: Final = 64
 
 Id: TypeAlias = Annotated[
     str,
     Meta(
         max_length=ID_LENGTH_MAX,
-        pattern="^[!-~]*$",
-        description="Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node.",
+        pattern="^[ -~]*$",
+        description="Printable ASCII. The bus makes `arq_` and a ULID, rising on each node.",
     ),
 ]
 ClientName: TypeAlias = Annotated[

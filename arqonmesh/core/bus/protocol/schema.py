@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": SCHEMA,
         "title": "ArqonMesh bus, canonical frames (sub-protocols arqon.v1 and arqon.v1.cbor)",
-        "description": "What a client receives. Unknown fields are allowed everywhere; who does not know one ignores it.",
+        "description": "What a client receives. Unknown fields are allowed everywhere; skip what you do not know.",
         "$ref": "#/$defs/received",
         "$defs": {
             **ordered,
