@@ -272,7 +272,7 @@ class Broadcast(Event):
     """Spread `data` to every node of the mesh. From any core to the broadcast core, which names it by its hash."""
 
     topic: str
-    """Who understands the payload: one core per topic ("statements", "event")."""
+    """Who understands the payload: one core per topic ("st" for statements, "event")."""
     data: bytes
 
 

@@ -173,13 +173,14 @@ class PingFor(WireMessage, tag=15, frozen=True):
 
 class Heartbeat(WireMessage, tag=20, frozen=True):
     """One each way per interval. It carries the answer to the peer's: `echo` is the newest one heard (0: none), heard
-    `held_us` before this one left; bit i of `mask` says that `echo` - 1 - i was heard too. `poll`: answer at once."""
+    `held_us` before this one left; bit i of `missed` says that `echo` - 1 - i was not heard, so that on a good link it
+    is 0 and takes a byte. `poll`: answer at once."""
 
     seq: U32
     poll: bool
     echo: U32
     held_us: U63
-    mask: U32
+    missed: U32
 
 
 class HeartbeatAck(WireMessage, tag=21, frozen=True):
@@ -339,9 +340,8 @@ class OverlayDisconnect(WireMessage, tag=76, frozen=True):
 
 
 class BroadcastPayload(WireMessage, tag=80, frozen=True):
-    """Something for every node. `id` is a hash of topic and data, so no relay can alter them under it."""
+    """Something for every node. Its name is made of topic and data (wire/naming.py) and does not travel with them."""
 
-    id: Hash16
     round: U8
     """Links travelled, this one included."""
     wave: U32

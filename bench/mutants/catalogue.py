@@ -192,10 +192,10 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         name="payload-of-another-name",
-        rule="a payload's name is its hash, so that no relay alters it",
+        rule="a payload's name is made of all of it, so that no relay alters it",
         path="arqonmesh/core/broadcast/core.py",
-        old="if broadcast_id(message.topic, message.data) != message.id:",
-        new="if not message.id:",
+        old="id_ = broadcast_id(message.topic, message.data)",
+        new="id_ = broadcast_id(message.topic, message.data[:64])",
         tests=_BROADCAST,
     ),
     Mutant(

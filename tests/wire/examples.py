@@ -88,7 +88,7 @@ MESSAGES: Final[tuple[WireMessage, ...]] = (
     GossipRanges(NODE, ((1, 9, 1, bytes(16), ()), (2, 9, 2, b"", ((1, 10, bytes(8)), (2, 1, bytes(8)))))),
     BusBatch(1, (NODE,), 8, b"head", SIGNATURE, (b"section", b"")),
     BusAck(9),
-    BroadcastPayload(bytes(range(16)), 1, 0xFFFF_FFFF, "event", b"data"),
+    BroadcastPayload(1, 0xFFFF_FFFF, "event", b"data"),
     BroadcastHave(((bytes(16), 0, 0), (bytes(range(16)), 255, 7))),
     BroadcastGraft(b""),
     BroadcastPrune(),

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
-from typing import Final
 
 from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import NodeId
-
-_DOMAIN: Final = b"arqonmesh/v1/broadcast\x00"
-
-
-def broadcast_id(topic: str, data: bytes) -> bytes:
-    """The 16 bytes that name a payload: its truncated SHA-256, so that nobody can alter it under its name."""
-    return hashlib.sha256(b"%b%b\x00%b" % (_DOMAIN, topic.encode(), data)).digest()[:16]
 
 
 class Known:

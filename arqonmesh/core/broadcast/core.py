@@ -38,7 +38,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import BroadcastSettings
-from arqonmesh.core.broadcast.cache import Cache, Known, broadcast_id
+from arqonmesh.core.broadcast.cache import Cache, Known
 from arqonmesh.core.broadcast.fan_out import ROOTED_AFTER, copies_allowed, is_plain
 from arqonmesh.core.broadcast.neighbours import Neighbour, Neighbours
 from arqonmesh.core.broadcast.promises import Promises
@@ -65,6 +65,7 @@ from arqonmesh.wire.messages import (
     BroadcastPrune,
     WireMessage,
 )
+from arqonmesh.wire.naming import broadcast_id
 
 ROUND_MAX: Final = 255
 SHORTER_HOPS: Final = 1
@@ -76,8 +77,8 @@ mesh everyone has as many links as there are members, and a dozen announcements 
 FEW_EAGER: Final = 3
 """A new link that the other end does not need in its tree is asked back by a node with fewer eager links."""
 HAVES_PER_MESSAGE: Final = 256
-ANNOUNCE_PAUSE_US: Final = 200 * MILLISECOND
-"""After announcements the next ones wait so long: at 15 payloads a second three share a message, whose fixed part costs
+ANNOUNCE_PAUSE_US: Final = 400 * MILLISECOND
+"""After announcements the next ones wait so long: at 15 payloads a second six share a message, whose fixed part costs
 more than they do. After a quiet time the first leaves after `announce_ms`."""
 HAVES_ON_LINK_UP: Final = 256
 """The newest payloads that a peer is told of when its link comes up."""
@@ -95,8 +96,8 @@ class _Arrival:
 
     __slots__ = ("id", "known", "message", "want")
 
-    def __init__(self, message: BroadcastPayload, known: Known, want: Want | None) -> None:
-        self.id = message.id
+    def __init__(self, id_: bytes, message: BroadcastPayload, known: Known, want: Want | None) -> None:
+        self.id = id_
         self.message = message
         self.known = known
         self.want = want
@@ -253,25 +254,24 @@ class Plumtree:
         neighbour = self._neighbours.get(link_peer)
         if neighbour is not None:
             neighbour.used = True
-        known = self._cache.get(message.id)
+        id_ = broadcast_id(message.topic, message.data)
+        self._promises.kept(link_peer, id_)
+        known = self._cache.get(id_)
         if known is not None:
-            self._promises.kept(link_peer, message.id)
-            return self._on_known(now, link_peer, known, message)
-        if broadcast_id(message.topic, message.data) != message.id:
-            self._count("tampered")
-            return [Emit(Dropped("broadcast", "tampered", 1, link_peer)), Emit(Fault(link_peer, "tampered"))]
-        self._promises.kept(link_peer, message.id)
+            return self._on_known(now, link_peer, id_, known, message)
         self._count("arrived")
-        known = self._remember(now, message.id, message.round, message.wave, link_peer, message.topic)
-        self._asked = _Arrival(message, known, self._wanted.came(message.id))
-        return [Emit(BroadcastArrived(message.id, message.topic, message.data, link_peer))]
+        known = self._remember(now, id_, message.round, message.wave, link_peer, message.topic)
+        self._asked = _Arrival(id_, message, known, self._wanted.came(id_))
+        return [Emit(BroadcastArrived(id_, message.topic, message.data, link_peer))]
 
-    def _on_known(self, now: Instant, link_peer: NodeId, known: Known, message: BroadcastPayload) -> list[Effect]:
+    def _on_known(
+        self, now: Instant, link_peer: NodeId, id_: bytes, known: Known, message: BroadcastPayload
+    ) -> list[Effect]:
         """It came before. Over a link of the tree and in the same wave that proves a cycle."""
         self._count("duplicates")
         neighbour = self._neighbours.get(link_peer)
         if neighbour is not None:
-            neighbour.haves.pop(message.id, None)
+            neighbour.haves.pop(id_, None)
         if neighbour is None or message.wave != known.wave or len(message.data) < self._settings.flood_below_bytes:
             return []
         if not neighbour.eager and now < neighbour.pruned_at + 2 * neighbour.measured_us:
@@ -296,7 +296,7 @@ class Plumtree:
             self._count("rejected" if event.verdict == "reject" else "ignored")
             return []
         message, known = arrival.message, arrival.known
-        effects = self._pass_on(now, message.id, known, message.data, arrival.want)
+        effects = self._pass_on(now, arrival.id, known, message.data, arrival.want)
         return effects if arrival.want is None else effects + self._swap(now, known, arrival.want)
 
     def _pass_on(self, now: Instant, id_: bytes, known: Known, data: bytes, want: Want | None) -> list[Effect]:
@@ -305,7 +305,7 @@ class Plumtree:
         if known.round >= ROUND_MAX:
             self._count("too_far")
             return []
-        onward = BroadcastPayload(id=id_, round=known.round + 1, wave=known.wave, topic=known.topic, data=data)
+        onward = BroadcastPayload(round=known.round + 1, wave=known.wave, topic=known.topic, data=data)
         effects: list[Effect] = []
         lazy: list[NodeId] = []
         for peer, neighbour in self._neighbours.items():
@@ -316,7 +316,7 @@ class Plumtree:
                 effects.append(Send(peer, Lane.CONTROL, onward))
             elif peer in self._bridges and known.round <= BRIDGE_ROUND_MAX and known.source not in self._bridges:
                 wave = self._env.rng.getrandbits(32) or 1
-                across = BroadcastPayload(id=id_, round=known.round + 1, wave=wave, topic=known.topic, data=data)
+                across = BroadcastPayload(round=known.round + 1, wave=wave, topic=known.topic, data=data)
                 effects.append(Send(peer, Lane.CONTROL, across))
                 self._count("across_regions")
             else:
@@ -349,7 +349,7 @@ class Plumtree:
             if copies > 0:
                 copies -= 1
                 wave = self._env.rng.getrandbits(32) or 1
-                beside = BroadcastPayload(id=id_, round=known.round + 1, wave=wave, topic=known.topic, data=data)
+                beside = BroadcastPayload(round=known.round + 1, wave=wave, topic=known.topic, data=data)
                 effects.append(Send(peer, Lane.CONTROL, beside))
                 self._count("beside_the_tree")
             else:
@@ -414,7 +414,7 @@ class Plumtree:
             self._count("grafts_refused")
             return []
         served = BroadcastPayload(
-            id=message.id, round=min(known.round + 1, ROUND_MAX), wave=known.wave, topic=known.topic, data=known.data
+            round=min(known.round + 1, ROUND_MAX), wave=known.wave, topic=known.topic, data=known.data
         )
         return [Send(link_peer, Lane.CONTROL, served)]
 

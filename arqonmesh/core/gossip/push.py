@@ -28,7 +28,7 @@ from arqonmesh.ids import NodeId
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import MAX_BROADCAST_BYTES
 
-TOPIC: Final = "statements"
+TOPIC: Final = "st"
 """Of the broadcasts that carry deltas."""
 PUSH_BYTES_MAX: Final = MAX_BROADCAST_BYTES // 2
 """Of statements in one push; what says where they begin comes on top."""

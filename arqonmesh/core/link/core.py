@@ -44,6 +44,7 @@ from arqonmesh.core.kernel import (
     Lane,
     Send,
 )
+from arqonmesh.core.link.beats import MASK_BITS
 from arqonmesh.core.link.liveness import EARLY, Beat, Changed, LinkState, Liveness
 from arqonmesh.core.link.pacing import Pacer
 from arqonmesh.ids import NodeId
@@ -62,6 +63,7 @@ LATE_US: Final = 50 * MILLISECOND
 FIRST_PUBLISH_US: Final = 500 * MILLISECOND
 """After a start the first record waits for the first links; it replaces what an earlier life advertised."""
 DRIFT_US: Final = 10 * MILLISECOND
+ALL_HEARD: Final = (1 << MASK_BITS) - 1
 STOOD_US: Final = 5 * SECOND
 """A link that was up so long did not flap when it fell."""
 
@@ -141,7 +143,7 @@ class Links:
             effects: list[Effect] = []
             if message.poll:
                 effects.append(Send(link_peer, Lane.DATAGRAM, HeartbeatAck(message.seq)))
-            steps = liveness.beaten(now, message.seq, message.echo, message.held_us, message.mask)
+            steps = liveness.beaten(now, message.seq, message.echo, message.held_us, ALL_HEARD ^ message.missed)
         else:
             assert isinstance(message, HeartbeatAck), f"link speaks no {type(message).__name__}"
             effects = []
@@ -209,7 +211,7 @@ class Links:
         effects: list[Effect] = []
         for step in steps:
             if isinstance(step, Beat):
-                beat = Heartbeat(step.seq, step.poll, step.echo, step.held_us, step.mask)
+                beat = Heartbeat(step.seq, step.poll, step.echo, step.held_us, ALL_HEARD ^ step.mask)
                 effects.append(Send(peer, Lane.DATAGRAM, beat))
             elif step.new is LinkState.DOWN:
                 effects += self._take_down(now, peer, link, step.old is not LinkState.OPENING, step.reason)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from arqonmesh.core.broadcast.cache import broadcast_id
 from arqonmesh.core.gossip.core import TOPIC as STATEMENTS
 from arqonmesh.core.kernel import MILLISECOND, Lane
 from arqonmesh.core.user_events.core import TOPIC as EVENTS
@@ -58,4 +57,4 @@ class Framer(Adversary):
         self.send(relay, Relay((self.node, relay, victim), 1, int(Lane.DATAGRAM), inner))
 
     def _spread(self, relay: NodeId, topic: str, data: bytes) -> None:
-        self.send(relay, BroadcastPayload(broadcast_id(topic, data), 1, 0, topic, data))
+        self.send(relay, BroadcastPayload(1, 0, topic, data))

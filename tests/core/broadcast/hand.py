@@ -6,7 +6,6 @@ from typing import Any
 
 from arqonmesh.config.model import BroadcastSettings
 from arqonmesh.core.broadcast import Plumtree
-from arqonmesh.core.broadcast.cache import broadcast_id
 from arqonmesh.core.events import Broadcast, BroadcastArrived, Fault, LinkDown, LinkMeasured, LinkUp
 from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Event, Send
 from arqonmesh.core.router import Router
@@ -14,6 +13,7 @@ from arqonmesh.ids import NodeId, node_id_of
 from arqonmesh.sim.crypto import toy_key
 from arqonmesh.sim.field.accept import Accepting
 from arqonmesh.wire.messages import BroadcastPayload, WireMessage
+from arqonmesh.wire.naming import broadcast_id
 from tests.core.toy import env_of
 
 BIG = bytes(1_000)
@@ -25,7 +25,12 @@ def peer(name: str) -> NodeId:
 
 
 def payload(data: bytes = BIG, *, round_: int = 1, wave: int = 0, topic: str = "t") -> BroadcastPayload:
-    return BroadcastPayload(id=broadcast_id(topic, data), round=round_, wave=wave, topic=topic, data=data)
+    return BroadcastPayload(round=round_, wave=wave, topic=topic, data=data)
+
+
+def name_of(message: BroadcastPayload) -> bytes:
+    """As everyone makes it of topic and data."""
+    return broadcast_id(message.topic, message.data)
 
 
 class Hand:

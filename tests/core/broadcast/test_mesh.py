@@ -17,6 +17,7 @@ from arqonmesh.ids import NodeId
 from arqonmesh.sim.field import EnvOf, Field, Latency, full_graph, regular_graph, uniform
 from arqonmesh.sim.field.accept import Accepting
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPayload, WireMessage
+from tests.core.broadcast.hand import name_of
 
 NODES = 40
 
@@ -29,7 +30,7 @@ class Liar(Plumtree):
             return []
         said = super().on_message(now, link_peer, message)
         if isinstance(message, BroadcastPayload):
-            have = BroadcastHave(have=((message.id, 1, 0),))
+            have = BroadcastHave(have=((name_of(message), 1, 0),))
             said += [Send(peer, Lane.CONTROL, have) for peer in (*self.eager, *self.lazy)]
         return [
             effect for effect in said if not (isinstance(effect, Send) and type(effect.message) is BroadcastPayload)

@@ -9,13 +9,13 @@ from arqonmesh.core.broadcast.neighbours import LOSSY_PPM, PROMISE_MIN_US
 from arqonmesh.core.events import Dropped, Late, LinkMeasured, LinkUp
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Emit
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPrune
-from tests.core.broadcast.hand import BIG, RTT, Hand, arrived, faults, payload, peer, sends
+from tests.core.broadcast.hand import BIG, RTT, Hand, arrived, faults, name_of, payload, peer, sends
 
 T1 = 3 * RTT
 
 
 def have(*rounds: int, data: bytes = BIG, wave: int = 0) -> BroadcastHave:
-    return BroadcastHave(have=tuple((payload(data).id, round_, wave) for round_ in rounds or (1,)))
+    return BroadcastHave(have=tuple((name_of(payload(data)), round_, wave) for round_ in rounds or (1,)))
 
 
 def test_an_announced_payload_is_asked_for_after_three_round_trips() -> None:
@@ -25,7 +25,7 @@ def test_an_announced_payload_is_asked_for_after_three_round_trips() -> None:
     hand.hear("b", BroadcastPrune())
     hand.hear("b", have())
     assert sends(hand.wait(T1 - 1), BroadcastGraft) == {}
-    assert sends(hand.wait(1), BroadcastGraft)[peer("b")].id == payload().id
+    assert sends(hand.wait(1), BroadcastGraft)[peer("b")].id == name_of(payload())
     assert peer("b") in hand.core.eager
 
 

@@ -228,7 +228,7 @@ def test_heartbeats_of_a_peer_without_a_connection_are_not_answered() -> None:
     """An answer would travel by relay and fake a link."""
     core = Links(env_of("a"), LinkSettings())
     core.start(0, {})
-    assert core.on_message(0, node_of("b"), Heartbeat(1, True, 0, 0, 0)) == []
+    assert core.on_message(0, node_of("b"), Heartbeat(1, True, 0, 0, 2**32 - 1)) == []
     assert core.on_message(0, node_of("b"), HeartbeatAck(1)) == []
 
 
@@ -370,7 +370,7 @@ def test_a_node_with_many_links_wakes_few_times_per_interval() -> None:
         for effect in effects:
             if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
                 heard[effect.to] += 1
-                echo = Heartbeat(heard[effect.to], False, effect.message.seq, 0, 0)
+                echo = Heartbeat(heard[effect.to], False, effect.message.seq, 0, 2**32 - 1)
                 core.on_message(now, effect.to, HeartbeatAck(effect.message.seq) if effect.message.poll else echo)
     assert all(core.is_up(peer) for peer in peers)
     assert wakeups <= 5 * 100
@@ -390,7 +390,7 @@ def test_a_peer_cannot_look_nearer_than_its_polls_say() -> None:
             for effect in core.on_timer(now):
                 if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
                     seq += 1
-                    core.on_message(now + 40 * MS, liar, Heartbeat(seq, False, effect.message.seq, 39 * MS, 0))
+                    core.on_message(now + 40 * MS, liar, Heartbeat(seq, False, effect.message.seq, 39 * MS, 2**32 - 1))
     assert seq > 8
     assert core.report()[0].rtt_us == 40 * MS
 
@@ -432,7 +432,7 @@ def test_the_loss_of_a_link_that_stood_is_told_at_once_whatever_others_do() -> N
         for effect in effects:
             if isinstance(effect, Send) and effect.to == steady and isinstance(effect.message, Heartbeat):
                 seq += 1
-                echo = Heartbeat(seq, False, effect.message.seq, 0, 0)
+                echo = Heartbeat(seq, False, effect.message.seq, 0, 2**32 - 1)
                 answer = HeartbeatAck(effect.message.seq) if effect.message.poll else echo
                 core.on_message(now, steady, answer)
             elif isinstance(effect, Emit) and isinstance(effect.event, Publish):

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from arqonmesh.config.model import UserEventSettings
-from arqonmesh.core.broadcast.cache import broadcast_id
 from arqonmesh.core.events import Broadcast, BroadcastArrived, BroadcastJudged, Fault, Persisted, UserEvent
 from arqonmesh.core.kernel import SECOND, Effect, Emit, Event, Persist, Put
 from arqonmesh.core.user_events.core import AGE_MAX_MS, HEALING, LAMPORT_LEAP_MAX, NOTE_EVERY_US, TOPIC, UserEvents
@@ -17,6 +16,7 @@ from arqonmesh.core.user_events.signed import SignedEvent, read, sign
 from arqonmesh.errors import ConfigError, Denied
 from arqonmesh.ids import MeshId
 from arqonmesh.wire.cbor import encode
+from arqonmesh.wire.naming import broadcast_id
 from tests.core.toy import MESH, ToyCrypto, env_of, key_of, node_of
 
 LINK = node_of("link")
