@@ -24,9 +24,9 @@ from tests.wire.examples import BODIES, MESSAGES
 FILE: Final = Path(__file__).with_name("golden_v1.json")
 SECOND_FILE: Final = Path(__file__).with_name("golden_v2.json")
 GOLDEN: Final[dict[str, dict[str, str]]] = json.loads(FILE.read_text()) if FILE.exists() else {}
-SECOND: Final[dict[str, dict[str, str]]] = json.loads(SECOND_FILE.read_text()) if SECOND_FILE.exists() else {}
-BODIES_V2: Final = SECOND.get("bodies", {})
-MESSAGES_V2: Final = SECOND.get("messages", {})
+GOLDEN_V2: Final[dict[str, dict[str, str]]] = json.loads(SECOND_FILE.read_text()) if SECOND_FILE.exists() else {}
+BODIES_V2: Final = GOLDEN_V2.get("bodies", {})
+MESSAGES_V2: Final = GOLDEN_V2.get("messages", {})
 CHANGED: Final = ("BroadcastPayload",)
 """Written otherwise by the second version, which does not speak with the first: its name is made, not sent."""
 
