@@ -332,6 +332,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The frame is larger than bus.frame_bytes_max.",
         "Send it in parts, or raise bus.frame_bytes_max in arqon.yaml.",
     ),
+    "bus.history-busy": (
+        "Too many reads of the durable history are under way.",
+        "Try again in a moment; `arqon node status` shows whether the disk keeps up.",
+    ),
     "bus.invalid-field": (
         "The frame is JSON, but one of its fields has the wrong type or is out of bounds; `field` names it.",
         'See what fits: {"type": "help"}.',

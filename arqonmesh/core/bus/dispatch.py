@@ -51,11 +51,14 @@ def run_command(bus: Bus, now: Instant, sender: Client, message: Inbound, effect
     given = decode_part(args, CommandArgs, "payload.parameters" if in_payload else "args")
     if given.limit is None:
         given.limit = message.limit
-    request = Request(now, sender, given, message.room, message.channel, [])
+    given.since = given.since or message.since
+    given.before = given.before or message.before
+    request = Request(now, sender, given, message.room, message.channel, [], message, name, in_payload)
     stopwatch = bus.env.stopwatch
     began = stopwatch() if stopwatch is not None else 0
     result = command.run(bus, request)
-    effects.append(answer(bus, sender, message, name, result, in_payload))
+    if result is not None:
+        effects.append(answer(bus, sender, message, name, result, in_payload))
     effects.extend(request.effects)
     if stopwatch is not None:
         bus.analytics.answered(name, stopwatch() - began)

@@ -26,7 +26,7 @@ def keep(
     """Consecutive events of one stream, or of none (epoch "")."""
     if channel.tails:
         for tail in channel.tails:
-            tail.add(frames, epoch, first)
+            tail.add(frames)
     bus.channels.keep_frames(channel, frames, epoch, first)
     if bus.env.durable:
         effects.append(KeepFrames(channel.name, epoch, first, low_ms, high_ms, tuple(frames), ours))

@@ -2,37 +2,150 @@
 
     {"type": "join", "channel": "a:b", "since": {"7f2ckd3atu-1tz0ab": 41}}
     ◀ 42, 43, 44 ...                                   every event that it missed, in the order of their arrival here
-    ◀ {"type": "response", "payload": {"recovered": true, "missed": 3, "position": {...}}}
+    ◀ {"type": "response", "payload": {"recovered": true, "missed": 3, "position": {...}, ...}}
     ◀ 45 ...                                           live
 
 What the ring does not hold is read from the disk; what is published meanwhile gathers in a `Tail`, so that nothing
-falls in between. From the answer on, `position` is what the client has seen (or has been told is gone).
+falls in between. From the answer on, `position` is what the client has seen, or has been told is gone (`gaps`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+from arqonmesh.core.bus.answers import refuse
+from arqonmesh.core.bus.envelope import Stored, legacy_of, parse_stored
+from arqonmesh.core.bus.names import is_pattern
+from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.streams import gaps_in
+from arqonmesh.core.events import HistoryRead
+from arqonmesh.core.kernel import Deliver, Effect, HistoryQuery
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
+    from arqonmesh.core.bus.channels import Channel
+    from arqonmesh.core.bus.clients import Client
+    from arqonmesh.core.bus.commands.request import Request
+
+REPLAY_MAX: Final = 10_000
+"""Events that one client is sent again at a time; older ones are told as a gap, and `history` has them."""
+REPLAY_BYTES_MAX: Final = 4 << 20
+"""Half of what may wait for a client before it counts as slow."""
 TAIL_BYTES_MAX: Final = 4 << 20
 """What is published while one client's past is read; beyond it the client is told of a gap."""
 
+Enter = Callable[[], tuple[dict[str, Any], list[Effect]]]
+"""Subscribes; the plain join's answer, and what goes with it. Raises Refusal."""
+Event = tuple[bytes, Stored]
+
 
 class Tail:
-    """What came on a channel since one client asked for its past: (frame, epoch, offset)."""
+    """What came on a channel since one client asked for its past."""
 
-    __slots__ = ("_bytes", "events", "lost")
+    __slots__ = ("_bytes", "frames", "lost")
 
     def __init__(self) -> None:
-        self.events: list[tuple[bytes, str, int]] = []
+        self.frames: list[bytes] = []
         self.lost = 0
         """Events that there was no room for."""
         self._bytes = 0
 
-    def add(self, frames: Sequence[bytes], epoch: str, first: int) -> None:
-        for index, frame in enumerate(frames):
+    def add(self, frames: Sequence[bytes]) -> None:
+        for frame in frames:
             self._bytes += len(frame)
             if self.lost or self._bytes > TAIL_BYTES_MAX:
                 self.lost += 1
             else:
-                self.events.append((frame, epoch, first + index if epoch else 0))
+                self.frames.append(frame)
+
+
+def resume(bus: Bus, request: Request, channel: Channel, since: dict[str, int], enter: Enter) -> None:
+    """Join with `since`: the answer is sent from here, at once or when the disk has answered. Raises Refusal."""
+    wanted = channel.streams.missed(since)
+    frames, complete = channel.ring.select(wanted)
+    short = len(frames) <= REPLAY_MAX and sum(map(len, frames)) <= REPLAY_BYTES_MAX
+    if (complete and short) or not bus.env.durable:
+        request.effects.extend(_finish(bus, request, channel, since, enter, frames, None))
+        return
+    tail = Tail()
+    query = HistoryQuery(channel.name, REPLAY_MAX, REPLAY_BYTES_MAX, ranges=tuple(wanted))
+    request.effects.append(bus.reads.ask(query, partial(_read, bus, request, channel, since, enter, tail)))
+    channel.tails = (*channel.tails, tail)
+
+
+def _read(
+    bus: Bus,
+    request: Request,
+    channel: Channel,
+    since: dict[str, int],
+    enter: Enter,
+    tail: Tail,
+    read: HistoryRead,
+) -> list[Effect]:
+    channel.tails = tuple(other for other in channel.tails if other is not tail)
+    if bus.clients.get(request.client.id) is not request.client:
+        return []
+    try:
+        return _finish(bus, request, channel, since, enter, read.frames, tail)
+    except Refusal as refusal:
+        effects: list[Effect] = []
+        refuse(bus, request.client, request.message, refusal, effects)
+        return effects
+
+
+def _finish(
+    bus: Bus,
+    request: Request,
+    channel: Channel,
+    since: dict[str, int],
+    enter: Enter,
+    frames: Sequence[bytes],
+    tail: Tail | None,
+) -> list[Effect]:
+    """What was missed up to now, the answer, and the subscription: all within one input, so nothing falls between."""
+    client, streams = request.client, channel.streams
+    covered = tail is not None and _listens(client, channel)
+    wanted = streams.missed(since)
+    events = _parsed(frames)
+    have = {(message.epoch, message.offset) for _, message in events}
+    if tail is not None and not covered:  # a member by another name has had these live
+        late = [event for event in _parsed(tail.frames) if (event[1].epoch, event[1].offset) not in have]
+        events += late
+        have.update((message.epoch, message.offset) for _, message in late)
+    missing = [(gap.epoch, gap.first, gap.last or gap.first) for gap in gaps_in(wanted, have)]
+    if missing and not covered:  # the disk did not get it, or the tail was full: the ring may have it
+        rest = _parsed(channel.ring.select(missing)[0])
+        events += rest
+        have.update((message.epoch, message.offset) for _, message in rest)
+    ahead = streams.ahead(since)
+    answer, beside = enter()
+    if ahead and client.id in channel.members:
+        channel.ahead[client.id] = ahead
+    gaps = [*([] if covered else gaps_in(wanted, have)), *streams.doubtful(since)]
+    answer["recovered"] = not gaps
+    answer["missed"] = len(events)
+    if gaps:
+        answer["gaps"] = [gap._asdict() for gap in gaps]
+    answer["position"] = streams.position() | ahead
+    bus.counters["resumed" if not gaps else "resumed_with_gaps"] += 1
+    effects: list[Effect] = []
+    if events:
+        rendered = [frame if client.canonical else legacy_of(message) for frame, message in events]
+        effects.append(Deliver(client.only, tuple(rendered)))
+    effects.extend(request.answer(bus, answer))
+    effects.extend(beside)
+    return effects
+
+
+def _parsed(frames: Sequence[bytes]) -> list[Event]:
+    parsed = ((frame, parse_stored(frame)) for frame in frames)
+    return [(frame, message) for frame, message in parsed if message is not None]
+
+
+def _listens(client: Client, channel: Channel) -> bool:
+    """Whether the client gets the channel's events already, as its member or by a pattern."""
+    if client.id in channel.members:
+        return True
+    return any(name in ("*", f"{channel.home}:*") for name in client.subscriptions if is_pattern(name))

@@ -38,8 +38,7 @@ class Shelf:
             name, stream = cast(str, channel), cast(str, epoch)
             streams = self._kept.get(name)
             if streams is None:
-                streams = self.take(name)
-                self.put(name, streams)
+                streams = self._kept[name] = self.take(name)
             life = life_of(stream)
             ours = life is not None and life.node == own.node
             streams.restore(stream, cast(int, head), read_holes(cast(str, holes)), bool(ended) or not ours)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arqonmesh.core.bus.commands import access, lookup, membership, session
+from arqonmesh.core.bus.commands import access, history, lookup, membership, session
 from arqonmesh.core.bus.commands.request import Command, Request
 
 __all__ = ["ALIASES", "REGISTRY", "Command", "Request"]
@@ -20,7 +20,7 @@ REGISTRY: Final[dict[str, Command]] = {
         membership.CREATE,
         lookup.LIST_CHANNELS,
         lookup.CHANNEL_INFO,
-        lookup.HISTORY,
+        history.HISTORY,
         session.PING,
         session.STATUS,
         session.HELP,

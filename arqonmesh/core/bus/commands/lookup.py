@@ -5,11 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Raw
-
 from arqonmesh.core.bus.channels import Channel
 from arqonmesh.core.bus.commands.request import Command, Request
-from arqonmesh.core.bus.envelope import legacy_of, parse_stored
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.stamps import iso
 from arqonmesh.core.bus.tenants import outside
@@ -49,25 +46,6 @@ def _channel_info(bus: Bus, request: Request) -> dict[str, Any]:
     }
 
 
-def _history(bus: Bus, request: Request) -> dict[str, Any]:
-    name = request.target()
-    bus.permissions.check(request.client.identity, "history", name)
-    limit = request.limit(HISTORY_DEFAULT, HISTORY_MAX)
-    channel = bus.channels.find(name)
-    frames = bus.history_frames(name, limit, ANSWER_BYTES_MAX)
-    held = len(channel.ring.frames) if channel is not None else 0
-    if not request.client.canonical:
-        stored = (parse_stored(frame) for frame in frames)
-        frames = [legacy_of(message) for message in stored if message is not None]
-    return {
-        "channel": outside(name),
-        "messages": [Raw(frame) for frame in frames],
-        "returned": len(frames),
-        "total": held,
-        "truncated": len(frames) < min(limit, held),
-    }
-
-
 def _existing(bus: Bus, name: str) -> Channel:
     channel = bus.channels.find(name)
     if channel is None:
@@ -98,10 +76,4 @@ LIST_CHANNELS: Final = Command(
 )
 CHANNEL_INFO: Final = Command(
     "channel_info", "One channel and who is in it.", {"channel": "ROOM:CHANNEL"}, _channel_info
-)
-HISTORY: Final = Command(
-    "history",
-    "The newest events of a channel, oldest of them first.",
-    {"channel": "ROOM:CHANNEL", "limit": f"1 to {HISTORY_MAX}, default {HISTORY_DEFAULT}"},
-    _history,
 )

@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.commands.request import Command, Request
 from arqonmesh.core.bus.mesh_news import tell_mesh_state
 from arqonmesh.core.bus.names import is_pattern
+from arqonmesh.core.bus.past import position_of
 from arqonmesh.core.bus.presence import notices
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.resume import resume
 from arqonmesh.core.bus.tenants import outside
+from arqonmesh.core.kernel import Effect
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
+    from arqonmesh.core.bus.clients import Client
 
 _CHANNEL: Final = "ROOM:CHANNEL, or room and channel apart; also `channel_id` or `name`"
 
 
-def _join(bus: Bus, request: Request) -> dict[str, Any]:
+def _join(bus: Bus, request: Request) -> dict[str, Any] | None:
     name = request.target(pattern=True)
     client = request.client
     if not is_pattern(name):  # a pattern takes what its client may join, whenever it appears (channels.py)
         bus.permissions.check(client.identity, "join", name)
+    since = request.args.since
+    if not since or bytes(since) == b"null" or name == mesh_room.NAME:
+        answer, beside = _enter(bus, client, name)
+        request.effects.extend(beside)
+        return answer
+    if is_pattern(name):
+        raise Refusal(
+            "bus.invalid-field",
+            f"{outside(name)} is many channels; since belongs to one",
+            field="since",
+            hint='{"type": "join", "channel": "telemetry:host", "since": {}}',
+        )
+    bus.permissions.check(client.identity, "history", name)
+    channel = bus.channels.obtain(name, bus.wall_ms)
+    resume(bus, request, channel, position_of(since), partial(_enter, bus, client, name))
+    return None
+
+
+def _enter(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Effect]]:
+    """Subscribe: what the client is answered, and what goes with it. Raises Refusal."""
+    effects: list[Effect] = []
     fresh = name not in client.subscriptions
     channel = bus.channels.subscribe(client, name, bus.wall_ms)
     client.routes.clear()  # "no address" means the first subscription, which may just have changed
@@ -30,10 +56,12 @@ def _join(bus: Bus, request: Request) -> dict[str, Any]:
     if channel is not None:
         answer["members"] = len(channel.members)
         if name == mesh_room.NAME:
-            request.effects.extend(tell_mesh_state(bus, client))
-        elif fresh:
-            request.effects.extend(notices(bus.stamps, channel, client, "joined"))
-    return answer
+            effects.extend(tell_mesh_state(bus, client))
+            return answer, effects
+        answer["position"] = channel.streams.position()
+        if fresh:
+            effects.extend(notices(bus.stamps, channel, client, "joined"))
+    return answer, effects
 
 
 def _leave(bus: Bus, request: Request) -> dict[str, Any]:
@@ -64,7 +92,10 @@ def _create(bus: Bus, request: Request) -> dict[str, Any]:
 
 
 JOIN: Final = Command(
-    "join_channel", "Receive what is published there. `room:*` and `*` take many.", {"channel": _CHANNEL}, _join
+    "join_channel",
+    "Receive what is published there. `room:*` and `*` take many.",
+    {"channel": _CHANNEL, "since": "a position {epoch: offset}: what was missed since comes first, then what is live"},
+    _join,
 )
 LEAVE: Final = Command("leave_channel", "Receive it no longer.", {"channel": _CHANNEL}, _leave)
 CREATE: Final = Command("create_channel", "Make a channel that stays without members.", {"channel": _CHANNEL}, _create)

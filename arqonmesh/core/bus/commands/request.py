@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from arqonmesh.core.bus.envelope import CommandArgs
+from arqonmesh.core.bus.answers import answer
+from arqonmesh.core.bus.envelope import CommandArgs, Inbound
 from arqonmesh.core.bus.names import resolve, resolve_pattern
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.tenants import inside
@@ -15,6 +16,9 @@ from arqonmesh.core.kernel import Effect, Instant
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
     from arqonmesh.core.bus.clients import Client
+
+
+NO_MESSAGE: Final = Inbound()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,10 @@ class Request:
     """The envelope's own room and channel: the target when the arguments name none."""
     channel: str
     effects: list[Effect]
+    message: Inbound = NO_MESSAGE
+    """The frame that asked."""
+    name: str = ""
+    in_payload: bool = False
 
     def target(self, *, pattern: bool = False) -> str:
         """The channel that is meant, as it is named inside (tenants.py). Raises Refusal when none is named."""
@@ -48,6 +56,12 @@ class Request:
         name = resolve_pattern(room, channel) if pattern else resolve(room, channel)
         return inside(self.client.identity.tenant, name)
 
+    def answer(self, bus: Bus, result: dict[str, Any]) -> list[Effect]:
+        """The answer of a command whose `run` returned None, once it is known; nothing when the client has gone."""
+        if bus.clients.get(self.client.id) is not self.client:
+            return []
+        return [answer(bus, self.client, self.message, self.name, result, self.in_payload)]
+
     def limit(self, default: int, most: int) -> int:
         """Raises Refusal unless it is 1 to `most`."""
         limit = default if self.args.limit is None else self.args.limit
@@ -63,9 +77,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`run` returns the answer's payload; it raises Refusal for an `error` instead."""
+    """`run` returns the answer's payload, or None when it answers later (`Request.answer`); it raises Refusal for an
+    `error` instead."""
 
     name: str
     help: str
     args: dict[str, str]
-    run: Callable[[Bus, Request], dict[str, Any]]
+    run: Callable[[Bus, Request], dict[str, Any] | None]

@@ -1,0 +1,79 @@
+"""history: what was published on a channel before, from memory or from the disk."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Raw
+
+from arqonmesh.core.bus.commands.request import Command, Request
+from arqonmesh.core.bus.envelope import legacy_of, parse_stored
+from arqonmesh.core.bus.past import Page, load_ring, page, plan, window_of
+from arqonmesh.core.bus.tenants import outside
+from arqonmesh.core.events import HistoryRead
+from arqonmesh.core.kernel import Effect, HistoryQuery
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
+    from arqonmesh.core.bus.clients import Client
+
+HISTORY_DEFAULT: Final = 50
+HISTORY_MAX: Final = 500
+
+
+def _history(bus: Bus, request: Request) -> dict[str, Any] | None:
+    name = request.target()
+    bus.permissions.check(request.client.identity, "history", name)
+    limit = request.limit(HISTORY_DEFAULT, HISTORY_MAX)
+    window = window_of(request.args.since, request.args.before)
+    found = plan(bus, name, limit, window)
+    if isinstance(found, Page):
+        return _told(bus, request.client, name, limit, found)
+    request.effects.append(bus.reads.ask(found, partial(_read, bus, request, name, limit, found)))
+    return None
+
+
+def _read(bus: Bus, request: Request, name: str, limit: int, query: HistoryQuery, read: HistoryRead) -> list[Effect]:
+    if read.failed:  # memory is all that there is
+        channel = bus.channels.find(name)
+        found = Page([] if channel is None else page(channel.ring.frames, limit, False).frames, True)
+    elif query.limit > limit:
+        load_ring(bus, name, read.frames, read.more)
+        found = page(read.frames, limit, False)
+        found = Page(found.frames, found.more or read.more)
+    else:
+        found = Page(list(read.frames), read.more)
+    return request.answer(bus, _told(bus, request.client, name, limit, found))
+
+
+def _told(bus: Bus, client: Client, name: str, limit: int, found: Page) -> dict[str, Any]:
+    channel = bus.channels.find(name)
+    streams = channel.streams if channel is not None else bus.shelf.look(name)
+    frames = found.frames
+    if not client.canonical:
+        stored = (parse_stored(frame) for frame in frames)
+        frames = [legacy_of(message) for message in stored if message is not None]
+    held = max(len(frames), 0 if channel is None else len(channel.ring.frames))
+    return {
+        "channel": outside(name),
+        "messages": [Raw(frame) for frame in frames],
+        "returned": len(frames),
+        "total": held,
+        "truncated": found.more and len(frames) < limit,
+        "more": found.more,
+        "position": {} if streams is None else streams.position(),
+    }
+
+
+HISTORY: Final = Command(
+    "history",
+    "What was published on a channel: the newest events, or those from `since` on, oldest of them first.",
+    {
+        "channel": "ROOM:CHANNEL",
+        "limit": f"1 to {HISTORY_MAX}, default {HISTORY_DEFAULT}",
+        "since": "milliseconds since 1970, ISO 8601, or a position {epoch: offset}: the first events from there on",
+        "before": "the same forms: the last events before there",
+    },
+    _history,
+)
