@@ -377,6 +377,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The client sends more frames per second than bus.rate_per_s allows; the rest was dropped.",
         "Send more slowly, or raise bus.rate_per_s in arqon.yaml (0 is no limit).",
     ),
+    "bus.slow-client": (
+        "The client reads more slowly than it is sent to. By bus.slow.policy it is cut off (1008), or messages are "
+        "dropped (it reads a `gap` notice with their number), or wait in a file.",
+        "See who it is with `arqon bus clients --slow`; the client resumes with join_channel and `since`.",
+    ),
     "bus.subscriptions-full": (
         "One client may hold 256 subscriptions.",
         "Leave some, or subscribe to a whole room: `room:*`.",

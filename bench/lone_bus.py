@@ -68,6 +68,9 @@ class LoneBus:
     def client_disconnected(self, client: ClientId) -> None:
         self._perform(self.core.client_disconnected(_now(), client))
 
+    def gap_notice(self, client: ClientId, missing: int) -> bytes:
+        return self.core.gap_notice(client, missing)
+
     def dropped(self, event: Dropped) -> None:
         self._heard(event)
 

@@ -93,9 +93,9 @@ def judge(
         )
     try:
         identity = (authenticator or Authenticator(settings)).identify(split.path, headers, query)
-    except AuthRefused as refused:
-        challenge = {"WWW-Authenticate": 'Bearer realm="arqonbus"'} if refused.status == 401 else {}
-        return TurnedAway(refused.status, refused.code, refused.sentence, refused.hint, "auth", challenge)
+    except AuthRefused as no:
+        challenge = {"WWW-Authenticate": 'Bearer realm="arqonbus"'} if no.status == 401 else {}
+        return TurnedAway(no.status, no.code, no.sentence, no.hint, "auth", challenge)
     return Admitted(
         split.path or "/",
         query,

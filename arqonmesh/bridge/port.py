@@ -25,5 +25,8 @@ class BusPort(Protocol):
     def client_disconnected(self, client: ClientId) -> None:
         """Exactly once for each `client_connected`."""
 
+    def gap_notice(self, client: ClientId, missing: int) -> bytes:
+        """The frame, as the client's dialect has it, that says how many messages are missing where it stands."""
+
     def dropped(self, event: Dropped) -> None:
         """The bridge refused or cut off something; `where` is "bridge"."""

@@ -5,7 +5,7 @@ tick. What a client may do to others is bounded here: unsent bytes, frame size, 
 
 | what a client does                     | what happens                        | reason in `Dropped` |
 |----------------------------------------|-------------------------------------|---------------------|
-| stops reading                          | 1008 when `buffer_bytes_max` waits  | slow-client         |
+| stops reading                          | `bus.slow.policy`, else 1008        | slow-client         |
 | sends a giant frame                    | 1009                                | frame-too-large     |
 | sends bytes that are no WebSocket      | 1002                                | protocol-error      |
 | sends a binary frame                   | 1003                                | binary-frame        |
@@ -22,6 +22,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any, Final
 
 from picows import (
@@ -40,6 +41,8 @@ from arqonmesh.bridge.framing import append_text_frames
 from arqonmesh.bridge.handshake import Admitted, TurnedAway, judge
 from arqonmesh.bridge.picows_server import Acceptor
 from arqonmesh.bridge.port import BusPort
+from arqonmesh.bridge.slow.backlog import Backlog
+from arqonmesh.bridge.slow.keeper import SlowKeeper
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.events import Dropped
@@ -79,6 +82,10 @@ class _Segment:
         self.parts: list[bytes] = []
         self._joined: bytes | None = None
 
+    @property
+    def messages(self) -> int:
+        return len(self.parts) >> 1
+
     def data(self) -> bytes:
         if self._joined is None:
             self._joined = b"".join(self.parts)
@@ -97,6 +104,7 @@ class BusServer:
         ping_interval_s: float = PING_INTERVAL_S,
         pong_timeout_s: float = PONG_TIMEOUT_S,
         unsent_bytes_max: int = UNSENT_BYTES_MAX,
+        spill_folder: Path | None = None,
     ) -> None:
         self.port = port
         self.counters: Counter[str] = Counter()
@@ -114,6 +122,14 @@ class BusServer:
         self._pong_timeout_s = pong_timeout_s
         self._unsent_bytes_max = unsent_bytes_max
         self._unsent_bytes = 0
+        self._slow = SlowKeeper(
+            settings,
+            self.counters,
+            clock_s=time.monotonic,
+            cut_off=self._too_slow,
+            dropped=port.dropped,
+            spill_folder=spill_folder,
+        )
         self._acceptor = Acceptor(self._accept, self._refused, settings.frame_bytes_max)
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -222,22 +238,28 @@ class BusServer:
         """One write per client that something was queued for."""
         dirty, self._dirty = self._dirty, []
         self._open_segment = None
-        buffer_bytes_max = self._settings.buffer_bytes_max
+        slow, hold_bytes = self._slow, self._slow.hold_bytes
         written = 0
         for connection in dirty:
             segments, connection.out = connection.out, []
             if connection.closing:
                 continue
             data = segments[0].data() if len(segments) == 1 else b"".join([part.data() for part in segments])
+            if connection.backlog is not None:
+                slow.hold(connection, data, sum([segment.messages for segment in segments]))
+                self._recount_one(connection)
+                continue
             raw = connection.raw
             raw.write(data)
-            written += len(data)
+            size = len(data)
+            written += size
+            connection.bytes_out += size
             unsent = raw.get_write_buffer_size()
             if unsent or connection.unsent:
                 self._unsent_bytes += unsent - connection.unsent
                 connection.unsent = unsent
-                if unsent > buffer_bytes_max:
-                    self._too_slow(connection, unsent)
+                if unsent > hold_bytes:
+                    slow.begin(connection, unsent)
         self.counters["bytes_out"] += written
         if self.read_at_ns:
             self.written.record((time.perf_counter_ns() - self.read_at_ns) // 1_000)
@@ -245,12 +267,26 @@ class BusServer:
         if self._unsent_bytes > self._unsent_bytes_max:
             self._recount()
 
+    def drain(self, connection: _Connection) -> None:
+        """A client's transport is nearly empty again."""
+        try:
+            self.counters["bytes_out"] += self._slow.drain(connection)
+        except OSError as failed:
+            sentence = f"bus.slow-client: what waited on disk cannot be read: {failed.strerror or failed}"
+            self.cut_off(connection, "spill-failed", WSCloseCode.INTERNAL_ERROR, sentence)
+        self._recount_one(connection)
+
+    def _recount_one(self, connection: _Connection) -> None:
+        unsent = connection.waiting_bytes()
+        self._unsent_bytes += unsent - connection.unsent
+        connection.unsent = unsent
+
     def _too_slow(self, connection: _Connection, unsent: int) -> None:
         self.cut_off(
             connection,
             "slow-client",
             WSCloseCode.POLICY_VIOLATION,
-            f"{unsent} bytes wait to be read, more than bus.buffer_bytes_max allows; read faster",
+            f"bus.slow-client: {unsent} bytes wait to be read, more than bus.buffer_bytes_max allows",
         )
 
     def _recount(self) -> None:
@@ -332,6 +368,15 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self.client = ClientId("")
         self.out: list[_Segment] = []
         self.unsent = 0
+        self.backlog: Backlog | None = None
+        """What waits beside the transport's own buffer; None for a client that keeps up."""
+        self.slow_since_s: float | None = None
+        """Since when messages are dropped or spilled."""
+        self.lost = 0
+        """Messages dropped because the client was too slow, since it came."""
+        self.frames_in = 0
+        self.bytes_out = 0
+        self.address = ""
         self.closing = False
         self.raw: Any = None
         self._server = server
@@ -356,7 +401,9 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self.raw = transport.underlying_transport
         self._heard_at_s = asyncio.get_running_loop().time()
         peer = self.raw.get_extra_info("peername")
-        address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+        address = self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+        hold_bytes = self._server._slow.hold_bytes
+        self.raw.set_write_buffer_limits(high=hold_bytes, low=hold_bytes // 4)
         admitted = self._admitted
         info = ClientInfo(address, admitted.subprotocol, admitted.name, admitted.kind, identity=admitted.identity)
         self._server.connected(self, info)
@@ -385,18 +432,26 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
             if reason is not None:
                 self._server._refused(reason, self.client)
         self.closing = True
+        self._server._slow.let_go(self)
         self._server.disconnected(self)
 
     def pause_writing(self) -> None:
         """Not needed: the server looks at the buffer after each write."""
 
     def resume_writing(self) -> None:
-        """As above."""
+        self._server.drain(self)
 
     # --- from the server -------------------------------------------------------------------------------------
 
     def waiting_bytes(self) -> int:
-        return 0 if self.raw is None else int(self.raw.get_write_buffer_size())
+        own = 0 if self.backlog is None else self.backlog.bytes
+        return own if self.raw is None else own + int(self.raw.get_write_buffer_size())
+
+    def notice(self, missing: int) -> bytes:
+        """The framed notice that so many messages are missing here."""
+        parts: list[bytes] = []
+        append_text_frames(parts, (self._server.port.gap_notice(self.client, missing),))
+        return b"".join(parts)
 
     def pause(self, paused: bool) -> None:
         if self._paused is paused or self.closing:
@@ -415,6 +470,7 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self.closing = True
         self._batch.clear()
         self._fragments.clear()
+        self._server._slow.let_go(self)
         assert self._transport is not None
         if self._paused:
             self.raw.resume_reading()
@@ -468,6 +524,7 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._batch = []
         server = self._server
         server.counters["frames_in"] += len(batch)
+        self.frames_in += len(batch)
         if server.nothing_waits:
             server.read_at_ns = time.perf_counter_ns()
         try:

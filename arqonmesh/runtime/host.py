@@ -153,6 +153,9 @@ class Host:
     def client_disconnected(self, client: ClientId) -> None:
         self.perform(self.node.client_disconnected(self._clock(), client))
 
+    def gap_notice(self, client: ClientId, missing: int) -> bytes:
+        return self.node.bus.gap_notice(client, missing)
+
     def dropped(self, event: Dropped) -> None:
         self.perform((Emit(event),))
 

@@ -119,7 +119,7 @@ class Service:
             skew_ms=int(config.certificates.clock_skew_s * 1_000),
             wall_ms=wall_ms,
         )
-        self.bus = BusServer(self.host, config.bus, authenticator=self.authenticator)
+        self.bus = BusServer(self.host, config.bus, authenticator=self.authenticator, spill_folder=data_dir)
         self.http = HttpServer(
             HttpSources(
                 health=self.health,

@@ -14,9 +14,11 @@ from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.analytics import Analytics
 from arqonmesh.core.bus.channels import Channels
+from arqonmesh.core.bus.cluster.exchange import Exchange
 from arqonmesh.core.bus.clients import Client, ClientInfo
 from arqonmesh.core.bus.commands import REGISTRY, Command
 from arqonmesh.core.bus.credentials import Credentials, take_revoked, tell_and_close
+from arqonmesh.core.bus.envelope import Dialect, from_bus
 from arqonmesh.core.bus.flow import resume, take_backlog
 from arqonmesh.core.bus.history import History
 from arqonmesh.core.bus.identity import Identity
@@ -24,10 +26,11 @@ from arqonmesh.core.bus.imports import take_imported
 from arqonmesh.core.bus.mesh_news import partition_changed, to_mesh_room
 from arqonmesh.core.bus.permissions import Permissions
 from arqonmesh.core.bus.publishing import take_frames
+from arqonmesh.core.bus.reads import Reads
 from arqonmesh.core.bus.sessions import connect, disconnect
 from arqonmesh.core.bus.shelf import Shelf
 from arqonmesh.core.bus.stamps import Stamps
-from arqonmesh.core.events import Backlog, CredentialRevoked, Imported, PartitionChanged, UserEvent
+from arqonmesh.core.events import Backlog, CredentialRevoked, HistoryRead, Imported, PartitionChanged, UserEvent
 from arqonmesh.core.kernel import Durable, Effect, Event, Instant, Rng
 from arqonmesh.ids import ClientId, ClusterId, NodeId
 from arqonmesh.wire.messages import WireMessage
@@ -44,6 +47,8 @@ _COUNTERS: Final = (
     "import_refused",
     "import_known",
     "import_late",
+    "resumed",
+    "resumed_with_gaps",
     "throttled",
     "authenticated",
     "credentials_ended",
@@ -73,7 +78,14 @@ class Bus:
 
     NAME: ClassVar[str] = "bus"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (Imported, Backlog, PartitionChanged, UserEvent, CredentialRevoked)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (
+        Imported,
+        Backlog,
+        HistoryRead,
+        PartitionChanged,
+        UserEvent,
+        CredentialRevoked,
+    )
 
     def __init__(
         self,
@@ -90,6 +102,7 @@ class Bus:
         self.history = History(settings.history.per_channel)
         self.credentials = Credentials()
         self.permissions = Permissions(settings.auth.rooms)
+        self.reads = Reads()
         self.shelf = Shelf(env.node_id, env.boot_epoch)
         self.channels = Channels(
             settings.channels_max,
@@ -108,12 +121,17 @@ class Bus:
         self.clients: dict[ClientId, Client] = {}
         self.paused: dict[ClientId, Client] = {}
         """Publishers that wait; see flow.py."""
+        self.exchange = Exchange(self)
+        """The clients of the cluster's other nodes."""
+        self.channels.watcher = self.exchange
         self.backlogged: dict[NodeId, None] = {}
         """Peers towards which too much waits already."""
 
     # --- Core ------------------------------------------------------------------------------------------------
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
+        """`durable["streams"]`: (channel, epoch, head, holes, ended) of what the durable history holds."""
+        self.shelf.load(durable.get("streams", ()))
         return []
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
@@ -131,6 +149,8 @@ class Bus:
         match event:
             case Imported():
                 return take_imported(self, event)
+            case HistoryRead():
+                return self.reads.answered(event)
             case Backlog():
                 return take_backlog(self, event)
             case PartitionChanged():
@@ -178,6 +198,14 @@ class Bus:
         """The newest canonical frames of a channel, oldest of them first; empty when there is no such channel."""
         found = self.channels.find(channel)
         return [] if found is None else self.history.newest(found.ring, limit, bytes_max)
+
+    def gap_notice(self, client: ClientId, missing: int) -> bytes:
+        """What a slow client reads in place of messages that were dropped; it asks for them by `since`."""
+        self.look_at_the_clock()
+        found = self.clients.get(client)
+        payload = {"event": "gap", "reason": "slow-client", "dropped": missing, "hint": "join_channel with since"}
+        dialect = Dialect.CANONICAL if found is None else found.dialect
+        return from_bus(dialect, "system", self.stamps.next_id().decode(), self.stamps.time, payload)
 
     def stats(self) -> dict[str, int]:
         """Gauges and counters, for status and metrics."""
