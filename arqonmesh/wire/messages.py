@@ -174,13 +174,15 @@ class PingFor(WireMessage, tag=15, frozen=True):
 class Heartbeat(WireMessage, tag=20, frozen=True):
     """One each way per interval. It carries the answer to the peer's: `echo` is the newest one heard (0: none), heard
     `held_us` before this one left; bit i of `missed` says that `echo` - 1 - i was not heard, so that on a good link it
-    is 0 and takes a byte. `poll`: answer at once."""
+    is 0 and takes a byte. `poll`: answer at once. `every_ms`: the sender's interval; the slower of both is the link's,
+    so that a node with many links may ask for fewer."""
 
     seq: U32
     poll: bool
     echo: U32
     held_us: U63
     missed: U32
+    every_ms: U32
 
 
 class HeartbeatAck(WireMessage, tag=21, frozen=True):

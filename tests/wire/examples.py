@@ -78,7 +78,7 @@ MESSAGES: Final[tuple[WireMessage, ...]] = (
     Nack(8),
     SignedAck(NODE, OTHER, 2**32 - 1, SIGNATURE),
     PingFor(9, 2**63 - 1, OTHER),
-    Heartbeat(2**32 - 1, True, 2**32 - 2, 2**63 - 1, 2**32 - 1),
+    Heartbeat(2**32 - 1, True, 2**32 - 2, 2**63 - 1, 2**32 - 1, 2**32 - 1),
     HeartbeatAck(0),
     Relay((NODE, OTHER), 1, 1, b"inner"),
     GossipRoot(KEY),

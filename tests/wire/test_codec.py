@@ -102,7 +102,7 @@ def test_a_message_above_the_bound_is_refused_before_it_is_read() -> None:
 
 def test_messages_of_the_datagram_lane_fit_a_datagram() -> None:
     """Probes and heartbeats at their longest, with room to spare for a relay of the longest route."""
-    for message in (Heartbeat(2**32 - 1, True, 2**32 - 1, 2**63 - 1, 2**32 - 1), HeartbeatAck(2**32 - 1),
+    for message in (Heartbeat(2**32 - 1, True, 2**32 - 1, 2**63 - 1, 2**32 - 1, 2**32 - 1), HeartbeatAck(2**32 - 1),
                     Ping(2**32 - 1, 2**63 - 1), PingReq(2**32 - 1, NODE)):  # fmt: skip
         assert len(encode_message(message)) < MAX_DATAGRAM_BYTES // 10
 

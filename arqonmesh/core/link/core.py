@@ -111,7 +111,9 @@ class Links:
         self._env = env
         self._settings = settings
         self._overlay_heartbeat_ms = overlay_heartbeat_ms
-        self._heartbeat_us = settings.heartbeat_ms * MILLISECOND
+        self._overlay = False
+        self._heartbeat_ms = settings.heartbeat_ms
+        """Our own interval; what a peer asks for is its liveness's."""
         self._links: dict[NodeId, _Link] = {}
         self._lost: dict[NodeId, tuple[Instant, Adjacency]] = {}
         self._pacer = Pacer()
@@ -143,6 +145,7 @@ class Links:
             effects: list[Effect] = []
             if message.poll:
                 effects.append(Send(link_peer, Lane.DATAGRAM, HeartbeatAck(message.seq)))
+            liveness.asked(message.every_ms * MILLISECOND)
             steps = liveness.beaten(now, message.seq, message.echo, message.held_us, ALL_HEARD ^ message.missed)
         else:
             assert isinstance(message, HeartbeatAck), f"link speaks no {type(message).__name__}"
@@ -162,7 +165,8 @@ class Links:
         if isinstance(event, Late):
             self._extend_all(now, event.by_us)
         if isinstance(event, OverlayRuns):
-            self._pace(event.running)
+            self._overlay = event.running
+            self._pace()
         return self._armed([])
 
     def on_timer(self, now: Instant) -> list[Effect]:
@@ -181,15 +185,17 @@ class Links:
     def next_deadline(self) -> Instant | None:
         return self._deadline
 
-    def _pace(self, overlay: bool) -> None:
-        """Heartbeats of six links and more are most of what an idle node says, so a mesh that the overlay holds
-        together beats slower; what the operator set slower still stays."""
-        heartbeat_ms = self._settings.heartbeat_ms
-        if overlay:
-            heartbeat_ms = max(heartbeat_ms, self._overlay_heartbeat_ms)
-        self._heartbeat_us = heartbeat_ms * MILLISECOND
+    def _pace(self) -> None:
+        """Heartbeats are most of what an idle node says. So they have a budget, which many links share, and a mesh that
+        the overlay holds together beats slower; what the operator set slower still stays."""
+        settings = self._settings
+        share_ms = len(self._links) * 1_000 // settings.heartbeats_per_s_max
+        heartbeat_ms = max(settings.heartbeat_ms, share_ms, self._overlay_heartbeat_ms if self._overlay else 0)
+        if heartbeat_ms == self._heartbeat_ms:
+            return
+        self._heartbeat_ms = heartbeat_ms
         for link in self._links.values():
-            link.liveness.pace(self._heartbeat_us)
+            link.liveness.pace(heartbeat_ms * MILLISECOND)
 
     # --- connections --------------------------------------------------------------------------------------
 
@@ -198,8 +204,9 @@ class Links:
         if known is not None:  # simultaneous dials collapsed to another connection: answers go on counting
             known.transport, known.outbound = event.transport, event.outbound
             return []
-        liveness = Liveness(interval_us=self._heartbeat_us, misses=self._settings.misses, now=now)
+        liveness = Liveness(interval_us=self._heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now)
         link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness)
+        self._pace()
         return self._follow(now, event.peer, link, liveness.tick(now))
 
     def _transport_down(self, now: Instant, event: TransportDown) -> list[Effect]:
@@ -211,7 +218,9 @@ class Links:
         effects: list[Effect] = []
         for step in steps:
             if isinstance(step, Beat):
-                beat = Heartbeat(step.seq, step.poll, step.echo, step.held_us, ALL_HEARD ^ step.mask)
+                beat = Heartbeat(
+                    step.seq, step.poll, step.echo, step.held_us, ALL_HEARD ^ step.mask, self._heartbeat_ms
+                )
                 effects.append(Send(peer, Lane.DATAGRAM, beat))
             elif step.new is LinkState.DOWN:
                 effects += self._take_down(now, peer, link, step.old is not LinkState.OPENING, step.reason)
@@ -225,6 +234,7 @@ class Links:
 
     def _take_down(self, now: Instant, peer: NodeId, link: _Link, was_up: bool, reason: str) -> list[Effect]:
         del self._links[peer]
+        self._pace()
         if not was_up:
             return []
         self._lost.pop(peer, None)

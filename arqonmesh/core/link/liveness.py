@@ -39,6 +39,8 @@ from arqonmesh.core.link.beats import MILLION, Beats, Heard
 from arqonmesh.core.link.rtt import RttEstimator
 
 INTERVAL_US_MAX: Final = 2 * SECOND
+ASKED_US_MAX: Final = SECOND
+"""A peer may ask for heartbeats as slow as this."""
 RTO_US_MAX: Final = 10 * SECOND
 OPENING_PATIENCE_US: Final = 3 * SECOND
 """A new connection's first answer may take this long: its round-trip time is not known yet."""
@@ -86,6 +88,7 @@ class Liveness:
 
     __slots__ = (
         "_answered_at",
+        "_asked_us",
         "_base_us",
         "_beats",
         "_extensions",
@@ -108,6 +111,7 @@ class Liveness:
         self.state = LinkState.OPENING
         self.rtt = RttEstimator()
         self._base_us = interval_us
+        self._asked_us = 0
         self._misses = misses
         self._beats = Beats()
         self._heard = Heard()
@@ -123,14 +127,23 @@ class Liveness:
     def pace(self, interval_us: int) -> None:
         """Another base interval from now on; patience follows."""
         assert interval_us > 0, interval_us
-        self._base_us = interval_us
-        self._reckon()
+        if interval_us != self._base_us:
+            self._base_us = interval_us
+            self._reckon()
+
+    def asked(self, interval_us: int) -> None:
+        """The peer's own interval: the slower of both counts, up to a second. Slower than that would be a peer's way
+        not to be found out."""
+        wanted_us = min(interval_us, ASKED_US_MAX)
+        if wanted_us != self._asked_us:
+            self._asked_us = wanted_us
+            self._reckon()
 
     def _reckon(self) -> None:
         """The figures that follow from the round trips and the state. Both change with an answer, and they are asked
         for many times between two answers, so they are kept."""
         rtt = self.rtt
-        self.interval_us = interval_us = min(max(self._base_us, 2 * rtt.srtt_us), INTERVAL_US_MAX)
+        self.interval_us = interval_us = min(max(self._base_us, self._asked_us, 2 * rtt.srtt_us), INTERVAL_US_MAX)
         """Time between heartbeats while all is well."""
         rto_us = min(rtt.rto_us, RTO_US_MAX)
         self._overdue_us = max(interval_us * 3 // 2, rto_us)

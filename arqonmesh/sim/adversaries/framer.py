@@ -53,7 +53,7 @@ class Framer(Adversary):
 
     def _smuggled(self, relay: NodeId, victim: NodeId) -> None:
         """A heartbeat of a link that does not exist: it must not travel by relay."""
-        inner = encode_message(Heartbeat(1, False, 0, 0, 0))
+        inner = encode_message(Heartbeat(1, False, 0, 0, 0, 100))
         self.send(relay, Relay((self.node, relay, victim), 1, int(Lane.DATAGRAM), inner))
 
     def _spread(self, relay: NodeId, topic: str, data: bytes) -> None:

@@ -228,7 +228,7 @@ def test_heartbeats_of_a_peer_without_a_connection_are_not_answered() -> None:
     """An answer would travel by relay and fake a link."""
     core = Links(env_of("a"), LinkSettings())
     core.start(0, {})
-    assert core.on_message(0, node_of("b"), Heartbeat(1, True, 0, 0, 2**32 - 1)) == []
+    assert core.on_message(0, node_of("b"), Heartbeat(1, True, 0, 0, 2**32 - 1, 100)) == []
     assert core.on_message(0, node_of("b"), HeartbeatAck(1)) == []
 
 
@@ -370,7 +370,7 @@ def test_a_node_with_many_links_wakes_few_times_per_interval() -> None:
         for effect in effects:
             if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
                 heard[effect.to] += 1
-                echo = Heartbeat(heard[effect.to], False, effect.message.seq, 0, 2**32 - 1)
+                echo = Heartbeat(heard[effect.to], False, effect.message.seq, 0, 2**32 - 1, 100)
                 core.on_message(now, effect.to, HeartbeatAck(effect.message.seq) if effect.message.poll else echo)
     assert all(core.is_up(peer) for peer in peers)
     assert wakeups <= 5 * 100
@@ -390,19 +390,22 @@ def test_a_peer_cannot_look_nearer_than_its_polls_say() -> None:
             for effect in core.on_timer(now):
                 if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
                     seq += 1
-                    core.on_message(now + 40 * MS, liar, Heartbeat(seq, False, effect.message.seq, 39 * MS, 2**32 - 1))
+                    core.on_message(
+                        now + 40 * MS, liar, Heartbeat(seq, False, effect.message.seq, 39 * MS, 2**32 - 1, 100)
+                    )
     assert seq > 8
     assert core.report()[0].rtt_us == 40 * MS
 
 
 def test_loss_is_told_apart_from_what_one_heartbeat_could_not_carry() -> None:
-    """The peer beats a third as often: two of three of ours are known only from the mask, and none counts as lost."""
-    settings = LinkSettings(heartbeat_ms=300)
+    """The peer beats half as often, for it is slower than anybody follows: every second of ours is known only from the
+    mask, and none counts as lost."""
+    settings = LinkSettings(heartbeat_ms=2_000)
     wire = Wire("a", "b")
     wire.cores[node_of("b")] = Links(env_of("b"), settings)
     wire.cores[node_of("b")].start(0, {})
     wire.connect("a", "b")
-    wire.run(30 * SECOND)
+    wire.run(60 * SECOND)
     assert wire.events("a", LinkDown) == wire.events("b", LinkDown) == []
     last = wire.events("a", LinkMeasured)[-1][1]
     assert isinstance(last, LinkMeasured) and last.loss_ppm == 0
@@ -432,7 +435,7 @@ def test_the_loss_of_a_link_that_stood_is_told_at_once_whatever_others_do() -> N
         for effect in effects:
             if isinstance(effect, Send) and effect.to == steady and isinstance(effect.message, Heartbeat):
                 seq += 1
-                echo = Heartbeat(seq, False, effect.message.seq, 0, 2**32 - 1)
+                echo = Heartbeat(seq, False, effect.message.seq, 0, 2**32 - 1, 100)
                 answer = HeartbeatAck(effect.message.seq) if effect.message.poll else echo
                 core.on_message(now, steady, answer)
             elif isinstance(effect, Emit) and isinstance(effect.event, Publish):
@@ -454,3 +457,34 @@ def test_while_the_overlay_runs_heartbeats_leave_at_its_pace() -> None:
     slow.on_event(0, OverlayRuns(True, ()))
     slow.on_event(0, TransportUp(node_of("b"), "quic", True))
     assert [link.liveness.interval_us for link in slow._links.values()] == [SECOND]
+
+
+def test_many_links_share_a_budget_of_heartbeats_and_their_peers_follow() -> None:
+    """64 links of 320 heartbeats a second beat every 200 ms each; both ends, and with fewer links faster again."""
+    names = [f"spoke{n}" for n in range(64)]
+    wire = Wire("hub", *names)
+    for name in names:
+        wire.connect("hub", name)
+    wire.run(2 * SECOND)
+    wire.log.clear()
+    wire.run(12 * SECOND)
+    beats = [node for _, node, effect in wire.log if isinstance(effect, Send) and isinstance(effect.message, Heartbeat)]
+    assert beats.count(node_of("hub")) == 64 * 50
+    assert beats.count(node_of("spoke7")) == 50
+    for name in names[8:]:
+        for one, other in ((node_of("hub"), node_of(name)), (node_of(name), node_of("hub"))):
+            wire.perform(one, wire.cores[one].on_event(wire.now, TransportDown(other, "leaves")))
+    wire.run(14 * SECOND)
+    wire.log.clear()
+    wire.run(24 * SECOND)
+    beats = [node for _, node, effect in wire.log if isinstance(effect, Send) and isinstance(effect.message, Heartbeat)]
+    assert beats.count(node_of("spoke7")) == 100
+
+
+def test_a_peer_cannot_ask_for_heartbeats_so_slow_that_nobody_would_miss_it() -> None:
+    """It may ask for one a second at the slowest."""
+    core = Links(env_of("a"), LinkSettings())
+    core.on_event(0, TransportUp(node_of("b"), "quic", True))
+    core.on_message(0, node_of("b"), HeartbeatAck(1))
+    core.on_message(MS, node_of("b"), Heartbeat(1, False, 1, 0, 0, 2**32 - 1))
+    assert [link.liveness.interval_us for link in core._links.values()] == [SECOND]
