@@ -118,7 +118,6 @@ class Gossip(Views):
             bytes_max=settings.delta_bytes_max,
             count_max=self._limits.statements_per_delta,
             gather_us=gather_us,
-            patience_ppm=int.from_bytes(env.public_key[:4], "big") % 1_000_000,
         )
         self.counters = self._repair.counters
         """duplicates, holes, gaps, overtaking, excluded, unknown_author, refused, merged, withdrawn, published, ranges,

@@ -93,7 +93,7 @@ class Intake:
         gaps: list[NodeId] = []
         overtaking: list[Run] = []
         source: NodeId | None = None
-        whole, forged, doubted = True, False, False
+        whole, forged = True, False
         for run in runs:
             source = run.link_peer
             key = self._key_of(run.author)
@@ -104,7 +104,6 @@ class Intake:
                 continue
             if holds(self._replica, run):  # most of what is pushed is known already, from another side
                 self._telling.count("duplicates", len(run.statements))
-                doubted |= pushed and self._push.doubts(run)
                 continue
             outcome = self._merged(run, key)
             if pushed and outcome.gap and _only_ahead(outcome):
@@ -120,20 +119,14 @@ class Intake:
             segments += self._taken_in(run, outcome, writes, told)
         if source is None:
             return [], "ignore"
-        news = bool(segments or proofs or overtaking or doubted)
+        news = bool(segments or proofs or overtaking)
         verdict = "reject" if forged else "accept" if whole and news else "ignore"
         if pushed and verdict == "accept" and not self._stands_behind(runs):
             verdict, overtaking = "reject", []
             told += [*self._telling.dropped("bad-signature", source), Emit(Fault(source, "bad-signature"))]
         persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
         accepted = pushed and verdict == "accept"
-        onward: list[Effect] = []
-        if accepted:
-            for run in runs:
-                self._push.settle(run)
-        else:
-            onward = self._push.now(proofs, None)
-            onward += self._push.soon(now, segments, source) if pushed else self._push.repaired(now, segments, source)
+        onward = [] if accepted else self._push.now(proofs, None) + self._push.soon(now, segments, source)
         for run in overtaking:
             if accepted and self.early.put(now, run):
                 self._telling.count("overtaking", 1)

@@ -6,13 +6,6 @@ Pushed one by one they would cost every node a frame per statement and link; gat
 statement that comes alone is not delayed anywhere, so news in a quiet mesh is as fast as its links are.
 
 (The leading edge leaves, what follows is held: as OSPF paces its floods, RFC 4136, and Nagle small writes, RFC 896.)
-
-What came by comparison waits longer where a broadcast core carries the pushes. Mostly it is on its way by broadcast
-too, for a link that has just come up brings both: it is *doubtful* whether anybody needs to be told. Within `DOUBT_US`
-a broadcast that carries it settles that, and is passed on in its place; what none carried is then pushed. Without
-this, everybody who hears of a newcomer by comparison would spread it anew, each under another name (the suppression
-of duplicate repairs is that of SRM, Floyd et al., ToN 1997; nodes wait for different times, so that the first one
-spares the others the work).
 """
 
 from __future__ import annotations
@@ -22,7 +15,6 @@ from typing import Final
 
 from arqonmesh.core.events import Broadcast
 from arqonmesh.core.gossip.packing import Segment, pack
-from arqonmesh.core.gossip.waiting import Run
 from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Instant, Lane, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.codec import encode_message
@@ -35,9 +27,6 @@ PUSH_BYTES_MAX: Final = MAX_BROADCAST_BYTES // 2
 GATHER_US: Final = 10 * MILLISECOND
 HELD_BYTES_MAX: Final = 1 << 20
 """What waits for its turn; more does not wait."""
-DOUBT_US: Final = 100 * MILLISECOND
-"""Least time for which what came by comparison waits for a broadcast of it, and by how much more at most a node waits
-longer than others: several hops of a wide mesh."""
 
 
 class Push:
@@ -51,10 +40,8 @@ class Push:
         bytes_max: int,
         count_max: int,
         gather_us: int = GATHER_US,
-        patience_ppm: int = 0,
     ) -> None:
-        """`peers` are the linked ones. A delta carries at most `bytes_max` and `count_max` statements. `patience_ppm`:
-        how much of another `DOUBT_US` this node waits longer than the most hasty one."""
+        """`peers` are the linked ones. A delta carries at most `bytes_max` and `count_max` statements."""
         self._peers = peers
         self._broadcasts = broadcasts
         self._bytes_max = min(bytes_max, PUSH_BYTES_MAX)
@@ -66,10 +53,6 @@ class Push:
         """Who brought what is held; None for ourselves."""
         self._quiet_at: Instant = 0
         """When the last push is over: what comes before is held until then."""
-        self._doubtful: dict[NodeId, Segment] = {}
-        self._doubtful_bytes = 0
-        self._doubt_us = DOUBT_US + DOUBT_US * patience_ppm // 1_000_000
-        self._doubt_at: Instant = 0
 
     def now(self, segments: Sequence[Segment], source: NodeId | None) -> list[Effect]:
         """Push without waiting, to all but `source`."""
@@ -105,47 +88,12 @@ class Push:
             self._sources[source] = None
         return early + (self.flush(now) if self._held_bytes > HELD_BYTES_MAX else [])
 
-    def repaired(self, now: Instant, segments: Sequence[Segment], source: NodeId) -> list[Effect]:
-        """What came by comparison: push it unless a broadcast brings it meanwhile."""
-        segments = [segment for segment in segments if segment.items]
-        if not segments:
-            return []
-        if not self._broadcasts:
-            return self.soon(now, segments, source)
-        if not self._doubtful:
-            self._doubt_at = now + self._doubt_us
-        early: list[Effect] = []
-        for segment in segments:
-            known = self._doubtful.get(segment.author)
-            joined = segment if known is None else _joined(known, segment)
-            if joined is None or self._doubtful_bytes > HELD_BYTES_MAX:
-                early += self._no_doubt(now)
-                self._doubt_at, joined = now + self._doubt_us, segment
-            self._doubtful[segment.author] = joined
-            self._doubtful_bytes += sum(len(encoded) for _, encoded in segment.items)
-        return early
-
-    def doubts(self, run: Run) -> bool:
-        """Whether it was in doubt that anybody spreads what this run says; a broadcast that carries it does."""
-        segment = self._doubtful.get(run.author)
-        return segment is not None and run.first <= segment.items[0][0] and segment.items[-1][0] <= run.last
-
-    def settle(self, run: Run) -> None:
-        """A broadcast that carries this run is passed on."""
-        if self._doubtful and self.doubts(run):
-            segment = self._doubtful.pop(run.author)
-            self._doubtful_bytes -= sum(len(encoded) for _, encoded in segment.items)
-
     def due(self) -> Instant | None:
         """When what is held leaves; None when nothing is."""
-        due = self._quiet_at if self._held else None
-        return self._doubt_at if self._doubtful and (due is None or self._doubt_at < due) else due
+        return self._quiet_at if self._held else None
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        effects = self._no_doubt(now) if self._doubtful and self._doubt_at <= now else []
-        if self._held and self._quiet_at <= now:
-            effects += self.flush(now)
-        return effects
+        return self.flush(now) if self._held and self._quiet_at <= now else []
 
     def flush(self, now: Instant) -> list[Effect]:
         """Push what is held. To everyone alike, also back to whom some of it came from: one delta for all is encoded
@@ -154,11 +102,6 @@ class Push:
         sources, self._sources = list(self._sources), {}
         self._quiet_at = now + self._gather_us
         return self.now(held, sources[0] if len(sources) == 1 else None)
-
-    def _no_doubt(self, now: Instant) -> list[Effect]:
-        """No broadcast carried these: they are ours to spread."""
-        doubtful, self._doubtful, self._doubtful_bytes = list(self._doubtful.values()), {}, 0
-        return self.soon(now, doubtful, None)
 
 
 def _joined(first: Segment, then: Segment) -> Segment | None:

@@ -31,16 +31,6 @@ class Run:
     statements: tuple[tuple[Statement, bytes], ...]
 
     @property
-    def first(self) -> Position:
-        statement = self.statements[0][0]
-        return statement.epoch, statement.seq
-
-    @property
-    def last(self) -> Position:
-        statement = self.statements[-1][0]
-        return statement.epoch, statement.seq
-
-    @property
     def size(self) -> int:
         return sum(len(encoded) for _, encoded in self.statements)
 
