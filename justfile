@@ -105,3 +105,4 @@ docs:
     python -m arqonmesh.config.reference > docs/reference/config.md
     python -m arqonmesh_cli.reference > docs/reference/cli.md
     python -m arqonmesh.bridge.spec docs/spec
+    if command -v node > /dev/null; then node clients/typescript/scripts/generate.mjs; fi

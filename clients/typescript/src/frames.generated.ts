@@ -3,7 +3,7 @@
 /** A message to a channel, as each member gets it. */
 export interface EventFrame {
   type: "event";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id: string;
   /** The id of a client, as its welcome told it, or `arqonbus`. */
   from: string;
@@ -11,7 +11,7 @@ export interface EventFrame {
   timestamp: string;
   /** The version of the canonical envelope. */
   v: 1;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   /** The room; `ROOM:CHANNEL` names both at once. */
   room: string;
@@ -30,7 +30,7 @@ export interface EventFrame {
 /** An event of a machine rather than a person; without a channel it goes to `integriguard:telemetry-stream`. */
 export interface TelemetryFrame {
   type: "telemetry";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id: string;
   /** The id of a client, as its welcome told it, or `arqonbus`. */
   from: string;
@@ -38,7 +38,7 @@ export interface TelemetryFrame {
   timestamp: string;
   /** The version of the canonical envelope. */
   v: 1;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   /** The room; `ROOM:CHANNEL` names both at once. */
   room: string;
@@ -57,7 +57,7 @@ export interface TelemetryFrame {
 /** A message to some clients, past every channel and history. */
 export interface PrivateFrame {
   type: "private";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id: string;
   /** The id of a client, as its welcome told it, or `arqonbus`. */
   from: string;
@@ -65,7 +65,7 @@ export interface PrivateFrame {
   timestamp: string;
   /** The version of the canonical envelope. */
   v: 1;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   /** The clients that a private message is for. */
   to: string[];
@@ -78,7 +78,7 @@ export interface PrivateFrame {
 /** What the bus says by itself: the welcome, who came and went, what happens to the mesh. */
 export interface SystemFrame {
   type: "system";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id: string;
   /** The id of a client, as its welcome told it, or `arqonbus`. */
   from: string;
@@ -86,7 +86,7 @@ export interface SystemFrame {
   timestamp: string;
   /** The version of the canonical envelope. */
   v: 1;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   payload: Record<string, unknown>;
   /** The room; `ROOM:CHANNEL` names both at once. */
@@ -98,7 +98,7 @@ export interface SystemFrame {
 /** The answer to a command, and the acknowledgement of a message that asked for one. */
 export interface ResponseFrame {
   type: "response";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id: string;
   /** The id of a client, as its welcome told it, or `arqonbus`. */
   from: string;
@@ -106,19 +106,19 @@ export interface ResponseFrame {
   timestamp: string;
   /** The version of the canonical envelope. */
   v: 1;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   status: "success";
   payload: Record<string, unknown>;
   command?: string;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   request_id?: string;
 }
 
 /** Why a frame was not acted upon. */
 export interface ErrorFrame {
   type: "error";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id: string;
   /** The id of a client, as its welcome told it, or `arqonbus`. */
   from: string;
@@ -126,20 +126,20 @@ export interface ErrorFrame {
   timestamp: string;
   /** The version of the canonical envelope. */
   v: 1;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   status: "error";
   payload: ErrorDetails;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   request_id?: string;
 }
 
 /** A command; the table of commands says which there are and what they take. Its name may also stand in `type`, with the arguments beside it: {"type": "join", "channel": "telemetry:host"}. */
 export interface CommandFrame {
   type: "command";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id?: string;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   /** ISO 8601; without a zone it is UTC. The bus stamps UTC with milliseconds and `Z`. */
   timestamp?: string;
@@ -156,9 +156,9 @@ export interface CommandFrame {
 /** A message to a channel; without room and channel, to the client's first subscription. */
 export interface PublishEventFrame {
   type: "event";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id?: string;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   /** ISO 8601; without a zone it is UTC. The bus stamps UTC with milliseconds and `Z`. */
   timestamp?: string;
@@ -176,9 +176,9 @@ export interface PublishEventFrame {
 /** A message to a channel, from a machine. */
 export interface PublishTelemetryFrame {
   type: "telemetry";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id?: string;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   /** ISO 8601; without a zone it is UTC. The bus stamps UTC with milliseconds and `Z`. */
   timestamp?: string;
@@ -196,9 +196,9 @@ export interface PublishTelemetryFrame {
 /** A message to some clients. */
 export interface SendPrivateFrame {
   type: "private";
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   id?: string;
-  /** Printable ASCII, no spaces. The bus makes `arq_` and a ULID, rising on each node. */
+  /** Printable ASCII. The bus makes `arq_` and a ULID, rising on each node. */
   correlation_id?: string;
   /** ISO 8601; without a zone it is UTC. The bus stamps UTC with milliseconds and `Z`. */
   timestamp?: string;
