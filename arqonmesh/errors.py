@@ -319,6 +319,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "In the room $mesh only the mesh itself speaks: who is missing since when, and user events.",
         'Subscribe to it with {"type": "join", "channel": "$mesh"}; publish in a room of your own.',
     ),
+    "bus.channel-fixed": (
+        "The channel is named in bus.rooms, so it cannot be deleted.",
+        "Take it out of bus.rooms in arqon.yaml and restart the node.",
+    ),
     "bus.channels-full": (
         "Every channel that bus.channels_max allows has members, so none can make room for another.",
         "Raise bus.channels_max in arqon.yaml, or find who makes so many with `list_channels`.",
@@ -383,7 +387,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "See who it is with `arqon bus clients --slow`; the client resumes with join_channel and `since`.",
     ),
     "bus.subscriptions-full": (
-        "One client may hold 256 subscriptions.",
+        "One client may hold as many subscriptions as bus.subscriptions_max says.",
         "Leave some, or subscribe to a whole room: `room:*`.",
     ),
     "bus.target-missing": ("A private message names nobody.", 'Add `to`: {"type": "private", "to": ["arq_..."]}.'),

@@ -351,10 +351,22 @@ class SlowSettings(Settings, frozen=True):
     """spill: most bytes on disk for all clients together; beyond it whoever needs more is cut off."""
 
 
+class RoomSettings(Settings, frozen=True):
+    """A room that is there from the start and stays, with its channels."""
+
+    room: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w.@/+~#=-]+$")]
+    channels: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w.@/+~#=-]+$")], ...],
+        Meta(min_length=1, max_length=256),
+    ] = ("general",)
+
+
 class BusSettings(Settings, frozen=True):
     """The WebSocket bus and its limits."""
 
     history: HistorySettings = HistorySettings()
+    rooms: Annotated[tuple[RoomSettings, ...], Meta(max_length=256)] = ()
+    """Rooms that are there from the start and stay: `{room: science, channels: [general, explore]}`."""
     channels_max: Positive = 10_000
     """Most channels at one time; joining one more is refused."""
     clients_max: Positive = 5_000

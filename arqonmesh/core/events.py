@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from arqonmesh.core.kernel import Event
 from arqonmesh.ids import ClientId, NodeId
 from arqonmesh.wire.statement import Body
 
 
-@dataclass(frozen=True, slots=True)
-class Persisted(Event):
+class Persisted(Event, frozen=True, gc=False):
     """The transaction of `Persist(token)` is done. Delivered only to the core that asked."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Late(Event):
+class Late(Event, frozen=True, gc=False):
     """The runtime noticed that this process itself ran late (loop lag, suspension), by this many microseconds."""
 
     by_us: int
@@ -26,8 +25,7 @@ class Late(Event):
 # --- statements: other cores ask gossip to publish; gossip says what it accepted -----------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Publish(Event):
+class Publish(Event, frozen=True, gc=False):
     """Sign, persist and spread this as our newest statement of (kind, key). Gossip listens."""
 
     kind: int
@@ -35,8 +33,7 @@ class Publish(Event):
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class Applied(Event):
+class Applied(Event, frozen=True, gc=False):
     """A verified statement is now the newest of its (author, kind, key): ours, a peer's, or one from disk at start."""
 
     author: NodeId
@@ -47,8 +44,7 @@ class Applied(Event):
     ours: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawn(Event):
+class Withdrawn(Event, frozen=True, gc=False):
     """What `Applied` told of this (author, kind, key) does not count any more: its author has forked at or before it,
     is no member any more, or has voided it. Nothing takes its place: older statements of the same key are not kept."""
 
@@ -57,8 +53,7 @@ class Withdrawn(Event):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Forked(Event):
+class Forked(Event, frozen=True, gc=False):
     """`author` signed two statements that no one history holds, and whatever it said from (epoch, seq) on does not
     count. Told again when a proof turns up that begins earlier. Both statements are the proof."""
 
@@ -74,8 +69,7 @@ class Forked(Event):
 # --- members: admission keeps the roster, membership says who is alive ---------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MemberAdmitted(Event):
+class MemberAdmitted(Event, frozen=True, gc=False):
     """The roster grew. `public_key` is checked against the id."""
 
     node: NodeId
@@ -86,8 +80,7 @@ class MemberAdmitted(Event):
     """Who signed the admission that counts; None for the founder, and where that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberExpelled(Event):
+class MemberExpelled(Event, frozen=True, gc=False):
     """The roster lost a member: what had let it in does not count any more (a ticket claimed too often, an offer
     withdrawn). The counterpart of MemberAdmitted; membership tells everyone else that it has left."""
 
@@ -95,8 +88,7 @@ class MemberExpelled(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class MemberChanged(Event):
+class MemberChanged(Event, frozen=True, gc=False):
     """A member's state as we see it: "alive", "suspect", "dead", "left". `old` is "" for a new one."""
 
     node: NodeId
@@ -106,8 +98,7 @@ class MemberChanged(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class MemberDescribed(Event):
+class MemberDescribed(Event, frozen=True, gc=False):
     """A member's own record is new or changed: where it listens, what it is."""
 
     node: NodeId
@@ -121,8 +112,7 @@ class MemberDescribed(Event):
 # --- links ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TransportUp(Event):
+class TransportUp(Event, frozen=True, gc=False):
     """The runtime: an authenticated connection to this member stands. The link core listens."""
 
     peer: NodeId
@@ -130,32 +120,28 @@ class TransportUp(Event):
     outbound: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TransportDown(Event):
+class TransportDown(Event, frozen=True, gc=False):
     """The runtime: the connection is gone."""
 
     peer: NodeId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp(Event):
+class LinkUp(Event, frozen=True, gc=False):
     """The link carries traffic. From the link core to everyone else."""
 
     peer: NodeId
     transport: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkDown(Event):
+class LinkDown(Event, frozen=True, gc=False):
     """The link does not carry traffic any more, and why."""
 
     peer: NodeId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkMeasured(Event):
+class LinkMeasured(Event, frozen=True, gc=False):
     """A new estimate of a link; at most a few per second and link."""
 
     peer: NodeId
@@ -167,8 +153,7 @@ class LinkMeasured(Event):
 # --- which links: topology holds everyone's wishes (LinkWanted), the overlay's like any other's -----------------
 
 
-@dataclass(frozen=True, slots=True)
-class OverlayRuns(Event):
+class OverlayRuns(Event, frozen=True, gc=False):
     """From topology: the overlay chooses this node's links from now on, or does not any more."""
 
     running: bool
@@ -176,23 +161,20 @@ class OverlayRuns(Event):
     """Links that topology wanted until now and hands over; the overlay keeps or releases each."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberIntroduced(Event):
+class MemberIntroduced(Event, frozen=True, gc=False):
     """A member that is worth dialling when nobody else is known: told at the join, a hub, the founder."""
 
     node: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourUp(Event):
+class NeighbourUp(Event, frozen=True, gc=False):
     """This member is in the overlay's active view from now on. `chosen`: by us, from what we knew."""
 
     peer: NodeId
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourDown(Event):
+class NeighbourDown(Event, frozen=True, gc=False):
     """This member is not in the overlay's active view any more, and why."""
 
     peer: NodeId
@@ -202,8 +184,7 @@ class NeighbourDown(Event):
 # --- peers, partition ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Fault(Event):
+class Fault(Event, frozen=True, gc=False):
     """`party` did something wrong. `proof` is the evidence: what convicts by itself, or else what was seen."""
 
     party: NodeId
@@ -212,16 +193,14 @@ class Fault(Event):
     proof: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreChanged(Event):
+class ScoreChanged(Event, frozen=True, gc=False):
     node: NodeId
     score_ppm: int
     cause: str
     ignored: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PeerRuled(Event):
+class PeerRuled(Event, frozen=True, gc=False):
     """The operator of this node decides about a peer: banned, or pardoned. Holds here only. Peers listens."""
 
     node: NodeId
@@ -229,8 +208,7 @@ class PeerRuled(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rebalanced(Event):
+class Rebalanced(Event, frozen=True, gc=False):
     """Preferred peers were chosen anew."""
 
     strategy: str
@@ -241,8 +219,7 @@ class Rebalanced(Event):
     """How much shorter the mean round trip to the chosen is than to all; below 0 when it is longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionChanged(Event):
+class PartitionChanged(Event, frozen=True, gc=False):
     """`state`: "healthy", "degraded" or "critical"; `writable` is False on the side without a quorum.
 
     `reachable` of `members` is the roster without those who left; `votes` of `voters` is the electorate, of which
@@ -267,8 +244,7 @@ class PartitionChanged(Event):
 # --- broadcast: a payload to every node, over the links that exist -------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Broadcast(Event):
+class Broadcast(Event, frozen=True, gc=False):
     """Spread `data` to every node of the mesh. From any core to the broadcast core, which names it by its hash."""
 
     topic: str
@@ -276,8 +252,7 @@ class Broadcast(Event):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BroadcastArrived(Event):
+class BroadcastArrived(Event, frozen=True, gc=False):
     """A payload that this node has not seen before, not yet passed on. The core of its topic answers at once with
     `BroadcastJudged`; unanswered is "ignore"."""
 
@@ -287,8 +262,7 @@ class BroadcastArrived(Event):
     link_peer: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class BroadcastJudged(Event):
+class BroadcastJudged(Event, frozen=True, gc=False):
     """The verdict on an arrived payload, three-valued as in GossipSub v1.1: "accept" passes it on, "ignore" drops it
     without blame, "reject" drops it; the core that judged has blamed whom it concerns."""
 
@@ -296,8 +270,7 @@ class BroadcastJudged(Event):
     verdict: str
 
 
-@dataclass(frozen=True, slots=True)
-class UserEvent(Event):
+class UserEvent(Event, frozen=True, gc=False):
     """An operator's or application's event for every node, signed by its author; at most once, best effort."""
 
     author: NodeId
@@ -310,24 +283,21 @@ class UserEvent(Event):
 # --- places: coordinates and regions -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class CoordinateHeard(Event):
+class CoordinateHeard(Event, frozen=True, gc=False):
     """A member's network coordinate as it states it (wire layout of CoordinateReport); for ranking only."""
 
     node: NodeId
     coordinate: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LeadersChanged(Event):
+class LeadersChanged(Event, frozen=True, gc=False):
     """Who speaks for a region now, best first; empty when nobody of it is alive."""
 
     region: str
     leaders: tuple[NodeId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LinkWanted(Event):
+class LinkWanted(Event, frozen=True, gc=False):
     """A core wants a link to this member, or no more. Topology listens: it keeps the link while anyone wants it, and
     closes it with the last wish that is taken back."""
 
@@ -341,8 +311,11 @@ class LinkWanted(Event):
 # --- the bus and its federation ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Published(Event):
+CLUSTER_ONLY: Final = "$cluster:"
+"""A channel that begins so is what nodes of one cluster say to each other; no rule lets it out."""
+
+
+class Published(Event, frozen=True, gc=False):
     """A local client's event on a channel, as the finished canonical frame. Federation listens."""
 
     channel: str
@@ -350,16 +323,14 @@ class Published(Event):
     client: ClientId | None
 
 
-@dataclass(frozen=True, slots=True)
-class Observed(Event):
+class Observed(Event, frozen=True, gc=False):
     """Frames of a channel that the runtime asked to see (`Bus.observe`), published here or imported, one per run."""
 
     channel: str
     frames: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCame(Event):
+class ClientCame(Event, frozen=True, gc=False):
     """A client was welcomed on this node's bus."""
 
     client: ClientId
@@ -368,8 +339,7 @@ class ClientCame(Event):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClientWent(Event):
+class ClientWent(Event, frozen=True, gc=False):
     """A client that had come is gone."""
 
     client: ClientId
@@ -379,8 +349,7 @@ class ClientWent(Event):
     """Messages in all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Imported(Event):
+class Imported(Event, frozen=True, gc=False):
     """Events of another node, admitted by the import policy. The bus listens and delivers them locally."""
 
     origin: NodeId
@@ -389,8 +358,7 @@ class Imported(Event):
     frames: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRead(Event):
+class HistoryRead(Event, frozen=True, gc=False):
     """The runtime: what `ReadHistory(token)` found, in the order of arrival."""
 
     token: int
@@ -401,8 +369,7 @@ class HistoryRead(Event):
     """Why it could not be read; empty when it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict(Event):
+class Verdict(Event, frozen=True, gc=False):
     """A federation decision, told once per (direction, peer cluster, channel) and rule; counts run in the core."""
 
     direction: str
@@ -412,23 +379,20 @@ class Verdict(Event):
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog(Event):
+class Backlog(Event, frozen=True, gc=False):
     """The outbox of an up link rose above (or fell below) its mark; the bus pauses who publishes into it."""
 
     peer: NodeId
     above: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialRevoked(Event):
+class CredentialRevoked(Event, frozen=True, gc=False):
     """A credential holds no longer; `via` as in bus.identity.Identity: key:PREFIX. From the runtime, for the bus."""
 
     via: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped(Event):
+class Dropped(Event, frozen=True, gc=False):
     """Something was dropped, and why. Everyone may emit it; observe counts it and keeps the newest."""
 
     where: str

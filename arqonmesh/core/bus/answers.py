@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus.envelope import Inbound, from_bus
-from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.refusal import Problem, Refusal
 from arqonmesh.core.events import Dropped
 from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit, Instant
 
@@ -58,11 +58,13 @@ def acknowledge(bus: Bus, sender: Client, message: Inbound, id_: bytes, reached:
 def refuse(bus: Bus, client: Client, message: Inbound | None, refusal: Refusal, effects: list[Effect]) -> None:
     """Tell the client why not; cut it off when nothing that it sends makes sense."""
     bus.counters["refused"] += 1
+    problems = refusal.problems or (Problem(refusal.code, refusal.field, refusal.sentence),)
     told = {
         "code": refusal.code,
         "message": refusal.sentence,
         "hint": refusal.hint,
         "field": refusal.field,
+        "problems": [problem._asdict() for problem in problems],
     }
     if client.canonical:
         effects.append(say(bus, client, "error", told, message, status="error"))
@@ -72,7 +74,7 @@ def refuse(bus: Bus, client: Client, message: Inbound | None, refusal: Refusal, 
                 bus,
                 client,
                 "error",
-                {"errors": [refusal.sentence], "hint": refusal.hint},
+                {"errors": [problem.message for problem in problems], "hint": refusal.hint},
                 message,
                 status="error",
                 error=told,

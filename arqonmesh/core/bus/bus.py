@@ -14,9 +14,10 @@ from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.analytics import Analytics
 from arqonmesh.core.bus.channels import Channels
-from arqonmesh.core.bus.cluster.exchange import Exchange
 from arqonmesh.core.bus.clients import Client, ClientInfo
-from arqonmesh.core.bus.commands import REGISTRY, Command
+from arqonmesh.core.bus.cluster.calls import take_calls
+from arqonmesh.core.bus.cluster.exchange import Exchange
+from arqonmesh.core.bus.commands import REGISTRY, Command, Counts
 from arqonmesh.core.bus.credentials import Credentials, take_revoked, tell_and_close
 from arqonmesh.core.bus.envelope import Dialect, from_bus
 from arqonmesh.core.bus.flow import resume, take_backlog
@@ -24,16 +25,30 @@ from arqonmesh.core.bus.history import History
 from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.imports import take_imported
 from arqonmesh.core.bus.mesh_news import partition_changed, to_mesh_room
+from arqonmesh.core.bus.names import resolve
 from arqonmesh.core.bus.permissions import Permissions
 from arqonmesh.core.bus.publishing import take_frames
 from arqonmesh.core.bus.reads import Reads
 from arqonmesh.core.bus.sessions import connect, disconnect
 from arqonmesh.core.bus.shelf import Shelf
 from arqonmesh.core.bus.stamps import Stamps
-from arqonmesh.core.events import Backlog, CredentialRevoked, HistoryRead, Imported, PartitionChanged, UserEvent
+from arqonmesh.core.events import (
+    CLUSTER_ONLY,
+    Backlog,
+    CredentialRevoked,
+    HistoryRead,
+    Imported,
+    LinkDown,
+    LinkUp,
+    MemberAdmitted,
+    MemberChanged,
+    MemberExpelled,
+    PartitionChanged,
+    UserEvent,
+)
 from arqonmesh.core.kernel import Durable, Effect, Event, Instant, Rng
 from arqonmesh.ids import ClientId, ClusterId, NodeId
-from arqonmesh.wire.messages import WireMessage
+from arqonmesh.wire.messages import PresenceDigest, PresenceRows, WireMessage
 
 _COUNTERS: Final = (
     "clients",
@@ -77,7 +92,7 @@ class Bus:
     """One node's bus. `exported(channel)` says whether federation would carry that channel anywhere."""
 
     NAME: ClassVar[str] = "bus"
-    MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
+    MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (PresenceDigest, PresenceRows)
     EVENTS: ClassVar[tuple[type[Event], ...]] = (
         Imported,
         Backlog,
@@ -85,6 +100,11 @@ class Bus:
         PartitionChanged,
         UserEvent,
         CredentialRevoked,
+        LinkUp,
+        LinkDown,
+        MemberAdmitted,
+        MemberExpelled,
+        MemberChanged,
     )
 
     def __init__(
@@ -112,6 +132,8 @@ class Bus:
             subscriptions_max=settings.subscriptions_max,
         )
         self.commands: Mapping[str, Command] = REGISTRY
+        self.command_counts: dict[str, Counts] = {name: Counts() for name in REGISTRY}
+        """Since the start, by command."""
         self.analytics = Analytics()
         self.observed: dict[str, None] = {}
         """Channels whose frames are told to the runtime, as `Observed`."""
@@ -126,6 +148,9 @@ class Bus:
         self.channels.watcher = self.exchange
         self.backlogged: dict[NodeId, None] = {}
         """Peers towards which too much waits already."""
+        for room in settings.rooms:
+            for leaf in room.channels:
+                self.channels.fix(resolve(room.room, leaf), env.wall_ms())
 
     # --- Core ------------------------------------------------------------------------------------------------
 
@@ -135,18 +160,25 @@ class Bus:
         return []
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
-        return []
+        assert isinstance(message, PresenceDigest | PresenceRows)
+        self.look_at_the_clock()
+        return self.exchange.on_message(now, link_peer, message)
 
     def on_timer(self, now: Instant) -> list[Effect]:
         self.look_at_the_clock()
-        return tell_and_close(self, now)
+        return [*tell_and_close(self, now), *self.exchange.on_timer(now)]
 
     def next_deadline(self) -> Instant | None:
-        return self.credentials.next
+        credentials, exchange = self.credentials.next, self.exchange.next_deadline()
+        if credentials is None or exchange is None:
+            return exchange if credentials is None else credentials
+        return min(credentials, exchange)
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         self.look_at_the_clock()
         match event:
+            case Imported() if event.channel.startswith(CLUSTER_ONLY):
+                return take_calls(self, event)
             case Imported():
                 return take_imported(self, event)
             case HistoryRead():
@@ -159,6 +191,8 @@ class Bus:
                 return take_revoked(self, event)
             case UserEvent():
                 return to_mesh_room(self, mesh_room.event_payload(event, self.cluster_of))
+            case LinkUp() | LinkDown() | MemberAdmitted() | MemberExpelled() | MemberChanged():
+                return self.exchange.on_event(now, event)
         return []
 
     # --- clients ---------------------------------------------------------------------------------------------
@@ -186,7 +220,11 @@ class Bus:
         """There is no link any more for which a publisher would have to wait, and no partition to be on a side of."""
         self.partition = None
         self.backlogged.clear()
-        return [*resume(self), *to_mesh_room(self, mesh_room.partition_payload(None, self.cluster_of))]
+        return [
+            *resume(self),
+            *self.exchange.left_mesh(),
+            *to_mesh_room(self, mesh_room.partition_payload(None, self.cluster_of)),
+        ]
 
     # --- queries ---------------------------------------------------------------------------------------------
 
@@ -214,6 +252,8 @@ class Bus:
             "clients_paused": len(self.paused),
             "channels": len(self.channels),
             "channels_evicted": self.channels.evicted,
+            "cluster_clients": len(self.clients) + len(self.exchange.view),
+            "cluster_nodes": self.exchange.nodes + 1,
             "history_bytes": self.history.held_bytes,
             "history_evicted": self.history.evicted,
             **self.counters,

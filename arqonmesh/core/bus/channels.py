@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from arqonmesh.core.bus.envelope import text
 from arqonmesh.core.bus.history import History, Ring
@@ -104,6 +104,13 @@ class Channel:
         self.audience: Audience | None = None
 
 
+class Watcher(Protocol):
+    """Is told of every membership."""
+
+    def joined(self, client: Client, channel: str) -> None: ...
+    def left(self, client: Client, channel: str) -> None: ...
+
+
 class Channels:
     """All channels of a node."""
 
@@ -133,6 +140,7 @@ class Channels:
         self._changes = 0
         """Raised when any subscription changes, because that may change the audience of a whole room."""
         self.evicted = 0
+        self.watcher: Watcher | None = None
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -176,10 +184,16 @@ class Channels:
         for member in members:
             del member.subscriptions[channel.name]
             member.routes.clear()
+            if self.watcher is not None:
+                self.watcher.left(member, channel.name)
         channel.members.clear()
         self._changes += 1
         self._remove(channel)
         return members
+
+    def kept(self) -> list[Channel]:
+        """The channels that were created to stay."""
+        return [channel for channel in self._by_name.values() if channel.kept or channel.fixed]
 
     def in_room(self, room: str) -> list[Channel]:
         """The channels of a room, both named inside."""
@@ -229,7 +243,10 @@ class Channels:
         channel.audience = None
         self._changes += 1
         self._idle.pop(name, None)
-        client.subscriptions.setdefault(name, wall_ms)
+        if name not in client.subscriptions:
+            client.subscriptions[name] = wall_ms
+            if self.watcher is not None:
+                self.watcher.joined(client, name)
         return channel
 
     def unsubscribe(self, client: Client, name: str) -> bool:
@@ -245,7 +262,10 @@ class Channels:
             self._generation += 1
             return True
         channel = self._by_name[name]
+        if self.watcher is not None:
+            self.watcher.left(client, name)
         del channel.members[client.id]
+        channel.ahead.pop(client.id, None)
         channel.audience = None
         self._changes += 1
         if not channel.members and not channel.fixed:

@@ -86,5 +86,13 @@ class Client:
         self.told_of_expiry = False
 
     @property
+    def tenant(self) -> str:
+        return self.identity.tenant
+
+    @property
+    def subject(self) -> str:
+        return self.identity.subject
+
+    @property
     def canonical(self) -> bool:
         return self.dialect is Dialect.CANONICAL

@@ -9,10 +9,11 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
+from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.answers import say
 from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.names import is_pattern
-from arqonmesh.core.bus.presence import notices
+from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.bus.stamps import iso
 from arqonmesh.core.bus.tenants import outside
 from arqonmesh.core.events import CredentialRevoked, Dropped
@@ -120,11 +121,10 @@ def replace_identity(bus: Bus, now: Instant, client: Client, identity: Identity)
     for name in list(client.subscriptions):
         if is_pattern(name) or bus.permissions.may(identity, "join", name):
             continue
-        channel = bus.channels.find(name)
         bus.channels.unsubscribe(client, name)
         lost.append(outside(name))
-        if channel is not None and channel.alive:
-            effects += notices(bus.stamps, channel, client, "left")
+        if name != mesh_room.NAME:
+            effects += notice(bus, name, client, "left")
     bus.channels.client_changed(client)
     return lost, list(effects)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from arqonmesh.core.bus.answers import answer
 from arqonmesh.core.bus.commands import ALIASES, Request
 from arqonmesh.core.bus.envelope import EVENT_KINDS, CommandArgs, Inbound, PayloadCommand, decode_part, is_object
+from arqonmesh.core.bus.permissions import check_role
 from arqonmesh.core.bus.private import send_private
-from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.refusal import unknown_command, unknown_type
 from arqonmesh.core.kernel import Effect, Instant
 
 if TYPE_CHECKING:
@@ -22,17 +23,10 @@ def not_an_event(bus: Bus, now: Instant, sender: Client, message: Inbound, effec
     elif message.type == "command" or ALIASES.get(message.type, message.type) in bus.commands:
         run_command(bus, now, sender, message, effects)
     else:
-        known = ("event", "private", "command", "telemetry", *bus.commands)
-        raise Refusal(
-            "bus.unknown-type",
-            f"type is {message.type[:64]!r}; a client may send {', '.join(known)}",
-            field="type",
-            hint='{"type": "help"}',
-        )
+        raise unknown_type(message.type, bus.commands)
 
 
 def run_command(bus: Bus, now: Instant, sender: Client, message: Inbound, effects: list[Effect]) -> None:
-    bus.counters["commands"] += 1
     asked, args, in_payload = message.command, message.args, False
     if message.type != "command":
         asked = message.type
@@ -42,12 +36,12 @@ def run_command(bus: Bus, now: Instant, sender: Client, message: Inbound, effect
     name = ALIASES.get(asked, asked)
     command = bus.commands.get(name)
     if command is None:
-        raise Refusal(
-            "bus.unknown-command",
-            f"command is {asked[:64]!r}; this bus knows {', '.join(bus.commands)}",
-            field="payload.command" if in_payload else "command",
-            hint='{"type": "help"}',
-        )
+        raise unknown_command(asked, "payload.command" if in_payload else "command", bus.commands)
+    bus.counters["commands"] += 1
+    counts = bus.command_counts[name]
+    counts.refused += 1  # taken back once it is answered
+    if command.action is None:
+        check_role(sender.identity, command.role, name)
     given = decode_part(args, CommandArgs, "payload.parameters" if in_payload else "args")
     if given.limit is None:
         given.limit = message.limit
@@ -57,6 +51,8 @@ def run_command(bus: Bus, now: Instant, sender: Client, message: Inbound, effect
     stopwatch = bus.env.stopwatch
     began = stopwatch() if stopwatch is not None else 0
     result = command.run(bus, request)
+    counts.refused -= 1
+    counts.answered += 1
     if result is not None:
         effects.append(answer(bus, sender, message, name, result, in_payload))
     effects.extend(request.effects)

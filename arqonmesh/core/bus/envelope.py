@@ -25,13 +25,15 @@ from arqonmesh.core.bus.protocol.fields import ID_LENGTH_MAX, TARGETS_MAX
 from arqonmesh.core.bus.protocol.inbound import (
     EMPTY,
     HELP,
+    KNOWN,
     Inbound,
     decode_part,
+    joined,
     parse,
     part_problems,
     unknown_json,
 )
-from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.refusal import Refusal, too_many_targets
 from arqonmesh.core.bus.streams import EPOCH_LENGTH_MAX, OFFSET_MAX
 
 __all__ = ["Inbound", "decode_part", "parse", "unknown_json"]  # read by others from here; the rest is defined here
@@ -92,9 +94,13 @@ class CommandArgs(Struct, gc=False):
     since: Raw = EMPTY
     """Milliseconds since 1970, ISO 8601, or a position {epoch: offset}; read by past.py."""
     before: Raw = EMPTY
+    type: str | None = None
+    screen_name: str | None = None
+    personality: str | None = None
+    avatar: str | None = None
 
 
-class Stored(Struct, gc=False):
+class Stored(Struct, gc=False, forbid_unknown_fields=True):
     """A finished canonical event, read back: from the history, or from another node."""
 
     id: str
@@ -109,9 +115,18 @@ class Stored(Struct, gc=False):
     epoch: str = ""
     """Which stream of its channel the event belongs to, and its number there; "" and 0 from older nodes."""
     offset: int = 0
+    v: Raw = EMPTY
+
+
+class ExtendedStored(Stored):
+    """A finished event with fields that this version does not know."""
+
+    unknown: dict[str, Raw] = msgspec.field(default_factory=dict)
 
 
 _stored: Final = msgspec.json.Decoder(Stored)
+_extended_stored: Final = msgspec.json.Decoder(ExtendedStored)
+_STORED: Final = frozenset(one.encode_name for one in msgspec.structs.fields(Stored))
 _hints: Final = msgspec.json.Decoder(Hints)
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -131,7 +146,10 @@ def parse_hints(metadata: Raw) -> Hints:
 def parse_stored(frame: bytes) -> Stored | None:
     """Read a finished canonical event back; None when it is not one."""
     try:
-        stored = _stored.decode(frame)
+        try:
+            stored = _stored.decode(frame)
+        except msgspec.ValidationError:
+            stored = _stored_with_unknown(frame)
         if not frame.isascii():
             frame.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -142,6 +160,14 @@ def parse_stored(frame: bytes) -> Stored | None:
         return None
     if not stored.type or not 0 < len(stored.id) <= ID_LENGTH_MAX or len(stored.from_) > ID_LENGTH_MAX:
         return None
+    return stored
+
+
+def _stored_with_unknown(frame: bytes) -> ExtendedStored:
+    """Raises msgspec.DecodeError when there is more wrong with the frame than fields that are not known here."""
+    fields = msgspec.json.decode(frame, type=dict[str, Raw])
+    stored = _extended_stored.decode(b"{%b}" % joined({n: raw for n, raw in fields.items() if n in _STORED})[1:])
+    stored.unknown = {name: raw for name, raw in fields.items() if name not in _STORED and name not in KNOWN}
     return stored
 
 
@@ -163,12 +189,7 @@ def targets_of(message: Inbound) -> list[str]:
         target = decode_part(message.payload, PayloadTarget, "payload").target
         targets = [target] if target else []
     if len(targets) > TARGETS_MAX:
-        raise Refusal(
-            "bus.invalid-field",
-            f"to names {len(targets)} clients; at most {TARGETS_MAX} fit, a channel reaches more",
-            field="to",
-            hint=HELP,
-        )
+        raise too_many_targets(len(targets))
     return list(dict.fromkeys(targets))
 
 
@@ -228,7 +249,8 @@ def legacy_of(stored: Stored) -> bytes:
         legacy_where(stored.room, stored.channel),
         stored.from_,
         bytes(stored.payload),
-        extras(stored.correlation_id, stored.metadata),
+        extras(stored.correlation_id, stored.metadata)
+        + (joined(stored.unknown) if type(stored) is ExtendedStored else b""),
         text(timestamp[:-1] + "+00:00" if timestamp.endswith("Z") else timestamp)[1:-1],
     )
 

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from arqonmesh.core.bus.channels import Channel
 from arqonmesh.core.bus.envelope import Dialect, from_bus
 from arqonmesh.core.kernel import Deliver
 
 if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
     from arqonmesh.core.bus.clients import Client
+    from arqonmesh.core.bus.cluster.view import Remote
     from arqonmesh.core.bus.stamps import Stamps
 
 NOTICE_MEMBERS_MAX: Final = 64
 
 
-def notices(stamps: Stamps, channel: Channel, who: Client, event: str) -> list[Deliver]:
-    """Tell the other members that `who` "joined" or "left"; nothing in a channel that is too large for it."""
-    if len(channel.members) > NOTICE_MEMBERS_MAX:
+def notice(bus: Bus, name: str, who: Client | Remote, word: str) -> list[Deliver]:
+    """Tell those here that `who`, of this node or another of the cluster, "joined" or "left" this channel."""
+    channel = bus.channels.find(name)
+    if channel is None or not channel.members:
         return []
-    payload: dict[str, Any] = {"event": event, "client_id": who.id, "members": len(channel.members)}
-    if who.info.name:
-        payload["name"] = who.info.name
-    others = [member for member in channel.members.values() if member is not who]
-    return to_each_dialect(stamps, others, payload, room=channel.room, channel=channel.leaf)
+    members = len(channel.members) + len(bus.exchange.view.members(name))
+    if members > NOTICE_MEMBERS_MAX:
+        return []
+    payload: dict[str, Any] = {"event": word, "client_id": who.id, "members": members, **who.profile.shown()}
+    others = [member for member in channel.members.values() if member.id != who.id]
+    return to_each_dialect(bus.stamps, others, payload, room=channel.room, channel=channel.leaf)
 
 
 def to_each_dialect(

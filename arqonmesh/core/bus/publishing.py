@@ -13,6 +13,7 @@ from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.answers import acknowledge, refuse, within_rate
 from arqonmesh.core.bus.channels import Audience
 from arqonmesh.core.bus.clients import Client, Route
+from arqonmesh.core.bus.commands import ALIASES
 from arqonmesh.core.bus.dispatch import not_an_event
 from arqonmesh.core.bus.envelope import (
     EVENT_KINDS,
@@ -26,10 +27,13 @@ from arqonmesh.core.bus.envelope import (
     legacy_where,
     parse,
     parse_hints,
+    unknown_json,
 )
 from arqonmesh.core.bus.flow import pause
 from arqonmesh.core.bus.keeping import keep
 from arqonmesh.core.bus.names import is_pattern, resolve_target
+from arqonmesh.core.bus.protocol.examine import examine
+from arqonmesh.core.bus.protocol.inbound import Extended
 from arqonmesh.core.bus.refusal import Refusal, payload_missing, too_large
 from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.events import Observed, Published
@@ -72,6 +76,7 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
         frames = within_rate(bus, now, sender, frames, effects)
 
     stamps = bus.stamps
+    latest = stamps.tomorrow
     time = b',"timestamp":"%bZ"' % stamps.time
     legacy_time = stamps.time + b"+00:00"
     bytes_max = bus.settings.frame_bytes_max
@@ -83,7 +88,7 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
         try:
             if len(frame) > bytes_max:
                 raise too_large(len(frame), bytes_max)
-            message = parse(frame)
+            message = parse(frame, latest)
             if sender.dialect is Dialect.UNTOLD and (dialect := dialect_of(message)) is not Dialect.UNTOLD:
                 sender.dialect = dialect
                 bus.channels.client_changed(sender)
@@ -100,10 +105,10 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
             if not payload:
                 raise payload_missing()
             hints, more = NO_HINTS, b""
-            if message.metadata or message.correlation_id:
+            if message.metadata or message.correlation_id or type(message) is Extended:
                 if message.metadata:
                     hints = parse_hints(message.metadata)
-                more = extras(message.correlation_id, message.metadata)
+                more = extras(message.correlation_id, message.metadata) + unknown_json(message)
             route = routes.get((kind, message.room, message.channel))
             if route is None or not route.channel.alive:
                 route = _route(bus, sender, kind, message.room, message.channel)
@@ -132,6 +137,8 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
             if run is not None:
                 _publish(bus, sender, run, effects)
                 run = None
+            if len(frame) <= bytes_max:
+                refusal.problems = examine(frame, refusal, latest, (*bus.commands, *ALIASES))
             refuse(bus, sender, message, refusal, effects)
             if sender.closing:
                 return effects

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
+from arqonmesh.core.bus.protocol.fields import TARGETS_MAX
 from arqonmesh.errors import PeerError
+
+_HELP: Final = '{"type": "help"}'
 
 
 class Problem(NamedTuple):
@@ -49,3 +52,32 @@ def payload_missing() -> Refusal:
         field="payload",
         hint='{"type": "event", "channel": "telemetry:host", "payload": {"load": 0.5}}',
     )
+
+
+def target_missing() -> Refusal:
+    return Refusal(
+        "bus.target-missing",
+        "the private message names nobody; it needs `to`, a list of client ids or aliases",
+        field="to",
+        hint='{"type": "private", "to": ["arq_..."], "payload": {"text": "hello"}}',
+    )
+
+
+def too_many_targets(count: int) -> Refusal:
+    return Refusal(
+        "bus.invalid-field",
+        f"to names {count} clients; at most {TARGETS_MAX} fit, a channel reaches more",
+        field="to",
+        hint=_HELP,
+    )
+
+
+def unknown_type(kind: str, commands: Iterable[str]) -> Refusal:
+    known = ", ".join(("event", "private", "command", "telemetry", *sorted(commands)))
+    return Refusal("bus.unknown-type", f"type is {kind[:64]!r}; a client may send {known}", field="type", hint=_HELP)
+
+
+def unknown_command(name: str, field: str, commands: Iterable[str]) -> Refusal:
+    """`field`: where in the frame the command is named."""
+    known = ", ".join(sorted(commands))
+    return Refusal("bus.unknown-command", f"command is {name[:64]!r}; this bus knows {known}", field=field, hint=_HELP)

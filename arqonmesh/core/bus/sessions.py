@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.answers import say
 from arqonmesh.core.bus.clients import Client, ClientInfo
 from arqonmesh.core.bus.credentials import watch
 from arqonmesh.core.bus.names import is_pattern
-from arqonmesh.core.bus.presence import notices
+from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.events import ClientCame, ClientWent, Dropped
 from arqonmesh.core.kernel import CloseClient, Effect, Emit, Instant
 from arqonmesh.ids import ClientId
@@ -29,6 +30,7 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
         return [CloseClient(client, TRY_AGAIN_LATER, reason), Emit(dropped)]
     connected = Client(now, bus.wall_ms, client, info, bus.settings.rate_per_s)
     bus.clients[client] = connected
+    bus.exchange.client_came(connected)
     watch(bus, now, connected)
     bus.counters["clients"] += 1
     payload = {
@@ -52,8 +54,8 @@ def disconnect(bus: Bus, client: ClientId) -> list[Effect]:
     bus.credentials.forget(client)
     effects: list[Effect] = [Emit(ClientWent(client, gone.info.kind, gone.info.name, gone.published))]
     for name in list(gone.subscriptions):
-        channel = None if is_pattern(name) else bus.channels.find(name)
         bus.channels.unsubscribe(gone, name)
-        if channel is not None and channel.alive:
-            effects.extend(notices(bus.stamps, channel, gone, "left"))
+        if not is_pattern(name) and name != mesh_room.NAME:
+            effects.extend(notice(bus, name, gone, "left"))
+    bus.exchange.client_went(gone)
     return effects

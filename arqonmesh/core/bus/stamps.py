@@ -33,6 +33,8 @@ class Stamps:
         self._wall_ms = -1
         self.time = b""
         """The wall clock of the last `at`, without a zone: 2026-03-01T12:00:00.123."""
+        self.tomorrow = ""
+        """The date after that of `time`: the last that a client's timestamp may have, whatever its zone."""
         self.at(0)
 
     def at(self, wall_ms: int) -> None:
@@ -44,6 +46,8 @@ class Stamps:
         if second != self._second:
             self._second = second
             self._second_text = _iso_second(second)
+            year, month, day = _civil(second // 86_400 + 1)
+            self.tomorrow = f"{year:04d}-{month:02d}-{day:02d}"
         self.time = b"%b.%03d" % (self._second_text, milliseconds)
         if wall_ms > self._id_ms:
             self._begin(wall_ms)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from arqonmesh.config.model import Rules
+from arqonmesh.core.events import CLUSTER_ONLY
 from arqonmesh.core.glob import matches
 
 __all__ = ["CACHE_MAX", "DEFAULT_DENY", "RuleSet", "Ruling", "matches"]
@@ -25,6 +26,8 @@ class Ruling(NamedTuple):
 
 
 DEFAULT_DENY: Final = Ruling(False, "default deny")
+INSIDE: Final = Ruling(False, "cluster only")
+"""For what nodes of one cluster say to each other; no rule is asked."""
 
 
 class RuleSet:
@@ -43,6 +46,8 @@ class RuleSet:
         known = self._cache.get(channel)
         if known is not None:
             return known
+        if channel.startswith(CLUSTER_ONLY):
+            return INSIDE
         if len(self._cache) >= CACHE_MAX:
             self._cache.clear()
         ruling = next((r for pattern, r in self._rules if matches(pattern, channel)), DEFAULT_DENY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arqonmesh.core.bus.commands import ALIASES, REGISTRY
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.presence import NOTICE_MEMBERS_MAX
 from tests.core.bus.house import House
 
@@ -26,6 +27,7 @@ def test_every_command_answers_in_both_forms(name: str) -> None:
     """As `type` and as `command` + `args`."""
     house = House()
     client = house.member(CHANNEL)
+    house.bus.clients[client].identity = Identity(role="admin")
     for frame in (
         {"type": name, "id": "q", "channel": CHANNEL},
         {"type": "command", "command": name, "id": "q", "args": {"channel": CHANNEL}},
@@ -72,7 +74,8 @@ def test_members_hear_who_comes_and_goes() -> None:
     assert answer["payload"]["members"] == 2
     (notice,) = house.take(first)
     assert (notice["type"], notice["room"], notice["channel"]) == ("system", "telemetry", "host")
-    assert notice["payload"] == {"event": "joined", "client_id": second, "members": 2, "name": "bee"}
+    said = {"name": "bee", "screen_name": "bee"}
+    assert notice["payload"] == {"event": "joined", "client_id": second, "members": 2, **said}
     assert house.take(second) == []
     house.leave(second)
     (notice,) = house.take(first)
@@ -129,7 +132,7 @@ def test_status_counts_clients_channels_and_messages() -> None:
     client, _ = house.member(CHANNEL), house.member(CHANNEL)
     house.send(client, {"type": "event", "channel": CHANNEL, "payload": 1})
     status = house.ask(client, {"type": "status"})["payload"]
-    assert status["connections"] == {"active": 2, "total": 2}
+    assert status["connections"] == {"active": 2, "total": 2, "cluster": 2}
     assert status["messages"]["published"] == status["messages"]["delivered"] == 1
     assert status["you"]["subscriptions"] == [CHANNEL]
     assert status["server"]["cluster"] == "hq"

@@ -31,7 +31,7 @@ def code_of(answer: Json) -> str:
         (b'{"type":7}', "bus.invalid-field", "type"),
         (b'{"type":"event","channel":["a"],"payload":1}', "bus.invalid-field", "channel"),
         (b'{"type":"event","channel":"a b","payload":1}', "bus.channel-name", "channel"),
-        (b'{"type":"event","channel":"a:*","payload":1}', "bus.channel-name", "channel"),
+        (b'{"type":"event","channel":"*:a","payload":1}', "bus.channel-name", "channel"),
         (b'{"type":"event","channel":"a:b"}', "bus.payload-missing", "payload"),
         (b'{"type":"event","channel":"a:b","payload":1,"metadata":[]}', "bus.invalid-field", "metadata"),
         (b'{"type":"event","channel":"a:b","payload":1,"metadata":{"echo":3}}', "bus.invalid-field", "metadata.echo"),

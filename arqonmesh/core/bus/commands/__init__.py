@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from arqonmesh.core.bus.commands import access, history, lookup, membership, session
-from arqonmesh.core.bus.commands.request import Command, Request
+from arqonmesh.core.bus.commands import access, history, lifecycle, lookup, membership, session
+from arqonmesh.core.bus.commands.request import Command, Counts, Request
 
-__all__ = ["ALIASES", "REGISTRY", "Command", "Request"]
+__all__ = ["ALIASES", "REGISTRY", "Command", "Counts", "Request"]
 
 REGISTRY: Final[dict[str, Command]] = {
     command.name: command
     for command in (
         membership.JOIN,
         membership.LEAVE,
-        membership.CREATE,
+        lifecycle.CREATE,
+        lifecycle.DELETE,
         lookup.LIST_CHANNELS,
         lookup.CHANNEL_INFO,
         history.HISTORY,
         session.PING,
         session.STATUS,
+        session.UPDATE_CLIENT,
         session.HELP,
         access.AUTHENTICATE,
     )
@@ -35,6 +37,7 @@ ALIASES: Final[dict[str, str]] = {
     "unsubscribe": "leave_channel",
     "list": "list_channels",
     "create": "create_channel",
+    "delete": "delete_channel",
     "info": "channel_info",
 }
 """Short names, also as the `type` of a frame: {"type": "join", "channel": "telemetry:host"}."""

@@ -1,4 +1,4 @@
-"""join_channel, leave_channel, create_channel."""
+"""join_channel, leave_channel."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus import mesh_room
-from arqonmesh.core.bus.commands.request import Command, Request
+from arqonmesh.core.bus.commands.request import CHANNEL, Command, Request
 from arqonmesh.core.bus.mesh_news import tell_mesh_state
 from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.past import position_of
-from arqonmesh.core.bus.presence import notices
+from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.resume import resume
 from arqonmesh.core.bus.tenants import outside
@@ -19,8 +19,6 @@ from arqonmesh.core.kernel import Effect
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
     from arqonmesh.core.bus.clients import Client
-
-_CHANNEL: Final = "ROOM:CHANNEL, or room and channel apart; also `channel_id` or `name`"
 
 
 def _join(bus: Bus, request: Request) -> dict[str, Any] | None:
@@ -54,13 +52,13 @@ def _enter(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Ef
     client.routes.clear()  # "no address" means the first subscription, which may just have changed
     answer: dict[str, Any] = {"success": True, "channel": outside(name), "subscriptions": len(client.subscriptions)}
     if channel is not None:
-        answer["members"] = len(channel.members)
+        answer["members"] = len(channel.members) + len(bus.exchange.view.members(name))
         if name == mesh_room.NAME:
             effects.extend(tell_mesh_state(bus, client))
             return answer, effects
         answer["position"] = channel.streams.position()
         if fresh:
-            effects.extend(notices(bus.stamps, channel, client, "joined"))
+            effects.extend(notice(bus, name, client, "joined"))
     return answer, effects
 
 
@@ -76,26 +74,23 @@ def _leave(bus: Bus, request: Request) -> dict[str, Any]:
             hint='{"type": "status"}',
         )
     client.routes.clear()
-    channel = bus.channels.find(name)
-    if channel is not None and name != mesh_room.NAME:
-        request.effects.extend(notices(bus.stamps, channel, client, "left"))
+    if name != mesh_room.NAME:
+        request.effects.extend(notice(bus, name, client, "left"))
     return {"success": True, "channel": outside(name), "subscriptions": len(client.subscriptions)}
-
-
-def _create(bus: Bus, request: Request) -> dict[str, Any]:
-    name = request.target()
-    bus.permissions.check(request.client.identity, "create", name)
-    existed = bus.channels.find(name) is not None
-    channel = bus.channels.obtain(name, bus.wall_ms)
-    channel.kept = True
-    return {"success": True, "channel": channel.shown, "channel_id": channel.shown, "created": not existed}
 
 
 JOIN: Final = Command(
     "join_channel",
-    "Receive what is published there. `room:*` and `*` take many.",
-    {"channel": _CHANNEL, "since": "a position {epoch: offset}: what was missed since comes first, then what is live"},
+    "Receive what is published there. `room:*`, `*:channel` and `*` take many.",
+    {"channel": CHANNEL, "since": "a position {epoch: offset}: what was missed since comes first, then what is live"},
     _join,
+    action="join",
+    example={"type": "join_channel", "channel": "telemetry:host"},
 )
-LEAVE: Final = Command("leave_channel", "Receive it no longer.", {"channel": _CHANNEL}, _leave)
-CREATE: Final = Command("create_channel", "Make a channel that stays without members.", {"channel": _CHANNEL}, _create)
+LEAVE: Final = Command(
+    "leave_channel",
+    "Receive it no longer.",
+    {"channel": CHANNEL},
+    _leave,
+    example={"type": "leave_channel", "channel": "telemetry:host"},
+)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 from arqonmesh.core.bus.answers import answer
 from arqonmesh.core.bus.envelope import CommandArgs, Inbound
+from arqonmesh.core.bus.identity import Role
 from arqonmesh.core.bus.names import resolve, resolve_pattern
+from arqonmesh.core.bus.permissions import Action
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.kernel import Effect, Instant
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 
 NO_MESSAGE: Final = Inbound()
+CHANNEL: Final = "ROOM:CHANNEL, or room and channel apart; also `channel_id` or `name`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,14 @@ class Request:
         return limit
 
 
+@dataclass(slots=True)
+class Counts:
+    """What became of one command's askings: an answer now or later, or an error."""
+
+    answered: int = 0
+    refused: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """`run` returns the answer's payload, or None when it answers later (`Request.answer`); it raises Refusal for an
@@ -83,4 +94,39 @@ class Command:
     name: str
     help: str
     args: dict[str, str]
+    """What it takes, in words; the types are those of `CommandArgs` (`schema`)."""
     run: Callable[[Bus, Request], dict[str, Any] | None]
+    role: Role = "guest"
+    """The least role. With an `action`, what holds where no rule of `bus.auth.rooms` and no permission does."""
+    action: Action | None = None
+    """The permission in the channel that `run` asks for (permissions.py)."""
+    example: dict[str, Any] = field(default_factory=dict)
+    """A whole frame that works."""
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments, made of the type that reads them. Unknown ones are ignored."""
+        properties = {name: {**_type_of(name), "description": words} for name, words in self.args.items()}
+        return {"type": "object", "properties": properties}
+
+    def told(self) -> dict[str, Any]:
+        """This entry of the registry as `help` answers it."""
+        return {
+            "name": self.name,
+            "description": self.help,
+            "role": self.role,
+            "permission": self.action,
+            "parameters": self.args,
+            "schema": self.schema(),
+            "example": self.example or {"type": self.name},
+        }
+
+
+_HINTS: Final = get_type_hints(CommandArgs)
+
+
+def _type_of(name: str) -> dict[str, Any]:
+    """Of one argument, in JSON Schema; an argument that is read in several forms says so in words."""
+    kinds = {str: "string", int: "integer"}
+    hint = _HINTS[name]
+    found = [word for kind, word in kinds.items() if hint is kind or kind in getattr(hint, "__args__", ())]
+    return {"type": found[0]} if found else {}

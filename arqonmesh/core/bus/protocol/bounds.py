@@ -17,6 +17,7 @@ _MINUTES_REMEMBERED: Final = 64
 
 _ARRAY: Final = ord("[")
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _MINUTE: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _REST: Final = re.compile(
@@ -37,11 +38,11 @@ def is_too_deep(frame: bytes) -> bool:
 
 
 def _nests_deeper(frame: bytes) -> bool:
-    brackets = frame.translate(None, _NOT_BRACKETS)
+    brackets = frame.translate(_ONE_KIND, _NOT_BRACKETS)
     if len(brackets) <= 2 * DEPTH_MAX:
         return False
     for _ in range(DEPTH_MAX):
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return False
     return True

@@ -1,0 +1,389 @@
+"""Who is connected at which node of the cluster: told by each node of its own clients, kept by all.
+
+    link up ─▶ digest (whole) ⇄ digest ─▶ rows that the other lacks
+    own clients come, go, join, leave ─▶ rows to every linked mate, at most every FLUSH_US
+    rows of a third node arrived ─▶ its new head to the mates that may lack them; who does, asks
+    every REPAIR_US ─▶ a whole digest to one mate in turn: what was lost on the way is found
+
+A node that is dead or has left takes its clients with it, at once and everywhere, and its rows are not taken from
+anybody until it is alive again. All of it is bounded: rows per node (table.py), nodes, rows per message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from arqonmesh.core.bus.cluster.table import ROWS_MAX, Facts, Table
+from arqonmesh.core.bus.cluster.view import Remote, View
+from arqonmesh.core.bus.names import is_pattern
+from arqonmesh.core.bus.presence import notice
+from arqonmesh.core.events import Dropped, LinkDown, LinkUp, MemberAdmitted, MemberChanged, MemberExpelled
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Instant, Lane, Send
+from arqonmesh.ids import NodeId
+from arqonmesh.wire.messages import PresenceDigest, PresenceRow, PresenceRows
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.bus import Bus
+    from arqonmesh.core.bus.clients import Client
+
+FLUSH_US: Final = 20 * MILLISECOND
+"""Changes of so long go out together; nobody sees a join at another node sooner than the next flush."""
+REPAIR_US: Final = 5 * SECOND
+NODES_MAX: Final = 256
+"""Nodes of one cluster whose clients are known; a digest names no more."""
+ROWS_PER_MESSAGE: Final = 128
+_SHUT: Final = ("dead", "left")
+
+
+class Exchange:
+    """One node's part. `view` is empty, and nothing is sent or stored, while no other node of the cluster is linked."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.view = View()
+        self._own: Table | None = None
+        """Ours, from the first link to a mate on; it outlives the mesh, because its versions must never repeat."""
+        self._sent = 0
+        self._copies: dict[NodeId, Table] = {}
+        self._linked: dict[NodeId, None] = {}
+        self._shut: dict[NodeId, None] = {}
+        """Dead, or gone: no rows of these are taken."""
+        self._incoming: dict[tuple[NodeId, NodeId], tuple[tuple[int, int], list[PresenceRow]]] = {}
+        """(from, of) -> (epoch and version, rows so far) of all rows on their way."""
+        self._news: dict[NodeId, NodeId] = {}
+        """Whose rows changed since the last flush, and who brought them."""
+        self._flush_at: Instant | None = None
+        self._flushed_at: Instant = -FLUSH_US
+        self._repair_at: Instant | None = None
+        self._turn = 0
+        self.counters: dict[str, int] = dict.fromkeys(("rows_sent", "rows_taken", "rows_refused", "full_sent"), 0)
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other node of the cluster is known to have clients or linked to us."""
+        return not self._copies and not self._mates()
+
+    @property
+    def nodes(self) -> int:
+        """Other nodes of the cluster of which rows are held."""
+        return len(self._copies)
+
+    # --- our own clients -------------------------------------------------------------------------------------
+
+    def client_came(self, client: Client) -> None:
+        """A client, or what it says of itself, is new."""
+        if self._own is not None:
+            self._write(client.id, "", client.connected_ms, facts=_facts(client))
+
+    def client_went(self, client: Client) -> None:
+        if self._own is not None:
+            self._write(client.id, "", 0, alive=False)
+
+    def joined(self, client: Client, channel: str) -> None:
+        if self._own is not None and _is_told(channel):
+            self._write(client.id, channel, client.subscriptions[channel])
+
+    def left(self, client: Client, channel: str) -> None:
+        if self._own is not None and _is_told(channel):
+            self._write(client.id, channel, 0, alive=False)
+
+    def kept(self, channel: str, created_ms: int) -> None:
+        """A channel was created here to stay."""
+        if self._own is not None:
+            self._write("", channel, created_ms)
+
+    def unkept(self, channel: str) -> None:
+        """It was deleted."""
+        if self._own is not None:
+            self._write("", channel, 0, alive=False)
+
+    # --- events ----------------------------------------------------------------------------------------------
+
+    def on_event(
+        self, now: Instant, event: LinkUp | LinkDown | MemberAdmitted | MemberChanged | MemberExpelled
+    ) -> list[Effect]:
+        match event:
+            case LinkUp():
+                self._linked[event.peer] = None
+                return self._met(now, event.peer)
+            case LinkDown():
+                self._linked.pop(event.peer, None)
+                for key in [key for key in self._incoming if key[0] == event.peer]:
+                    del self._incoming[key]
+                if not self._mates():
+                    self._repair_at = None
+            case MemberAdmitted():
+                return self._met(now, event.node) if event.node in self._linked else []
+            case MemberExpelled():
+                return self._shut_out(event.node)
+            case MemberChanged() if event.new in _SHUT:
+                return self._shut_out(event.node)
+            case MemberChanged() if event.new == "alive" and event.node in self._shut:
+                del self._shut[event.node]
+                return [self._digest(mate) for mate in self._mates()]
+        return []
+
+    def left_mesh(self) -> list[Effect]:
+        effects: list[Effect] = []
+        for node in list(self._copies):
+            effects += self._forget(node)
+        self._linked.clear()
+        self._shut.clear()
+        self._incoming.clear()
+        self._news.clear()
+        self._flush_at = self._repair_at = None
+        return effects
+
+    def on_message(self, now: Instant, peer: NodeId, message: PresenceDigest | PresenceRows) -> list[Effect]:
+        if not self._is_mate(peer):
+            return [Emit(Dropped("bus", "cluster-stranger", 1, peer))]
+        self._activate(now)
+        if isinstance(message, PresenceDigest):
+            return self._digested(peer, message)
+        return self._rows(now, peer, message)
+
+    # --- time ------------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> Instant | None:
+        if self._flush_at is None:
+            return self._repair_at
+        return self._flush_at if self._repair_at is None else min(self._flush_at, self._repair_at)
+
+    def on_timer(self, now: Instant) -> list[Effect]:
+        effects: list[Effect] = []
+        if self._repair_at is not None and self._repair_at <= now:
+            self._repair_at = now + REPAIR_US
+            self._look_after_kept()
+            mates = self._mates()
+            if mates:
+                self._turn += 1
+                effects.append(self._digest(mates[self._turn % len(mates)]))
+        if self._flush_at is not None and self._flush_at <= now:
+            self._flush_at, self._flushed_at = None, now
+            effects += self._flush()
+        return effects
+
+    def _flush(self) -> list[Effect]:
+        effects: list[Effect] = []
+        mates = self._mates()
+        own = self._own
+        if own is not None and own.version > self._sent:
+            base, rows = own.after(own.epoch, self._sent) if self._sent else (0, list(own.living()))
+            messages = _packed(self._bus.env.node_id, own, base, rows)
+            for mate in mates:
+                effects += [Send(mate, Lane.CONTROL, message) for message in messages]
+            self.counters["rows_sent"] += len(rows) * len(mates)
+            self._sent = own.version
+        news, self._news = self._news, {}
+        for mate in mates:
+            heads = tuple(
+                (node, *self._copies[node].head)
+                for node, brought in news.items()
+                if node in self._copies and mate not in (node, brought)
+            )
+            if heads:
+                effects.append(Send(mate, Lane.CONTROL, PresenceDigest(False, heads)))
+        return effects
+
+    # --- what others say -------------------------------------------------------------------------------------
+
+    def _digested(self, peer: NodeId, message: PresenceDigest) -> list[Effect]:
+        theirs = {NodeId(node): (epoch, version) for node, epoch, version in message.heads}
+        effects: list[Effect] = []
+        wanted: list[tuple[str, int, int]] = []
+        for node, table in self._tables():
+            if node == peer or (node not in theirs and not message.whole):
+                continue
+            epoch, version = theirs.get(node, (0, 0))
+            if (epoch, version) < table.head:
+                base, rows = table.after(epoch, version)
+                self.counters["rows_sent"] += len(rows)
+                self.counters["full_sent"] += base == 0
+                effects += [Send(peer, Lane.CONTROL, one) for one in _packed(node, table, base, rows)]
+        for node, head in theirs.items():
+            if not self._is_welcome(node):
+                continue
+            copy = self._copies.get(node)
+            mine = (0, 0) if copy is None else copy.head
+            if head > mine:
+                wanted.append((node, *mine))
+        if wanted:
+            effects.append(Send(peer, Lane.CONTROL, PresenceDigest(False, tuple(wanted))))
+        return effects
+
+    def _rows(self, now: Instant, peer: NodeId, message: PresenceRows) -> list[Effect]:
+        node = NodeId(message.origin)
+        if not self._is_welcome(node) or (node not in self._copies and len(self._copies) >= NODES_MAX):
+            self.counters["rows_refused"] += len(message.rows)
+            return []
+        head = (message.epoch, message.upto)
+        copy = self._copies.get(node)
+        if copy is not None and head <= copy.head:
+            return []
+        if message.base == 0:
+            return self._all_rows(now, peer, node, head, message)
+        if copy is None or copy.epoch != message.epoch or copy.version < message.base:
+            mine = (0, 0) if copy is None else copy.head
+            return [Send(peer, Lane.CONTROL, PresenceDigest(False, ((node, *mine),)))]
+        newer = [row for row in message.rows if row[0] > copy.version]
+        if any(later[0] <= row[0] for row, later in pairwise(newer)):
+            return self._refused(peer, len(newer))
+        if len(copy.rows) + len(newer) > ROWS_MAX + ROWS_PER_MESSAGE:
+            return self._refused(peer, len(newer))
+        for row in newer:
+            copy.put(row)
+        copy.version = message.upto
+        self._heard(now, node, peer, len(newer))
+        return self._apply(node, newer)
+
+    def _all_rows(
+        self, now: Instant, peer: NodeId, node: NodeId, head: tuple[int, int], message: PresenceRows
+    ) -> list[Effect]:
+        """A part of all rows of a node; with the last one they take the place of what was held."""
+        so_far = self._incoming.pop((peer, node), None)
+        gathered = so_far[1] if so_far is not None and so_far[0][0] == message.epoch else []
+        gathered.extend(message.rows)
+        if len(gathered) > ROWS_MAX:
+            return self._refused(peer, len(gathered))
+        if not message.last:
+            self._incoming[peer, node] = (head, gathered)
+            return []
+        if len({row[0] for row in gathered}) != len(gathered):
+            return self._refused(peer, len(gathered))
+        before = self._copies.get(node)
+        table = Table.of(*head, gathered)
+        self._copies[node] = table
+        self._heard(now, node, peer, len(gathered))
+        changes: list[PresenceRow] = []
+        if before is not None:
+            changes = [(0, row[1], row[2], 0, False, ()) for row in before.living() if row[1:3] not in table.rows]
+        return self._apply(node, [*changes, *table.living()])
+
+    def _apply(self, node: NodeId, rows: Iterable[PresenceRow]) -> list[Effect]:
+        """Into the view, and to the members here. Who a client is comes before where it is."""
+        effects: list[Effect] = []
+        for row in sorted(rows, key=_who_first):
+            word, told = self.view.apply(node, row)
+            for remote, channel in told:
+                effects += notice(self._bus, channel, remote, word)
+        return effects
+
+    def _refused(self, peer: NodeId, count: int) -> list[Effect]:
+        self.counters["rows_refused"] += count
+        return [Emit(Dropped("bus", "presence-rows", count, peer))]
+
+    # --- private ---------------------------------------------------------------------------------------------
+
+    def _is_mate(self, node: NodeId) -> bool:
+        env = self._bus.env
+        return node != env.node_id and self._bus.cluster_of(node) == env.cluster
+
+    def _is_welcome(self, node: NodeId) -> bool:
+        return self._is_mate(node) and node not in self._shut
+
+    def _mates(self) -> list[NodeId]:
+        return [peer for peer in self._linked if self._is_mate(peer)]
+
+    def _tables(self) -> list[tuple[NodeId, Table]]:
+        own = [] if self._own is None else [(self._bus.env.node_id, self._own)]
+        return [*own, *self._copies.items()]
+
+    def _met(self, now: Instant, peer: NodeId) -> list[Effect]:
+        if not self._is_mate(peer):
+            return []
+        self._activate(now)
+        return [self._digest(peer)]
+
+    def _digest(self, peer: NodeId) -> Effect:
+        heads = tuple((node, *table.head) for node, table in self._tables()[:NODES_MAX])
+        return Send(peer, Lane.CONTROL, PresenceDigest(True, heads))
+
+    def _activate(self, now: Instant) -> None:
+        """The first mate: from now on our clients are told of."""
+        if self._repair_at is None:
+            self._repair_at = now + REPAIR_US
+        if self._own is not None:
+            return
+        self._own = Table(self._bus.env.boot_epoch)
+        for client in self._bus.clients.values():
+            self.client_came(client)
+            for channel in client.subscriptions:
+                self.joined(client, channel)
+        for kept in self._bus.channels.kept():
+            self.kept(kept.name, kept.created_ms)
+        self._sent = self._own.version  # mates learn of these by the digests
+        self._flush_at = None
+
+    def _write(
+        self, client: str, channel: str, since_ms: int, *, alive: bool = True, facts: Facts | None = None
+    ) -> None:
+        assert self._own is not None
+        if self._own.write(client, channel, since_ms, alive=alive, facts=facts) and self._flush_at is None:
+            self._flush_at = self._flushed_at + FLUSH_US
+
+    def _heard(self, now: Instant, node: NodeId, peer: NodeId, rows: int) -> None:
+        self.counters["rows_taken"] += rows
+        self._news[node] = peer
+        if self._flush_at is None:
+            self._flush_at = max(now, self._flushed_at + FLUSH_US)
+
+    def _shut_out(self, node: NodeId) -> list[Effect]:
+        if not self._is_mate(node) and node not in self._copies:
+            return []
+        self._shut[node] = None
+        return self._forget(node)
+
+    def _forget(self, node: NodeId) -> list[Effect]:
+        self._news.pop(node, None)
+        for key in [key for key in self._incoming if key[1] == node]:
+            del self._incoming[key]
+        if self._copies.pop(node, None) is None:
+            return []
+        effects: list[Effect] = []
+        for remote, channel in self.view.forget(node):
+            effects += notice(self._bus, channel, remote, "left")
+        return effects
+
+    def _look_after_kept(self) -> None:
+        """Created channels that made room for others, or were deleted, are not told of any more."""
+        own = self._own
+        if own is None:
+            return
+        for row in [row for row in own.living() if not row[1]]:
+            channel = self._bus.channels.find(row[2])
+            if channel is None or not (channel.kept or channel.fixed):
+                self._write("", row[2], 0, alive=False)
+
+
+def _facts(client: Client) -> Facts:
+    profile, identity = client.profile, client.identity
+    return Facts(
+        profile.type, profile.screen_name, profile.personality, profile.avatar, identity.tenant, identity.subject[:512]
+    )
+
+
+def _is_told(channel: str) -> bool:
+    """Patterns and the mesh's own room are a matter between a client and its node."""
+    return not is_pattern(channel) and not channel.startswith("$")
+
+
+def _who_first(row: PresenceRow) -> tuple[bool, bool]:
+    return row[4], row[2] != ""
+
+
+def _packed(node: NodeId, table: Table, base: int, rows: list[PresenceRow]) -> list[PresenceRows]:
+    """As messages of at most ROWS_PER_MESSAGE rows; a stretch of a delta can be taken without those after it."""
+    messages = []
+    parts = [rows[i : i + ROWS_PER_MESSAGE] for i in range(0, len(rows), ROWS_PER_MESSAGE)] or [[]]
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        upto = table.version if last or base == 0 else part[-1][0]
+        messages.append(PresenceRows(node, table.epoch, base, upto, last, tuple(part)))
+        if base:
+            base = upto
+    return messages
+
+
+__all__ = ["Exchange", "Remote"]
