@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from arqonmesh.api._generated import arqonmesh_pb2 as pb
 from arqonmesh.api.control import (
+    BusClientView,
     CertificateView,
     InviteView,
     MatrixView,
@@ -140,6 +141,10 @@ class NodeClient:
 
     async def invite_revoke(self, ticket_id: str) -> InviteView:
         return to_view(await self._call(pb.RevokeInviteRequest(ticket_id=ticket_id)), InviteView)
+
+    async def bus_clients(self, slow: bool) -> tuple[tuple[BusClientView, ...], int]:
+        answer = await self._call(pb.ListBusClientsRequest(slow=slow))
+        return tuple(to_view(client, BusClientView) for client in answer.clients), answer.total
 
     async def certificate(self) -> CertificateView:
         return to_view(await self._call(pb.GetCertificateRequest()), CertificateView)

@@ -147,6 +147,34 @@ class MatrixView(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[MatrixCellView, ...]
 
 
+class BusClientView(msgspec.Struct, frozen=True, kw_only=True):
+    """A client of this node's bus."""
+
+    id: str
+    address: str
+    name: str
+    kind: str
+    subject: str
+    role: str
+    tenant: str
+    via: str
+    """anonymous, token, jwt, or key:PREFIX."""
+    rooms: tuple[str, ...]
+    """Subscriptions, oldest first, at most 32."""
+    subscriptions: int
+    published: int
+    in_per_s: float
+    """Frames, since the last look."""
+    out_bytes_per_s: float
+    queue_bytes: int
+    """Unsent: in the transport, in memory and on disk."""
+    dropped: int
+    """Messages that it missed for being slow."""
+    since_ms: int
+    slow_ms: int
+    """How long it has been too slow; 0 when it is not."""
+
+
 class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`arqon mesh status --json`, its `data`. `mesh` is None before seed or join."""
 
@@ -313,5 +341,8 @@ class NodeControl(Protocol):
     async def certificate(self) -> CertificateView: ...
     async def certificate_rotate(self) -> CertificateView: ...
     async def policy(self) -> PolicyView: ...
+    async def bus_clients(self, slow: bool) -> tuple[tuple[BusClientView, ...], int]:
+        """The busiest queues first, at most 1,000 of them, and how many are connected; `slow`: those alone."""
+
     async def stop(self) -> None:
         """Drain and end the process; answers before it is gone."""

@@ -86,6 +86,10 @@ class MeshService:
         links = await self._control.links()
         return pb.ListLinksResponse(links=[to_message(link, pb.OwnLink) for link in links])
 
+    async def ListBusClients(self, request: pb.ListBusClientsRequest) -> pb.ListBusClientsResponse:
+        clients, total = await self._control.bus_clients(request.slow)
+        return pb.ListBusClientsResponse(clients=[to_message(one, pb.BusClient) for one in clients], total=total)
+
     async def ListPeers(self, request: pb.ListPeersRequest) -> pb.ListPeersResponse:
         peers = await self._control.peers()
         return pb.ListPeersResponse(peers=[to_message(peer, pb.Peer) for peer in peers])

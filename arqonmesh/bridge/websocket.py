@@ -22,6 +22,8 @@ import contextlib
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,6 +72,19 @@ _PICOWS_CLOSES: Final = {
 }
 
 _log = logging.getLogger("arqonmesh.bridge.websocket")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLook:
+    """One client as the server sees it."""
+
+    client: ClientId
+    address: str
+    in_per_s: float
+    out_bytes_per_s: float
+    queue_bytes: int
+    lost: int
+    slow_ms: int
 
 
 class _Segment:
@@ -220,6 +235,25 @@ class BusServer:
         connection = self._connections.get(client)
         return 0 if connection is None else connection.round_trip_us
 
+    def looks(self) -> Iterator[ClientLook]:
+        """Every client as the server sees it; rates since the last sweep."""
+        assert self._loop is not None
+        now_s = self._loop.time()
+        for connection in self._connections.values():
+            at_s, frames_in, bytes_out = connection.mark
+            passed_s = max(now_s - at_s, 0.001)
+            spilled = 0 if connection.backlog is None else connection.backlog.spilled_bytes
+            slow_since_s = connection.slow_since_s
+            yield ClientLook(
+                client=connection.client,
+                address=connection.address,
+                in_per_s=(connection.frames_in - frames_in) / passed_s,
+                out_bytes_per_s=(connection.bytes_out - bytes_out) / passed_s,
+                queue_bytes=connection.waiting_bytes() + spilled,
+                lost=connection.lost,
+                slow_ms=0 if slow_since_s is None else max(1, int((time.monotonic() - slow_since_s) * 1_000)),
+            )
+
     def throttle(self, clients: tuple[ClientId, ...], paused: bool) -> None:
         """Stop or go on reading from these clients."""
         for client in clients:
@@ -357,6 +391,7 @@ class BusServer:
         self._measures_left = MEASURED_PER_SWEEP_MAX
         for connection in list(self._connections.values()):
             connection.look_after(now_s, self._ping_interval_s, self._pong_timeout_s)
+            connection.mark = (now_s, connection.frames_in, connection.bytes_out)
         self._recount()
         self._sweep_later()
 
@@ -371,11 +406,13 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self.backlog: Backlog | None = None
         """What waits beside the transport's own buffer; None for a client that keeps up."""
         self.slow_since_s: float | None = None
-        """Since when messages are dropped or spilled."""
+        """Since when something waits in `backlog`."""
         self.lost = 0
         """Messages dropped because the client was too slow, since it came."""
         self.frames_in = 0
         self.bytes_out = 0
+        self.mark = (0.0, 0, 0)
+        """(loop time, frames_in, bytes_out) at the last look: rates are counted from there."""
         self.address = ""
         self.closing = False
         self.raw: Any = None
@@ -400,12 +437,22 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._transport = transport
         self.raw = transport.underlying_transport
         self._heard_at_s = asyncio.get_running_loop().time()
+        self.mark = (self._heard_at_s, 0, 0)
         peer = self.raw.get_extra_info("peername")
         address = self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
         hold_bytes = self._server._slow.hold_bytes
         self.raw.set_write_buffer_limits(high=hold_bytes, low=hold_bytes // 4)
         admitted = self._admitted
-        info = ClientInfo(address, admitted.subprotocol, admitted.name, admitted.kind, identity=admitted.identity)
+        query = admitted.query
+        info = ClientInfo(
+            address,
+            admitted.subprotocol,
+            query.get("screen_name", [admitted.name])[0],
+            admitted.kind,
+            query.get("personality", [""])[0],
+            query.get("avatar", [""])[0],
+            identity=admitted.identity,
+        )
         self._server.connected(self, info)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:

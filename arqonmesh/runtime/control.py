@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from arqonmesh.api.control import (
+    BusClientView,
     CertificateView,
     InviteView,
     MatrixView,
@@ -34,6 +35,7 @@ from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
 from arqonmesh.ids import ClusterId, MeshId, NodeId, TicketId, encode_ulid, parse_cluster, short
 from arqonmesh.net.addresses import parse_address
 from arqonmesh.runtime import views
+from arqonmesh.runtime.bus_clients import client_views
 from arqonmesh.runtime.governed import require_quorum
 from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
 from arqonmesh.runtime.matrix import matrix_view
@@ -117,6 +119,9 @@ class Control:
 
     async def certificate(self) -> CertificateView:
         return self._service.certificates.view()
+
+    async def bus_clients(self, slow: bool) -> tuple[tuple[BusClientView, ...], int]:
+        return client_views(self._service.node.bus, self._service.bus, slow=slow)
 
     async def policy(self) -> PolicyView:
         return views.policy_view(self._service.node)

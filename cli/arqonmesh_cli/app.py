@@ -26,6 +26,7 @@ VERBS: Final[dict[str, str]] = {
     "pub": "bus:pub",
     "sub": "bus:sub",
     "tail": "bus:tail",
+    "bus": "bus_admin",
     "certs": "certs",
     "policy": "policy",
     "config": "config",

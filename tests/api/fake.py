@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from arqonmesh.api.control import (
+    BusClientView,
     CauseView,
     CertificateView,
     InviteView,
@@ -333,6 +334,29 @@ class FakeNode:
     async def certificate_rotate(self) -> CertificateView:
         self._called("certificate_rotate")
         return await self.certificate()
+
+    async def bus_clients(self, slow: bool) -> tuple[tuple[BusClientView, ...], int]:
+        self._called("bus_clients", slow)
+        client = BusClientView(
+            id="arq_01JB3Z0K8M9V4Q2W7X5Y6T1R0P",
+            address="127.0.0.1:40000",
+            name="Ann",
+            kind="human",
+            subject="ann",
+            role="user",
+            tenant="acme",
+            via="jwt",
+            rooms=("chat:lobby", "plant:*", "plant:press"),
+            subscriptions=3,
+            published=12,
+            in_per_s=1.5,
+            out_bytes_per_s=2_048.0,
+            queue_bytes=3 << 20,
+            dropped=7,
+            since_ms=1_760_000_000_000,
+            slow_ms=4_000,
+        )
+        return (client,), 2
 
     async def policy(self) -> PolicyView:
         self._called("policy")

@@ -537,6 +537,58 @@ class Certificate(_message.Message):
     previous_valid_until_ms: int
     def __init__(self, node_id: _Optional[str] = ..., subject: _Optional[str] = ..., serial: _Optional[str] = ..., not_before_ms: _Optional[int] = ..., not_after_ms: _Optional[int] = ..., renew_at_ms: _Optional[int] = ..., previous_valid_until_ms: _Optional[int] = ...) -> None: ...
 
+class ListBusClientsRequest(_message.Message):
+    __slots__ = ("slow",)
+    SLOW_FIELD_NUMBER: _ClassVar[int]
+    slow: bool
+    def __init__(self, slow: _Optional[bool] = ...) -> None: ...
+
+class ListBusClientsResponse(_message.Message):
+    __slots__ = ("clients", "total")
+    CLIENTS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    clients: _containers.RepeatedCompositeFieldContainer[BusClient]
+    total: int
+    def __init__(self, clients: _Optional[_Iterable[_Union[BusClient, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
+
+class BusClient(_message.Message):
+    __slots__ = ("id", "address", "name", "kind", "subject", "role", "tenant", "via", "rooms", "subscriptions", "published", "in_per_s", "out_bytes_per_s", "queue_bytes", "dropped", "since_ms", "slow_ms")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    VIA_FIELD_NUMBER: _ClassVar[int]
+    ROOMS_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    IN_PER_S_FIELD_NUMBER: _ClassVar[int]
+    OUT_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    SLOW_MS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    address: str
+    name: str
+    kind: str
+    subject: str
+    role: str
+    tenant: str
+    via: str
+    rooms: _containers.RepeatedScalarFieldContainer[str]
+    subscriptions: int
+    published: int
+    in_per_s: float
+    out_bytes_per_s: float
+    queue_bytes: int
+    dropped: int
+    since_ms: int
+    slow_ms: int
+    def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., subject: _Optional[str] = ..., role: _Optional[str] = ..., tenant: _Optional[str] = ..., via: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., subscriptions: _Optional[int] = ..., published: _Optional[int] = ..., in_per_s: _Optional[float] = ..., out_bytes_per_s: _Optional[float] = ..., queue_bytes: _Optional[int] = ..., dropped: _Optional[int] = ..., since_ms: _Optional[int] = ..., slow_ms: _Optional[int] = ...) -> None: ...
+
 class GetPolicyRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

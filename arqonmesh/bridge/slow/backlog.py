@@ -34,6 +34,7 @@ class Backlog:
         "bytes_max",
         "lost",
         "policy",
+        "told",
     )
 
     def __init__(self, policy: Policy, bytes_max: int, room: SpillRoom) -> None:
@@ -43,6 +44,8 @@ class Backlog:
         """In memory."""
         self.lost = 0
         """Messages dropped since this backlog began."""
+        self.told = False
+        """Whether the log knows of this episode."""
         self._entries: deque[tuple[bytes, int]] = deque()
         """(bytes, messages); a gap is (b"", how many are missing)."""
         self._missing_first = 0

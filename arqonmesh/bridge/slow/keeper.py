@@ -66,6 +66,7 @@ class SlowKeeper:
         if unsent > self._bytes_max and self.policy == "disconnect":
             self._cut_off(connection, unsent)
         else:
+            connection.slow_since_s = self._clock_s()
             connection.backlog = Backlog(self.policy, self._bytes_max, self._room)
 
     def hold(self, connection: SlowClient, data: bytes, messages: int) -> None:
@@ -80,8 +81,8 @@ class SlowKeeper:
             self._counters["slow_dropped"] += lost
         if not kept:
             self._cut_off(connection, in_transport + backlog.bytes + backlog.spilled_bytes)
-        elif connection.slow_since_s is None and (backlog.lost or backlog.spilled_bytes):
-            connection.slow_since_s = self._clock_s()
+        elif not backlog.told and (backlog.lost or backlog.spilled_bytes or 2 * backlog.bytes > self._bytes_max):
+            backlog.told = True
             self._counters["slow_episodes"] += 1
             _log.warning(
                 "client %s (%s) reads too slowly: %d bytes wait; bus.slow.policy is %s",
