@@ -205,10 +205,13 @@ class Membership:
 
     def next_deadline(self) -> Instant | None:
         if self._as_of is not None:
-            suspects = self._members.suspects.values()
-            dues = [member.suspicion.expires_at for member in suspects if member.suspicion is not None]
-            dues += [due for due in (self._prober.next_due(), self._own.refute_at) if due is not None]
-            due = min(dues, default=None)
+            due, refute_at = self._prober.next_due(), self._own.refute_at
+            if refute_at is not None and (due is None or refute_at < due):
+                due = refute_at
+            for member in self._members.suspects.values():
+                suspicion = member.suspicion
+                if suspicion is not None and (due is None or suspicion.expires_at < due):
+                    due = suspicion.expires_at
             # shortened into the past is due now, and nobody is late
             self._deadline = None if due is None else max(due, self._as_of)
             self._as_of = None

@@ -98,12 +98,17 @@ class Members:
         return [] if record is None else self.described(now, member, record)
 
     def expel(self, now: Instant, node: NodeId, reason: str) -> list[Effect]:
-        """Whoever listens to members follows: to all of them it has left."""
+        """Whoever listens to members follows: to all of them it has left. Here it is forgotten; should it be admitted
+        again, its record comes again, too."""
         member = self.of.get(node)
         if member is None or node == self._me:
             return []
         member.expelled = True
-        return self.weigh(now, member, reason)
+        effects = self.weigh(now, member, reason)
+        self._rotation.remove(node)
+        self.acquit(member)
+        del self.of[node]
+        return effects
 
     # --- the records --------------------------------------------------------------------------------------
 
@@ -212,6 +217,11 @@ class Members:
             member.since = now
             if new != "suspect":
                 self.acquit(member)
+            if member.node != self._me and "left" in (old, new):
+                if new == "left":
+                    self._rotation.remove(member.node)
+                elif not member.expelled:
+                    self._rotation.add(member.node)
             if new:
                 effects.append(Emit(MemberChanged(member.node, old, new, member.incarnation, reason)))
             if new in ("dead", "left"):  # its record vouches for nobody from now on

@@ -86,8 +86,11 @@ class Prober:
             probe.postpone(by_us)
 
     def next_due(self) -> Instant | None:
-        dues = (self._next_probe_at, self._next_dead_at, self._probes.next_due())
-        return min((due for due in dues if due is not None), default=None)
+        deadline = self._next_probe_at
+        for due in (self._next_dead_at, self._probes.next_due()):
+            if due is not None and (deadline is None or due < deadline):
+                deadline = due
+        return deadline
 
     # --- our probes ---------------------------------------------------------------------------------------
 
@@ -116,7 +119,8 @@ class Prober:
         return self._ping(member, self._probes.loose(member.node))
 
     def _may_probe(self, node: NodeId) -> bool:
-        return self._members.of[node].probed and self._probes.of(node) is None
+        member = self._members.of.get(node)
+        return member is not None and member.probed and self._probes.of(node) is None
 
     def _ping(self, member: Member, seq: int) -> Effect:
         return Send(member.node, Lane.DATAGRAM, Ping(seq, self._told(member)))
@@ -128,8 +132,8 @@ class Prober:
 
     def _advance(self, now: Instant, probe: Probe) -> list[Effect]:
         """A probe's next step is due: ping again, ask others, or give the verdict."""
-        member = self._members.of[probe.target]
-        if not member.probed:
+        member = self._members.of.get(probe.target)
+        if member is None or not member.probed:
             del self._probes.ours[probe.seq]
             return []
         if probe.asked and now >= probe.verdict_at:

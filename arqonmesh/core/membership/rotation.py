@@ -28,6 +28,18 @@ class Rotation:
         if place < self._at:
             self._at += 1
 
+    def remove(self, node: NodeId) -> None:
+        """It has left, or is no member any more: nobody probes it, and no pass steps over it for ever."""
+        self._urgent.pop(node, None)
+        if node in self._order:
+            place = self._order.index(node)
+            del self._order[place]
+            if place < self._at:
+                self._at -= 1
+
+    def __len__(self) -> int:
+        return len(self._order)
+
     def hurry(self, node: NodeId) -> None:
         """Probe this one first. More than 64 at once are left to the round robin."""
         if len(self._urgent) < URGENT_MAX:

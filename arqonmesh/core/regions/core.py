@@ -43,6 +43,8 @@ from arqonmesh.wire.statement import Kind, RegionSummary
 
 CLAIM_AFTER_US: Final = 3 * SECOND
 """How long a seat is held before it is claimed: a node that starts knows only itself for a moment."""
+REFUSED_AFTER_US: Final = 30 * SECOND
+"""A disk that takes longer to write one statement has other worries."""
 SUMMARIES_PER_AUTHOR: Final = 4
 """Regions of which one author's summaries are kept: its own, and those that it told before it moved."""
 TERM_MAX: Final = (1 << 63) - 1
@@ -85,8 +87,8 @@ class Regions:
         self._regions: dict[str, Region] = {}
         self._summaries: dict[NodeId, dict[str, RegionSummary]] = {}
         self._wished: dict[NodeId, tuple[str, ...]] = {}
-        self._awaiting = False
-        """A summary of ours is on its way to disk."""
+        self._awaiting: Instant | None = None
+        """A summary of ours is on its way to disk; after this moment it must have been refused."""
         self._step: tuple[str, Instant] | None = None
         """"claim" or why we give up, and when."""
         self._changed = False
@@ -138,8 +140,12 @@ class Regions:
         return self._expelled(now, event.node)
 
     def on_timer(self, now: Instant) -> list[Effect]:
+        if self._awaiting is not None:
+            if now < self._awaiting:
+                return []
+            self._refused(now)
         step, region = self._step, self._regions.get(self._here)
-        if region is None or self._awaiting:
+        if region is None:
             return []
         if step is not None and step[1] <= now:
             self._step = None
@@ -155,12 +161,19 @@ class Regions:
         return []
 
     def next_deadline(self) -> Instant | None:
-        if self._awaiting:
-            return None
+        if self._awaiting is not None:
+            return self._awaiting
         steps = [] if self._step is None else [self._step[1]]
         if self._due():
             steps.append(self._summary_at)
         return min(steps, default=None)
+
+    def _refused(self, now: Instant) -> None:
+        """What we said did not come back: the store takes no more of us. Say it again when it is due; a seat that is
+        not claimed for long is nobody's, and what is not told of a region, nobody knows."""
+        self._awaiting, self._changed = None, True
+        self._summary_at = now + self._interval_us
+        self._consider(now)
 
     # --- members ------------------------------------------------------------------------------------------
 
@@ -212,7 +225,7 @@ class Regions:
     def _told(self, now: Instant, author: NodeId, region: str, summary: RegionSummary | None) -> list[Effect]:
         """An author's newest summary of a region, or that there is none any more."""
         if author == self._me and region == self._here:
-            self._awaiting = False
+            self._awaiting = None
         kept = self._summaries.setdefault(author, {})
         kept.pop(region, None)
         dropped: list[Effect] = []
@@ -302,7 +315,7 @@ class Regions:
         return self._changed and self._several and region is not None and self.leading and region.claims(self._me)
 
     def _publish(self, now: Instant, term: int, leaders: tuple[NodeId, ...]) -> list[Effect]:
-        self._awaiting, self._changed = True, False
+        self._awaiting, self._changed = now + REFUSED_AFTER_US, False
         self._summary_at = now + self._interval_us
         return [Emit(Publish(Kind.REGION_SUMMARY, self._here, self._summary(term, leaders)))]
 
