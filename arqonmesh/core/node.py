@@ -260,8 +260,9 @@ class Node:
 
     def _leaving(self, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Give every Send to a member without a direct link its source route."""
+        neighbours = self._neighbours
         for index, effect in enumerate(effects):
-            if type(effect) is Send and effect.to not in self._neighbours:
+            if type(effect) is Send and effect.to not in neighbours:
                 effects[index] = self._routed(effect)
         return effects
 

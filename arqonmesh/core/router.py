@@ -14,7 +14,6 @@ assertion that names the last event instead of a silent hang.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -49,6 +48,7 @@ class Router:
         """As each core last told it; _NEVER for none."""
         self._heard: dict[int, None] = dict.fromkeys(range(len(self._cores)))
         """Places of cores whose deadline may have moved since."""
+        self._earliest: Instant = _NEVER
         for place, core in enumerate(self._cores):
             for message_type in core.MESSAGES:
                 assert message_type not in self._speakers, f"{message_type.__name__} is routed to two cores"
@@ -96,16 +96,25 @@ class Router:
         out: list[Effect] = []
         deadlines, heard = self._deadlines, self._heard
         for place, core in enumerate(self._cores):
-            if place in heard:
-                self._ask(place)
-            if deadlines[place] <= now:
+            if place in heard:  # also by what one before it has just said
+                deadline = core.next_deadline()
+                due = deadline is not None and deadline <= now
+            else:
+                due = deadlines[place] <= now
+            if due:
                 out += self.run(now, core, core.on_timer(now))
         return out
 
     def next_deadline(self) -> Instant | None:
-        while self._heard:
-            self._ask(next(iter(self._heard)))
-        earliest = min(self._deadlines, default=_NEVER)
+        heard = self._heard
+        if heard:
+            cores, deadlines = self._cores, self._deadlines
+            for place in heard:
+                deadline = cores[place].next_deadline()
+                deadlines[place] = _NEVER if deadline is None else deadline
+            heard.clear()
+            self._earliest = min(deadlines, default=_NEVER)
+        earliest = self._earliest
         return None if earliest == _NEVER else earliest
 
     def run(self, now: Instant, core: Core | None, effects: Iterable[Effect]) -> list[Effect]:
@@ -132,33 +141,32 @@ class Router:
             ]
         return readers
 
-    def _ask(self, place: int) -> None:
-        self._heard.pop(place, None)
-        deadline = self._cores[place].next_deadline()
-        self._deadlines[place] = _NEVER if deadline is None else deadline
-
     def _quiesce(self, now: Instant, core: Core | None, effects: list[Effect]) -> list[Effect]:
         out: list[Effect] = []
-        queue: deque[tuple[Core | None, Effect]] = deque((core, effect) for effect in effects)
-        steps, steps_max = 0, STEPS_MAX + STEPS_PER_EFFECT * len(queue)
-        while queue:
-            speaker, effect = queue.popleft()
-            steps += 1
-            assert steps < steps_max, f"cores answer each other for ever; last effect: {effect!r}"
-            if type(effect) is Emit:
-                event = effect.event
-                listeners = self._readers_of(event.kind) if type(event) is Applied else self._listeners.get(type(event))
-                for place, listener in listeners or ():
-                    if listener is not speaker:
-                        self._heard[place] = None
-                        for answer in listener.on_event(now, event):
-                            queue.append((listener, answer))
-                out.append(effect)
-            elif type(effect) is Persist and effect.token >= 0:
-                assert speaker is not None, "only a core persists"
-                token, self._next_token = self._next_token, self._next_token + 1
-                self._owner_of[token] = (speaker, effect.token)
-                out.append(Persist(token, effect.writes, effect.sync))
-            else:
-                out.append(effect)
+        heard, listeners_of = self._heard, self._listeners
+        said: list[tuple[Core | None, list[Effect]]] = [(core, effects)]
+        """Who said what, in the order in which it is told; it grows while it is read."""
+        steps, steps_max = 0, STEPS_MAX + STEPS_PER_EFFECT * len(effects)
+        for speaker, some in said:
+            steps += len(some)
+            assert steps < steps_max, f"cores answer each other for ever; last effect: {some[-1]!r}"
+            for effect in some:
+                if type(effect) is Emit:
+                    event = effect.event
+                    kind = type(event)
+                    listeners = self._readers_of(event.kind) if type(event) is Applied else listeners_of.get(kind, ())
+                    for place, listener in listeners:
+                        if listener is not speaker:
+                            heard[place] = None
+                            answer = listener.on_event(now, event)
+                            if answer:
+                                said.append((listener, answer))
+                    out.append(effect)
+                elif type(effect) is Persist and effect.token >= 0:
+                    assert speaker is not None, "only a core persists"
+                    token, self._next_token = self._next_token, self._next_token + 1
+                    self._owner_of[token] = (speaker, effect.token)
+                    out.append(Persist(token, effect.writes, effect.sync))
+                else:
+                    out.append(effect)
         return out

@@ -9,7 +9,7 @@ synced may be gone too), `pause` stops it for a while: inputs wait, timers are l
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -261,28 +261,33 @@ class Process:
 
     # --- effects ------------------------------------------------------------------------------------------
 
-    def perform(self, effects: Iterable[Effect]) -> None:
+    def perform(self, effects: Sequence[Effect]) -> None:
         """Perform in order, then see to the tick's end and the next deadline."""
-        for effect in effects:
-            self._perform_one(effect)
+        self._perform_all(effects)
         self._touch()
 
-    def _perform_one(self, effect: Effect) -> None:
-        self.effects += 1
-        endpoint = self.endpoint
-        if endpoint is None:
-            return
-        if type(effect) is Send:
-            message = effect.message
-            if message is not self._encoded_message:  # one message often goes to many
-                self._encoded_message, self._encoded = message, encode_message(message)
-            if not endpoint.send(effect.to, effect.lane, self._encoded):
-                self.unsent += 1
-        elif type(effect) is Persist:
+    def _perform_all(self, effects: Sequence[Effect]) -> None:
+        self.effects += len(effects)
+        for effect in effects:
+            endpoint = self.endpoint
+            if endpoint is None:  # it died of the one before
+                return
+            if type(effect) is Send:
+                message = effect.message
+                if message is not self._encoded_message:  # one message often goes to many
+                    self._encoded_message, self._encoded = message, encode_message(message)
+                if not endpoint.send(effect.to, effect.lane, self._encoded):
+                    self.unsent += 1
+            elif type(effect) is Emit:
+                event = effect.event
+                for watcher in self.watchers:
+                    watcher(self, event)
+            else:
+                self._perform_rare(endpoint, effect)
+
+    def _perform_rare(self, endpoint: Endpoint, effect: Effect) -> None:
+        if type(effect) is Persist:
             self._persist(effect)
-        elif type(effect) is Emit:
-            for watcher in self.watchers:
-                watcher(self, effect.event)
         elif type(effect) is Deliver:
             for client in effect.clients:
                 if client in self._clients:
@@ -348,8 +353,7 @@ class Process:
         self._flush_due = False
         if self.node is None:
             return
-        for effect in self.node.end_tick(self.now()):
-            self._perform_one(effect)
+        self._perform_all(self.node.end_tick(self.now()))
         self._rearm()
 
     def _rearm(self) -> None:

@@ -30,9 +30,10 @@ Sources: BFD's detection time, poll and final bits (RFC 5880, 6.5 and 6.8.4); RT
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
 
 from arqonmesh.core.kernel import SECOND, Instant
 from arqonmesh.core.link.beats import MILLION, Beats, Heard
@@ -60,8 +61,7 @@ class LinkState(Enum):
     DOWN = "down"
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Struct, frozen=True, gc=False):
     """Send one heartbeat: its number, whether it is to be answered at once, and what we heard of the peer's.
 
     `echo` is the peer's newest heartbeat (0: none yet), heard `held_us` ago, `mask` which of the 32 before it came.
@@ -74,8 +74,7 @@ class Beat:
     mask: int
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True, gc=False):
     """The link left `old` for `new`. UP and PROBING both carry traffic."""
 
     old: LinkState
@@ -145,10 +144,12 @@ class Liveness:
         rtt = self.rtt
         self.interval_us = interval_us = min(max(self._base_us, self._asked_us, 2 * rtt.srtt_us), INTERVAL_US_MAX)
         """Time between heartbeats while all is well."""
-        rto_us = min(rtt.rto_us, RTO_US_MAX)
-        self._overdue_us = max(interval_us * 3 // 2, rto_us)
+        rto_us = rtt.rto_us if rtt.rto_us < RTO_US_MAX else RTO_US_MAX
+        overdue_us = interval_us * 3 // 2
+        self._overdue_us = overdue_us if overdue_us > rto_us else rto_us
         least_us = OPENING_PATIENCE_US if self.state is LinkState.OPENING else interval_us + rto_us
-        self.patience_us = max(self._misses * interval_us + interval_us // 2, least_us)
+        patience_us = self._misses * interval_us + interval_us // 2
+        self.patience_us = patience_us if patience_us > least_us else least_us
         """Time without an answer after which the link is down."""
 
     def beaten(self, now: Instant, seq: int, echo: int, held_us: int, mask: int) -> list[Changed]:
@@ -233,7 +234,9 @@ class Liveness:
         if self.state is LinkState.DOWN:
             return None
         answered_at = self._answered_at
-        wakes_at = min(self._next_beat_at, answered_at + self.patience_us + self._extra_us)
+        wakes_at = answered_at + self.patience_us + self._extra_us
+        if self._next_beat_at < wakes_at:
+            wakes_at = self._next_beat_at
         if self.state is LinkState.UP and answered_at + self._overdue_us < wakes_at:
             return answered_at + self._overdue_us
         return wakes_at
@@ -241,7 +244,7 @@ class Liveness:
     def _proved(self, now: Instant) -> list[Changed]:
         self._answered_at = now
         self._extra_us = self._extensions = 0
-        changed = self._enter(LinkState.UP, "answered")
+        changed = [] if self.state is LinkState.UP else self._enter(LinkState.UP, "answered")
         self._reckon()
         return changed
 

@@ -21,9 +21,12 @@ STRAIN_US_MIN: Final = 10_000
 class RttEstimator:
     """Feed it samples in microseconds; read `srtt_us`, `rttvar_us` and `rto_us`. All are 0 before the first."""
 
-    __slots__ = ("_floor_1024", "_srtt_8", "_var_4")
+    __slots__ = ("_floor_1024", "_srtt_8", "_var_4", "rto_us", "srtt_us")
 
     def __init__(self) -> None:
+        self.srtt_us = 0
+        self.rto_us = 0
+        """By when an answer is overdue: srtt + 4 rttvar."""
         self._srtt_8 = 0
         self._var_4 = 0
         self._floor_1024 = 0
@@ -44,14 +47,12 @@ class RttEstimator:
         if self._srtt_8 == 0:
             self._srtt_8 = max(1, rtt_us) * 8
             self._var_4 = rtt_us * 2
-            return
-        error = rtt_us - self._srtt_8 // 8
-        self._srtt_8 = max(8, self._srtt_8 + error)
-        self._var_4 += abs(error) - self._var_4 // 4
-
-    @property
-    def srtt_us(self) -> int:
-        return self._srtt_8 // 8
+        else:
+            error = rtt_us - self.srtt_us
+            self._srtt_8 = max(8, self._srtt_8 + error)
+            self._var_4 += abs(error) - self._var_4 // 4
+        self.srtt_us = self._srtt_8 // 8
+        self.rto_us = self.srtt_us + self._var_4
 
     @property
     def strained(self) -> bool:
@@ -62,8 +63,3 @@ class RttEstimator:
     @property
     def rttvar_us(self) -> int:
         return self._var_4 // 4
-
-    @property
-    def rto_us(self) -> int:
-        """By when an answer is overdue: srtt + 4 rttvar."""
-        return self._srtt_8 // 8 + self._var_4

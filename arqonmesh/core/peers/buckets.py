@@ -28,7 +28,9 @@ class Buckets:
                 del self._buckets[next(iter(self._buckets))]
             self._buckets[peer] = [self._full - SECOND, now]
             return self._full >= SECOND
-        level = min(self._full, bucket[0] + (now - bucket[1]) * self._rate)
+        level = bucket[0] + (now - bucket[1]) * self._rate
+        if level > self._full:
+            level = self._full
         bucket[1] = now
         if level < SECOND:
             bucket[0] = level

@@ -299,8 +299,11 @@ class Peers:
     def next_deadline(self) -> Instant | None:
         if self._excess:
             return self._now
-        dues = (self._store.due_at, self._opinion.due_at, self._probation.due_at, self._rebalance_at)
-        return min((due for due in dues if due is not None), default=None)
+        deadline = self._rebalance_at
+        for due in (self._store.due_at, self._opinion.due_at, self._probation.due_at):
+            if due is not None and (deadline is None or due < deadline):
+                deadline = due
+        return deadline
 
     # --- the registry -------------------------------------------------------------------------------------
 
