@@ -4,7 +4,8 @@ A connection is the transport's word; a link is ours: it is up once the first he
 answers stop, long before the transport would notice. Each side sends one small datagram per interval, which carries the
 answer to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every
 noticeable change of a figure goes into this node's link-state advertisement (the LINKS record), paced so that a
-flapping link floods nobody.
+flapping link floods nobody. After a restart the record of the earlier life stands while its links come back, and where
+all are as they were, it is not said again: a mesh whose nodes all start at once would flood itself with it.
 
 Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
 and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
@@ -21,6 +22,7 @@ from typing import ClassVar, Final
 
 from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.events import (
+    Applied,
     Dropped,
     Late,
     LinkDown,
@@ -104,7 +106,8 @@ class Links:
 
     NAME: ClassVar[str] = "link"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Heartbeat, HeartbeatAck)
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (TransportUp, TransportDown, Late, OverlayRuns)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (TransportUp, TransportDown, Late, OverlayRuns, Applied)
+    KINDS: ClassVar[tuple[Kind, ...]] = (Kind.LINKS,)
 
     def __init__(self, env: Env, settings: LinkSettings, *, overlay_heartbeat_ms: int = 0) -> None:
         """`overlay_heartbeat_ms`: the least time between heartbeats while the overlay chooses the links."""
@@ -117,6 +120,12 @@ class Links:
         self._links: dict[NodeId, _Link] = {}
         self._lost: dict[NodeId, tuple[Instant, Adjacency]] = {}
         self._pacer = Pacer()
+        self._said: dict[str, Adjacency] = {}
+        """The record of the life before, as gossip brings it; of no interest once this one has published its own."""
+        self._compared = False
+        """This life has held its links against that record, or had none to compare with."""
+        self._spoken = False
+        """This life has published a record."""
         self._stretched = False
         self._deadline: Instant | None = None
 
@@ -158,6 +167,13 @@ class Links:
         return self._rearmed(link, effects)
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
+        if isinstance(event, Applied):
+            if not event.ours or self._spoken or not isinstance(event.body, LinksRecord):
+                return []
+            self._said = {adjacency.peer: adjacency for adjacency in event.body.adjacencies}
+            if self._compared:  # more of an earlier life came than was on our disk
+                self._pacer.changed(now)
+            return self._armed([])
         if isinstance(event, TransportUp):
             return self._armed(self._transport_up(now, event))
         if isinstance(event, TransportDown):
@@ -228,7 +244,9 @@ class Links:
             elif step.old is LinkState.OPENING:
                 link.since = now
                 self._lost.pop(peer, None)
-                self._pacer.changed(now)
+                said = self._said.get(peer)
+                if self._compared or said is None or said.state != "up":  # else it was there before our restart
+                    self._pacer.changed(now)
                 effects.append(Emit(LinkUp(peer, link.transport)))
         return effects
 
@@ -272,8 +290,7 @@ class Links:
         rtt = link.liveness.rtt
         link.measured_at = now
         link.loss_ppm = link.liveness.loss_ppm(now)
-        drift_us = abs(rtt.srtt_us - link.advertised_rtt_us)
-        if link.advertised_rtt_us and drift_us > DRIFT_US and drift_us * 4 > link.advertised_rtt_us:
+        if link.advertised_rtt_us and _drifted(rtt.srtt_us, link.advertised_rtt_us):
             self._pacer.drifted(now)
         return [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
 
@@ -305,8 +322,27 @@ class Links:
             effects.append(Emit(Dropped("link", "adjacencies-full", len(up) - ADJACENCIES_MAX)))
             up = up[:ADJACENCIES_MAX]
         down = [adjacency for _, adjacency in self._lost.values()][: ADJACENCIES_MAX - len(up)]
-        record = LinksRecord(tuple(sorted(up + down, key=lambda adjacency: adjacency.peer)))
-        return [*effects, Emit(Publish(Kind.LINKS, "", record))]
+        adjacencies = tuple(sorted(up + down, key=lambda adjacency: adjacency.peer))
+        first, self._compared = not self._compared, True
+        if first and self._is_said(adjacencies):
+            for peer, link in self._links.items():
+                if peer in self._said:
+                    link.advertised_rtt_us = self._said[peer].rtt_us
+            return effects
+        self._spoken, self._said = True, {}
+        return [*effects, Emit(Publish(Kind.LINKS, "", LinksRecord(adjacencies)))]
+
+    def _is_said(self, adjacencies: Sequence[Adjacency]) -> bool:
+        """Whether the life before left just this on record, figures that only tremble apart."""
+        if not self._said or len(adjacencies) != len(self._said):
+            return False
+        for new in adjacencies:
+            said = self._said.get(new.peer)
+            if said is None or (said.state, said.transport) != (new.state, new.transport):
+                return False
+            if said.state == "up" and _drifted(new.rtt_us, said.rtt_us):
+                return False
+        return True
 
     def _armed(self, effects: list[Effect]) -> list[Effect]:
         """Set the deadline after something that may have concerned any link."""
@@ -336,3 +372,9 @@ class Links:
             deadline = deadline if due is None else min(deadline, due)
         self._deadline = deadline
         return effects
+
+
+def _drifted(rtt_us: int, advertised_us: int) -> bool:
+    """Noticeably other than what was told: by more than 10 ms, and by more than a quarter."""
+    drift_us = abs(rtt_us - advertised_us)
+    return drift_us > DRIFT_US and drift_us * 4 > advertised_us

@@ -10,6 +10,7 @@ import pytest
 
 from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.events import (
+    Applied,
     Late,
     LinkDown,
     LinkMeasured,
@@ -23,6 +24,7 @@ from arqonmesh.core.kernel import MILLISECOND, SECOND, Disconnect, Effect, Emit,
 from arqonmesh.core.link.core import Links
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
+from arqonmesh.wire.statement import Adjacency, Kind
 from arqonmesh.wire.statement import Links as LinksRecord
 from tests.core.toy import env_of, node_of
 
@@ -274,6 +276,70 @@ def test_the_advertisement_lists_links_sorted_and_says_which_went_down() -> None
     at, record = records(wire, "a")[-1]
     assert at - 2 * SECOND <= 400 * MS
     assert [(x.peer, x.state) for x in record.adjacencies] == sorted([(node_of("b"), "down"), (node_of("c"), "up")])
+
+
+def restarted(*said: Adjacency) -> Wire:
+    """Node a starts again; gossip brings what it said of its links in its life before."""
+    wire = Wire("a", "b", "c")
+    a = node_of("a")
+    record = Applied(a, Kind.LINKS, "", LinksRecord(said), b"", ours=True)
+    wire.perform(a, wire.cores[a].on_event(0, record))
+    return wire
+
+
+def was_up(name: str, rtt_us: int = 2 * MS) -> Adjacency:
+    return Adjacency(node_of(name), "up", "quic", rtt_us, 0)
+
+
+def test_after_a_restart_links_that_are_as_they_were_are_not_told_again() -> None:
+    """Everybody has that on record; what changes later is told as ever."""
+    wire = restarted(was_up("b"), was_up("c"))
+    wire.connect("a", "b")
+    wire.run(100 * MS)
+    wire.connect("a", "c")
+    wire.run(3 * SECOND)
+    assert records(wire, "a") == []
+    wire.sever("b", "a")
+    wire.run(4 * SECOND)
+    [(at, record)] = records(wire, "a")
+    assert at <= 3_500 * MS
+    assert [x.state for x in record.adjacencies if x.peer == node_of("b")] == ["down"]
+
+
+def test_after_a_restart_a_link_that_is_new_is_told_at_once() -> None:
+    """Nobody knows of it, so it does not wait for the others to come back."""
+    wire = restarted(was_up("b"))
+    wire.connect("a", "c")
+    wire.run(100 * MS)
+    [(_, record)] = records(wire, "a")
+    assert [x.peer for x in record.adjacencies] == [node_of("c")]
+
+
+@pytest.mark.parametrize("said", [(was_up("b"), was_up("c")), (was_up("b", 50 * MS),)])
+def test_after_a_restart_what_did_not_come_back_as_it_was_is_told_after_half_a_second(
+    said: tuple[Adjacency, ...],
+) -> None:
+    """A link that is missing, or one that has become another: the record of the life before is wrong."""
+    wire = restarted(*said)
+    wire.connect("a", "b")
+    wire.run(400 * MS)
+    assert records(wire, "a") == []
+    wire.run(600 * MS)
+    [(_, record)] = records(wire, "a")
+    assert [(x.peer, x.state) for x in record.adjacencies] == [(node_of("b"), "up")]
+
+
+def test_more_of_an_earlier_life_than_the_own_disk_had_is_replaced() -> None:
+    """What the disk had fitted, what a peer still has of us does not: our links are told."""
+    wire = restarted(was_up("b"))
+    wire.connect("a", "b")
+    wire.run(SECOND)
+    assert records(wire, "a") == []
+    a = node_of("a")
+    later = Applied(a, Kind.LINKS, "", LinksRecord((was_up("b"), was_up("c"))), b"", ours=True)
+    wire.perform(a, wire.cores[a].on_event(wire.now, later))
+    wire.run(2 * SECOND)
+    assert [[x.peer for x in record.adjacencies] for _, record in records(wire, "a")] == [[node_of("b")]]
 
 
 def test_a_flapping_link_is_advertised_ever_more_rarely_and_a_calm_one_soon() -> None:
