@@ -23,6 +23,7 @@ from arqonmesh.sim.disk import Tables, in_order
 from arqonmesh.sim.process import Process
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import EPOCH_MS
+from arqonmesh.wire.codec import remembered
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
     Adjacency,
@@ -46,6 +47,8 @@ RTT_US: Final = 10 * MILLISECOND
 """What the links measured then."""
 REMEMBERED_MAX: Final = 1 << 20
 """Decoded statements that the nodes of one process share."""
+FRAMES_REMEMBERED: Final = 1 << 13
+"""Decoded deltas and broadcasts that they share: those of the last moments, in which a broadcast reaches everyone."""
 
 
 class _Author:
@@ -81,6 +84,7 @@ class _Author:
 def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
     """All processes of `sim` come up as members of one mesh, founded by the first, and everyone has a vote. `links` are
     the operator's, dialled from the start: (who dials, whom)."""
+    remembered.capacity = max(remembered.capacity, FRAMES_REMEMBERED)
     decode_statement.capacity = max(decode_statement.capacity, REMEMBERED_MAX)
     read_record.capacity = max(read_record.capacity, REMEMBERED_MAX)
     body_of.capacity = max(body_of.capacity, REMEMBERED_MAX)

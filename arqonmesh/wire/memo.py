@@ -6,6 +6,7 @@ and is the same bytes each time. What it decodes to is frozen, so one decoding s
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -20,9 +21,9 @@ class Memo(Generic[T]):
 
     def __init__(self, function: Callable[[bytes], T], capacity: int) -> None:
         self._function = function
-        self._known: dict[bytes, T] = {}
+        self._known: OrderedDict[bytes, T] = OrderedDict()  # a dict looks for its first key among the deleted ones
         self.capacity = capacity
-        """May be raised at any time: a simulator, where a thousand nodes read the same bytes, does."""
+        """0 for none. May be raised at any time: a simulator, where a thousand nodes read the same bytes, does."""
         self.evicted = 0
 
     def __call__(self, data: bytes) -> T:
@@ -30,7 +31,9 @@ class Memo(Generic[T]):
         if found is None:
             found = self._function(data)
             if len(self._known) >= self.capacity:
-                del self._known[next(iter(self._known))]
+                if not self.capacity:
+                    return found
+                self._known.popitem(last=False)
                 self.evicted += 1
             self._known[data] = found
         return found
