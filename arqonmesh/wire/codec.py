@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -10,9 +10,16 @@ from arqonmesh.errors import DecodeError
 from arqonmesh.wire.cbor import convert, decode, encode
 from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.messages import MAX_FRAME_BYTES, AnyMessage, BroadcastPayload, GossipDelta, WireMessage
+from arqonmesh.wire.packing import Ids
 
 MESSAGE_TYPES: Final[dict[int, type[WireMessage]]] = {kind.__struct_config__.tag: kind for kind in get_args(AnyMessage)}
 """Every message type by its tag."""
+
+IDS: Final[dict[int, Ids]] = {
+    tag: ids for tag, kind in MESSAGE_TYPES.items() if 10 <= tag < 50 or 70 <= tag < 80 if (ids := Ids(kind))
+}
+"""Messages that name nodes by their bytes. The handshake is in text, so that versions can tell each other apart by it;
+federation and the bus sign what they name."""
 
 UNKNOWN_MESSAGE: Final = "wire.unknown-message"
 """The code of a message that a later version may know."""
@@ -22,7 +29,9 @@ assert len(MESSAGE_TYPES) == len(get_args(AnyMessage)), "two messages share a ta
 
 def encode_message(message: WireMessage) -> bytes:
     """The one encoding of a message."""
-    return encode(msgspec.to_builtins(message, builtin_types=(bytes,)))
+    fields: list[Any] = msgspec.to_builtins(message, builtin_types=(bytes,))
+    ids = IDS.get(fields[0])
+    return encode(fields if ids is None else ids.packed(fields))
 
 
 def decode_message(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> WireMessage:
@@ -43,7 +52,8 @@ def _decoded(data: bytes, max_bytes: int) -> WireMessage:
     kind = MESSAGE_TYPES.get(value[0])
     if kind is None:
         raise DecodeError(UNKNOWN_MESSAGE, f"message tag {value[0]}, which this version does not know")
-    return convert(value, kind)
+    ids = IDS.get(value[0])
+    return convert(value if ids is None else ids.unpacked(value), kind)
 
 
 _TOLD_TO_MANY: Final = tuple(bytes((24, kind.__struct_config__.tag)) for kind in (GossipDelta, BroadcastPayload))

@@ -17,7 +17,7 @@ from arqonmesh.core.kernel import SECOND, Lane
 from arqonmesh.errors import DecodeError
 from arqonmesh.sim.scenarios import star
 from arqonmesh.sim.simulation import Simulation
-from arqonmesh.wire.codec import MESSAGE_TYPES, decode_message, encode_message
+from arqonmesh.wire.codec import IDS, MESSAGE_TYPES, decode_message, encode_message
 from arqonmesh.wire.statement import BODY_TYPES, Kind, decode_body
 from tests.wire.examples import BODIES, MESSAGES
 
@@ -27,8 +27,9 @@ GOLDEN: Final[dict[str, dict[str, str]]] = json.loads(FILE.read_text()) if FILE.
 GOLDEN_V2: Final[dict[str, dict[str, str]]] = json.loads(SECOND_FILE.read_text()) if SECOND_FILE.exists() else {}
 BODIES_V2: Final = GOLDEN_V2.get("bodies", {})
 MESSAGES_V2: Final = GOLDEN_V2.get("messages", {})
-CHANGED: Final = ("BroadcastPayload",)
-"""Written otherwise by the second version, which does not speak with the first: its name is made, not sent."""
+CHANGED: Final = ("BroadcastPayload", "Heartbeat", *(MESSAGE_TYPES[tag].__name__ for tag in IDS))
+"""Written otherwise by the second version, which does not speak with the first: the name of a payload is made and not
+sent, nodes are named by their bytes, and heartbeats say what was missed."""
 
 
 def golden() -> dict[str, dict[str, str]]:
