@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -186,13 +187,35 @@ class LoopbackMesh:
 
 @contextlib.contextmanager
 def loopback_mesh(config: str = "", command: Callable[..., Any] = arqon) -> Iterator[LoopbackMesh]:
-    """A mesh in a temporary directory; its processes are gone when the block ends."""
-    with tempfile.TemporaryDirectory(prefix="arqon-") as folder:
+    """A mesh in a temporary directory; its processes are gone when the block ends, also by SIGTERM, or by SIGINT where
+    a shell had it ignored."""
+    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="arqon-") as folder:
         mesh = LoopbackMesh(Path(folder), config, command)
         try:
             yield mesh
         finally:
             mesh.close()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Signals that end the process raise SystemExit in the block; in the main thread alone, others cannot."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number, handler in before.items():
+        if handler in (signal.SIG_DFL, signal.SIG_IGN):
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def merged(text: str, more: str) -> str:
