@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from arqonmesh_testbed.loopback import until
+
 PROGRAM = """
 import signal, sys, time
 from arqonmesh_testbed.loopback import loopback_mesh
@@ -23,10 +25,18 @@ with loopback_mesh() as mesh:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_no_node_outlives_a_program_that_is_told_to_end(number: signal.Signals) -> None:
     """They run detached; whoever started them takes them along."""
-    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as program:  # noqa: S603
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         pid, folder = program.stdout.readline().split()
         program.send_signal(number)
         program.wait(20)
-    assert not Path("/proc", pid).exists()
+    until("the node's end", lambda: state_of(pid) in ("", "Z"), 5)
     assert not Path(folder).exists()
+
+
+def state_of(pid: str) -> str:
+    """As /proc tells it; "Z" has ended and waits to be reaped by whoever adopted it, "" is gone."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
