@@ -263,6 +263,14 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The API key was revoked; a client that used it was closed with 4401.",
         "Make another with `arqon bus key new`; `arqon bus key ls` shows the state of all.",
     ),
+    "bus.connections": (
+        "As many connections come from this address as bus.connections_per_address_max allows (HTTP 429).",
+        "Close some, or raise the limit; behind a load balancer all come from its address, so leave it at 0 there.",
+    ),
+    "bus.flood": (
+        "The client sent far more than bus.rate_per_s or bus.rate_bytes_per_s for a while and was closed with 4429.",
+        "Send more slowly: an error frame `bus.rate-limited` says each time how many frames were dropped.",
+    ),
     "bus.forbidden": (
         "The client's role or permissions do not include this action on this channel (bus.auth.rooms).",
         'See who you are with {"type": "authenticate"}; ask for a token with the role or permission that is named.',

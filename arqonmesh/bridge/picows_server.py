@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-de
 
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 HANDSHAKES_MAX: Final = 256
-"""Connections whose handshake is not done, beyond which new ones are turned away."""
+"""Connections whose handshake is not done, beyond which the oldest of them gives way."""
 _READ_BUFFER_BYTES: Final = 16_384
 _KERNEL_BUFFER_BYTES: Final = 131_072
 """SO_RCVBUF of clients. picows doubles its read buffer whenever a read fills it, so this bounds that too."""
@@ -32,11 +33,15 @@ Refused = Callable[[str, str], None]
 class Acceptor:
     """What all connections of one listening socket share."""
 
-    def __init__(self, accept: Accept, refused: Refused, frame_bytes_max: int) -> None:
+    def __init__(self, accept: Accept, refused: Refused, frame_bytes_max: int, *, per_address_max: int = 0) -> None:
         self.accept = accept
         self.refused = refused
         self.frame_bytes_max = frame_bytes_max
-        self.handshakes = 0
+        self.per_address_max = per_address_max
+        """Connections of one IP address; 0: no limit."""
+        self.by_address: Counter[str] = Counter()
+        self.handshakes: dict[_Connection, None] = {}
+        """Connections whose handshake is not done, oldest first."""
         # picows logs every connection and every mistake of a client; we count them instead.
         self.logger = logging.getLogger("arqonmesh.bridge.picows")
         self.logger.setLevel(logging.CRITICAL)
@@ -80,25 +85,40 @@ class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types fo
             _READ_BUFFER_BYTES,
         )
         self._acceptor = acceptor
-        self._shaking = False
         self._turned_away = False
+        self._address = ""
 
     def connection_made(self, transport: Any) -> None:
         acceptor = self._acceptor
-        if acceptor.handshakes >= HANDSHAKES_MAX:
+        self._address = _host(transport)
+        if acceptor.per_address_max and acceptor.by_address[self._address] >= acceptor.per_address_max:
             self._turned_away = True
-            acceptor.refused("handshakes-max", _address(transport))
-            _say_and_close(transport, b"503 Service Unavailable")
+            acceptor.refused("connections", _address(transport))
+            _say_and_close(transport, b"429 Too Many Requests")
             return
-        self._shaking = True
-        acceptor.handshakes += 1
+        if len(acceptor.handshakes) >= HANDSHAKES_MAX:
+            # Who means it is done within milliseconds: the oldest is the least likely to be an honest one.
+            next(iter(acceptor.handshakes)).give_way()
+        acceptor.handshakes[self] = None
+        acceptor.by_address[self._address] += 1
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._turned_away:
             return
-        self._shaken()
+        acceptor = self._acceptor
+        acceptor.handshakes.pop(self, None)
+        acceptor.by_address[self._address] -= 1
+        if not acceptor.by_address[self._address]:
+            del acceptor.by_address[self._address]
         super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """To a newcomer, because too many handshakes are under way."""
+        raw = self.transport.underlying_transport
+        self._acceptor.handshakes.pop(self, None)
+        self._acceptor.refused("handshakes-max", _address(raw))
+        _say_and_close(raw, b"503 Service Unavailable")
 
     def _handshake_timeout_callback(self) -> None:
         raw = self.transport.underlying_transport
@@ -106,18 +126,18 @@ class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types fo
         _say_and_close(raw, b"408 Request Timeout")
 
     def _upgrade(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        self._shaken()
+        self._acceptor.handshakes.pop(self, None)
         return self._acceptor.accept(request)
-
-    def _shaken(self) -> None:
-        if self._shaking:
-            self._shaking = False
-            self._acceptor.handshakes -= 1
 
 
 def _say_and_close(transport: Any, status: bytes) -> None:
     transport.write(b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
     transport.close()
+
+
+def _host(transport: Any) -> str:
+    name = transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def _address(transport: Any) -> str:

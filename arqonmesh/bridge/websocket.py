@@ -12,6 +12,8 @@ tick. What a client may do to others is bounded here: unsent bytes, frame size, 
 | sends text that is not UTF-8           | 1007                                | not-utf8            |
 | vanishes without closing               | 1011 when a ping stays unanswered   | half-open           |
 | does not finish its handshake          | HTTP 408 after 5 s                  | handshake-slow      |
+| is one of too many in their handshake  | HTTP 503 for the oldest             | handshakes-max      |
+| has too many connections already       | HTTP 429                            | connections         |
 | is turned away at its handshake        | HTTP 4xx, see handshake.py          | auth, origin, ...   |
 """
 
@@ -145,7 +147,9 @@ class BusServer:
             dropped=port.dropped,
             spill_folder=spill_folder,
         )
-        self._acceptor = Acceptor(self._accept, self._refused, settings.frame_bytes_max)
+        self._acceptor = Acceptor(
+            self._accept, self._refused, settings.frame_bytes_max, per_address_max=settings.connections_per_address_max
+        )
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: dict[ClientId, _Connection] = {}

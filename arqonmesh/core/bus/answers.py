@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus.envelope import Inbound, from_bus
 from arqonmesh.core.bus.refusal import Problem, Refusal
 from arqonmesh.core.events import Dropped
-from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit, Instant
+from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
@@ -90,27 +89,3 @@ def refuse(bus: Bus, client: Client, message: Inbound | None, refusal: Refusal, 
         reason = f"{client.bad_in_a_row} frames in a row made no sense; the last: {refusal.code}"
         effects.append(CloseClient(client.id, POLICY_VIOLATION, reason))
         effects.append(Emit(Dropped("bus", "client-rubbish", 1, client.id)))
-
-
-def within_rate(
-    bus: Bus, now: Instant, client: Client, frames: Sequence[bytes], effects: list[Effect]
-) -> Sequence[bytes]:
-    """The frames that the client's rate allows; it is told of the others once."""
-    assert client.bucket is not None
-    allowed = client.bucket.take(now, len(frames))
-    over = len(frames) - allowed
-    if over == 0:
-        return frames
-    bus.counters["rate_limited"] += over
-    payload = {
-        "code": "bus.rate-limited",
-        "message": f"{over} frames dropped; this bus takes {bus.settings.rate_per_s} a second of each client",
-        "hint": "send more slowly, or raise bus.rate_per_s in arqon.yaml",
-        "dropped": over,
-    }
-    fields: dict[str, Any] = {"status": "error"}
-    if not client.canonical:
-        fields.update(error=payload, error_code="bus.rate-limited")
-    effects.append(say(bus, client, "error", payload, **fields))
-    effects.append(Emit(Dropped("bus", "rate-limited", over, client.id)))
-    return frames[:allowed]

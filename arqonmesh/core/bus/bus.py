@@ -67,6 +67,7 @@ _COUNTERS: Final = (
     "throttled",
     "authenticated",
     "credentials_ended",
+    "flooders_closed",
 )
 
 

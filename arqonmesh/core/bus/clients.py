@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from arqonmesh.core.bus.channels import Channel
 from arqonmesh.core.bus.envelope import SUBPROTOCOLS, Dialect
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
+from arqonmesh.core.bus.limits import ClientLimits
 from arqonmesh.core.bus.profile import profile_of
-from arqonmesh.core.bus.ratelimit import TokenBucket
 from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import ClientId
 
@@ -49,7 +49,6 @@ class Client:
 
     __slots__ = (
         "bad_in_a_row",
-        "bucket",
         "closing",
         "connected_ms",
         "dialect",
@@ -57,6 +56,7 @@ class Client:
         "identity",
         "info",
         "last_active_ms",
+        "limits",
         "only",
         "paused",
         "profile",
@@ -66,7 +66,9 @@ class Client:
         "told_of_expiry",
     )
 
-    def __init__(self, now: Instant, wall_ms: int, client: ClientId, info: ClientInfo, rate_per_s: int) -> None:
+    def __init__(
+        self, now: Instant, wall_ms: int, client: ClientId, info: ClientInfo, limits: ClientLimits | None = None
+    ) -> None:
         self.id = client
         self.info = info
         self.identity = info.identity
@@ -78,7 +80,7 @@ class Client:
         self.subscriptions: dict[str, int] = {}
         """Channels and patterns, oldest first, each with the wall clock in milliseconds since when."""
         self.routes: dict[tuple[str, str, str], Route] = {}
-        self.bucket = TokenBucket(now, rate_per_s) if rate_per_s else None
+        self.limits = limits
         self.published = 0
         self.bad_in_a_row = 0
         self.paused = False

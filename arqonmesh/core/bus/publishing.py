@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from arqonmesh.core.bus import mesh_room
-from arqonmesh.core.bus.answers import acknowledge, refuse, within_rate
+from arqonmesh.core.bus.answers import acknowledge, refuse
 from arqonmesh.core.bus.channels import Audience
 from arqonmesh.core.bus.clients import Client, Route
 from arqonmesh.core.bus.commands import ALIASES
@@ -31,6 +31,7 @@ from arqonmesh.core.bus.envelope import (
 )
 from arqonmesh.core.bus.flow import pause
 from arqonmesh.core.bus.keeping import keep
+from arqonmesh.core.bus.limits import within_rate
 from arqonmesh.core.bus.names import is_pattern, resolve_target
 from arqonmesh.core.bus.protocol.examine import examine
 from arqonmesh.core.bus.protocol.inbound import Extended
@@ -72,8 +73,8 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
     bus.look_at_the_clock()
     sender.last_active_ms = bus.wall_ms
     effects: list[Effect] = []
-    if sender.bucket is not None:
-        frames = within_rate(bus, now, sender, frames, effects)
+    if sender.limits is not None:
+        frames = within_rate(bus, now, sender, sender.limits, frames, effects)
 
     stamps = bus.stamps
     latest = stamps.tomorrow

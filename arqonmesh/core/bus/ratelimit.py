@@ -1,4 +1,4 @@
-"""A token bucket in whole numbers: `rate_per_s` frames a second, and one second's worth at once."""
+"""A token bucket in whole numbers: `rate_per_s` tokens a second, and `burst` of them at once."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from arqonmesh.core.kernel import SECOND, Instant
 class TokenBucket:
     """Tokens are counted in millionths, so that a refill of one microsecond is exactly `rate_per_s` of them."""
 
-    __slots__ = ("_at", "_millionths", "_rate_per_s")
+    __slots__ = ("_at", "_full", "_millionths", "_rate_per_s")
 
-    def __init__(self, now: Instant, rate_per_s: int) -> None:
+    def __init__(self, now: Instant, rate_per_s: int, *, burst: int = 0) -> None:
+        """`burst`: tokens that it holds when full, as at the beginning; 0: one second's worth."""
         self._at = now
         self._rate_per_s = rate_per_s
-        self._millionths = rate_per_s * SECOND
+        self._full = (burst or rate_per_s) * SECOND
+        self._millionths = self._full
 
     def take(self, now: Instant, wanted: int) -> int:
         """Take up to `wanted` tokens; how many there were."""
-        self._millionths = min(self._rate_per_s * SECOND, self._millionths + max(0, now - self._at) * self._rate_per_s)
-        self._at = now
-        taken = min(wanted, self._millionths // SECOND)
+        taken = min(wanted, self.available(now))
         self._millionths -= taken * SECOND
         return taken
+
+    def available(self, now: Instant) -> int:
+        """Whole tokens that may be taken now. A clock that steps back gives nothing and takes nothing."""
+        if now > self._at:
+            self._millionths = min(self._full, self._millionths + (now - self._at) * self._rate_per_s)
+            self._at = now
+        return self._millionths // SECOND

@@ -8,6 +8,7 @@ from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.answers import say
 from arqonmesh.core.bus.clients import Client, ClientInfo
 from arqonmesh.core.bus.credentials import watch
+from arqonmesh.core.bus.limits import ClientLimits
 from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.events import ClientCame, ClientWent, Dropped
@@ -28,7 +29,7 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
         reason = f"{len(bus.clients)} clients are connected, which is all that bus.clients_max allows"
         dropped = Dropped("bus", "clients-max", 1, info.address)
         return [CloseClient(client, TRY_AGAIN_LATER, reason), Emit(dropped)]
-    connected = Client(now, bus.wall_ms, client, info, bus.settings.rate_per_s)
+    connected = Client(now, bus.wall_ms, client, info, ClientLimits.of(now, bus.settings))
     bus.clients[client] = connected
     bus.exchange.client_came(connected)
     watch(bus, now, connected)
