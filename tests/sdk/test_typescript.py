@@ -1,0 +1,64 @@
+"""The whole suite of the TypeScript client, in Node and in headless Chromium, each against real nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sdk.conftest import run
+
+
+def _suite(name: str) -> None:
+    """Run one file of tests; its failures are ours, and if all of it is skipped, so is this, with its reason."""
+    env = {**os.environ, "ARQON_COMMAND": json.dumps([sys.executable, "-m", "arqonmesh_cli"])}
+    done = run("node", "--test", "--test-reporter=tap", f"build/test/{name}.test.js", env=env)
+    counts = {key: int(value) for key, value in re.findall(r"^# (tests|pass|skipped) (\d+)$", done.stdout, re.M)}
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+    if counts["skipped"]:
+        reason = re.search(r"# SKIP (.*)", done.stdout)
+        pytest.skip(reason[1] if reason else "skipped")
+    assert counts["pass"] == counts["tests"] > 0
+
+
+@pytest.mark.requirement("R-SD-1")
+def test_the_parts_that_need_no_bus(typescript: Path) -> None:
+    """Addresses, back-off, positions; and the committed types are those that the schema gives."""
+    _suite("units")
+
+
+@pytest.mark.requirement("R-SD-2")
+@pytest.mark.process
+def test_the_client_in_node_against_a_real_node(typescript: Path) -> None:
+    """Join, publish, request, history, presence; cut off, frozen, failed over, and nothing missing."""
+    _suite("bus")
+
+
+@pytest.mark.requirement("R-SD-1")
+@pytest.mark.process
+def test_the_client_in_a_browser_against_a_real_node(typescript: Path) -> None:
+    """The same sources, over the WebSocket of headless Chromium."""
+    _suite("browser")
+
+
+@pytest.mark.requirement("R-SD-1")
+def test_the_package_builds_and_is_found_by_its_name(typescript: Path) -> None:
+    """ES modules with their types, as `npm install` would bring them."""
+    built = run("npm", "run", "--silent", "build")
+    assert built.returncode == 0, built.stdout + built.stderr
+    program = 'const m = await import("@arqonmesh/client"); console.log(Object.keys(m).join())'
+    found = run("node", "--input-type=module", "--eval", program)
+    assert "connect" in found.stdout.strip().split(","), found.stderr
+    assert (typescript / "dist" / "index.d.ts").exists()
+
+
+@pytest.mark.requirement("R-SD-1")
+def test_the_lock_file_names_no_registry() -> None:
+    """Whoever installs it takes the registry of their own npm."""
+    lock = Path(__file__).resolve().parents[2] / "clients" / "typescript" / "package-lock.json"
+    assert "resolved" not in lock.read_text()
+    assert "http" not in re.sub(r'"url": "[^"]*"', "", lock.read_text())
