@@ -7,7 +7,6 @@ every wait. Whatever happens here, the bus does not notice.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from arqonmesh.bridge.door import Gate, anyone
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.errors import ArqonError, ConfigError
 
 HEAD_BYTES_MAX: Final = 8_192
@@ -34,6 +35,7 @@ _PHRASES: Final = {
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
@@ -58,8 +60,8 @@ class HttpSources:
     status: Callable[[], Mapping[str, Any]]
     metrics: Callable[[], bytes]
     """Prometheus text format 0.0.4."""
-    history: Callable[[str, int], Sequence[bytes]]
-    """The newest canonical frames of a channel; raises ArqonError for a bad name."""
+    history: Callable[[Identity, str, int], Sequence[bytes]]
+    """The newest canonical frames of a channel, for one who asks; raises ArqonError for a bad name or no right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,13 @@ class Response:
 
 
 class HttpServer:
-    """Serves the endpoints. With a `token`, /history asks for it as the bus does; the others carry no messages."""
+    """Serves the endpoints. /history asks `gate` who it is, as the bus does; the others carry no messages."""
 
     def __init__(
         self,
         sources: HttpSources,
         *,
-        token: str = "",
+        gate: Gate = anyone,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
     ) -> None:
@@ -98,7 +100,7 @@ class HttpServer:
         self.request_timeout_s = request_timeout_s
         self.idle_timeout_s = idle_timeout_s
         self._sources = sources
-        self._token = token
+        self._gate = gate
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._routes: dict[str, Callable[[Request], Response]] = {
@@ -158,7 +160,7 @@ class HttpServer:
         try:
             return route(request)
         except ArqonError as refused:
-            return error(400, refused.code, refused.sentence, refused.hint)
+            return error(403 if refused.code == "bus.forbidden" else 400, refused.code, refused.sentence, refused.hint)
         except Exception:
             _log.exception("the answer to %s failed", request.path)
             return error(500, "http.internal", "the node failed to answer; its log has the trace")
@@ -183,8 +185,9 @@ class HttpServer:
         return _json(200 if ready else 503, {"status": "ready" if ready else "not-ready"})
 
     def _history(self, request: Request) -> Response:
-        if self._token and not _bears(self._token, request):
-            return error(401, "bus.auth", "history needs the bus's bearer token", "Authorization: Bearer TOKEN")
+        identity = self._gate(request.headers, request.query)
+        if identity is None:
+            return error(401, "bus.auth", "history needs a token or API key of the bus", "Authorization: Bearer TOKEN")
         channel = request.query.get("channel", [""])[0]
         if not channel:
             return error(400, "bus.channel-missing", "no channel is named", "/history?channel=telemetry:host&limit=50")
@@ -193,7 +196,7 @@ class HttpServer:
         if not 1 <= limit <= HISTORY_LIMIT_MAX:
             sentence = f"limit is {limit_text[:16]!r}; it needs to be 1 to {HISTORY_LIMIT_MAX}"
             return error(400, "http.limit", sentence)
-        frames = self._sources.history(channel, limit)
+        frames = self._sources.history(identity, channel, limit)
         return _json(200, {"channel": channel, "count": len(frames), "history": [msgspec.Raw(f) for f in frames]})
 
 
@@ -203,13 +206,6 @@ def error(status: int, code: str, message: str, hint: str = "") -> Response:
 
 def _json(status: int, body: Mapping[str, Any]) -> Response:
     return Response(status, msgspec.json.encode(body) + b"\n")
-
-
-def _bears(token: str, request: Request) -> bool:
-    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        shown = request.query.get("token", [""])[0]
-    return hmac.compare_digest(shown.strip().encode("utf-8", "replace"), token.encode())
 
 
 class _Connection(asyncio.Protocol):

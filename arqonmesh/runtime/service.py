@@ -43,6 +43,7 @@ from arqonmesh.runtime.certificates import Certificates
 from arqonmesh.runtime.crypto import NodeCrypto
 from arqonmesh.runtime.event_log import EventLog
 from arqonmesh.runtime.event_story import EventStory
+from arqonmesh.runtime.history import HistoryKeeper
 from arqonmesh.runtime.host import Host
 from arqonmesh.runtime.throughput import Throughput
 from arqonmesh.store.store import Store
@@ -85,6 +86,7 @@ class Service:
         self.keys = ApiKeys(data_dir / API_KEYS_FILE, wall_ms)
         self.authenticator = Authenticator(config.bus, base=data_dir, keys=self.keys, wall_ms=wall_ms)
         epoch = mesh_state.next_epoch(mesh_state.boot_epoch(durable), wall_ms())
+        self.history = HistoryKeeper(data_dir, config.bus.history)
         world = World(
             node_id=key.node_id,
             public_key=key.public,
@@ -92,12 +94,13 @@ class Service:
             wall_ms=wall_ms,
             rng_for=lambda core: random.Random(os.urandom(16)),
             boot_epoch=epoch,
+            durable_history=self.history.durable,
             stopwatch=time.perf_counter_ns,
             authenticate=self.authenticator.renew,
         )
         self._epoch = epoch
         self.node = Node(config, world)
-        self.host = Host(self.node, store)
+        self.host = Host(self.node, store, self.history)
         self.story = EventStory(self.host, self.log)
         self.authority = RosterAuthority(self.host)
         mesh_id = None if self._mesh is None else self._mesh.mesh_id
@@ -127,9 +130,9 @@ class Service:
                 version=lambda: {"version": arqonmesh.__version__, "software": "arqonmesh"},
                 status=self._status,
                 metrics=Exposition(partial(metrics.samples, self)).render,
-                history=self.node.bus.history_frames,
+                history=self.node.bus.history_for,
             ),
-            token=config.bus.auth_token,
+            gate=self.authenticator.gate,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -145,7 +148,8 @@ class Service:
         self.host.attach(self.endpoint, self.bus)
         await self.bus.start(*split(self.config.listen.bus))
         self.certificates.on_rotated = lambda leaf: self.endpoint.rotate(leaf, local=self._local)
-        begun = self.node.start(self.host.now(), self._durable, self._mesh)
+        durable = {**self._durable, "streams": self.history.load()}
+        begun = self.node.start(self.host.now(), durable, self._mesh)
         self._refuse_other_cluster()
         self.host.perform(begun)
         self._describe()
@@ -181,6 +185,7 @@ class Service:
             self.host.perform(self.node.transport_down(self.host.now(), peer, "the node stops"))
         self.host.close()
         await self.http.close()
+        await self.history.close(self.node.bus.shelf.epoch)
         self.log.close()
         self.keys.close()
         await self.store.close()
@@ -292,6 +297,7 @@ class Service:
         links = self.endpoint.links()
         return {
             "store": {"ok": self.store.fatal is None, "waiting_bytes": self.store.waiting_bytes},
+            "history": dict(self.history.health()),
             "bus": {"ok": not self.stopping.is_set(), "clients": self.bus.client_count},
             "transport": {"ok": True, "links": len(links), "wanted": len(self.endpoint.dials())},
             "mesh": {

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arqonmesh.bridge import http
+from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.http import HttpServer, HttpSources
-from arqonmesh.core.bus.names import resolve
+from arqonmesh.config.model import BusSettings
 from arqonmesh.errors import ConfigError
 from tests.core.bus.house import House
 from tests.waiting import until
@@ -34,9 +35,9 @@ class Node:
                 version=lambda: {"version": "0.1.0"},
                 status=self.status,
                 metrics=lambda: self.metrics,
-                history=lambda channel, limit: self.house.bus.history_frames(resolve("", channel), limit),
+                history=self.house.bus.history_for,
             ),
-            token="s3cret",
+            gate=Authenticator(BusSettings(auth_token="s3cret")).gate,
             request_timeout_s=0.2,
             idle_timeout_s=0.2,
         )

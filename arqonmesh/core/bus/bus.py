@@ -32,6 +32,7 @@ from arqonmesh.core.bus.reads import Reads
 from arqonmesh.core.bus.sessions import connect, disconnect
 from arqonmesh.core.bus.shelf import Shelf
 from arqonmesh.core.bus.stamps import Stamps
+from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.events import (
     CLUSTER_ONLY,
     Backlog,
@@ -245,6 +246,12 @@ class Bus:
         payload = {"event": "gap", "reason": "slow-client", "dropped": missing, "hint": "join_channel with since"}
         dialect = Dialect.CANONICAL if found is None else found.dialect
         return from_bus(dialect, "system", self.stamps.next_id().decode(), self.stamps.time, payload)
+
+    def history_for(self, identity: Identity, channel: str, limit: int) -> list[bytes]:
+        """As `history_frames`, for somebody outside: `channel` as they name it. Raises Refusal."""
+        name = inside(identity.tenant, resolve("", channel))
+        self.permissions.check(identity, "history", name)
+        return self.history_frames(name, limit)
 
     def stats(self) -> dict[str, int]:
         """Gauges and counters, for status and metrics."""
