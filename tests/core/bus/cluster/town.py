@@ -30,7 +30,7 @@ class Home(House):
         self.bus.cluster_of = lambda node: town.clusters.get(node)
 
     def perform(self, effects: list[Effect]) -> list[Effect]:
-        ours = []
+        ours: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Send):
                 assert effect.lane is Lane.CONTROL
