@@ -188,7 +188,7 @@ class Plumtree:
         if isinstance(message, BroadcastHave):
             return self._on_have(now, link_peer, message)
         if isinstance(message, BroadcastGraft):
-            return self._on_graft(link_peer, message)
+            return self._on_graft(now, link_peer, message)
         assert isinstance(message, BroadcastPrune), f"broadcast does not speak {type(message).__name__}"
         return self._on_prune(link_peer)
 
@@ -400,7 +400,7 @@ class Plumtree:
         graft = Send(best, Lane.CONTROL, BroadcastGraft(id=b""))
         return [graft, *self._prune(now, known.source, source)]
 
-    def _on_graft(self, link_peer: NodeId, message: BroadcastGraft) -> list[Effect]:
+    def _on_graft(self, now: Instant, link_peer: NodeId, message: BroadcastGraft) -> list[Effect]:
         self._count("grafts_received")
         neighbour = self._neighbours.get(link_peer)
         if neighbour is None:
@@ -410,7 +410,7 @@ class Plumtree:
         known = self._cache.get(message.id) if message.id else None
         if known is None or known.data is None:
             return []
-        if not neighbour.may_have(message.id):
+        if not neighbour.may_have(now, message.id, len(known.data)):
             self._count("grafts_refused")
             return []
         served = BroadcastPayload(
@@ -451,7 +451,8 @@ class Plumtree:
         untold = {} if neighbour is None else neighbour.haves
         for id_, round_, wave in have:
             if self._cache.get(id_) is None:
-                self._wanted.announced(id_, link_peer, round_, wave, due)
+                if not self._wanted.announced(id_, link_peer, round_, wave, due):
+                    self._count("announcements_refused")
             else:
                 untold.pop(id_, None)
         return [Emit(Dropped("broadcast", "announcements", over, link_peer))] if over else []

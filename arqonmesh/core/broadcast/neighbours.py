@@ -20,6 +20,10 @@ all that is behind it in the stream waits, too: nobody is blamed then."""
 SERVINGS_MAX: Final = 2
 """A neighbour is served one payload so often: 20 bytes of asking are answered with up to 64 KiB. Twice, because its
 first copy may have been dropped on the way in."""
+SERVED_BYTES_MAX: Final = 20 << 20
+"""What a neighbour may make us send by asking, within one second: all that it was told of when its link came up, were
+each of the largest size, and some more. What was announced and is asked for within that has to be served, or whoever
+asks takes us for one that breaks its promises."""
 SERVED_MAX: Final = 4_096
 """Ids remembered as served, the oldest forgotten first."""
 
@@ -27,7 +31,19 @@ SERVED_MAX: Final = 4_096
 class Neighbour:
     """One linked peer."""
 
-    __slots__ = ("announced", "announced_until", "eager", "haves", "loss_ppm", "pruned_at", "served", "srtt_us", "used")
+    __slots__ = (
+        "announced",
+        "announced_until",
+        "eager",
+        "haves",
+        "loss_ppm",
+        "pruned_at",
+        "served",
+        "served_bytes",
+        "served_until",
+        "srtt_us",
+        "used",
+    )
 
     def __init__(self) -> None:
         self.eager = True
@@ -41,6 +57,9 @@ class Neighbour:
         self.pruned_at: Instant = -SECOND
         self.served: dict[bytes, int] = {}
         """How often it was served a payload that it asked for."""
+        self.served_bytes = 0
+        """What it was served in the second that ends at `served_until`."""
+        self.served_until: Instant = 0
         self.announced = 0
         """Announcements that came from it in the interval that ends at `announced_until`."""
         self.announced_until: Instant = 0
@@ -49,11 +68,14 @@ class Neighbour:
     def measured_us(self) -> int:
         return self.srtt_us or SRTT_UNKNOWN_US
 
-    def may_have(self, id_: bytes) -> bool:
-        """Whether it is served this payload, now that it asks; counts it when so."""
+    def may_have(self, now: Instant, id_: bytes, size: int) -> bool:
+        """Whether it is served this payload of `size` bytes, now that it asks; counts it when so."""
+        if now >= self.served_until:
+            self.served_bytes, self.served_until = 0, now + SECOND
         before = self.served.get(id_, 0)
-        if before >= SERVINGS_MAX:
+        if before >= SERVINGS_MAX or self.served_bytes + size > SERVED_BYTES_MAX:
             return False
+        self.served_bytes += size
         self.served[id_] = before + 1
         if len(self.served) > SERVED_MAX:
             del self.served[next(iter(self.served))]

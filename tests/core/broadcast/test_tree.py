@@ -6,6 +6,8 @@ import pytest
 
 from arqonmesh.core.broadcast.core import ANNOUNCE_LINKS
 from arqonmesh.core.broadcast.fan_out import PLAIN_ONE_IN, copies_allowed, is_plain
+from arqonmesh.core.broadcast.neighbours import SERVED_BYTES_MAX
+from arqonmesh.core.broadcast.wanted import WANTED_PER_PEER_MAX, Wanted
 from arqonmesh.core.events import BroadcastJudged, LinkUp
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPayload, BroadcastPrune
@@ -273,3 +275,32 @@ def test_a_graft_is_answered_to_a_neighbour_and_at_most_twice() -> None:
     assert served == [1, 1, 0, 0, 0]
     assert sends(hand.hear("z", BroadcastGraft(id=name_of(message))), BroadcastPayload) == {}
     assert hand.core.counters["grafts_refused"] == 4
+
+
+def test_what_one_peer_can_make_us_send_within_a_second_is_bounded() -> None:
+    """In bytes; the next second it may ask again."""
+    hand = Hand("a", "b", cache_bytes_max=64 << 20)
+    size = 60_000
+    count = SERVED_BYTES_MAX // size + 5
+    known = [payload(b"%06d" % number + bytes(size - 6)) for number in range(count)]
+    for message in known:
+        hand.hear("a", message)
+    served = [sends(hand.hear("b", BroadcastGraft(id=name_of(message))), BroadcastPayload) for message in known]
+    assert sum(bool(answer) for answer in served) == SERVED_BYTES_MAX // size
+    assert hand.core.counters["grafts_refused"] == 5
+    hand.wait(SECOND)
+    assert sends(hand.hear("b", BroadcastGraft(id=name_of(known[-1]))), BroadcastPayload)
+
+
+def test_one_announcer_takes_no_more_than_its_share_of_what_is_wanted() -> None:
+    """Who announces what nobody has leaves room for the others' announcements; what came or was given up counts no
+    more."""
+    wanted = Wanted()
+    liar, other = peer("liar"), peer("other")
+    told = [wanted.announced(b"%016d" % number, liar, 1, 0, 9) for number in range(WANTED_PER_PEER_MAX + 3)]
+    assert told.count(False) == wanted.refused == 3
+    assert wanted.announced(b"o" * 16, other, 1, 0, 9)
+    assert wanted.announced(b"%016d" % 0, other, 1, 0, 9), "known already: it only adds a place to ask"
+    wanted.came(b"%016d" % 0)
+    assert wanted.announced(b"l" * 16, liar, 1, 0, 9)
+    assert not wanted.announced(b"m" * 16, liar, 1, 0, 9)
