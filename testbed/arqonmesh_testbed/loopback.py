@@ -165,11 +165,14 @@ class LoopbackMesh:
         node("mesh", "seed", "test")
         return node
 
-    def join(self, name: str, via: LoopbackNode, role: str = "spoke", *, config: str | None = None) -> LoopbackNode:
-        """Make and start a node, let it join with a ticket, wait for its link."""
-        node = self.make(name, role, config=config)
+    def join(
+        self, name: str, via: LoopbackNode, role: str = "spoke", *, config: str | None = None, cluster: str = ""
+    ) -> LoopbackNode:
+        """Make and start a node, of a cluster of its own unless one is named; let it join with a ticket, wait for its
+        link."""
+        node = self.make(name, role, config=config, cluster=cluster)
         node.start()
-        ticket = via("invite", "new", "--cluster", name, "--role", role)["ticket"]
+        ticket = via("invite", "new", "--cluster", cluster or name, "--role", role)["ticket"]
         node("mesh", "join", ticket)
         until(f"the link of {name}", node.links_up)
         return node
