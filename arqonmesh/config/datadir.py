@@ -1,6 +1,7 @@
 """The files of one node, all below one directory that only its owner can enter.
 
     arqon.yaml      settings                      mesh.db (-wal, -shm, .lock)   what survives (store/)
+                                                  history.db (-wal, -shm)       the bus's history (store/history/)
     node.key        the node's identity           node.log                      what --detach writes
     control.sock    the control API               control.path                  where that socket is instead
 

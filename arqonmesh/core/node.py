@@ -49,6 +49,8 @@ class World:
     rng_for: Callable[[str], Rng]
     """A generator per core name."""
     boot_epoch: int
+    durable_history: bool = False
+    """Whether somebody performs `KeepFrames` and `ReadHistory`."""
     stopwatch: Callable[[], int] | None = None
     """Nanoseconds, to measure what work costs; it decides nothing."""
     authenticate: Callable[[Identity, str], Identity] | None = None
@@ -68,6 +70,8 @@ class Node:
             wall_ms=world.wall_ms,
             stopwatch=world.stopwatch,
             authenticate=world.authenticate,
+            boot_epoch=world.boot_epoch,
+            durable=world.durable_history,
         )
         self.bus = Bus(bus_env, config.bus, self._is_exported, self._cluster_of)
         self.plane: Plane | None = None

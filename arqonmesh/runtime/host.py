@@ -19,7 +19,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from arqonmesh.core.bus.clients import ClientInfo
-from arqonmesh.core.events import Dropped, Late
+from arqonmesh.core.events import Dropped, HistoryRead, Late
 from arqonmesh.core.kernel import (
     CloseClient,
     Connect,
@@ -30,9 +30,11 @@ from arqonmesh.core.kernel import (
     Emit,
     Event,
     Instant,
+    KeepFrames,
     Lane,
     Persist,
     Put,
+    ReadHistory,
     Send,
     Throttle,
 )
@@ -63,12 +65,27 @@ class ClientSide(Protocol):
     def close_client(self, client: ClientId, code: int, reason: str) -> None: ...
 
 
+class Past(Protocol):
+    """The part of the durable history that the host needs."""
+
+    answered: Callable[[HistoryRead], None]
+
+    def keep(self, effect: KeepFrames) -> None: ...
+    def read(self, effect: ReadHistory) -> None: ...
+
+
 class Host:
     """Implements net.Listener and bridge.BusPort; performs what the node decides."""
 
-    def __init__(self, node: Node, store: Writer, *, clock: Callable[[], Instant] = monotonic_us) -> None:
+    def __init__(
+        self, node: Node, store: Writer, past: Past | None = None, *, clock: Callable[[], Instant] = monotonic_us
+    ) -> None:
+        """`past` is needed by a node that was told that its history is durable."""
         self.node = node
         self._store = store
+        self._past = past
+        if past is not None:
+            past.answered = self._history_read
         self._clock = clock
         self._endpoint: Endpoint | None = None
         self._clients: ClientSide | None = None
@@ -88,6 +105,8 @@ class Host:
             Deliver: self._deliver,
             Throttle: self._throttle,
             CloseClient: self._close_client,
+            KeepFrames: self._keep,
+            ReadHistory: self._read_history,
             Emit: self._emit,
             Connect: self._connect,
             Disconnect: self._disconnect,
@@ -173,6 +192,18 @@ class Host:
     def _persisted(self, token: int) -> None:
         if not self._closed:
             self.perform(self.node.persisted(self._clock(), token))
+
+    def _keep(self, effect: KeepFrames) -> None:
+        assert self._past is not None
+        self._past.keep(effect)
+
+    def _read_history(self, effect: ReadHistory) -> None:
+        assert self._past is not None
+        self._past.read(effect)
+
+    def _history_read(self, event: HistoryRead) -> None:
+        if not self._closed:
+            self.perform(self.node.event(self._clock(), event))
 
     def _deliver(self, effect: Deliver) -> None:
         if self._clients is not None:

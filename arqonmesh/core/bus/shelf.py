@@ -43,6 +43,11 @@ class Shelf:
             ours = life is not None and life.node == own.node
             streams.restore(stream, cast(int, head), read_holes(cast(str, holes)), bool(ended) or not ours)
 
+    @property
+    def epoch(self) -> str:
+        """What the names of all streams of this life begin with."""
+        return epoch_of(self._node_id, self._boot_epoch)
+
     def names(self) -> list[str]:
         return list(self._kept)
 

@@ -1,0 +1,92 @@
+"""The durable history of a running node: performs what the bus asks of it, whatever happens to the disk.
+
+A history that cannot be opened or written never stops the node: the bus goes on with what it has in memory, and the
+component `history` of /health says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from arqonmesh.config.model import HistorySettings
+from arqonmesh.core.events import HistoryRead
+from arqonmesh.core.kernel import HistoryQuery, KeepFrames, ReadHistory, Row
+from arqonmesh.errors import ArqonError, StorageError
+from arqonmesh.store.history import Found, HistoryBackend, open_backend
+
+
+class HistoryKeeper:
+    """Made before the node, closed after it. `answered` is called on the loop with what a read found."""
+
+    def __init__(self, folder: Path, settings: HistorySettings) -> None:
+        self.failure: ArqonError | None = None
+        self.backend: HistoryBackend | None = None
+        self.answered: Callable[[HistoryRead], None] = lambda event: None
+        self._rows: Sequence[Row] = ()
+        self._reads: set[asyncio.Task[None]] = set()
+        try:
+            self.backend = open_backend(folder, settings)
+            if self.backend is not None:
+                self._rows = self.backend.load()
+        except StorageError as error:
+            self.failure = error
+            self.backend = None
+
+    @property
+    def durable(self) -> bool:
+        """Whether there is anything beyond the node's memory."""
+        return self.backend is not None
+
+    def load(self) -> Sequence[Row]:
+        """Rows of `streams` for the bus's start, once."""
+        rows, self._rows = self._rows, ()
+        return rows
+
+    def keep(self, effect: KeepFrames) -> None:
+        if self.backend is not None:
+            self.backend.keep(effect)
+
+    def read(self, effect: ReadHistory) -> None:
+        """Answers later, on the loop."""
+        task = asyncio.get_running_loop().create_task(self._read(effect))
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+
+    async def find(self, query: HistoryQuery) -> Found:
+        """Raises StorageError."""
+        if self.backend is None:
+            return Found([], False)
+        return await self.backend.read(query)
+
+    def health(self) -> Mapping[str, Any]:
+        """For /health: `ok` is false while anything less is kept than was asked for."""
+        if self.failure is not None:
+            reason = f"{self.failure.code}: {self.failure.sentence}"
+            return {"ok": False, "backend": "memory", "reason": reason, "hint": self.failure.hint}
+        if self.backend is None:
+            return {"ok": True, "backend": "memory"}
+        return self.backend.health()
+
+    def stats(self) -> Mapping[str, int]:
+        return {} if self.backend is None else self.backend.stats()
+
+    async def close(self, epoch: str) -> None:
+        """`epoch`: the streams of this life, which end cleanly here."""
+        for task in list(self._reads):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._reads, return_exceptions=True)
+        if self.backend is not None:
+            await self.backend.close(epoch)
+
+    async def _read(self, effect: ReadHistory) -> None:
+        try:
+            found = await self.find(effect.query)
+        except ArqonError as error:
+            self.answered(HistoryRead(effect.token, (), failed=f"{error.code}: {error.sentence}"))
+            return
+        self.answered(HistoryRead(effect.token, tuple(found.frames), found.more))

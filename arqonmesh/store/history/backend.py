@@ -1,0 +1,52 @@
+"""The interface of a durable history. A back end may fail at any time: the bus goes on without it, health says so."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from arqonmesh.core.kernel import HistoryQuery, KeepFrames, Row
+
+BACKENDS: dict[str, type[HistoryBackend]] = {}
+"""By name; a back end registers itself when its class is made."""
+
+
+class Found(NamedTuple):
+    """Frames in the order of their arrival; `more`: the query's limits cut it short."""
+
+    frames: list[bytes]
+    more: bool
+
+
+class HistoryBackend(ABC):
+    """Called on the event loop only. `keep` never waits and never raises."""
+
+    NAME: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        BACKENDS[cls.NAME] = cls
+
+    @abstractmethod
+    def load(self) -> Sequence[Row]:
+        """Every stream that is known: (channel, epoch, head, holes, ended), longest quiet first. Before `keep`."""
+
+    @abstractmethod
+    def keep(self, effect: KeepFrames) -> None:
+        """Keep these events, in order. What there is no room for is counted, and told by `health`."""
+
+    @abstractmethod
+    async def read(self, query: HistoryQuery) -> Found:
+        """Whatever was kept before is found. Raises StorageError."""
+
+    @abstractmethod
+    def health(self) -> Mapping[str, Any]:
+        """{"ok": bool, "backend": NAME, ...}; when not ok, `reason` says why."""
+
+    @abstractmethod
+    def stats(self) -> Mapping[str, int]:
+        """Counters and gauges, for metrics."""
+
+    @abstractmethod
+    async def close(self, epoch: str) -> None:
+        """Finish what waits and let go. `epoch`: the streams of this life, which end here. Repeats are harmless."""
