@@ -100,7 +100,7 @@ class Membership:
         self._awareness = Awareness(enabled=settings.lifeguard.local_health)
         self._evidence = Evidence(env.node_id)
         self._own = OwnRecord(env, self.NAME)
-        rotation = Rotation(env.rng)
+        rotation = self.rotation = Rotation(env.rng)
         self._members = Members(env.node_id, settings, self._awareness, rotation, self._evidence)
         self._prober = Prober(env, settings, self._members, self._awareness, rotation, self._evidence)
         self._listening_since: Instant = 0

@@ -16,6 +16,7 @@ from arqonmesh.core.events import (
     MemberAdmitted,
     MemberChanged,
     MemberDescribed,
+    MemberExpelled,
     Persisted,
     Publish,
 )
@@ -671,3 +672,34 @@ def test_records_that_come_before_their_admissions_are_kept_for_a_whole_mesh() -
     for name in names:
         core.on_event(0, MemberAdmitted(node_of(name), key_of(name), name, "hub"))
     assert {core.state_of(node_of(name)) for name in names} == {"alive"}
+
+
+def test_who_has_left_is_stepped_over_by_no_pass_and_probed_again_when_it_returns() -> None:
+    """Its own word takes it out of the rotation, and puts it back in."""
+    core = alone("b", "c")
+    core.on_event(1, says("c", 2, leaving=True))
+    assert core.state_of(node_of("c")) == "left" and len(core.rotation) == 1
+    assert {ping for at in range(1, 20) for ping in pinged(core, at * SECOND)} <= {node_of("b")}
+    core.on_event(20 * SECOND, says("c", 3))
+    assert core.state_of(node_of("c")) == "alive" and len(core.rotation) == 2
+
+
+def test_who_is_put_out_is_forgotten_and_comes_back_with_its_record() -> None:
+    """Told as one that has left; a probe of it that is under way says nothing; admitted again it is as good as new."""
+    core = alone("b", "c")
+    core.on_event(1, accuses("b", ("c", 1, "suspect")))
+    [told] = [e.event for e in core.on_event(2, MemberExpelled(node_of("c"), "test")) if isinstance(e, Emit)]
+    assert isinstance(told, MemberChanged) and told.new == "left"
+    assert core.state_of(node_of("c")) == "" and len(core.rotation) == 1
+    assert node_of("c") not in [member.node for member in core.report()]
+    for at in range(1, 60):
+        core.on_timer(at * SECOND)
+    core.on_event(60 * SECOND, MemberAdmitted(node_of("c"), key_of("c"), "c", "hub"))
+    assert core.state_of(node_of("c")) == "" and len(core.rotation) == 2
+    core.on_event(60 * SECOND, says("c", 1))
+    assert core.state_of(node_of("c")) in ("alive", "suspect")
+
+
+def pinged(core: Membership, now: int) -> list[str]:
+    """Whom a turn of the timer pings."""
+    return [e.to for e in core.on_timer(now) if isinstance(e, Send) and isinstance(e.message, Ping)]

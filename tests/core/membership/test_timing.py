@@ -206,6 +206,31 @@ def test_a_probe_of_a_severed_member_that_fails_says_nothing_about_our_own_healt
     assert dead_at(bench, "t") == [suspected_at + SHORT_US // 2], "the half that is always left, not twice that"
 
 
+def test_a_member_to_which_others_have_a_link_is_suspected_after_three_probes_in_vain() -> None:
+    """Our probes go through them; what is late there says less than the heartbeats that they answer each other."""
+    bench = Bench("a", "t")
+    bench.tell(lists("a", up="t"))
+    bench.mute = "t"
+    bench.run(2 * SECOND + 900 * MILLISECOND)
+    assert bench.changes == []
+    bench.mute = ""
+    bench.run(2 * SECOND)
+    bench.mute = "t"
+    from_here = bench.now
+    bench.run(8 * SECOND)
+    (suspected_at,) = [when for when, who, state in bench.changes if (who, state) == ("t", "suspect")]
+    assert suspected_at - from_here >= 3 * SECOND - MILLISECOND, "an answer in between begins the count anew"
+
+
+def test_without_link_records_one_probe_in_vain_is_enough() -> None:
+    """That is SWIM."""
+    bench = Bench("a", "t", MembershipSettings(link_evidence_ms=0))
+    bench.tell(lists("a", up="t"))
+    bench.mute = "t"
+    bench.run(3 * SECOND)
+    assert bench.state("t") == "suspect"
+
+
 def test_its_short_time_counts_from_the_loss_of_its_last_link_not_from_the_accusation() -> None:
     """An accusation may be underway for a while; the suspect has been unreachable all along."""
     bench = Bench("ab", "t")

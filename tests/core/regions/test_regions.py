@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from arqonmesh.config.model import RegionSettings
 from arqonmesh.core.events import Applied, Dropped, MemberChanged, MemberExpelled, Withdrawn
-from arqonmesh.core.kernel import SECOND, Emit
+from arqonmesh.core.kernel import SECOND, Emit, Event
 from arqonmesh.core.regions.core import SUMMARIES_PER_AUTHOR
 from arqonmesh.wire.statement import Kind, RegionSummary
 from tests.core.regions.world import World, described, mesh
@@ -236,3 +236,23 @@ def test_a_state_that_comes_before_its_record_is_kept_for_it() -> None:
     world.hear("eu0", described("late", "nz"))
 
     assert world.named(world.cores["eu0"].leaders("nz")) == ("late",)
+
+
+def test_a_summary_that_is_refused_is_said_again() -> None:
+    """The store takes no more of us for a while: when it does, the seat is claimed and the region told."""
+    world = World(mesh("eu", "us"))
+    heard = world.hear
+    refusing = world.leaders("eu")[0]
+
+    def refused(name: str, event: Event) -> None:
+        if not (isinstance(event, Applied) and event.author == node_of(refusing)):
+            heard(name, event)
+
+    world.hear = refused  # type: ignore[method-assign]
+    world.run_for(120 * SECOND)
+    tried = [at for at, name, _ in world.published if name == refusing]
+    assert len(tried) >= 3 and world.cores[refusing].report()[0].summary_by != node_of(refusing)
+    world.hear = heard  # type: ignore[method-assign]
+    world.run_for(120 * SECOND)
+    again = [at for at, name, _ in world.published if name == refusing]
+    assert len(again) == len(tried) + 1, "taken now, and not said once more"
