@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from typing import Any, cast
 
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
+from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 from arqonmesh.core.events import ClientCame, ClientWent, Dropped, Observed, Published
 from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit, Event, KeepFrames, ReadHistory, Throttle
 from arqonmesh.ids import ClientId, ClusterId, NodeId
@@ -27,6 +29,7 @@ class House:
         node: str = "n",
         boot_epoch: int = 0,
         durable: bool = False,
+        authenticate: Callable[[Identity, str], Identity] | None = None,
     ) -> None:
         self.now = 1_000_000
         self.wall_ms = START_MS
@@ -37,6 +40,7 @@ class House:
             wall_ms=lambda: self.wall_ms,
             boot_epoch=boot_epoch,
             durable=durable,
+            authenticate=authenticate,
         )
         self.bus = Bus(env, settings or BusSettings(), lambda channel: exported)
         self.inboxes: dict[ClientId, list[bytes]] = {}
@@ -49,11 +53,13 @@ class House:
         self.kept: list[KeepFrames] = []
         self.asked: list[ReadHistory] = []
 
-    def connect(self, subprotocol: str = "arqon.v1", name: str = "") -> ClientId:
+    def connect(self, subprotocol: str = "arqon.v1", name: str = "", identity: Identity = ANONYMOUS) -> ClientId:
         """A new client; its welcome stays in its inbox only until `take`."""
         client = self.bus.new_client_id()
         self.inboxes[client] = []
-        self.perform(self.bus.client_connected(self.now, client, ClientInfo("127.0.0.1:5", subprotocol, name)))
+        self.perform(
+            self.bus.client_connected(self.now, client, ClientInfo("127.0.0.1:5", subprotocol, name, identity=identity))
+        )
         return client
 
     def member(self, channel: str, subprotocol: str = "arqon.v1") -> ClientId:
@@ -74,6 +80,17 @@ class House:
         self.send(client, frame)
         (answer,) = self.take(client)
         return answer
+
+    def wait(self, ms: int) -> list[Effect]:
+        """Time passes, and the bus's deadlines with it."""
+        until, effects = self.now + ms * 1_000, []
+        while (deadline := self.bus.next_deadline()) is not None and deadline <= until:
+            self.wall_ms += max(0, deadline - self.now) // 1_000
+            self.now = max(self.now, deadline)
+            effects += self.perform(self.bus.on_timer(self.now))
+        self.wall_ms += (until - self.now) // 1_000
+        self.now = until
+        return effects
 
     def tell(self, event: Event) -> list[Effect]:
         return self.perform(self.bus.on_event(self.now, event))
