@@ -1,39 +1,43 @@
-"""Two agents on one bus: one answers private questions, the other asks. python examples/ask_and_answer.py [URL]"""
+"""Agents that work together: one offers a service in a channel, one asks there, and asks back in private.
+
+python examples/ask_and_answer.py [URL]
+"""
 
 from __future__ import annotations
 
-import asyncio
-import sys
+import argparse
 
-from arqonmesh.client import BusClient
+from arqonmesh.client import BusClient, Message
+from arqonmesh.client.program import arguments, run
+from arqonmesh.errors import ArqonError
 
-
-async def answer(url: str, ready: asyncio.Future[str]) -> None:
-    """Wait for one question and answer whoever asked."""
-    async with await BusClient.connect(url, name="deep-thought") as bus:
-        ready.set_result(bus.client_id)
-        async for question in bus.messages(all_types=True):
-            if question.type == "private":
-                await bus.private(question.from_, {"answer": 42, "to": question.payload["ask"]})
-                await bus.flush()
-                return
+SERVICE = "agents:questions"
 
 
-async def ask(url: str, whom: str) -> None:
-    async with await BusClient.connect(url, name="asker") as bus:
-        await bus.private(whom, {"ask": "life, the universe and everything"})
-        async for reply in bus.messages(all_types=True):
-            if reply.type == "private":
-                print(f"the answer is {reply.payload['answer']}", flush=True)
-                return
+def answer(question: Message) -> dict[str, object]:
+    """What it returns is the answer; what it raises is the asker's error."""
+    if question.payload["ask"] != "life, the universe and everything":
+        raise ValueError("nobody knows that")
+    return {"answer": 42, "by": "deep-thought"}
 
 
-async def main(url: str) -> None:
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    answering = asyncio.create_task(answer(url, ready))
-    await asyncio.wait_for(ask(url, await ready), 10)
-    await answering
+async def main(options: argparse.Namespace) -> None:
+    async with (
+        await BusClient.connect(options.url, options.token, name="deep-thought", kind="ai-agent") as agent,
+        await BusClient.connect(options.url, options.token, name="asker", kind="ai-agent") as asker,
+    ):
+        agent.on_request(answer, channel=SERVICE)  # questions to whoever listens there
+        agent.on_request(lambda question: "I am sure")  # questions to this one agent
+        await agent.join(SERVICE)
+
+        reply = await asker.request(SERVICE, {"ask": "life, the universe and everything"})
+        print(f"the answer is {reply.payload['answer']}", flush=True)
+        print(f"are you sure? {(await asker.request(reply.from_, 'are you sure?')).payload}", flush=True)
+        try:
+            await asker.request(SERVICE, {"ask": "the meaning of 42"})
+        except ArqonError as error:
+            print(f"and the meaning of 42? {error}", flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:9100"))
+    run(main, arguments(__doc__).parse_args())

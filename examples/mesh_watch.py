@@ -6,10 +6,10 @@ Who is out of reach since when, whether this side may change anything, when it i
 from __future__ import annotations
 
 import argparse
-import asyncio
 from typing import Any
 
 from arqonmesh.client import BusClient
+from arqonmesh.client.program import arguments, run
 
 
 def line(told: dict[str, Any]) -> str:
@@ -25,19 +25,18 @@ def line(told: dict[str, Any]) -> str:
     return f"{text}; missing: {', '.join(missing) or 'nobody any more'}"
 
 
-async def main(url: str, count: int) -> None:
-    async with await BusClient.connect(url, name="mesh-watch", reconnect=True) as bus:
+async def main(options: argparse.Namespace) -> None:
+    left = options.count
+    async with await BusClient.connect(options.url, options.token, name="mesh-watch") as bus:
         await bus.join("$mesh")
         async for message in bus.messages():
             print(line(message.payload), flush=True)
-            count -= 1
-            if count == 0:
+            left -= 1
+            if left == 0:
                 return
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
+    parser = arguments(__doc__)
     parser.add_argument("--count", type=int, default=0, help="end after so many messages; 0: never")
-    options = parser.parse_args()
-    asyncio.run(main(options.url, options.count))
+    run(main, parser.parse_args())

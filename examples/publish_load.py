@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
-import sys
 
 from arqonmesh.client import BusClient
+from arqonmesh.client.program import arguments, run
 
 
-async def main(url: str, count: int) -> None:
-    async with await BusClient.connect(url, name="load", reconnect=True) as bus:
-        for number in range(count):
+async def main(options: argparse.Namespace) -> None:
+    async with await BusClient.connect(options.url, options.token, name="load", kind="service") as bus:
+        for number in range(options.count):
             load = os.getloadavg()[0]
             await bus.publish("telemetry:host", {"load": load})
             print(f"published {load:.2f}", flush=True)
-            if number + 1 < count:
+            if number + 1 < options.count:
                 await asyncio.sleep(1)
         await bus.flush()
 
 
 if __name__ == "__main__":
-    arguments = dict(enumerate(sys.argv))
-    asyncio.run(main(arguments.get(1, "ws://127.0.0.1:9100"), int(arguments.get(2, "1000000"))))
+    parser = arguments(__doc__)
+    parser.add_argument("count", nargs="?", type=int, default=1_000_000)
+    run(main, parser.parse_args())

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 
-from arqonmesh.client import BusClient
+from arqonmesh.client import BusClient, Resumed
+from arqonmesh.client.program import arguments, run
 
 
-async def main(url: str, channels: list[str], count: int) -> None:
-    async with await BusClient.connect(url, name="watch", reconnect=True) as bus:
-        for channel in channels:
+async def main(options: argparse.Namespace) -> None:
+    async with await BusClient.connect(options.url, options.token, name="watch") as bus:
+        bus.on_resume(told)
+        for channel in options.channels:
             await bus.join(channel)
             print(f"listening on {channel}", flush=True)
+        left = options.count
         async for message in bus.messages():
             print(message.channel, message.payload, flush=True)
-            count -= 1
-            if count == 0:
+            left -= 1
+            if left == 0:
                 return
 
 
+def told(resumed: Resumed) -> None:
+    """After a lost connection: what was missed came first, unless nobody has it any more."""
+    if resumed.recovered is False:
+        print(f"{resumed.channel}: some messages are lost: {resumed.gaps}", flush=True)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__, url=False)
     parser.add_argument("url")
     parser.add_argument("channels", nargs="+")
     parser.add_argument("--count", type=int, default=0, help="end after so many messages; 0: never")
-    options = parser.parse_args()
-    asyncio.run(main(options.url, options.channels, options.count))
+    run(main, parser.parse_args())

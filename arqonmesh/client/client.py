@@ -272,7 +272,7 @@ class BusClient:
     ) -> Page:
         """What was published there. `since`, `before`: milliseconds since 1970 or ISO 8601; `since` also a position."""
         bounds = {"limit": limit, "since": since, "before": before}
-        asked = {key: value for key, value in bounds.items() if value is not None}
+        asked: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
         return page_of(await self.command("history", channel=channel, **asked))
 
     async def presence(self, channel: str) -> list[Member]:
