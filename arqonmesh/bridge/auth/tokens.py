@@ -77,7 +77,8 @@ class TokenReader:
         """Until when the token holds, skew included; 0 for ever."""
         now_ms, skew_ms = self._wall_ms(), self._settings.clock_skew_s * 1_000
         if (begins := _ms(claims, "nbf")) is not None and now_ms < begins - skew_ms:
-            raise AuthRefused("bus.auth-not-yet", f"the token holds only in {(begins - now_ms) // 1_000} s")
+            sentence = f"the token holds only in {(begins - now_ms) // 1_000} s"
+            raise AuthRefused("bus.auth-not-yet", sentence, hint="compare the clocks of node and issuer")
         ends = _ms(claims, "exp")
         if ends is None:
             if self._settings.expiry_required:

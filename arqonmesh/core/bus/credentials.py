@@ -74,7 +74,7 @@ def watch(bus: Bus, now: Instant, client: Client) -> None:
         return
     notice_ms = bus.settings.auth.expiry_notice_s * 1_000
     left_ms = expires_ms - bus.wall_ms
-    wait_ms = left_ms - notice_ms if left_ms > notice_ms and not client.told_of_expiry else left_ms
+    wait_ms = left_ms if client.told_of_expiry else left_ms - notice_ms
     bus.credentials.set(client.id, now + max(0, wait_ms) * MILLISECOND)
 
 

@@ -60,6 +60,18 @@ def test_a_client_is_told_before_its_token_expires_and_closed_after() -> None:
     assert bus.ask(endless, {"type": "ping"})["status"] == "success"
 
 
+def test_a_client_that_comes_with_a_token_about_to_expire_is_told_at_once() -> None:
+    """Less than the notice is left: the notice follows the welcome."""
+    bus = house()
+    client = bus.connect(identity=until(5))
+    bus.take(client)
+    bus.wait(1)
+    (told,) = bus.take(client)
+    assert (told["payload"]["event"], told["payload"]["expires_in_ms"]) == ("expiring", 5_000)
+    bus.wait(5_000)
+    assert (bus.take(client), [closed.client for closed in bus.closed]) == ([], [client])
+
+
 def test_a_newer_token_keeps_the_connection_and_the_subscriptions() -> None:
     """And moves the end; the answer says who the client is now."""
     bus = house()

@@ -1,0 +1,157 @@
+"""API keys: made, shown once, hashed at rest, found by prefix, used, expired, revoked; one process beside another."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from arqonmesh.bridge.auth.api_keys import USED_EVERY_MS, ApiKeys
+from arqonmesh.bridge.auth.refused import AuthRefused
+from arqonmesh.core.bus.identity import Identity
+from arqonmesh.errors import NotFound, StorageError, UsageError
+
+pytestmark = pytest.mark.requirement("R-BU-14")
+
+
+class Place:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.made = ""
+        self.now_ms = 1_767_225_600_000
+        self.node = ApiKeys(path, lambda: self.now_ms)
+        self.cli = ApiKeys(path, lambda: self.now_ms)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path / "bus-keys.db")
+    yield made
+    made.node.close()
+    made.cli.close()
+
+
+def refused(keys: ApiKeys, shown: str) -> str:
+    with pytest.raises(AuthRefused) as error:
+        keys.judge(shown)
+    assert len(shown) < 20 or shown not in error.value.sentence
+    return error.value.code
+
+
+def test_a_key_made_beside_a_running_node_is_known_there_at_once(place: Place) -> None:
+    """With its name, role, tenant, permissions and end."""
+    assert not place.node
+    shown, key = place.cli.new(
+        "press-7", "guest", tenant="acme", permissions=["publish:plant:*"], lifetime_ms=90_000
+    )  # fmt: skip
+    identity = place.node.judge(shown)
+    assert identity == Identity(
+        "press-7", "guest", "acme", ("publish:plant:*",), place.now_ms + 90_000, f"key:{key.prefix}"
+    )
+    assert place.node
+    assert shown.startswith(f"arqk_{key.prefix}_")
+
+
+def test_what_is_on_disk_lets_nobody_in(place: Place) -> None:
+    """The key is nowhere in the file, nor in any of its parts; the file is its owner's alone."""
+    shown, _ = place.cli.new("a", "user")
+    secret = shown.split("_", 2)[2]
+    for file in place.path.parent.iterdir():
+        assert secret.encode() not in file.read_bytes()
+        assert file.stat().st_mode & 0o077 == 0, file
+
+
+def test_a_key_ends_when_it_expires_or_is_revoked(place: Place) -> None:
+    """Each with its own code; the node tells once whose clients are to be closed."""
+    first, key = place.cli.new("a", "user")
+    short, _ = place.cli.new("b", "user", lifetime_ms=1_000)
+    assert place.node.judge(first).subject == "a"
+    assert place.node.judge(short).subject == "b"
+    assert place.node.take_revoked() == []
+    place.cli.revoke(key.prefix)
+    assert refused(place.node, first) == "bus.auth-revoked"
+    assert place.node.take_revoked() == [key.prefix]
+    assert place.node.take_revoked() == []
+    place.now_ms += 1_000
+    assert refused(place.node, short) == "bus.auth-expired"
+    assert [one.state(place.now_ms) for one in place.node.all()].count("active") == 0
+    assert place.node, "a bus whose keys are all revoked is not an open bus"
+
+
+def test_the_last_use_is_kept_by_the_minute(place: Place) -> None:
+    """A write per key and minute at most, seen by the other process."""
+    shown, _ = place.cli.new("a", "user")
+    used = []
+    for _ in range(3):
+        place.node.judge(shown)
+        used.append(place.cli.all()[0].last_used_ms)
+        place.now_ms += USED_EVERY_MS // 2
+    assert used == [place.now_ms - 3 * USED_EVERY_MS // 2] * 2 + [place.now_ms - USED_EVERY_MS // 2]
+
+
+def test_a_disk_that_takes_no_writes_turns_nobody_away(place: Place) -> None:
+    """Judging needs no write; the date of the last use does."""
+    shown, _ = place.cli.new("a", "user")
+    place.node._db.execute("PRAGMA query_only = 1")
+    assert place.node.judge(shown).subject == "a"
+
+
+def test_keys_are_revoked_by_prefix_name_or_themselves(place: Place) -> None:
+    """A name that several have is not enough; what is unknown is said so; twice is harmless."""
+    first, _ = place.cli.new("one", "user")
+    _, twin = place.cli.new("twin", "user")
+    place.cli.new("twin", "user")
+    with pytest.raises(UsageError) as several:
+        place.cli.revoke("twin")
+    assert (several.value.code, twin.prefix in several.value.sentence) == ("bus.key-ambiguous", True)
+    assert place.cli.revoke(twin.prefix).revoked_ms == place.cli.revoke(twin.prefix).revoked_ms == place.now_ms
+    assert place.cli.revoke("twin").revoked_ms
+    assert place.cli.revoke(first).name == "one"
+    with pytest.raises(NotFound):
+        place.cli.revoke("nobody")
+
+
+@pytest.mark.parametrize(
+    ("name", "tenant", "permissions"),
+    [("", "", []), ("x" * 65, "", []), ("a\nb", "", []), ("a", "A|b", []), ("a", "", ["fly:*"])],
+)
+def test_a_key_that_means_nothing_is_not_made(place: Place, name: str, tenant: str, permissions: list[str]) -> None:
+    """UsageError bus.key-invalid, and nothing in the file."""
+    with pytest.raises(UsageError) as error:
+        place.cli.new(name, "user", tenant=tenant, permissions=permissions)
+    assert error.value.code == "bus.key-invalid"
+    assert place.node.all() == []
+
+
+def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+    """StorageError bus.key-file, at the start."""
+    (tmp_path / "bus-keys.db").write_bytes(b"x" * 4_096)
+    with pytest.raises(StorageError) as error:
+        ApiKeys(tmp_path / "bus-keys.db", lambda: 0)
+    assert error.value.code == "bus.key-file"
+    with pytest.raises(StorageError):
+        ApiKeys(tmp_path / "absent" / "bus-keys.db", lambda: 0)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_nothing_but_the_key_itself_is_the_key(place: Place, data: st.DataObject) -> None:
+    """Any text, any part of it, and one character changed."""
+    if not place.made:
+        place.made, _ = place.cli.new("a", "user")
+    shown = place.made
+    text = data.draw(st.one_of(st.text(max_size=60), st.sampled_from([shown[:-1], shown + "x", shown[5:], "arqk_"])))
+    assert refused(place.node, text) == "bus.auth"
+    at = data.draw(st.integers(0, len(shown) - 1))
+    assert refused(place.node, shown[:at] + chr(ord(shown[at]) ^ 1) + shown[at + 1 :]) == "bus.auth"
+
+
+def test_the_schema_refuses_what_is_not_of_its_types(place: Place) -> None:
+    """STRICT: a foreign hand cannot leave text where a time belongs."""
+    place.cli.new("a", "user")
+    with pytest.raises(sqlite3.IntegrityError):
+        place.cli._db.execute("UPDATE api_keys SET expires_ms = 'never'")
