@@ -5,6 +5,7 @@ python -m arqonmesh.bridge.spec docs/spec
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Final
@@ -18,12 +19,16 @@ TEXT_FILE: Final = "bus.md"
 
 
 def commands_table() -> str:
-    """Every command of the registry: its short names, what it takes, what it does."""
-    rows = ["| command | short | takes | does |", "|---|---|---|---|"]
+    """Every command of the registry: its short names, the role it needs, what it takes, what it does, an example."""
+    rows = ["| command | short | role | takes | does | example |", "|---|---|---|---|---|---|"]
     for command in REGISTRY.values():
         short = ", ".join(f"`{alias}`" for alias, name in ALIASES.items() if name == command.name)
         takes = "; ".join(f"`{name}`: {what}" for name, what in command.args.items())
-        rows.append(f"| `{command.name}` | {short} | {_cell(takes)} | {_cell(command.help)} |")
+        role = f"{command.role}, or as `{command.action}` is permitted" if command.action else command.role
+        example = json.dumps(command.told()["example"])
+        rows.append(
+            f"| `{command.name}` | {short} | {role} | {_cell(takes)} | {_cell(command.help)} | `{_cell(example)}` |"
+        )
     return "\n".join(rows)
 
 

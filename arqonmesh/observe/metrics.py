@@ -44,6 +44,12 @@ METRICS: Final[tuple[Metric, ...]] = (
     _counter("arqon_bus_messages_published_total", "Events that this node's clients published."),
     _counter("arqon_bus_messages_delivered_total", "Frames handed to this node's clients, one per receiver."),
     _counter("arqon_bus_messages_imported_total", "Events of other nodes delivered to this node's bus."),
+    _counter("arqon_bus_commands_total", "Commands of clients by outcome: answered or refused.", "command", "outcome"),
+    _gauge("arqon_bus_cluster_clients", "Clients connected to any node of this cluster, as this node knows it."),
+    _gauge("arqon_bus_cluster_nodes", "Nodes of this cluster whose clients this node knows, itself included."),
+    _counter("arqon_bus_presence_rows_total",
+             "Rows of the cluster's presence: rows_sent, rows_taken, rows_refused; full_sent counts whole tables.",
+             "what"),
     _counter("arqon_bus_operations_total", "Everything else that the bus counts, by what it was.", "operation"),
     # federation
     _counter("arqon_federation_messages_total",

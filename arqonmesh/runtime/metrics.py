@@ -58,6 +58,13 @@ def _bus(service: Service) -> Iterator[Sample]:
     stats, counters = service.node.bus.stats(), service.node.bus.counters
     yield Sample("arqon_bus_clients", stats["clients_connected"])
     yield Sample("arqon_bus_channels", stats["channels"])
+    yield Sample("arqon_bus_cluster_clients", stats["cluster_clients"])
+    yield Sample("arqon_bus_cluster_nodes", stats["cluster_nodes"])
+    for what, count in service.node.bus.exchange.counters.items():
+        yield Sample("arqon_bus_presence_rows_total", count, (what,))
+    for name, counts in service.node.bus.command_counts.items():
+        yield Sample("arqon_bus_commands_total", counts.answered, (name, "answered"))
+        yield Sample("arqon_bus_commands_total", counts.refused, (name, "refused"))
     for name in ("published", "delivered", "imported"):
         yield Sample(f"arqon_bus_messages_{name}_total", counters[name])
     for name, count in counters.items():

@@ -52,7 +52,7 @@ def resolve_target(room: str, channel: str) -> str:
         return resolve(room, channel)
     if mesh_room.is_meant(room, channel):
         raise mesh_room.reserved()
-    name = _joined(room, channel)
+    name = _joined(room, channel) if room or channel != EVERYTHING else EVERYTHING
     left, _, right = name.partition(":")
     if _PART.fullmatch(left) is None or right != EVERYTHING:
         raise _refusal(room, channel, name)

@@ -32,4 +32,5 @@ AUTHENTICATE: Final = Command(
     "Show a newer token or another key, and stay connected; without one: who this client is.",
     {"token": "a token or API key of the same tenant"},
     _authenticate,
+    example={"type": "authenticate", "args": {"token": "..."}},
 )

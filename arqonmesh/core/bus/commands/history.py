@@ -76,4 +76,6 @@ HISTORY: Final = Command(
         "before": "the same forms: the last events before there",
     },
     _history,
+    action="history",
+    example={"type": "history", "channel": "telemetry:host", "limit": 10},
 )
