@@ -25,6 +25,11 @@ HANDSHAKE_PATIENCE_US: Final = SECOND
 BACKOFF_MIN_US: Final = 200 * MILLISECOND
 BACKOFF_MAX_US: Final = SECOND
 """As the driver dials by default (`links.reconnect_*_ms`)."""
+STEADY_US: Final = 5 * SECOND
+"""A link that held this long starts the back-off over (net/dialer.py)."""
+RETRY_UNMEASURED_US: Final = 200 * MILLISECOND
+"""Before a path is measured QUIC sends again after twice the initial RTT, 100 ms (net/tls.py; RFC 9002, 6.2)."""
+RETRY_MIN_US: Final = 20 * MILLISECOND
 RETRY_MAX_US: Final = SECOND
 SIMULTANEOUS_US: Final = 3 * SECOND
 """Two connections this young come from two dials that crossed."""
@@ -80,10 +85,23 @@ class Network:
         return times
 
     def persistently(
-        self, source: NodeId, target: NodeId, size_bytes: int, arrive: Callable[[], None], wanted: Callable[[], bool]
+        self,
+        source: NodeId,
+        target: NodeId,
+        size_bytes: int,
+        arrive: Callable[[], None],
+        wanted: Callable[[], bool],
+        patience_us: int = 0,
     ) -> None:
-        """Send, and send again while `wanted`, until one packet gets through."""
-        self._attempt(source, target, size_bytes, arrive, wanted, 0)
+        """Send, and send again while `wanted`, until one packet gets through. `patience_us`: until the first time it is
+        sent again; 0 for what a measured path would make of it."""
+        times = self.plan(source, target, size_bytes)
+        if times:
+            self.world.at(times[0], arrive)
+            return
+        patience_us = patience_us or max(RETRY_MIN_US, 3 * self.path(source, target).delay_us)
+        again = partial(self._attempt, source, target, size_bytes, arrive, wanted, patience_us)
+        self.world.after(min(RETRY_MAX_US, patience_us), again)
 
     def _attempt(
         self,
@@ -92,17 +110,10 @@ class Network:
         size_bytes: int,
         arrive: Callable[[], None],
         wanted: Callable[[], bool],
-        attempt: int,
+        waited_us: int,
     ) -> None:
-        if not wanted():
-            return
-        times = self.plan(source, target, size_bytes)
-        if times:
-            self.world.at(times[0], arrive)
-            return
-        patience_us = max(20 * MILLISECOND, 3 * self.path(source, target).delay_us)
-        again = partial(self._attempt, source, target, size_bytes, arrive, wanted, min(attempt + 1, 10))
-        self.world.after(min(RETRY_MAX_US, patience_us << attempt), again)
+        if wanted():
+            self.persistently(source, target, size_bytes, arrive, wanted, min(2 * waited_us, RETRY_MAX_US))
 
 
 @dataclass(slots=True, eq=False)
@@ -210,6 +221,7 @@ class End:
 @dataclass(slots=True)
 class _Wish:
     attempt: int = 0
+    """Dials since the last link that held for `STEADY_US`."""
     pending: bool = False
 
 
@@ -264,6 +276,9 @@ class Endpoint:
             end.dead = True
             return
         del self.ends[end.peer]
+        wish = self._wishes.get(end.peer)
+        if wish is not None and self.network.world.now - end.up_at >= STEADY_US:
+            wish.attempt = 0
         end.close()
         self.owner.link_down(end.peer, reason)
         self._redial(end.peer)
@@ -275,6 +290,7 @@ class Endpoint:
         if self.dead or wish is None or wish.pending or peer in self.ends:
             return
         wish.pending = True
+        wish.attempt += 1
         until = self.network.world.now + HANDSHAKE_PATIENCE_US
         attempt = _Attempt(self, peer, until)
         self.network.world.at(until, partial(self._timed_out, attempt))
@@ -289,7 +305,6 @@ class Endpoint:
         wish = self._wishes.get(peer)
         if wish is not None and not self.dead:
             wish.pending = False
-            wish.attempt += 1
             self._redial(peer)
 
     def _redial(self, peer: NodeId) -> None:
@@ -297,7 +312,7 @@ class Endpoint:
         wish = self._wishes.get(peer)
         if wish is None or self.dead or wish.pending:
             return
-        most = min(BACKOFF_MAX_US, BACKOFF_MIN_US << min(wish.attempt, 10))
+        most = min(BACKOFF_MAX_US, BACKOFF_MIN_US << min(max(wish.attempt - 1, 0), 10))
         delay_us = most // 2 + self._dice.randrange(0, most // 2 + 1)
         self.network.world.after(delay_us, lambda: None if self.dead else self.owner.receive(partial(self._dial, peer)))
 
@@ -306,7 +321,7 @@ class Endpoint:
         end.up_at = self.network.world.now
         wish = self._wishes.get(end.peer)
         if wish is not None:
-            wish.attempt, wish.pending = 0, False
+            wish.pending = False
         old = self.ends.get(end.peer)
         if old is not None:
             crossed = old.dialler != end.dialler and end.up_at - old.up_at < SIMULTANEOUS_US and not old.far.dead
@@ -343,7 +358,12 @@ class _Attempt:
     def _pass(self, source: NodeId, target: NodeId, arrive: Callable[[], None]) -> None:
         network = self.dialler.network
         network.persistently(
-            source, target, HANDSHAKE_BYTES, arrive, lambda: not self.over and network.world.now < self._until
+            source,
+            target,
+            HANDSHAKE_BYTES,
+            arrive,
+            lambda: not self.over and network.world.now < self._until,
+            RETRY_UNMEASURED_US,
         )
 
     def _heard(self) -> None:
