@@ -85,6 +85,8 @@ class Process:
         self.on_next_write: Callable[[], None] | None = None
         """Called once, when the node hands its next transaction to the disk."""
         self.on_boot: list[Callable[[Process], None]] = []
+        self.outgoing: Callable[[Sequence[Effect]], Iterable[Effect]] | None = None
+        """What becomes of the node's effects before they are performed; None for nothing."""
         self.credentials: Judge | None = None
         """Shows and judges leaf certificates; without one, the roster alone decides about links."""
         self._dice = world.dice(f"machine {name}")
@@ -268,7 +270,7 @@ class Process:
 
     def _perform_all(self, effects: Sequence[Effect]) -> None:
         self.effects += len(effects)
-        for effect in effects:
+        for effect in effects if self.outgoing is None else self.outgoing(effects):
             endpoint = self.endpoint
             if endpoint is None:  # it died of the one before
                 return

@@ -56,7 +56,8 @@ def _decoded(data: bytes, max_bytes: int) -> WireMessage:
     return convert(value if ids is None else ids.unpacked(value), kind)
 
 
-_TOLD_TO_MANY: Final = tuple(bytes((24, kind.__struct_config__.tag)) for kind in (GossipDelta, BroadcastPayload))
+_SHARED: Final = (GossipDelta, BroadcastPayload)
+_TOLD_TO_MANY: Final = tuple(bytes((24, tag)) for tag, kind in MESSAGE_TYPES.items() if kind in _SHARED)
 """The second and third byte of what is the same bytes for many nodes."""
 remembered: Final = Memo(lambda data: _decoded(data, MAX_FRAME_BYTES), 0)
 """Deltas and broadcasts as they decode. A node is told each once and remembers none; a simulator raises `capacity`."""

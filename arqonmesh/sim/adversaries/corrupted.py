@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from arqonmesh.core.kernel import Effect, Lane, Send
@@ -31,6 +31,7 @@ class Corrupted(Process):
     owner: Owner | None = None
 
     def boot(self, mesh: MeshIdentity) -> None:
+        self.outgoing = self._said
         super().boot(mesh)
         if self.owner is not None:
             self.owner.booted()
@@ -40,9 +41,9 @@ class Corrupted(Process):
             self.owner.hears(end.peer, lane, data)
         super().frame(end, lane, data)
 
-    def _perform_one(self, effect: Effect) -> None:
-        if self.owner is None or type(effect) is not Send:
-            super()._perform_one(effect)
-            return
-        for send in self.owner.says(effect):
-            super()._perform_one(send)
+    def _said(self, effects: Sequence[Effect]) -> Iterator[Effect]:
+        for effect in effects:
+            if self.owner is None or type(effect) is not Send:
+                yield effect
+            else:
+                yield from self.owner.says(effect)

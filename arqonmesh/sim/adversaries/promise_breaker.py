@@ -9,6 +9,7 @@ from arqonmesh.core.events import LinkDown, LinkUp
 from arqonmesh.core.kernel import SECOND, Durable, Effect, Env, Event, Instant, Lane, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import BroadcastHave, BroadcastPayload, WireMessage
+from arqonmesh.wire.naming import broadcast_id
 
 
 class PromiseBreaker:
@@ -29,7 +30,9 @@ class PromiseBreaker:
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
         """Grafts go unanswered, payloads end here."""
-        return self._announce(message.id) if isinstance(message, BroadcastPayload) else []
+        if not isinstance(message, BroadcastPayload):
+            return []
+        return self._announce(broadcast_id(message.topic, message.data))
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         if isinstance(event, LinkUp):
