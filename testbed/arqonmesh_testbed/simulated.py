@@ -9,6 +9,7 @@ Time is virtual, so a node's clients answer at once and a step that waits looks 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from typing import Any, Final
 
@@ -63,7 +64,7 @@ class Stream:
     def start(self) -> None:
         for name in self._what.to:
             process, ledger = self._sim.processes[name], self.ledgers.setdefault(name, Ledger())
-            client = process.connect_client("receiver", lambda frames, ledger=ledger: self._hear(ledger, frames))
+            client = process.connect_client("receiver", partial(self._hear, ledger))
             process.client_says(client, msgspec.json.encode({"type": "join", "channel": self._what.channel}))
         self._client = self._sim.processes[self._what.from_].connect_client("publisher", lambda frames: None)
         self._publish()
@@ -187,7 +188,7 @@ class Simulated:
     def _link(self, what: scenario.Link) -> None:
         for me, other in (what.between, what.between[::-1]):
             key = (me, other, what.is_)
-            self._until(lambda key=key: key in self._links, what.within_s, f"{me} says {what.is_} of {other}")
+            self._until(partial(self._links.__contains__, key), what.within_s, f"{me} says {what.is_} of {other}")
             if what.measure:
                 took_ms = (self._links[key] - self._changed_us) / MILLISECOND
                 self.measures.setdefault(what.measure, []).append(took_ms)
@@ -207,6 +208,11 @@ class Simulated:
 
     def _delivered(self, what: scenario.Delivered) -> None:
         self._until(lambda: all(stream.perfect for stream in self._streams), what.within_s, "all, once and in order")
+
+    def _same_processes(self, what: scenario.SameProcesses) -> None:
+        ended = [name for name, process in self.sim.processes.items() if not process.alive or process.lives != 1]
+        if ended:
+            raise Unmet(f"not as at the start: {', '.join(ended)}")
 
     # ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,66 @@
+"""The simulator against real processes in namespaces, by the same scenario file. Needs root for the lab's side."""
+
+from __future__ import annotations
+
+import pytest
+
+from arqonmesh.errors import UsageError
+from arqonmesh_testbed import scenario
+from arqonmesh_testbed.simulated import Simulated
+from arqonmesh_testbed.topology import Topology
+from bench.calibration import RATIO_MAX, calibrate, compared, shortened
+
+
+def calibration(times: int) -> tuple[scenario.Scenario, Topology]:
+    _, script, _, topology = scenario.read("calibration")
+    return shortened(script, times), topology
+
+
+@pytest.mark.netns
+@pytest.mark.process
+@pytest.mark.requirement("acceptance: the calibration test: lab and simulator agree within 1.5x on p50")
+def test_lab_and_simulator_agree_within_one_and_a_half_on_every_median(needs_netns: None) -> None:
+    """Silent cuts of three lengths noticed, links back, state equal, messages through the hub."""
+    rows = calibrate(times=1, seeds=3)
+    assert {row["measure"] for row in rows} >= {"cut_noticed_ms", "link_back_ms", "state_equal_ms", "s1 to s2"}
+    assert [row for row in rows if not row["ok"]] == [], rows
+
+
+def test_a_labs_scenario_is_played_in_virtual_time_and_the_same_for_the_same_seed() -> None:
+    """What waits is met, everything is delivered once and in order, and a seed says it all."""
+    script, topology = calibration(times=1)
+    reports = [Simulated(topology, seed).run(script) for seed in (1, 1, 2)]
+    assert reports[0] == reports[1] != reports[2]
+    for report in reports:
+        assert {row["to"] for row in report["traffic"]} == {"hub", "s2"}
+        assert all(row["lost"] == row["doubled"] == row["out_of_order"] == 0 for row in report["traffic"])
+    noticed = {row["measure"]: row for row in reports[0]["measures"]}["cut_noticed_ms"]
+    assert noticed["n"] == 6
+    assert 300 <= noticed["p50"] <= 800
+
+
+def test_a_scenario_that_comes_with_the_lab_keeps_its_limits_in_the_simulator() -> None:
+    """`silent_cut`, as it stands but for the number of its cuts."""
+    _, script, _, topology = scenario.read("silent_cut")
+    report = Simulated(topology, 1).run(shortened(script, 3))
+    assert {row["measure"]: row["n"] for row in report["measures"]} == {"link_down_ms": 6, "link_up_ms": 6}
+    assert all(row["ok"] for row in report["measures"]), report["measures"]
+
+
+def test_a_step_that_only_a_lab_can_do_is_refused_with_its_name() -> None:
+    """Nothing is passed over in silence."""
+    _, topology = calibration(times=1)
+    script = scenario.Scenario("x", "calibration", (scenario.Step(refused=scenario.Refused("hub", "s1")),))
+    with pytest.raises(UsageError, match="refused"):
+        Simulated(topology, 1).run(script)
+
+
+def test_a_ratio_is_the_larger_over_the_smaller() -> None:
+    """Either side may be the slow one."""
+    rows = compared({"a": 10.0, "b": 30.0, "c": 31.0}, {"a": 15.0, "b": 20.0, "c": 20.0})
+    assert RATIO_MAX == 1.5
+    assert [(row["measure"], row["ratio"], row["ok"]) for row in rows] == [
+        ("a", 1.5, True),
+        ("b", 1.5, True),
+        ("c", 1.55, False),
+    ]
