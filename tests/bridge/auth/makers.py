@@ -25,7 +25,10 @@ def pem(key: Ed25519PrivateKey | RSAPrivateKey) -> bytes:
 
 
 def jwk(key: Ed25519PrivateKey | RSAPrivateKey, kid: str, **more: Any) -> dict[str, Any]:
-    made = (OKPAlgorithm if isinstance(key, Ed25519PrivateKey) else RSAAlgorithm).to_jwk(key.public_key(), as_dict=True)
+    if isinstance(key, Ed25519PrivateKey):
+        made = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    else:
+        made = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     return {**made, "kid": kid, **more}
 
 

@@ -75,7 +75,7 @@ async def who(client: ClientConnection) -> dict[str, Any]:
     return dict(answer["payload"])
 
 
-def token(seconds: float = 60, **claims: Any) -> str:
+def token(seconds: float = 600, **claims: Any) -> str:
     return hs(exp=wall_clock_ms() / 1_000 + seconds, **claims)
 
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
@@ -99,6 +100,7 @@ def test_dates_hold_with_the_allowed_skew(files: Path) -> None:
     clock.now_s = NOW_S
     assert code_of(made, hs(exp=None)) == "bus.auth"
     assert reader(files, clock, secret=SECRET, expiry_required=False).read(hs(exp=None)).expires_ms == 0
+    odd: Any
     for odd in ("soon", True, -1, 1e300, [], {}):
         assert code_of(made, hs_by_hand(exp=odd)) == "bus.auth"
 
@@ -110,7 +112,7 @@ def hs_by_hand(**changed: Any) -> str:
 def test_issuer_and_audience_are_those_that_are_set(files: Path) -> None:
     """A list of audiences may hold ours; where none is set, nobody looks."""
     made = reader(files, secret=SECRET, issuer="https://id.example", audience="bus")
-    right = {"iss": "https://id.example", "aud": ["web", "bus"]}
+    right: dict[str, Any] = {"iss": "https://id.example", "aud": ["web", "bus"]}
     assert made.read(hs(**right)).subject == "ann"
     for wrong in ({"iss": "https://evil.example"}, {"iss": None}, {"aud": "web"}, {"aud": None}, {"aud": ["b", "us"]}):
         assert code_of(made, hs_by_hand(**{**right, **wrong})) == "bus.auth"
@@ -123,6 +125,7 @@ def test_claims_become_an_identity_or_a_refusal(files: Path) -> None:
     identity = made.read(hs(roles=["guest", "ops", "admin"], org="acme", permissions=["-*:*", "join:plant:*"]))
     assert (identity.role, identity.tenant, identity.permissions) == ("admin", "acme", ("-*:*", "join:plant:*"))
     assert made.read(hs()).role == "guest"
+    odd: dict[str, Any]
     for odd in (
         {"roles": "root"}, {"roles": []}, {"roles": 7}, {"roles": [["admin"]]}, {"org": "Acme|x"}, {"org": 7},
         {"permissions": "join:*"}, {"permissions": [7]}, {"permissions": ["fly:*"]}, {"sub": 7}, {"sub": "x" * 129},
@@ -179,7 +182,7 @@ def test_keys_that_cannot_be_used_stop_the_start(tmp_path: Path, name: str, cont
     (tmp_path / "file").write_text(content)
     for file in ("file", "absent"):
         with pytest.raises(ConfigError) as refused:
-            TokenKeys(JwtSettings(**{name: file}), tmp_path)
+            TokenKeys(msgspec.convert({name: file}, JwtSettings), tmp_path)
         assert (refused.value.code, file in refused.value.sentence) == ("bus.auth-keys", True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from arqonmesh.config.model import AuthSettings, BusSettings, RoomRule
 from arqonmesh.core.bus.credentials import NOT_AUTHENTICATED, Credentials
-from arqonmesh.core.bus.identity import Identity
+from arqonmesh.core.bus.identity import Identity, Role
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.events import CredentialRevoked
 from arqonmesh.ids import ClientId
@@ -25,7 +26,7 @@ def known(current: Identity, shown: str) -> Identity:
     role, _, expires = shown.partition("@")
     if role not in ("guest", "user", "admin"):
         raise Refusal("bus.auth", "the token does not hold up", field="token")
-    return replace(current, role=role, expires_ms=START_MS + int(expires) * 1_000, via="jwt")
+    return replace(current, role=cast(Role, role), expires_ms=START_MS + int(expires) * 1_000, via="jwt")
 
 
 def house(notice_s: int = 60) -> House:
