@@ -499,6 +499,14 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The database was written by a newer version of ArqonMesh.",
         "Upgrade this one; there is no way back to an older schema.",
     ),
+    "store.redis": (
+        "Redis, which keeps the bus's history, does not answer.",
+        "Look with `redis-cli ping`; the node goes on without it and brings it up to date when it is back.",
+    ),
+    "store.redis-url": (
+        "bus.history.redis_url is not an address of a Redis.",
+        "Write it as redis://HOST:PORT/DB (rediss:// for TLS), or leave it empty.",
+    ),
     "store.stalled": (
         "The disk falls so far behind that memory would fill; the node stopped rather than drop anything.",
         "Look at `dmesg` and the disk's load, then start the node again.",

@@ -14,6 +14,9 @@ FILE: Final = "history.db"
 
 def open_backend(folder: Path, settings: HistorySettings) -> HistoryBackend | None:
     """None: memory is all there is. Raises StorageError."""
-    if settings.durable:
-        return SqliteHistory.open(folder / FILE, settings)
-    return None
+    file = SqliteHistory.open(folder / FILE, settings) if settings.durable else None
+    if settings.redis_url:
+        from arqonmesh.store.history.redis import RedisHistory  # 60 ms that only who uses it should wait
+
+        return RedisHistory(settings, file)
+    return file

@@ -136,6 +136,10 @@ class SqliteHistory(HistoryBackend):
         except (sqlite3.Error, msgspec.DecodeError) as error:
             raise explain(error, self.path) from error
 
+    def note(self, name: str, value: int) -> None:
+        """Remember a number beside the rows, with the next commit; losing the newest one is harmless to its owner."""
+        self._writer.notes[name] = value
+
     def health(self) -> Mapping[str, Any]:
         wrong = self.failure or self.trouble
         told: dict[str, Any] = {

@@ -64,6 +64,8 @@ class HistoryWriter:
     ) -> None:
         """`committed(frames, bytes, newest row)` and `troubled(error, for good)` are called on the thread."""
         self.queue: deque[Item] = deque()
+        self.notes: dict[str, int] = {}
+        """Numbers to be stored with the next commit."""
         self.held_bytes = 0
         self.pruned = 0
         """Rows that went because of age or size."""
@@ -131,6 +133,7 @@ class HistoryWriter:
                 if time.monotonic() - self._pruned_at > PRUNE_EVERY_S:
                     self._pruned_at = time.monotonic()
                     self._prune()
+            self._store_notes()
             if self._ended:
                 self._connection.execute(
                     "UPDATE streams SET ended = 1 WHERE epoch = ? OR epoch LIKE ?", (self._ended, self._ended + ".%")
@@ -206,9 +209,14 @@ class HistoryWriter:
             for channel, epoch in touched
         ]
         self._insert(_STREAMS, _STREAM, _UPSERT, streams)
+        self._store_notes()
         self._connection.execute(
             "INSERT OR REPLACE INTO numbers VALUES ('bytes', ?), ('row', ?)", (self.held_bytes, self._newest_row)
         )
+
+    def _store_notes(self) -> None:
+        for name in list(self.notes):
+            self._connection.execute("INSERT OR REPLACE INTO numbers VALUES (?, ?)", (name, self.notes.pop(name)))
 
     def _insert(self, head: str, one: str, tail: str, rows: Sequence[tuple[object, ...]]) -> None:
         """Few statements: each costs a hand-over of the interpreter's lock."""

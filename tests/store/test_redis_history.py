@@ -1,0 +1,184 @@
+"""Redis Streams as history, against a real redis-server that is killed and started again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+import redis as redis_client
+
+from arqonmesh.config.model import HistorySettings
+from arqonmesh.core.kernel import HistoryQuery, KeepFrames
+from arqonmesh.errors import StorageError
+from arqonmesh.store.history import BACKENDS, SqliteHistory, open_backend
+from arqonmesh.store.history.redis import RedisHistory, heads_key, stream_key
+from tests.store.redis_server import RedisServer
+from tests.store.test_history import CHANNEL, EPOCH, frame, kept, offsets
+from tests.waiting import until
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start(keep=True)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def worker(server: RedisServer) -> Iterator[redis_client.Redis]:
+    """What a worker without a WebSocket sees."""
+    with redis_client.Redis.from_url(server.url) as client:
+        yield client
+
+
+def history_of(
+    server: RedisServer, folder: Path, *, durable: bool = True, queue_bytes_max: int = 1 << 20
+) -> RedisHistory:
+    settings = HistorySettings(redis_url=server.url, redis_maxlen=1_000)
+    behind = SqliteHistory.open(folder / "history.db", settings) if durable else None
+    return RedisHistory(settings, behind, queue_bytes_max=queue_bytes_max, timeout_s=0.5)
+
+
+def streamed(worker: redis_client.Redis, channel: str = CHANNEL) -> list[int]:
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", worker.xrange(stream_key(channel)))
+    assert all(json.loads(fields[b"frame"])["offset"] == int(fields[b"offset"]) for _, fields in entries)
+    return [int(fields[b"offset"]) for _, fields in entries]
+
+
+async def settle(history: RedisHistory, written: int) -> None:
+    await until(lambda: history.connected and history.written >= written)
+
+
+@pytest.mark.requirement("R-BU-13")
+@pytest.mark.parametrize("durable", [True, False])
+async def test_workers_read_each_channel_from_a_stream_of_its_own(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path, durable: bool
+) -> None:
+    """frame, epoch and offset per entry; with SQLite in between or without."""
+    history = history_of(server, tmp_path, durable=durable)
+    history.keep(kept(1, 3))
+    history.keep(kept(1, 2, channel="a:b"))
+    await settle(history, 5)
+    assert (streamed(worker), streamed(worker, "a:b")) == ([1, 2, 3], [1, 2])
+    assert worker.hgetall(heads_key(CHANNEL)) == {EPOCH.encode(): b"3"}
+    found = await history.read(HistoryQuery(CHANNEL, 10, 1 << 20, ranges=((EPOCH, 2, 3),)))
+    assert found.frames == [frame(2), frame(3)]
+    assert history.health()["ok"] is True
+    assert BACKENDS["redis"] is RedisHistory
+    await history.close(EPOCH)
+
+
+@pytest.mark.requirement("R-BU-13")
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_redis_that_dies_under_load_is_told_and_gets_everything_when_it_is_back(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path, durable: bool
+) -> None:
+    """In order, nothing twice, nothing lost; meanwhile the node reads from what it has."""
+    history = history_of(server, tmp_path, durable=durable)
+    for offset in range(1, 51):
+        history.keep(kept(offset))
+    await settle(history, 1)
+    server.kill()
+    for offset in range(51, 151):
+        history.keep(kept(offset))
+    await until(lambda: not history.connected)
+    health = history.health()
+    assert (health["ok"], health["fallback"]) == (False, "sqlite" if durable else "memory")
+    assert "is gone" in health["reason"]
+    if durable:
+        found = await history.read(HistoryQuery(CHANNEL, 200, 1 << 20, ranges=((EPOCH, 1, 150),)))
+        assert offsets(found.frames) == list(range(1, 151))
+    else:
+        with pytest.raises(StorageError):
+            await history.read(HistoryQuery(CHANNEL, 200, 1 << 20))
+    server.start(keep=True)
+    await until(lambda: history.connected and len(streamed(worker)) >= 150)
+    assert streamed(worker) == list(range(1, 151))
+    assert (history.health()["ok"], history.stats()["redis_dropped"]) == (True, 0)
+    await history.close(EPOCH)
+
+
+async def test_what_redis_missed_outlives_the_node(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path
+) -> None:
+    """The queue is history.db itself: another life sends what this one could not."""
+    server.kill()
+    history = history_of(server, tmp_path)
+    history.keep(kept(1, 20))
+    await history.read(HistoryQuery(CHANNEL, 50, 1 << 20))
+    await history.close(EPOCH)
+    server.start(keep=True)
+    again = history_of(server, tmp_path)
+    again.start()
+    await settle(again, 20)
+    again.keep(kept(1, 2, epoch="nnnnnnnnnn-2"))
+    await settle(again, 22)
+    assert streamed(worker) == [*range(1, 21), 1, 2]
+    await again.close("nnnnnnnnnn-2")
+
+
+async def test_writing_again_after_a_lost_answer_writes_nothing_twice(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path
+) -> None:
+    """The script knows how far each stream is."""
+    for _ in range(2):
+        history = history_of(server, tmp_path, durable=False)
+        history.keep(kept(1, 3))
+        await settle(history, 3)
+        await history.close(EPOCH)
+    assert streamed(worker) == [1, 2, 3]
+
+
+async def test_what_another_node_of_the_cluster_published_is_its_to_write(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path
+) -> None:
+    """Kept here, and not sent."""
+    history = history_of(server, tmp_path)
+    theirs = KeepFrames(CHANNEL, "ffffffffff-1", 1, 0, 0, (frame(1, "ffffffffff-1"),), False)
+    history.keep(theirs)
+    history.keep(kept(1))
+    await settle(history, 1)
+    assert streamed(worker) == [1]
+    assert len((await history.read(HistoryQuery(CHANNEL, 5, 1 << 20))).frames) == 2
+    await history.close(EPOCH)
+
+
+async def test_streams_are_trimmed_to_about_their_length(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path
+) -> None:
+    """XADD MAXLEN ~: whole nodes of the stream at a time."""
+    history = history_of(server, tmp_path, durable=False)
+    for first in range(1, 3_000, 100):
+        history.keep(kept(first, 100))
+    await settle(history, 3_000)
+    assert 1_000 <= worker.xlen(stream_key(CHANNEL)) < 1_300
+    found = await history.read(HistoryQuery(CHANNEL, 10_000, 1 << 20, ranges=((EPOCH, 1, 3_000),)))
+    assert offsets(found.frames)[-1] == 3_000
+    await history.close(EPOCH)
+
+
+async def test_without_a_disk_the_queue_for_redis_is_bounded(server: RedisServer, tmp_path: Path) -> None:
+    """The oldest goes, and is counted and told."""
+    server.kill()
+    history = history_of(server, tmp_path, durable=False, queue_bytes_max=1_000)
+    for offset in range(1, 6):
+        history.keep(kept(offset, size=300))
+    assert history.waiting_bytes <= 1_000
+    assert history.health()["dropped"] == history.dropped > 0
+    await history.close(EPOCH)
+
+
+async def test_the_settings_choose(tmp_path: Path) -> None:
+    """Nothing, SQLite, Redis; a URL that is none is refused, and a password is never shown."""
+    assert open_backend(tmp_path, HistorySettings(durable=False)) is None
+    with pytest.raises(StorageError) as refused:
+        open_backend(tmp_path, HistorySettings(durable=False, redis_url="http://host"))
+    assert refused.value.code == "store.redis-url"
+    secret = open_backend(tmp_path, HistorySettings(durable=False, redis_url="redis://me:secret@127.0.0.1:1/0"))
+    assert secret is not None
+    assert "secret" not in str(secret.health())
+    await secret.close("")
