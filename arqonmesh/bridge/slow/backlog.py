@@ -78,6 +78,10 @@ class Backlog:
                     if gone:
                         self.lost += count
                     fits = self.bytes + others + len(data) <= self.bytes_max and len(self._entries) < ENTRIES_MAX
+                if not fits:  # larger than everything that may wait
+                    self._missing_first += messages
+                    self.lost += messages
+                    return True
             case "spill":
                 if self._file or not fits:
                     return self._spill(data, messages)
@@ -115,8 +119,9 @@ class Backlog:
             self._missing_last = 0
 
     def _spill(self, data: bytes, messages: int) -> bool:
-        try:
-            self._file = self._file or SpillFile(self._room)
-        except OSError:
-            return False
+        if self._file is None:
+            try:
+                self._file = SpillFile(self._room)
+            except OSError:
+                return False
         return self._file.append(data, messages)
