@@ -1,7 +1,8 @@
 """Events of other nodes and clusters: to the members here, as they are.
 
 Each belongs to a stream of the node that published it (streams.py). What this node has already is not taken again; what
-it missed and gets late goes into the durable history only, because members have seen what comes after it.
+it missed and gets late (its origin has a new link, and what it kept comes after what went another way) is delivered
+late, and goes into the durable history in its place; the ring in memory keeps to the order in which things came.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def bring_in(
         if bus.env.durable:
             for epoch, first, low_ms, high_ms, run in _runs(late, bus.wall_ms):
                 effects.append(KeepFrames(channel.name, epoch, first, low_ms, high_ms, tuple(run), ours))
+        _deliver(bus, channel, late, effects)
     if not fresh:
         return effects
     _deliver(bus, channel, fresh, effects)
