@@ -64,6 +64,10 @@ class Evidence:
         """Whether we have a link to it, or somebody who may vouch says so."""
         return any(author == self._own or vouches(author) for author in self._up.get(target, ()))
 
+    def reached_by_others(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
+        """Whether we have no link to it, and somebody who may vouch says that he has."""
+        return target not in self.links and any(vouches(author) for author in self._up.get(target, ()))
+
     def severed(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
         if self.vouched_for(target, vouches):
             return False

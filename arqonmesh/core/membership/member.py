@@ -78,6 +78,8 @@ class Member:
     """Since when nobody has had a link to it, as far as we know; None while somebody has, or once it refuted."""
     expelled: bool = False
     """Its admission does not count any more: it is treated as one that has left."""
+    vain_probes: int = 0
+    """Probes of ours in a row that failed while others had a link to it."""
     heard_at: Instant | None = None
     """When it last answered us: over its own link, or under its signature."""
 

@@ -32,6 +32,9 @@ EARLY_MAX: Final = 4_096
 """Records of nodes whose admission is on its way: at a start, those of everyone who was admitted since we joined. As
 many as gossip takes authors (gossip/limits.py), for only members' records come here."""
 RESTARTS_MAX: Final = 3
+VAIN_PROBES: Final = 3
+"""So many probes in a row have to fail before we suspect a member to whom others have a link and we have none: their
+heartbeats, answered many times a second, outweigh one message that was lost or late on its way through them."""
 
 
 class Members:
@@ -76,6 +79,7 @@ class Members:
         member = self.of.get(node)
         if member is not None:
             member.heard_at = now
+            member.vain_probes = 0
 
     # --- the roster ---------------------------------------------------------------------------------------
 
@@ -271,10 +275,17 @@ class Members:
         return self.weigh(now, member, reason)
 
     def probe_failed(self, now: Instant, member: Member, reason: str) -> list[Effect]:
-        """Our own probe of it failed: we suspect it, in private while we have no link at all."""
+        """Our own probe of it failed: we suspect it, in private while we have no link at all. While others vouch for
+        it, it is probed again first: on a machine that is too busy, hundreds of relayed probes are late, and if each
+        became an accusation for all to verify and to refute, it would stay too busy."""
         verdict = member.verdict
         if verdict is not None and verdict.incarnation == member.incarnation:
             return []
+        if self._timing.reached_by_others(member):
+            member.vain_probes += 1
+            if member.vain_probes < VAIN_PROBES:
+                self._rotation.hurry(member.node)
+                return []
         private = not self._evidence.links
         enough = len(member.standing_accusers()) >= ACCUSERS_ENOUGH
         blamed: list[Effect] = [] if private else [Emit(Fault(member.node, "timeout"))]

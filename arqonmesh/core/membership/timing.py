@@ -78,6 +78,11 @@ class Timing:
         else:
             suspicion.reopen()
 
+    def reached_by_others(self, member: Member) -> bool:
+        """Whether our probes of it go through others, and a living one of them lists a link to it; never where link
+        records are not asked."""
+        return self._may_shorten and self._evidence.reached_by_others(member.node, self._vouches)
+
     @property
     def _may_shorten(self) -> bool:
         return bool(self._short_us and self._evidence.links)
