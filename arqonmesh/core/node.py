@@ -72,6 +72,7 @@ class Node:
             authenticate=world.authenticate,
             boot_epoch=world.boot_epoch,
             durable=world.durable_history,
+            links_mates=config.links.auto != "none",
         )
         self.bus = Bus(bus_env, config.bus, self._is_exported, self._cluster_of)
         self.plane: Plane | None = None

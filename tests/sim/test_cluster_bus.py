@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
+from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.ids import ClientId
 from arqonmesh.sim.checkers import wait_for_convergence
@@ -114,3 +115,45 @@ def test_presence_is_equal_after_a_partition_has_healed(sim: Simulation) -> None
     sim.run_for(6 * SECOND)
     everyone = sorted([first.id, second.id, third.id, late.id])
     assert [guest.sees() for guest in (first, second, third, late)] == [everyone] * 4
+
+
+@pytest.mark.parametrize(("auto", "together"), [("hubs", True), ("none", False)])
+def test_a_cluster_without_links_of_its_own_gets_one(auto: Literal["hubs", "none"], together: bool) -> None:
+    """Two spokes of one cluster, linked with another cluster's hub alone: what is theirs may not pass through there.
+    They link with each other, unless the operator alone chooses links; when that link breaks, it is dialled again."""
+    sim = Simulation(3)
+    sim.add("apart", cluster="elsewhere")
+    for name in ("one", "two"):
+        sim.add(name, cluster="hq", role="spoke", links=LinkSettings(auto=auto))
+    sim.found()
+    wait_for_convergence(sim)
+    first, second = Guest(sim, "one", "one"), Guest(sim, "two", "two")
+    sim.run_for(8 * SECOND)
+    for guest in (first, second):
+        assert guest.sees() == (sorted([first.id, second.id]) if together else [guest.id])
+    second.heard.clear()
+    first.say({"type": "event", "channel": CHANNEL, "payload": 1})
+    sim.run_for(SECOND)
+    assert [heard["payload"] for heard in second.heard] == ([1] if together else [])
+
+
+def test_a_cluster_whose_middle_dies_finds_together_again() -> None:
+    """one - two - three in a row, and a hub of another cluster that holds the mesh together: without two, one and three
+    want a link, although each still holds what the other said before."""
+    sim = Simulation(4)
+    sim.add("apart", cluster="elsewhere")
+    sim.add("two", cluster="hq")
+    for name in ("one", "three"):
+        sim.add(name, cluster="hq", role="spoke")
+    sim.found()
+    wait_for_convergence(sim)
+    first, third = Guest(sim, "one", "one"), Guest(sim, "three", "three")
+    sim.run_for(8 * SECOND)
+    reach = [sim.machine(name).running.bus.exchange.reach for name in ("one", "three")]
+    assert [wish for one in reach for wish in one.wished] == []
+    sim.crash("two")
+    sim.run_for(30 * SECOND)
+    assert [wish for one in reach for wish in one.wished]
+    late = Guest(sim, "three", "late")
+    sim.run_for(SECOND)
+    assert first.sees() == third.sees() == sorted([first.id, third.id, late.id])

@@ -43,6 +43,7 @@ from arqonmesh.core.events import (
     LinkUp,
     MemberAdmitted,
     MemberChanged,
+    MemberDescribed,
     MemberExpelled,
     PartitionChanged,
     UserEvent,
@@ -88,6 +89,8 @@ class BusEnv:
     """Higher in every life of this node; part of the names of its streams."""
     durable: bool = False
     """Whether somebody performs `KeepFrames` and `ReadHistory`."""
+    links_mates: bool = False
+    """Whether a link may be wanted to a node of our cluster that is out of reach inside it."""
 
 
 class Bus:
@@ -107,6 +110,7 @@ class Bus:
         MemberAdmitted,
         MemberExpelled,
         MemberChanged,
+        MemberDescribed,
     )
 
     def __init__(
@@ -193,7 +197,7 @@ class Bus:
                 return take_revoked(self, event)
             case UserEvent():
                 return to_mesh_room(self, mesh_room.event_payload(event, self.cluster_of))
-            case LinkUp() | LinkDown() | MemberAdmitted() | MemberExpelled() | MemberChanged():
+            case LinkUp() | LinkDown() | MemberAdmitted() | MemberExpelled() | MemberChanged() | MemberDescribed():
                 return self.exchange.on_event(now, event)
         return []
 

@@ -15,11 +15,20 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from arqonmesh.core.bus.cluster.reach import LINKS, Reach, links_row
 from arqonmesh.core.bus.cluster.table import ROWS_MAX, Facts, Table
 from arqonmesh.core.bus.cluster.view import Remote, View
 from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.presence import notice
-from arqonmesh.core.events import Dropped, LinkDown, LinkUp, MemberAdmitted, MemberChanged, MemberExpelled
+from arqonmesh.core.events import (
+    Dropped,
+    LinkDown,
+    LinkUp,
+    MemberAdmitted,
+    MemberChanged,
+    MemberDescribed,
+    MemberExpelled,
+)
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Instant, Lane, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import PresenceDigest, PresenceRow, PresenceRows
@@ -58,6 +67,7 @@ class Exchange:
         self._flushed_at: Instant = -FLUSH_US
         self._repair_at: Instant | None = None
         self._turn = 0
+        self.reach = Reach(bus.env.node_id, bus.env.links_mates)
         self.counters: dict[str, int] = dict.fromkeys(("rows_sent", "rows_taken", "rows_refused", "full_sent"), 0)
 
     @property
@@ -102,9 +112,14 @@ class Exchange:
     # --- events ----------------------------------------------------------------------------------------------
 
     def on_event(
-        self, now: Instant, event: LinkUp | LinkDown | MemberAdmitted | MemberChanged | MemberExpelled
+        self,
+        now: Instant,
+        event: LinkUp | LinkDown | MemberAdmitted | MemberChanged | MemberDescribed | MemberExpelled,
     ) -> list[Effect]:
         match event:
+            case MemberDescribed():
+                if event.node != self._bus.env.node_id and event.cluster == self._bus.env.cluster:
+                    self.reach.described(event.node, event.addresses)
             case LinkUp():
                 self._linked[event.peer] = None
                 return self._met(now, event.peer)
@@ -114,15 +129,18 @@ class Exchange:
                     del self._incoming[key]
                 if not self._mates():
                     self._repair_at = None
+                if self._is_mate(event.peer):
+                    self._relinked(now)
             case MemberAdmitted():
                 return self._met(now, event.node) if event.node in self._linked else []
             case MemberExpelled():
-                return self._shut_out(event.node)
+                return self._shut_out(now, event.node, for_good=True)
             case MemberChanged() if event.new in _SHUT:
-                return self._shut_out(event.node)
-            case MemberChanged() if event.new == "alive" and event.node in self._shut:
-                del self._shut[event.node]
-                return [self._digest(mate) for mate in self._mates()]
+                return self._shut_out(now, event.node, for_good=event.new == "left")
+            case MemberChanged() if event.new == "alive" and self._is_mate(event.node):
+                self.reach.lives(now, event.node)
+                if self._shut.pop(event.node, self) is not self:
+                    return [self._digest(mate) for mate in self._mates()]
         return []
 
     def left_mesh(self) -> list[Effect]:
@@ -134,6 +152,7 @@ class Exchange:
         self._incoming.clear()
         self._news.clear()
         self._flush_at = self._repair_at = None
+        self.reach.clear()
         return effects
 
     def on_message(self, now: Instant, peer: NodeId, message: PresenceDigest | PresenceRows) -> list[Effect]:
@@ -147,9 +166,8 @@ class Exchange:
     # --- time ------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> Instant | None:
-        if self._flush_at is None:
-            return self._repair_at
-        return self._flush_at if self._repair_at is None else min(self._flush_at, self._repair_at)
+        deadlines = (self._flush_at, self._repair_at, self.reach.look_at)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def on_timer(self, now: Instant) -> list[Effect]:
         effects: list[Effect] = []
@@ -160,6 +178,8 @@ class Exchange:
             if mates:
                 self._turn += 1
                 effects.append(self._digest(mates[self._turn % len(mates)]))
+        if self.reach.look_at is not None and self.reach.look_at <= now:
+            effects += self.reach.look(now, self._mates(), self._copies)
         if self._flush_at is not None and self._flush_at <= now:
             self._flush_at, self._flushed_at = None, now
             effects += self._flush()
@@ -294,6 +314,7 @@ class Exchange:
         if not self._is_mate(peer):
             return []
         self._activate(now)
+        self._relinked(now)
         return [self._digest(peer)]
 
     def _digest(self, peer: NodeId) -> Effect:
@@ -317,7 +338,7 @@ class Exchange:
         self._flush_at = None
 
     def _write(
-        self, client: str, channel: str, since_ms: int, *, alive: bool = True, facts: Facts | None = None
+        self, client: str, channel: str, since_ms: int, *, alive: bool = True, facts: tuple[str, ...] = ()
     ) -> None:
         assert self._own is not None
         if self._own.write(client, channel, since_ms, alive=alive, facts=facts) and self._flush_at is None:
@@ -325,13 +346,21 @@ class Exchange:
 
     def _heard(self, now: Instant, node: NodeId, peer: NodeId, rows: int) -> None:
         self.counters["rows_taken"] += rows
+        self.reach.changed(now)
         self._news[node] = peer
         if self._flush_at is None:
             self._flush_at = max(now, self._flushed_at + FLUSH_US)
 
-    def _shut_out(self, node: NodeId) -> list[Effect]:
+    def _relinked(self, now: Instant) -> None:
+        """Our links to mates are others than before."""
+        self.reach.changed(now)
+        if self._own is not None:
+            self._write("", LINKS, 0, facts=links_row(self._mates()))
+
+    def _shut_out(self, now: Instant, node: NodeId, *, for_good: bool) -> list[Effect]:
         if not self._is_mate(node) and node not in self._copies:
             return []
+        self.reach.died(now, node, for_good=for_good)
         self._shut[node] = None
         return self._forget(node)
 
@@ -351,7 +380,7 @@ class Exchange:
         own = self._own
         if own is None:
             return
-        for row in [row for row in own.living() if not row[1]]:
+        for row in [row for row in own.living() if not row[1] and row[2] != LINKS]:
             channel = self._bus.channels.find(row[2])
             if channel is None or not (channel.kept or channel.fixed):
                 self._write("", row[2], 0, alive=False)

@@ -50,7 +50,7 @@ class Table:
         self._tombstones: OrderedDict[Key, None] = OrderedDict()
 
     def write(
-        self, client: str, channel: str, since_ms: int, *, alive: bool = True, facts: Facts | None = None
+        self, client: str, channel: str, since_ms: int, *, alive: bool = True, facts: tuple[str, ...] = ()
     ) -> bool:
         """As the writer: the next version. False when there is no room for another row."""
         key = (client, channel)
@@ -60,7 +60,7 @@ class Table:
         if not alive and key not in self.rows:
             return False
         self.version += 1
-        self.put((self.version, client, channel, since_ms, alive, tuple(facts or ())))
+        self.put((self.version, client, channel, since_ms, alive, tuple(facts)))
         return True
 
     def put(self, row: PresenceRow) -> None:

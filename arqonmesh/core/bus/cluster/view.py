@@ -73,6 +73,8 @@ class View:
     def apply(self, node: NodeId, row: PresenceRow) -> tuple[str, list[tuple[Remote, str]]]:
         """Take a row of this node; ("joined" or "left" or "", who and the channels where that is news)."""
         _, client, channel, since_ms, alive, facts = row
+        if not client and channel.startswith("$"):  # a row about the node itself (reach.py)
+            return "", []
         if not client:
             self._keep(node, channel, since_ms, alive)
             return "", []
