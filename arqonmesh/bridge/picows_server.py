@@ -18,8 +18,9 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]
 
 HANDSHAKE_TIMEOUT_S: Final = 5.0
-HANDSHAKES_MAX: Final = 256
-"""Connections whose handshake is not done, beyond which the oldest of them gives way."""
+HANDSHAKES_MAX: Final = 2_048
+"""Connections whose handshake is not done, beyond which the oldest of them gives way: more than come at once when all
+clients of a node return together (the kernel queues `_BACKLOG` of them, and one turn of the loop accepts them all)."""
 _READ_BUFFER_BYTES: Final = 16_384
 _KERNEL_BUFFER_BYTES: Final = 131_072
 """SO_RCVBUF of clients. picows doubles its read buffer whenever a read fills it, so this bounds that too."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arqonmesh.bridge.slow import backlog as backlog_module
-from arqonmesh.bridge.slow.backlog import Backlog
+from arqonmesh.bridge.slow.backlog import Backlog, Policy
 from arqonmesh.bridge.slow.spill import SpillFile, SpillRoom
 
 pytestmark = pytest.mark.requirement("R-BU-15")
@@ -46,9 +46,7 @@ def pieces(backlog: Backlog, most: int = 1 << 30) -> Iterator[bytes]:
 
 @settings(max_examples=200, deadline=None)
 @given(POLICIES, STEPS)
-def test_what_is_sent_and_what_is_said_to_be_missing_is_all_there_was_in_its_order(
-    policy: Any, steps: list[Any]
-) -> None:
+def test_what_is_sent_and_what_is_missing_is_all_there_was(policy: Any, steps: list[Any]) -> None:
     """Every message is either there at its place or counted in the notice at its place; the bounds hold."""
     with tempfile.TemporaryDirectory() as folder:
         room = SpillRoom(Path(folder), 4_000, 4_000)
@@ -87,8 +85,9 @@ def test_what_is_sent_and_what_is_said_to_be_missing_is_all_there_was_in_its_ord
 def test_the_oldest_or_the_newest_goes() -> None:
     """As the policy's name says."""
     kept = {}
-    for policy in ("drop-oldest", "drop-newest"):
-        backlog = Backlog(policy, 100, SpillRoom(None, 0, 0))  # type: ignore[arg-type]
+    policies: tuple[Policy, ...] = ("drop-oldest", "drop-newest")
+    for policy in policies:
+        backlog = Backlog(policy, 100, SpillRoom(None, 0, 0))
         for serial in range(10):
             backlog.add(entry(serial, 1, 26), 1)
         kept[policy] = [data.split(b" x")[0] for data in pieces(backlog)]
