@@ -352,6 +352,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The frame is JSON, but one of its fields has the wrong type or is out of bounds; `field` names it.",
         'See what fits: {"type": "help"}.',
     ),
+    "bus.invalid-cbor": (
+        "The client agreed on arqon.v1.cbor, and its frame is not CBOR that the bus takes: one map with text keys, "
+        "without tags, at most 64 levels deep.",
+        "Send what a CBOR library makes of the JSON envelope, in a binary frame.",
+    ),
     "bus.invalid-json": (
         "The frame is not JSON in UTF-8, or is nested too deeply.",
         'See what fits: {"type": "help"}.',
@@ -427,6 +432,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Send more slowly, or put several measurements into one event.",
     ),
     "telemetry.role": ("Guests may read telemetry and send none.", "Connect with a token of the role user."),
+    "telemetry.tenant": (
+        "Telemetry tells of all tenants of a node, so a token or key of one of them does not open it.",
+        "Use a token or key without a tenant: `arqon bus key new NAME`.",
+    ),
     "telemetry.type": (
         "A telemetry client may send frames of the types telemetry, subscribe, unsubscribe and ping.",
         "Everything else belongs on the bus: listen.bus.",

@@ -17,6 +17,15 @@ def text_header(size: int) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big")
 
 
+def header(first: int, size: int) -> bytes:
+    """As `text_header`, with another first byte (FIN, RSV, opcode)."""
+    if size < 126:
+        return bytes((first, size))
+    if size < 0x1_0000:
+        return bytes((first, 126)) + size.to_bytes(2, "big")
+    return bytes((first, 127)) + size.to_bytes(8, "big")
+
+
 def append_text_frames(parts: list[bytes], frames: Iterable[bytes]) -> None:
     """Append header and payload of each frame; the caller joins the parts once."""
     for frame in frames:

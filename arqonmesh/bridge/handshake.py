@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from arqonmesh.bridge import deflate
 from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.auth.refused import AuthRefused
 from arqonmesh.config.model import BusSettings
@@ -48,10 +49,15 @@ class Admitted:
     name: str
     kind: str
     identity: Identity = ANONYMOUS
+    compressed: bool = False
+    """Whether permessage-deflate was agreed (deflate.py)."""
 
     def headers(self) -> dict[str, str]:
         """What the 101 answer says beside RFC 6455's own fields."""
-        return {"Sec-WebSocket-Protocol": self.subprotocol} if self.subprotocol else {}
+        said = {"Sec-WebSocket-Protocol": self.subprotocol} if self.subprotocol else {}
+        if self.compressed:
+            said["Sec-WebSocket-Extensions"] = deflate.ANSWER
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ def judge(
         query.get("name", [""])[0][:NAME_LENGTH_MAX],
         query.get("type", [""])[0][:KIND_LENGTH_MAX],
         identity,
+        settings.compression and deflate.accepts(_values(headers, "Sec-WebSocket-Extensions")),
     )
 
 

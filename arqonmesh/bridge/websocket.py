@@ -1,4 +1,4 @@
-"""The bus over WebSocket (RFC 6455, text frames; sub-protocol `arqon.v1` for canonical clients).
+"""The bus over WebSocket (RFC 6455): JSON in text frames, or CBOR in binary ones where `arqon.v1.cbor` was agreed.
 
 Frames for clients are framed once per audience and tick into one buffer, and each client is written to once per
 tick. What a client may do to others is bounded here: unsent bytes, frame size, silence, half-done handshakes.
@@ -8,7 +8,7 @@ tick. What a client may do to others is bounded here: unsent bytes, frame size, 
 | stops reading                          | `bus.slow.policy`, else 1008        | slow-client         |
 | sends a giant frame                    | 1009                                | frame-too-large     |
 | sends bytes that are no WebSocket      | 1002                                | protocol-error      |
-| sends a binary frame                   | 1003                                | binary-frame        |
+| sends a binary frame, or text as CBOR  | 1003                                | binary-frame, text- |
 | sends text that is not UTF-8           | 1007                                | not-utf8            |
 | vanishes without closing               | 1011 when a ping stays unanswered   | half-open           |
 | does not finish its handshake          | HTTP 408 after 5 s                  | handshake-slow      |
@@ -23,6 +23,7 @@ import asyncio
 import contextlib
 import logging
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ from picows import (
 )
 
 from arqonmesh.bridge.auth.authenticator import Authenticator
+from arqonmesh.bridge.deflate import inflate
+from arqonmesh.bridge.encoding import Encoding, encoding_of
 from arqonmesh.bridge.framing import append_text_frames
 from arqonmesh.bridge.handshake import Admitted, TurnedAway, judge
 from arqonmesh.bridge.picows_server import Acceptor
@@ -49,6 +52,7 @@ from arqonmesh.bridge.slow.backlog import Backlog
 from arqonmesh.bridge.slow.keeper import SlowKeeper
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.clients import ClientInfo
+from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.events import Dropped
 from arqonmesh.core.histogram import Histogram
 from arqonmesh.errors import ConfigError
@@ -92,12 +96,13 @@ class ClientLook:
 class _Segment:
     """Frames of one audience and tick: the parts, joined once when the first client is written to."""
 
-    __slots__ = ("_joined", "audience", "parts")
+    __slots__ = ("_encoded", "_joined", "audience", "parts")
 
     def __init__(self, audience: tuple[ClientId, ...]) -> None:
         self.audience = audience
         self.parts: list[bytes] = []
         self._joined: bytes | None = None
+        self._encoded: dict[Encoding, bytes] | None = None
 
     @property
     def messages(self) -> int:
@@ -107,6 +112,14 @@ class _Segment:
         if self._joined is None:
             self._joined = b"".join(self.parts)
         return self._joined
+
+    def data_as(self, encoding: Encoding) -> bytes:
+        """For clients that take something else than JSON in plain text frames; made once for all of them."""
+        if self._encoded is None:
+            self._encoded = {}
+        if encoding not in self._encoded:
+            self._encoded[encoding] = encoding.frames(self.parts[1::2])
+        return self._encoded[encoding]
 
 
 class BusServer:
@@ -229,6 +242,11 @@ class BusServer:
         """Whether no client is to be written to at the end of this tick."""
         return not self._dirty
 
+    def unsent_bytes_of(self, client: ClientId) -> int:
+        """Bytes waiting for this client to read."""
+        connection = self._connections.get(client)
+        return 0 if connection is None else connection.waiting_bytes()
+
     def may_measure(self) -> bool:
         """A ping for the round trip alone is one of few, so that thousands of clients make no pause."""
         self._measures_left -= 1
@@ -282,7 +300,11 @@ class BusServer:
             segments, connection.out = connection.out, []
             if connection.closing:
                 continue
-            data = segments[0].data() if len(segments) == 1 else b"".join([part.data() for part in segments])
+            encoding = connection.encoding
+            if encoding is not None:
+                data = b"".join([part.data_as(encoding) for part in segments])
+            else:
+                data = segments[0].data() if len(segments) == 1 else b"".join([part.data() for part in segments])
             if connection.backlog is not None:
                 slow.hold(connection, data, sum([segment.messages for segment in segments]))
                 self._recount_one(connection)
@@ -422,10 +444,14 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self.raw: Any = None
         self._server = server
         self._admitted = admitted
+        self.encoding = encoding_of(admitted.subprotocol, admitted.compressed)
+        self._cbor = self.encoding is not None and self.encoding.cbor
+        self._takes = WSMsgType.BINARY if self._cbor else WSMsgType.TEXT
         self._transport: WSTransport | None = None
         self._batch: list[bytes] = []
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
+        self._fragments_compressed = False
         self._paused = False
         self._heard = True
         self._heard_at_s = 0.0
@@ -462,9 +488,9 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         plain = not (frame.rsv1 or frame.rsv2 or frame.rsv3 or self._fragments or self.closing)
-        if plain and frame.fin and kind == WSMsgType.TEXT:
+        if plain and frame.fin and kind == self._takes:
             data = frame.get_payload_as_bytes()
-            if data.isascii() or _is_utf8(data):
+            if data.isascii() or self._cbor or _is_utf8(data):
                 self._batch.append(data)
             else:
                 self._not_utf8()
@@ -500,8 +526,11 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
 
     def notice(self, missing: int) -> bytes:
         """The framed notice that so many messages are missing here."""
+        frames = (self._server.port.gap_notice(self.client, missing),)
+        if self.encoding is not None:
+            return self.encoding.frames(frames)
         parts: list[bytes] = []
-        append_text_frames(parts, (self._server.port.gap_notice(self.client, missing),))
+        append_text_frames(parts, frames)
         return b"".join(parts)
 
     def pause(self, paused: bool) -> None:
@@ -587,9 +616,12 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
             server.read_at_ns = 0
 
     def _unusual(self, kind: WSMsgType, frame: WSFrame) -> None:
-        """Anything but a whole text frame."""
+        """Anything but a whole frame of the kind that was agreed."""
         assert self._transport is not None
-        if kind == WSMsgType.CLOSE:
+        begins = kind in (WSMsgType.TEXT, WSMsgType.BINARY)
+        if (frame.rsv1 and not (begins and self._admitted.compressed)) or frame.rsv2 or frame.rsv3:
+            self._stop("protocol-error", WSCloseCode.PROTOCOL_ERROR, "a reserved bit is set that was not agreed on")
+        elif kind == WSMsgType.CLOSE:
             self._hand_over()
             if not self._transport.is_close_frame_sent:
                 code = frame.get_close_code()
@@ -603,10 +635,11 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
             self._pong(frame.get_payload_as_bytes())
         elif kind == WSMsgType.PING:
             self._transport.send_pong(frame.get_payload_as_bytes())
-        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._stop("protocol-error", WSCloseCode.PROTOCOL_ERROR, "a reserved bit is set; no extension was agreed")
-        elif kind == WSMsgType.BINARY:
-            self._stop("binary-frame", WSCloseCode.UNSUPPORTED_DATA, "the bus takes text frames, JSON in UTF-8")
+        elif begins and kind != self._takes:
+            if self._cbor:
+                self._stop("text-frame", WSCloseCode.UNSUPPORTED_DATA, "arqon.v1.cbor was agreed: binary frames, CBOR")
+            else:
+                self._stop("binary-frame", WSCloseCode.UNSUPPORTED_DATA, "the bus takes text frames, JSON in UTF-8")
         else:
             self._fragment(kind, frame)
 
@@ -615,6 +648,8 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         if (kind == WSMsgType.CONTINUATION) is not bool(self._fragments):
             self._stop("protocol-error", WSCloseCode.PROTOCOL_ERROR, "a fragment is out of place")
             return
+        if not self._fragments:
+            self._fragments_compressed = bool(frame.rsv1)
         data = frame.get_payload_as_bytes()
         self._fragments.append(data)
         self._fragments_bytes += len(data)
@@ -625,10 +660,23 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
             whole = b"".join(self._fragments)
             self._fragments = []
             self._fragments_bytes = 0
-            if whole.isascii() or _is_utf8(whole):
-                self._batch.append(whole)
-            else:
-                self._not_utf8()
+            self._message(whole, bytes_max)
+
+    def _message(self, data: bytes, bytes_max: int) -> None:
+        """A message that came in fragments or compressed, put together."""
+        if self._fragments_compressed:
+            try:
+                data = inflate(data, bytes_max)
+            except Refusal as refusal:
+                self._stop("frame-too-large", WSCloseCode.MESSAGE_TOO_BIG, refusal.sentence)
+                return
+            except zlib.error:
+                self._stop("protocol-error", WSCloseCode.PROTOCOL_ERROR, "a compressed message is not DEFLATE")
+                return
+        if self._cbor or data.isascii() or _is_utf8(data):
+            self._batch.append(data)
+        else:
+            self._not_utf8()
 
     def _not_utf8(self) -> None:
         self._stop("not-utf8", WSCloseCode.INVALID_TEXT, "a text frame is not UTF-8")

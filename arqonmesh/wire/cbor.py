@@ -68,7 +68,7 @@ def decode(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> Value:
             max_depth=max_depth,
             allow_indefinite=False,
             allow_duplicate_keys=False,
-            semantic_decoders=_EVERY_TAG_REFUSED,
+            semantic_decoders=EVERY_TAG_REFUSED,
         )
         length = _canonical_length((value,))
     except DecodeError:
@@ -180,7 +180,7 @@ class _EveryTag(dict[int, Callable[[Any, bool], Any]]):
         return _refuse_tag
 
 
-_EVERY_TAG_REFUSED: Final = _EveryTag()
+EVERY_TAG_REFUSED: Final = _EveryTag()
 
 
 def _check_item_count(data: bytes) -> None:

@@ -18,7 +18,14 @@ UNREADABLE_IN_A_ROW_MAX: Final = 100
 POLICY_VIOLATION: Final = 1008
 
 _UNREADABLE: Final = frozenset(
-    ("bus.invalid-json", "bus.invalid-field", "bus.unknown-type", "bus.unknown-command", "bus.frame-too-large")
+    (
+        "bus.invalid-json",
+        "bus.invalid-cbor",
+        "bus.invalid-field",
+        "bus.unknown-type",
+        "bus.unknown-command",
+        "bus.frame-too-large",
+    )
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arqonmesh.core.bus.channels import Channel
-from arqonmesh.core.bus.envelope import SUBPROTOCOLS, Dialect
+from arqonmesh.core.bus.envelope import SUBPROTOCOL_CBOR, SUBPROTOCOLS, Dialect
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 from arqonmesh.core.bus.limits import ClientLimits
 from arqonmesh.core.bus.profile import profile_of
@@ -49,6 +49,7 @@ class Client:
 
     __slots__ = (
         "bad_in_a_row",
+        "cbor",
         "closing",
         "connected_ms",
         "dialect",
@@ -77,6 +78,8 @@ class Client:
         self.connected_ms = wall_ms
         self.last_active_ms = wall_ms
         self.dialect = Dialect.CANONICAL if info.subprotocol in SUBPROTOCOLS else Dialect.UNTOLD
+        self.cbor = info.subprotocol == SUBPROTOCOL_CBOR
+        """Its frames come as CBOR. What it is sent is JSON until the bridge."""
         self.subscriptions: dict[str, int] = {}
         """Channels and patterns, oldest first, each with the wall clock in milliseconds since when."""
         self.routes: dict[tuple[str, str, str], Route] = {}

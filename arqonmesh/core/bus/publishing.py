@@ -33,6 +33,7 @@ from arqonmesh.core.bus.flow import pause
 from arqonmesh.core.bus.keeping import keep
 from arqonmesh.core.bus.limits import within_rate
 from arqonmesh.core.bus.names import is_pattern, resolve_target
+from arqonmesh.core.bus.protocol.cbor import to_json
 from arqonmesh.core.bus.protocol.examine import examine
 from arqonmesh.core.bus.protocol.inbound import Extended
 from arqonmesh.core.bus.refusal import Refusal, payload_missing, too_large
@@ -77,7 +78,7 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
         frames = within_rate(bus, now, sender, sender.limits, frames, effects)
 
     stamps = bus.stamps
-    latest = stamps.tomorrow
+    latest, cbor = stamps.tomorrow, sender.cbor
     time = b',"timestamp":"%bZ"' % stamps.time
     legacy_time = stamps.time + b"+00:00"
     bytes_max = bus.settings.frame_bytes_max
@@ -89,6 +90,8 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
         try:
             if len(frame) > bytes_max:
                 raise too_large(len(frame), bytes_max)
+            if cbor:
+                frame = to_json(frame, bytes_max)
             message = parse(frame, latest)
             if sender.dialect is Dialect.UNTOLD and (dialect := dialect_of(message)) is not Dialect.UNTOLD:
                 sender.dialect = dialect
@@ -201,7 +204,7 @@ def _publish(bus: Bus, sender: Client, run: _Run, effects: list[Effect]) -> int:
     keep(bus, channel, frames, streams.epoch, run.first, wall_ms, wall_ms, effects)
     count, reached = len(frames), len(canonical) + len(legacy)
     sender.published += count
-    bus.analytics.note(channel.room, publisher, frames, bus.wall_ms)
+    bus.analytics.note(channel.home, publisher, frames, bus.wall_ms)
     if name in bus.observed:
         effects.append(Emit(Observed(name, tuple(frames))))
     bus.counters["published"] += count

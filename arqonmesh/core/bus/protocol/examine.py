@@ -87,7 +87,7 @@ def _target_in_payload(fields: _Fields) -> bool:
 
 
 def _command(kind: str, fields: _Fields, commands: frozenset[str]) -> Iterator[Problem]:
-    name, args, where = kind, fields.get("args"), "args"
+    args, where = fields.get("args"), "args"
     if kind == "command":
         asked, field = _text(fields, "command"), "command"
         if not asked and bytes(fields.get("payload", b"")).startswith(b"{"):
@@ -98,11 +98,8 @@ def _command(kind: str, fields: _Fields, commands: frozenset[str]) -> Iterator[P
             inner = decode(fields["payload"], type=PayloadCommand)
             asked, args = inner.command, inner.parameters or inner.args
             field, where = "payload.command", "payload.parameters"
-        if asked is None:
-            return
-        name = asked
-        if name not in commands:
-            yield _as_problem(unknown_command(name, field, commands))
+        if asked is not None and asked not in commands:
+            yield _as_problem(unknown_command(asked, field, commands))
     if args and bytes(args) != b"null":
         wrong = part_problems(args, CommandArgs, where)
         yield from wrong
