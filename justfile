@@ -76,6 +76,10 @@ bench-byzantine *ARGS:
 mutants *ARGS:
     python -m bench.mutants {{ ARGS }}
 
+# the simulator held against a lab in network namespaces (root), by the same scenario file
+bench-calibration *ARGS:
+    python -m bench.calibration {{ ARGS }}
+
 # a death, a quarter of the mesh frozen again and again, an event: real processes, serf beside where installed
 bench-detection *ARGS:
     python -m bench.detection --nodes 20 64 --repeats 5 {{ ARGS }}
