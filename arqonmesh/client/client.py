@@ -189,16 +189,10 @@ class BusClient:
 
     async def join(self, channel: str, *, since: Mapping[str, int] | None = None) -> Resumed:
         """Subscribe to `room:channel`, `room:*` or `*`; with `since`, a `position`, from there on."""
-        session = self._session
-        if since is not None:
-            session.positions.set(channel, since)
-        resumed = await session.join(channel, None if since is None else dict(since))
-        session.joined[channel] = None
-        return resumed
+        return await self._session.subscriptions.join(channel, since)
 
     async def leave(self, channel: str) -> Message:
-        self._session.joined.pop(channel, None)
-        self._session.positions.forget(channel)
+        self._session.subscriptions.leave(channel)
         return await self.command("leave_channel", channel=channel)
 
     def on(self, what: str, handler: Callable[[Message], Awaitable[None] | None]) -> Callable[[], None]:
@@ -239,7 +233,10 @@ class BusClient:
         return self.on("notice", checked)
 
     def on_resume(self, handler: Callable[[Resumed], Awaitable[None] | None]) -> None:
-        """Call `handler` for each channel that goes on after a reconnect: recovered, or with which gaps."""
+        """Call `handler` for each channel that goes on after a reconnect: recovered, or with which gaps.
+
+        Also with channel `*` when this client read so slowly that its bus dropped something.
+        """
         self._on_resume.append(handler)
 
     def on_state(self, handler: Callable[[State], Awaitable[None] | None]) -> None:
@@ -248,7 +245,7 @@ class BusClient:
 
     def position(self, channel: str) -> dict[str, int]:
         """What was received of a channel, {epoch: offset}; to be kept, and given to `join` by the next process."""
-        return self._session.positions.of(channel)
+        return self._session.subscriptions.positions.of(channel)
 
     def open_box(self, what: str) -> Mailbox:
         return self._session.boxes.open(what)

@@ -20,7 +20,7 @@ NOTICES: Final = frozenset(("system", "error", "response"))
 
 
 class Mailbox:
-    """Messages for one taker. `takes` names what: channels, patterns (`room:*`, `*`), `private`, `notice`."""
+    """Messages for one taker. `takes` names what: a channel, `room:*`, `*:channel`, `*`, `private` or `notice`."""
 
     def __init__(self, takes: str, emptied: Callable[[], None]) -> None:
         self.takes = takes
@@ -72,7 +72,7 @@ class Mailboxes:
         self._problem: ArqonError | None = None
 
     def open(self, takes: str) -> Mailbox:
-        """A box of its own for `room:channel`, `room:*`, `*`, `private` or `notice`."""
+        """A box of its own, for what `takes` names."""
         box = Mailbox(takes, self._emptied)
         if self._over:
             box.end(self._problem)
@@ -93,7 +93,10 @@ class Mailboxes:
         if not self._by_name:
             return self.common.put(message)
         claimed = full = False
-        for name in names_of(message):
+        names = names_of(message)
+        if message.channel_ == "*":
+            names = [name for name in self._by_name if name == "*" or name.partition(":")[0] == message.room]
+        for name in names:
             for box in self._by_name.get(name, ()):
                 full |= box.put(message)
                 claimed = True
@@ -129,4 +132,6 @@ def names_of(message: Message) -> Iterable[str]:
         return ("private",)
     if message.type not in CARRIED:
         return ("notice",)
-    return (message.channel, f"{message.room}:*", "*")
+    if message.channel_ == "*":  # said to everyone in the room
+        return (message.channel, "*")
+    return (message.channel, f"{message.room}:*", f"*:{message.channel_}", "*")

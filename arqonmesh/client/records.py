@@ -41,11 +41,13 @@ class Presence(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """Part of a channel's history, oldest first. Iterable; `truncated` says that older ones fit the question too."""
+    """Part of a channel's history, oldest first. Iterable."""
 
     messages: tuple[Message, ...]
-    total: int = 0
+    more: bool = False
+    """There are others that fit the question; with `since` later ones, else older ones."""
     truncated: bool = False
+    """Fewer than asked for, because one answer carries only so many bytes."""
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self.messages)
@@ -56,7 +58,7 @@ class Page(Struct, frozen=True):
 
 class _HistoryAnswer(Struct):
     messages: list[Raw]
-    total: int = 0
+    more: bool = False
     truncated: bool = False
 
 
@@ -71,7 +73,7 @@ class _ChannelAnswer(Struct):
 def page_of(answer: Message) -> Page:
     told = msgspec.json.decode(answer.payload_, type=_HistoryAnswer)
     frames = (read(bytes(raw)) for raw in told.messages)
-    return Page(tuple(message for message in frames if message is not None), told.total, told.truncated)
+    return Page(tuple(message for message in frames if message is not None), told.more, told.truncated)
 
 
 def members_of(answer: Message) -> list[Member]:

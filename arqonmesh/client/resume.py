@@ -120,9 +120,19 @@ class Positions:
         return channel in self._seen
 
     def under(self, pattern: str) -> list[str]:
-        """The channels that a subscription to `room:*` or `*` has brought."""
-        prefix = pattern[:-1]
-        return [channel for channel in self._seen if channel.startswith(prefix)]
+        """The channels that a subscription to `room:*`, `*:channel` or `*` has brought."""
+        return [channel for channel in self._seen if matches(pattern, channel) and not is_pattern(channel)]
+
+    def gaps(self, channel: str, since: Mapping[str, int]) -> tuple[Gap, ...]:
+        """What did not come above that position."""
+        streams = self._seen.get(channel, {})
+        return tuple(
+            Gap(epoch, first, last)
+            for epoch, offset in since.items()
+            if epoch in streams
+            for first, last in streams[epoch].holes
+            if first > offset
+        )
 
     def forget(self, channel: str) -> None:
         self._seen.pop(channel, None)
@@ -139,6 +149,17 @@ class Positions:
         if len(streams) >= EPOCHS_MAX:
             del streams[next(iter(streams))]
             self.forgotten += 1
+
+
+def is_pattern(name: str) -> bool:
+    return "*" in name
+
+
+def matches(pattern: str, channel: str) -> bool:
+    """Whether a subscription to `room:*`, `*:channel` or `*` takes this channel."""
+    room, _, leaf = pattern.partition(":")
+    its_room, _, its_leaf = channel.partition(":")
+    return room in ("*", its_room) and leaf in ("", "*", its_leaf)
 
 
 def resumed_of(channel: str, url: str, told: Mapping[str, Any]) -> Resumed:

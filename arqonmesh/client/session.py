@@ -22,7 +22,8 @@ from arqonmesh.client.failures import ended, no_answer, no_welcome, none_of, tok
 from arqonmesh.client.mailboxes import Mailboxes
 from arqonmesh.client.message import Message, encode, object_of, read
 from arqonmesh.client.questions import Questions
-from arqonmesh.client.resume import Positions, Resumed, resumed_of
+from arqonmesh.client.resume import Resumed
+from arqonmesh.client.subscriptions import Subscriptions
 from arqonmesh.errors import ArqonError, Denied, PeerError
 
 State: TypeAlias = Literal["connected", "reconnecting", "closed"]
@@ -32,7 +33,6 @@ TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str | None] | None]
 COMMAND_TIMEOUT_S: Final = 10.0
 DENIALS_MAX: Final = 3
 """Refused tokens in a row after which a token source is asked no more."""
-JOINS_AT_ONCE_MAX: Final = 64
 PAST_IDS_MAX: Final = 64
 
 _log: Final = logging.getLogger("arqonmesh.client")
@@ -51,10 +51,9 @@ class Session:
         self.reconnects = 0
         self.duplicates = 0
         """Events that came again and were not handed on."""
-        self.joined: dict[str, None] = {}
-        self.positions = Positions()
         self.questions = Questions()
         self.boxes = Mailboxes(self._room_again)
+        self.subscriptions = Subscriptions(endpoints, self.ask, self._take)
         self.resumed: Callable[[Resumed], None] = lambda resumed: None
         self.changed: Callable[[State], None] = lambda state: None
         self._token = token
@@ -69,6 +68,7 @@ class Session:
         self._closing = False
         self._writable = asyncio.Event()
         self._redial: asyncio.Task[None] | None = None
+        self._renewal: asyncio.Future[None] | None = None
 
     # --- doing -----------------------------------------------------------------------------------------------
 
@@ -132,8 +132,9 @@ class Session:
     async def close(self) -> None:
         """Say goodbye. Repeats are harmless."""
         self._closing = True
-        if self._redial is not None:
-            self._redial.cancel()
+        for task in (self._redial, self._renewal):
+            if task is not None:
+                task.cancel()
         connection, self._connection = self._connection, None
         problem = PeerError("bus.closed", "this client was closed")
         if self._problem is None:
@@ -149,19 +150,36 @@ class Session:
         if message is None or self.questions.answered(message):
             return
         if message.type in ("event", "telemetry"):
-            if message.epoch and not self.positions.advance(message.channel, message):
-                self.duplicates += 1
-                return
-            if message.from_ in self._past_ids and not _echoed(message):
-                return  # from before the connection was lost, by this client itself
-        elif self._welcome is not None and not self._welcome.done():
+            if not self.subscriptions.catch_up.holds(message.channel, message):
+                self._take(message)
+            return
+        if self._welcome is not None and not self._welcome.done():
             payload = object_of(message)
             if "welcome" in payload:
                 self._name_myself(str(payload.get("client_id", "")), str(payload.get("node", "")))
                 self._welcome.set_result("")
                 return
+        if message.type == "system":
+            self._notice(object_of(message).get("event"))
         if self.boxes.put(message):
             self._hold_back(connection)
+
+    def _notice(self, event: object) -> None:
+        """What the bus says by itself and concerns the connection."""
+        if event == "expiring" and callable(self._token):
+            self._renewal = asyncio.ensure_future(self._renew())
+        elif event == "gap":  # its policy for slow clients dropped something of what waited for this one
+            self.resumed(Resumed("*", False, url=self.endpoints.current))
+
+    def _take(self, message: Message) -> None:
+        """An event, in its place among the others of its channel."""
+        if message.epoch and not self.subscriptions.positions.advance(message.channel, message):
+            self.duplicates += 1
+            return
+        if message.from_ in self._past_ids and not _echoed(message):
+            return  # from before the connection was lost, by this client itself
+        if self.boxes.put(message) and self._connection is not None:
+            self._hold_back(self._connection)
 
     def writable(self, connection: Connection) -> None:
         self._writable.set()
@@ -229,7 +247,7 @@ class Session:
             await asyncio.sleep(self.endpoints.wait_s())
             try:
                 await self._dial()
-                resumed = await self._join_again()
+                resumed = await self.subscriptions.join_again()
             except Denied as denied:
                 denials += 1
                 if not callable(self._token) or denials >= DENIALS_MAX:
@@ -248,26 +266,14 @@ class Session:
             self._drop()  # a connection without its subscriptions would look like one with nothing to say
             self.endpoints.failed()
 
-    async def _join_again(self) -> list[Resumed]:
-        """Every subscription, from where it was."""
-        few = asyncio.Semaphore(JOINS_AT_ONCE_MAX)
-
-        async def join(channel: str) -> Resumed:
-            async with few:
-                return await self.join(channel, self.positions.of(channel) if self.positions.known(channel) else None)
-
-        return list(await asyncio.gather(*map(join, list(self.joined))))
-
-    async def join(self, channel: str, since: dict[str, int] | None) -> Resumed:
-        """Subscribe, from a position where one is given."""
-        args: dict[str, Any] = {"channel": channel}
-        if since is not None:
-            args["since"] = since
-        told = object_of(await self.ask("join_channel", args))
-        position = told.get("position")
-        if isinstance(position, dict):
-            self.positions.told(channel, position)
-        return resumed_of(channel, self.endpoints.current, told)
+    async def _renew(self) -> None:
+        """The token ends soon: show the next one, without a reconnect. If that fails, the reconnect will ask again."""
+        try:
+            token = await self.present_token()
+            if token:
+                await self.ask("authenticate", {"token": token})
+        except ArqonError as failure:
+            _log.warning("the token ends soon, and no newer one was taken: %s", failure)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -179,7 +179,7 @@ async def test_a_join_refused_while_dialling_again_leaves_no_second_connection(
     monkeypatch.setattr(endpoints_module, "RECONNECT_MAX_S", 0.01)
     member = await connect(bus, reconnect=True)
     await member.join(CHANNEL)
-    member._session.joined["no channel's name"] = None
+    member._session.subscriptions.joined["no channel's name"] = None
     at_once: list[int] = []
     connected = bus.server.connected
 
@@ -193,7 +193,7 @@ async def test_a_join_refused_while_dialling_again_leaves_no_second_connection(
         connection.abort()
     await until(lambda: len(at_once) >= 10)
     assert max(at_once) <= 2, "one that comes and one whose end the bus has yet to see"
-    del member._session.joined["no channel's name"]
+    del member._session.subscriptions.joined["no channel's name"]
     await until(lambda: member.reconnects == 1)
     await member.flush()
     await member.close()

@@ -1,0 +1,80 @@
+"""What a client has joined, and how it joins it again: each channel from where it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from arqonmesh.client.catch_up import CatchUp
+from arqonmesh.client.endpoints import Endpoints
+from arqonmesh.client.message import Message, object_of
+from arqonmesh.client.resume import Positions, Resumed, is_pattern, resumed_of
+
+JOINS_AT_ONCE_MAX: Final = 64
+
+
+class Subscriptions:
+    """`ask` runs a command of the bus; `take` hands an event to the application."""
+
+    def __init__(
+        self, endpoints: Endpoints, ask: Callable[..., Awaitable[Message]], take: Callable[[Message], None]
+    ) -> None:
+        self.joined: dict[str, None] = {}
+        self.positions = Positions()
+        self.catch_up = CatchUp(self.positions, take)
+        self._endpoints = endpoints
+        self._ask = ask
+
+    async def join(self, channel: str, since: Mapping[str, int] | None) -> Resumed:
+        """Subscribe, from a position where one is given; from now on it is joined again after each loss."""
+        if since is not None:
+            self.positions.set(channel, since)
+        resumed = await self._join(channel, since)
+        self.joined[channel] = None
+        return resumed
+
+    def leave(self, channel: str) -> None:
+        self.joined.pop(channel, None)
+        self.positions.forget(channel)
+        self.catch_up.forget(channel)
+
+    async def join_again(self) -> list[Resumed]:
+        """Every subscription on a new connection. Raises what the first refusal says."""
+        few = asyncio.Semaphore(JOINS_AT_ONCE_MAX)
+
+        async def join(channel: str) -> list[Resumed]:
+            async with few:
+                if is_pattern(channel):
+                    return await self._join_pattern(channel)
+                return [await self._join(channel, self._position(channel))]
+
+        return [resumed for some in await asyncio.gather(*map(join, list(self.joined))) for resumed in some]
+
+    def _position(self, channel: str) -> dict[str, int] | None:
+        return self.positions.of(channel) if self.positions.known(channel) else None
+
+    async def _join(self, channel: str, since: Mapping[str, int] | None) -> Resumed:
+        args: dict[str, Any] = {"channel": channel}
+        if since is not None:
+            args["since"] = dict(since)
+        answer = await self._ask("join_channel", args)
+        told = object_of(answer)
+        position = told.get("position")
+        if isinstance(position, dict):
+            self.positions.told(channel, position)
+        if is_pattern(channel):
+            self.catch_up.began(channel, answer.timestamp)
+        return resumed_of(channel, self._endpoints.current, told)
+
+    async def _join_pattern(self, pattern: str) -> list[Resumed]:
+        channels = self.catch_up.hold(pattern, self.joined)
+        try:
+            resumed = [await self._join(pattern, None)]
+            for channel in channels:
+                one = await self.catch_up.run(pattern, channel, self._endpoints.current, self._ask)
+                resumed += [] if one is None else [one]
+            return resumed
+        finally:
+            for channel in channels:
+                self.catch_up.release(channel)

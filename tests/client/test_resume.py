@@ -1,0 +1,270 @@
+"""A client that lost its connection goes on where it was, at whatever node takes it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from arqonmesh.client import BusClient, Gap, Resumed, catch_up
+from arqonmesh.client import endpoints as endpoints_module
+from arqonmesh.config.model import BusSettings, HistorySettings
+from arqonmesh.core.kernel import CloseClient
+from arqonmesh.errors import ArqonError, Denied, PeerError, UsageError
+from arqonmesh.ids import ClientId
+from bench.lone_bus import LoneBus
+from tests.client.conftest import Connect, cut, url_of
+from tests.waiting import until
+
+
+def collect(bus: BusClient, channel: str) -> list[Any]:
+    seen: list[Any] = []
+    bus.on(channel, lambda message: seen.append(message.payload))
+    return seen
+
+
+def resumes(bus: BusClient) -> list[Resumed]:
+    told: list[Resumed] = []
+    bus.on_resume(told.append)
+    return told
+
+
+@pytest.mark.requirement("R-SD-2")
+async def test_nothing_is_missing_and_nothing_comes_twice(open_bus: LoneBus, connect: Connect) -> None:
+    """What was published while the connection was gone comes before what is new; what it published itself does not."""
+    publisher, member = await connect(), await connect()
+    seen, told = collect(member, "a:b"), resumes(member)
+    states: list[str] = []
+    member.on_state(states.append)
+    await member.join("a:b")
+    n = 0
+    for round_ in range(1, 4):
+        for _ in range(20):
+            n += 1
+            await publisher.send("a:b", n)
+        await member.send("a:b", "by itself")
+        cut(open_bus, member)
+        for _ in range(20):
+            n += 1
+            await publisher.send("a:b", n)
+        await until(lambda wanted=round_: len(told) == wanted)  # type: ignore[misc]
+    await publisher.send("a:b", n + 1)
+    await until(lambda: seen[-1:] == [n + 1])
+    assert seen == list(range(1, n + 2))
+    assert [(one.channel, one.recovered, one.gaps) for one in told] == [("a:b", True, ())] * 3
+    assert states == ["reconnecting", "connected"] * 3
+
+
+@pytest.mark.requirement("R-SD-2")
+async def test_what_nobody_has_any_more_is_told(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gap by its stream and offsets; what is left of it comes."""
+    monkeypatch.setattr(endpoints_module, "RECONNECT_MIN_S", 0.2)
+    small = LoneBus(BusSettings(history=HistorySettings(per_channel=3)))
+    url = await small.start()
+    publisher, member = await connect(url), await connect(url)
+    seen, told = collect(member, "a:b"), resumes(member)
+    await member.join("a:b")
+    await publisher.send("a:b", 0)
+    await until(lambda: seen == [0])
+    (epoch,) = member.position("a:b")
+    cut(small, member)
+    await until(lambda: member.state == "reconnecting")
+    for n in range(1, 11):
+        await publisher.send("a:b", n)
+    await until(lambda: len(told) == 1)
+    assert (told[0].recovered, told[0].gaps) == (False, (Gap(epoch, 2, 8),))
+    assert seen == [0, 8, 9, 10]
+    await publisher.close()
+    await member.close()
+    await small.stop()
+
+
+async def test_the_channels_of_a_pattern_are_caught_up(
+    open_bus: LoneBus, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that it had brought, page by page in order, with what is live behind what was missed."""
+    monkeypatch.setattr(catch_up, "PAGE", 100)
+    publisher, member = await connect(), await connect()
+    seen, told = collect(member, "a:*"), resumes(member)
+    await publisher.send("a:old", "before anybody listened")
+    await member.join("a:*")
+    await publisher.send("a:b", 1)
+    await publisher.send("a:c", 1)
+    await until(lambda: len(seen) == 2)
+    cut(open_bus, member)
+    for n in range(2, 400):
+        await publisher.publish("a:b", n)
+    await publisher.send("a:c", 2)
+    await until(lambda: len(told) == 3)
+    await publisher.send("a:b", 400)
+    await until(lambda: len(seen) == 402)
+    assert seen[:2] == [1, 1]
+    assert [payload for payload in seen[2:] if payload != 2] == list(range(3, 401))
+    assert seen.count(2) == 2
+    assert [(one.channel, one.recovered) for one in told] == [("a:*", None), ("a:b", True), ("a:c", True)]
+
+
+async def test_the_next_process_goes_on_from_the_position_that_one_kept(connect: Connect) -> None:
+    """`position` and `join(since=)`."""
+    publisher, first = await connect(), await connect()
+    seen = collect(first, "a:b")
+    await first.join("a:b")
+    await publisher.send("a:b", 1)
+    await until(lambda: seen == [1])
+    position = first.position("a:b")
+    await first.close()
+    await publisher.send("a:b", 2)
+    second = await connect()
+    rest = collect(second, "a:b")
+    resumed = await second.join("a:b", since=position)
+    await until(lambda: rest == [2])
+    assert (resumed.recovered, resumed.missed) == (True, 1)
+
+
+@pytest.mark.requirement("R-BU-21")
+async def test_when_one_node_goes_the_client_goes_on_at_the_next(open_bus: LoneBus, connect: Connect) -> None:
+    """At once: there is no reason to wait for the one that went."""
+    other = LoneBus(BusSettings())
+    gone = await other.start()
+    member = await connect([gone, url_of(open_bus)])
+    await member.join("a:b")
+    assert member.url == gone
+    await other.stop()
+    await until(lambda: member.reconnects == 1)
+    assert member.url == url_of(open_bus)
+    seen = collect(member, "a:b")
+    await (await connect()).send("a:b", 1)
+    await until(lambda: seen == [1])
+
+
+async def test_of_several_nodes_the_first_that_answers_is_taken_or_each_is_named() -> None:
+    """One error that says what each said."""
+    bus = LoneBus(BusSettings())
+    url = await bus.start()
+    async with await BusClient.connect(["ws://127.0.0.1:1", url]) as client:
+        assert client.url == url
+    await bus.stop()
+    with pytest.raises(PeerError, match=r"none of 2 nodes .*127\.0\.0\.1:1: .*; no bus at"):
+        await BusClient.connect(["ws://127.0.0.1:1", url])
+
+
+@pytest.mark.parametrize("url", ["http://h:1", "", "ws://", "ws://h:port", "ftp://h", []])
+async def test_an_address_that_is_none_is_refused_with_one_that_would_be_right(url: Any) -> None:
+    """Before anything is dialled."""
+    with pytest.raises(UsageError, match="ws://HOST:PORT") as refused:
+        await BusClient.connect(url)
+    assert (refused.value.code, refused.value.hint[:17]) == ("bus.address", "arqon node status")
+
+
+@pytest.mark.requirement("R-BU-26")
+async def test_a_connection_with_nobody_at_the_other_end_is_noticed() -> None:
+    """Silence, a ping, silence: lost, and the reason says so."""
+    bus = LoneBus(BusSettings())
+    port = int((await bus.start()).rstrip("/").rpartition(":")[2])
+    frozen = asyncio.Event()
+    pipes: list[asyncio.Task[None]] = []
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            if not frozen.is_set():
+                writer.write(data)
+        writer.close()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        pipes.append(asyncio.create_task(pipe(far_reader, writer)))
+        await pipe(reader, far_writer)
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    client = await BusClient.connect(url, reconnect=False, heartbeat_s=0.1)
+    await asyncio.wait([asyncio.create_task(client.wait_closed())], timeout=0.5)
+    assert client.state == "connected", "a bus that answers pings is alive, whatever it has to say"
+    frozen.set()
+    with pytest.raises(PeerError, match="no answer to a ping"):
+        await client.wait_closed()
+    await client.close()
+    server.close()
+    await bus.stop()
+    await asyncio.gather(*pipes)
+
+
+async def test_a_token_source_is_asked_at_each_connect(connect: Connect) -> None:
+    """Also by a function that awaits; a source that fails is told as its own error."""
+    bus = LoneBus(BusSettings(auth_token="now"))
+    url = await bus.start()
+    asked: list[str] = []
+
+    async def source() -> str:
+        asked.append("now")
+        return "now"
+
+    client = await connect(url, token=source)
+    cut(bus, client)
+    await until(lambda: client.reconnects == 1)
+    assert len(asked) == 2
+
+    def broken() -> str:
+        raise KeyError("vault")
+
+    with pytest.raises(PeerError, match="vault") as error:
+        await BusClient.connect(url, broken)
+    assert error.value.code == "bus.token-source"
+    await client.close()
+    await bus.stop()
+
+
+@pytest.mark.parametrize("source", ["then", lambda: "then"], ids=["a token", "a source of tokens"])
+async def test_a_client_whose_token_is_no_longer_taken_ends(source: Any, connect: Connect) -> None:
+    """It does not knock for ever; whoever waits is told that it was denied."""
+    bus = LoneBus(BusSettings(auth_token="then"))
+    url = await bus.start()
+    client = await connect(url, token=source)
+    port = bus.server.address[1]
+    await bus.stop()
+    other = LoneBus(BusSettings(auth_token="now"))
+    await other.server.start("127.0.0.1", port)
+    with pytest.raises(Denied):
+        await client.wait_closed()
+    with pytest.raises(Denied):
+        await client.publish("a:b", 1)
+    await other.stop()
+
+
+async def test_a_token_that_ends_is_replaced_without_a_reconnect(open_bus: LoneBus, connect: Connect) -> None:
+    """The bus's notice is enough; the source is asked and `authenticate` sent."""
+    tokens = iter(["first", "second"])
+    client = await connect(token=lambda: next(tokens))
+    notice = b'{"type":"system","id":"x","from":"arqonbus","payload":{"event":"expiring"},"timestamp":"","v":1}'
+    shown: list[bytes] = []
+    frames = open_bus.core.client_frames
+
+    def listen(now: int, sender: ClientId, received: Any) -> Any:
+        shown.extend(received)
+        return frames(now, sender, received)
+
+    open_bus.core.client_frames = listen  # type: ignore[method-assign]
+    open_bus.server.deliver((ClientId(client.client_id),), (notice,))
+    await until(lambda: any(b'"authenticate"' in frame and b'"second"' in frame for frame in shown))
+    assert client.reconnects == 0
+
+
+async def test_without_reconnect_a_loss_is_the_end_for_everybody_who_waits(open_bus: LoneBus, connect: Connect) -> None:
+    """Iterators, handlers, commands, and who sends; `close` afterwards is harmless."""
+    client = await connect(reconnect=False)
+    handled = collect(client, "a:b")
+    waiting = [
+        asyncio.ensure_future(anext(client.messages())),
+        asyncio.ensure_future(client.wait_closed()),
+        asyncio.ensure_future(client.request("a:nobody", 1)),
+    ]
+    await client.flush()
+    open_bus._perform([CloseClient(ClientId(client.client_id), 1008, "you talk too much")])
+    for future in waiting:
+        with pytest.raises(ArqonError, match="1008 you talk too much"):
+            await future
+    with pytest.raises(PeerError):
+        await client.publish("a:b", 1)
+    await client.close()
+    assert (client.state, handled) == ("closed", [])
