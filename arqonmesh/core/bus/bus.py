@@ -163,6 +163,7 @@ class Bus:
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
         """`durable["streams"]`: (channel, epoch, head, holes, ended) of what the durable history holds."""
         self.shelf.load(durable.get("streams", ()))
+        self.exchange.reach.load(durable.get("scalars", ()))
         return []
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:

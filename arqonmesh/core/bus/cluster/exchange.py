@@ -119,7 +119,7 @@ class Exchange:
         match event:
             case MemberDescribed():
                 if event.node != self._bus.env.node_id and event.cluster == self._bus.env.cluster:
-                    self.reach.described(event.node, event.addresses)
+                    return self.reach.described(event.node, event.addresses)
             case LinkUp():
                 self._linked[event.peer] = None
                 return self._met(now, event.peer)
@@ -152,8 +152,7 @@ class Exchange:
         self._incoming.clear()
         self._news.clear()
         self._flush_at = self._repair_at = None
-        self.reach.clear()
-        return effects
+        return effects + self.reach.clear()
 
     def on_message(self, now: Instant, peer: NodeId, message: PresenceDigest | PresenceRows) -> list[Effect]:
         if not self._is_mate(peer):
@@ -360,9 +359,9 @@ class Exchange:
     def _shut_out(self, now: Instant, node: NodeId, *, for_good: bool) -> list[Effect]:
         if not self._is_mate(node) and node not in self._copies:
             return []
-        self.reach.died(now, node, for_good=for_good)
+        effects = self.reach.died(now, node, for_good=for_good)
         self._shut[node] = None
-        return self._forget(node)
+        return effects + self._forget(node)
 
     def _forget(self, node: NodeId) -> list[Effect]:
         self._news.pop(node, None)

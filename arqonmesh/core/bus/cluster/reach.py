@@ -3,8 +3,8 @@
 Each node says in a row of its table to which mates it is linked, so each can tell which mates it reaches without
 leaving the cluster. A mate that lives and has been out of such reach for PATIENCE_US is wanted as a neighbour (topology
 dials): the first after us in the ring of ids, so that not everybody picks the same; then the next, up to WISHES_MAX,
-while there are any. A wish lasts until that mate leaves, or its link would go as soon as it has done its work. With
-`links.auto: none` nothing is wanted.
+while there are any. A wish lasts until that mate leaves, through restarts too, or its link would go as soon as it has
+done its work, and what waits for it would wait for ever. With `links.auto: none` nothing is wanted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from arqonmesh.core.bus.cluster.table import Table
 from arqonmesh.core.events import LinkWanted
-from arqonmesh.core.kernel import SECOND, Effect, Emit, Instant
+from arqonmesh.core.kernel import SECOND, Delete, Effect, Emit, Instant, Persist, Put, Row
 from arqonmesh.ids import NodeId
 
 LINKS: Final = "$links"
@@ -22,6 +22,7 @@ LINKS: Final = "$links"
 PATIENCE_US: Final = 3 * SECOND
 WISHES_MAX: Final = 4
 """Mates out of reach that are dialled at one time; one of them may be behind a wall."""
+_ON_DISK: Final = "mate/"
 _IDS_PER_TEXT: Final = 15
 _TEXTS_MAX: Final = 16
 
@@ -36,36 +37,49 @@ class Reach:
         """Mates that membership finds alive."""
         self._addresses: dict[NodeId, tuple[str, ...]] = {}
         self.wished: dict[NodeId, None] = {}
+        """Also on disk, as scalars `mate/NODE`."""
         self.look_at: Instant | None = None
 
-    def described(self, mate: NodeId, addresses: tuple[str, ...]) -> None:
+    def load(self, scalars: Sequence[Row]) -> None:
+        """The wishes of an earlier life; each is told again once it is known where the mate listens."""
+        for core, name, _ in scalars:
+            if core == "bus" and str(name).startswith(_ON_DISK):
+                self.wished[NodeId(str(name).removeprefix(_ON_DISK))] = None
+
+    def described(self, mate: NodeId, addresses: tuple[str, ...]) -> list[Effect]:
         """Where a mate listens."""
-        if addresses:
-            self._addresses[mate] = addresses
-        else:
+        if not addresses:
             self._addresses.pop(mate, None)
+            return []
+        self._addresses[mate] = addresses
+        return [self._wish(mate)] if mate in self.wished else []
 
     def lives(self, now: Instant, mate: NodeId) -> None:
         self._living[mate] = None
         self.changed(now)
 
-    def died(self, now: Instant, mate: NodeId, *, for_good: bool) -> None:
+    def died(self, now: Instant, mate: NodeId, *, for_good: bool) -> list[Effect]:
         self._living.pop(mate, None)
+        self.changed(now)
         if for_good:
             self._addresses.pop(mate, None)
-            self.wished.pop(mate, None)
-        self.changed(now)
+            if self.wished.pop(mate, self) is not self:
+                return [Persist(-1, (Delete("scalars", ("bus", _ON_DISK + mate)),))]
+        return []
 
     def changed(self, now: Instant) -> None:
         """Links or lives have changed: look in a while whether everyone is within reach."""
         if self._wants_links and self.look_at is None and self._living:
             self.look_at = now + PATIENCE_US
 
-    def clear(self) -> None:
+    def clear(self) -> list[Effect]:
+        """The mesh is left."""
         self._living.clear()
         self._addresses.clear()
-        self.wished.clear()
         self.look_at = None
+        wished, self.wished = self.wished, {}
+        deletes = tuple(Delete("scalars", ("bus", _ON_DISK + mate)) for mate in wished)
+        return [Persist(-1, deletes)] if deletes else []
 
     def look(self, now: Instant, linked: Sequence[NodeId], copies: Mapping[NodeId, Table]) -> list[Effect]:
         """The time has come: whom to want as a neighbour, if anybody."""
@@ -80,7 +94,10 @@ class Reach:
         if wanted is None or sum(mate in self.wished for mate in missing) >= WISHES_MAX:
             return []
         self.wished[wanted] = None
-        return [Emit(LinkWanted(wanted, "bus", self._addresses[wanted]))]
+        return [Persist(-1, (Put("scalars", ("bus", _ON_DISK + wanted, b"")),)), self._wish(wanted)]
+
+    def _wish(self, mate: NodeId) -> Effect:
+        return Emit(LinkWanted(mate, "bus", self._addresses[mate]))
 
     def _reached(self, linked: Sequence[NodeId], copies: Mapping[NodeId, Table]) -> dict[NodeId, None]:
         """Ourselves, and mates by links of living mates."""
