@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -54,13 +54,14 @@ class Bucket(RuleBasedStateMachine):
 
 
 TestBucket = Bucket.TestCase
+TestBucket.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 @given(st.lists(st.integers(1, 400), max_size=40), st.integers(1, 30), st.integers(400, 2_000))
 def test_what_is_let_in_is_a_beginning_within_both_rates(sizes: list[int], rate: int, bytes_rate: int) -> None:
     """And the longest such: one frame more would break one of them."""
-    settings = BusSettings(rate_per_s=rate, rate_bytes_per_s=bytes_rate, frame_bytes_max=400)
-    limits = ClientLimits.of(0, settings)
+    told = BusSettings(rate_per_s=rate, rate_bytes_per_s=bytes_rate, frame_bytes_max=400)
+    limits = ClientLimits.of(0, told)
     assert limits is not None
     frames = [b"x" * size for size in sizes]
     allowed = limits.allowed(0, frames)
