@@ -202,8 +202,9 @@ class RedisHistory(HistoryBackend):
             if self.connected and self._behind is None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._drained(), TIMEOUT_S)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            while not self._task.done():  # the client may swallow a cancellation that meets an answer on its way
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=0.2)
         if self._behind is not None:
             self._behind.on_committed = None
             await self._behind.close(epoch)
@@ -215,12 +216,12 @@ class RedisHistory(HistoryBackend):
     async def _run(self) -> None:
         """For ever: connect, send what waits in order, wait for more; after a failure again, from where it was."""
         pause_s = RETRY_MIN_S
-        while True:
+        while not self._closing:
             try:
                 await self._redis.ping()
                 self._found()
                 pause_s = RETRY_MIN_S
-                while True:
+                while not self._closing:
                     sent = await self._send_from_disk() if self._behind is not None else await self._send_from_memory()
                     if not sent:
                         self._wake.clear()
@@ -240,10 +241,10 @@ class RedisHistory(HistoryBackend):
 
     async def _send_from_disk(self) -> bool:
         assert self._behind is not None
-        cursor = self._cursor
-        if cursor is None:
-            cursor, newest = await self._behind.ask(read_cursor)
-            self._cursor, self._newest_row = cursor, max(self._newest_row, newest)
+        if self._cursor is None:
+            sent, newest = await self._behind.ask(read_cursor)
+            self._cursor, self._newest_row = sent, max(self._newest_row, newest)
+        cursor: int = self._cursor
         rows: Mirrored = await self._behind.ask(partial(read_rows, cursor=cursor, limit=BATCH_MAX))
         if rows.skipped:
             self.dropped += rows.skipped
