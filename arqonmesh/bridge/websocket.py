@@ -71,6 +71,9 @@ UNSENT_BYTES_MAX: Final = 256 << 20
 FRAGMENTS_MAX: Final = 1_024
 """Frames per message: an empty fragment costs its sender a few bytes and us an entry."""
 _REASON_BYTES_MAX: Final = 123
+_CLOSE_CODE_MIN: Final = 1_000
+_NEVER_SENT: Final = (1_004, 1_005, 1_006, 1_015)
+"""Close codes that only say something on the spot (RFC 6455, 7.4.1)."""
 _PICOWS_CLOSES: Final = {
     WSCloseCode.MESSAGE_TOO_BIG: "frame-too-large",
     WSCloseCode.PROTOCOL_ERROR: "protocol-error",
@@ -622,10 +625,14 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         if (frame.rsv1 and not (begins and self._admitted.compressed)) or frame.rsv2 or frame.rsv3:
             self._stop("protocol-error", WSCloseCode.PROTOCOL_ERROR, "a reserved bit is set that was not agreed on")
         elif kind == WSMsgType.CLOSE:
+            payload = frame.get_payload_as_bytes()
+            code = int.from_bytes(payload[:2], "big") if payload else WSCloseCode.OK
+            if code < _CLOSE_CODE_MIN or code in _NEVER_SENT:
+                self._stop("protocol-error", WSCloseCode.PROTOCOL_ERROR, f"{code} is no code that may be sent")
+                return
             self._hand_over()
             if not self._transport.is_close_frame_sent:
-                code = frame.get_close_code()
-                self._transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
+                self._transport.send_close(code)
             self.closing = True
             self._transport.disconnect()
             self._grave = self._grave or asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)

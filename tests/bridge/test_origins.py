@@ -1,0 +1,52 @@
+"""Which web pages may open the bus."""
+
+from __future__ import annotations
+
+import pytest
+
+from arqonmesh.bridge.handshake import origin_is_welcome
+from tests.bridge.conftest import StartBus
+from tests.bridge.raw import RawClient
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed", "welcome"),
+    [
+        ("http://node.local:9180", "node.local:9100", (), True),
+        ("https://node.local", "node.local:9100", (), True),
+        ("http://[::1]:8000", "[::1]:9100", (), True),
+        ("http://evil.example", "node.local:9100", (), False),
+        ("http://node.local.evil.example", "node.local:9100", (), False),
+        ("null", "node.local:9100", (), False),
+        ("file://", "node.local:9100", (), False),
+        ("http://[", "node.local:9100", (), False),
+        ("null", "node.local:9100", ("null",), True),
+        ("https://app.example.org", "node.local", ("https://app.example.org",), True),
+        ("https://APP.example.org", "node.local", ("https://app.example.org",), True),
+        ("http://app.example.org", "node.local", ("https://app.example.org",), False),
+        ("https://a.example.org", "node.local", ("https://*.example.org",), True),
+        ("https://example.org", "node.local", ("https://*.example.org",), False),
+        ("http://anything", "node.local", ("*",), True),
+    ],
+)
+def test_a_page_is_of_this_host_or_listed(origin: str, host: str, allowed: tuple[str, ...], welcome: bool) -> None:
+    """Ports may differ, because another program serves the page; the scheme counts in a list."""
+    assert origin_is_welcome(origin, host, allowed) is welcome
+
+
+async def test_a_page_of_another_host_is_told_how_to_be_let_in(start_bus: StartBus) -> None:
+    """403 with code and setting, and a count; a program, which names no origin, is let in."""
+    bus = await start_bus()
+    client = await RawClient.open(bus.url)
+    await client.write(
+        b"GET / HTTP/1.1\r\nHost: node:9100\r\nOrigin: https://evil.example\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b'"bus.origin"' in answer
+    assert b"bus.origins" in answer
+    await client.hang_up()
+    assert bus.drops() == [("bridge", "origin")]
+    async with bus.client():
+        pass
