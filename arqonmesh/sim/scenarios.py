@@ -18,7 +18,7 @@ from arqonmesh.sim.field.graphs import regular_graph
 from arqonmesh.sim.governed import Governed
 from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.nemesis import Nemesis
-from arqonmesh.sim.restart import restart
+from arqonmesh.sim.restart import no_garbage, restart
 from arqonmesh.sim.rotation import rotation
 from arqonmesh.sim.simulation import Simulation
 
@@ -116,7 +116,8 @@ def idle_graph(sim: Simulation, nodes: int, duration_us: int) -> None:
     for name in names:
         sim.add(name, links=links, gossip=gossip)
     restart(sim, [(names[a], names[b]) for a, b in regular_graph(nodes, 6, seed=sim.world.seed)])
-    took = wait_for_convergence(sim, every_us=SECOND)
+    with no_garbage():
+        took = wait_for_convergence(sim, every_us=SECOND)
     sim.tell("world", f"{nodes} nodes agree after {took / SECOND:.1f} s")
     watched(sim, duration_us, every_us=10 * SECOND)
 
