@@ -50,10 +50,10 @@ STABLE_US_MIN: Final = SECOND
 """A quorum has to stay in reach this long, or one probe period if that is longer, before writing resumes."""
 MISSING_MAX: Final = 16
 """Members named as missing; how many more there are is counted."""
-HELD_AT_ONCE_MAX: Final = 32
+HELD_AT_ONCE_MAX: Final = 8
 """Up to so many voters, each says at once that it holds a change; more of them spread it, by `HELD_SPREAD_US` each,
 and who sees it settled by then keeps silent."""
-HELD_SPREAD_US: Final = 2 * MILLISECOND
+HELD_SPREAD_US: Final = 10 * MILLISECOND
 
 
 class Partition:
