@@ -54,8 +54,8 @@ export interface Presence {
 /** Part of a channel's history, oldest first. */
 export interface Page {
   messages: Message[];
-  total: number;
-  truncated: boolean;
+  /** There are others that fit the question; with `since` later ones, else older ones. */
+  more: boolean;
 }
 
 export interface HistoryBounds {
@@ -202,15 +202,11 @@ export class BusClient {
 
   /** Subscribe to `room:channel`, `room:*` or `*`; with `since`, a `position`, from there on. */
   async join(channel: string, options: { since?: Position } = {}): Promise<Resumed> {
-    if (options.since !== undefined) this.session.positions.set(channel, options.since);
-    const resumed = await this.session.join(channel, options.since);
-    this.session.joined.add(channel);
-    return resumed;
+    return this.session.subscriptions.join(channel, options.since);
   }
 
   async leave(channel: string): Promise<void> {
-    this.session.joined.delete(channel);
-    this.session.positions.forget(channel);
+    this.session.subscriptions.leave(channel);
     await this.command("leave_channel", { channel });
   }
 
@@ -237,7 +233,10 @@ export class BusClient {
     });
   }
 
-  /** Call `handler` for each channel that goes on after a reconnect: recovered, or with which gaps. */
+  /**
+   * Call `handler` for each channel that goes on after a reconnect: recovered, or with which gaps. Also with channel
+   * `*` when this client read so slowly that its bus dropped something.
+   */
   onResume(handler: Handler<Resumed>): () => void {
     this.onResumes.add(handler);
     return () => this.onResumes.delete(handler);
@@ -251,7 +250,7 @@ export class BusClient {
 
   /** What was received of a channel; to be kept, and given to `join` by the next process. */
   position(channel: string): Position {
-    return this.session.positions.of(channel);
+    return this.session.subscriptions.positions.of(channel);
   }
 
   // --- commands ----------------------------------------------------------------------------------------------
@@ -263,11 +262,10 @@ export class BusClient {
 
   async history(channel: string, bounds: HistoryBounds = {}): Promise<Page> {
     const answer = await this.command("history", { channel, ...bounds });
-    const told = answer.payload as { messages: Received[]; total?: number; truncated?: boolean };
+    const told = answer.payload as { messages: Received[]; more?: boolean };
     return {
       messages: told.messages.map((frame) => new Message(frame)),
-      total: told.total ?? told.messages.length,
-      truncated: told.truncated ?? false,
+      more: told.more ?? false,
     };
   }
 

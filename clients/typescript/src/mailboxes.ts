@@ -1,14 +1,17 @@
 import { ArqonError } from "./errors.js";
 import { CARRIED, type Message } from "./message.js";
+import { isPattern, matches } from "./positions.js";
 
 /** Messages received and not yet taken, per iterator. */
 export const QUEUE_MAX = 10_000;
 
-/** Under which names somebody may have asked for a message: channel, `room:*`, `*`, `private`, `notice`. */
-export function namesOf(message: Message): string[] {
-  if (message.type === "private") return ["private"];
-  if (!CARRIED.has(message.type)) return ["notice"];
-  return [message.channel, `${message.room}:*`, "*"];
+/** Whether somebody who asked for `what` (a channel, a pattern, `private` or `notice`) asked for this message. */
+export function isFor(what: string, message: Message): boolean {
+  if (message.type === "private" || !CARRIED.has(message.type)) {
+    return what === (message.type === "private" ? "private" : "notice");
+  }
+  if (message.leaf === "*") return what === "*" || what.split(":")[0] === message.room; // said to everyone in the room
+  return what === message.channel || (isPattern(what) && matches(what, message.channel));
 }
 
 export type Handler<M = Message> = (message: M) => void | Promise<void>;
@@ -29,8 +32,9 @@ export class Handlers {
   }
 
   call(message: Message): void {
-    for (const name of namesOf(message)) {
-      for (const handler of [...(this.byName.get(name) ?? [])]) guarded(() => handler(message));
+    for (const [name, handlers] of [...this.byName]) {
+      if (!isFor(name, message)) continue;
+      for (const handler of [...handlers]) guarded(() => handler(message));
     }
   }
 }

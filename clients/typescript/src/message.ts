@@ -36,10 +36,14 @@ export class Message<Body = unknown> {
     return "room" in this.frame ? (this.frame.room ?? "") : "";
   }
 
+  /** The channel without its room; `*` for what is said to a whole room. */
+  get leaf(): string {
+    return "channel" in this.frame ? (this.frame.channel ?? "") : "";
+  }
+
   /** The full `room:channel`; empty for a private message. */
   get channel(): string {
-    const frame = this.frame;
-    return "channel" in frame && frame.channel ? `${frame.room ?? ""}:${frame.channel}` : "";
+    return this.leaf === "" ? "" : `${this.room}:${this.leaf}`;
   }
 
   get metadata(): Record<string, unknown> {

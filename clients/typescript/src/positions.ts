@@ -32,7 +32,7 @@ export interface Resumed {
 /** What was received of one stream: all up to `head`, except the stretches in `holes`. */
 class Stream {
   head: number;
-  private holes: [number, number][] = [];
+  holes: [number, number][] = [];
 
   constructor(head: number) {
     this.head = head;
@@ -96,10 +96,19 @@ export class Positions {
     return this.seen.has(channel);
   }
 
-  /** The channels that a subscription to `room:*` or `*` has brought. */
+  /** The channels that a subscription to `room:*`, `*:channel` or `*` has brought. */
   under(pattern: string): string[] {
-    const prefix = pattern.slice(0, -1);
-    return [...this.seen.keys()].filter((channel) => channel.startsWith(prefix));
+    return [...this.seen.keys()].filter((channel) => matches(pattern, channel) && !isPattern(channel));
+  }
+
+  /** What did not come above that position. */
+  gaps(channel: string, since: Position): Gap[] {
+    const streams = this.seen.get(channel);
+    return Object.entries(since).flatMap(([epoch, offset]) =>
+      (streams?.get(epoch)?.holes ?? [])
+        .filter(([first]) => first > offset)
+        .map(([first, last]) => ({ epoch, first, last })),
+    );
   }
 
   forget(channel: string): void {
@@ -131,4 +140,13 @@ export class Positions {
       return;
     }
   }
+}
+
+export const isPattern = (name: string): boolean => name.includes("*");
+
+/** Whether a subscription to `room:*`, `*:channel` or `*` takes this channel. */
+export function matches(pattern: string, channel: string): boolean {
+  const [room, leaf = "*"] = pattern.split(":");
+  const [itsRoom, itsLeaf] = channel.split(":");
+  return (room === "*" || room === itsRoom) && (leaf === "*" || leaf === itsLeaf);
 }

@@ -1,11 +1,12 @@
 import type { Endpoints } from "./endpoints.js";
 import { ArqonError, ended, noAnswer, noWelcome, noneOf, toldError } from "./errors.js";
 import type { ErrorFrame } from "./frames.generated.js";
-import { Handlers, Mailbox, QUEUE_MAX, namesOf } from "./mailboxes.js";
+import { Handlers, Mailbox, QUEUE_MAX, isFor } from "./mailboxes.js";
 import { CARRIED, read, type Message } from "./message.js";
-import { Positions, type Gap, type Position, type Resumed } from "./positions.js";
+import type { Resumed } from "./positions.js";
 import { Questions } from "./questions.js";
 import { Connection, isOurs, type WebSocketFactory } from "./socket.js";
+import { Subscriptions } from "./subscriptions.js";
 
 export type State = "connected" | "reconnecting" | "closed";
 /** A token, or a function that is asked for one whenever the client connects. */
@@ -18,7 +19,6 @@ export const CLOSE_TIMEOUT_MS = 5_000;
 export const SENDS_WAITING_MAX = 10_000;
 /** Refused tokens in a row after which a token source is asked no more. */
 const DENIALS_MAX = 3;
-const JOINS_AT_ONCE_MAX = 64;
 const PAST_IDS_MAX = 64;
 
 export interface SessionOptions {
@@ -34,8 +34,7 @@ export interface SessionOptions {
  */
 export class Session {
   readonly endpoints: Endpoints;
-  readonly joined = new Set<string>();
-  readonly positions = new Positions();
+  readonly subscriptions: Subscriptions;
   readonly handlers = new Handlers();
   readonly questions = new Questions();
   clientId = "";
@@ -63,6 +62,11 @@ export class Session {
   constructor(endpoints: Endpoints, options: SessionOptions) {
     this.endpoints = endpoints;
     this.options = options;
+    this.subscriptions = new Subscriptions(
+      endpoints,
+      (command, args) => this.ask(command, args),
+      (message) => this.take(message),
+    );
   }
 
   /** What ended it, unless `close` did. */
@@ -131,21 +135,7 @@ export class Session {
     }
   }
 
-  /** Subscribe, from a position where one is given. */
-  async join(channel: string, since: Position | undefined): Promise<Resumed> {
-    const answer = await this.ask("join_channel", since === undefined ? { channel } : { channel, since });
-    const told = answer.payload as { recovered?: unknown; gaps?: Gap[]; missed?: number; position?: Position };
-    if (told.position !== undefined) this.positions.told(channel, told.position);
-    return {
-      channel,
-      recovered: typeof told.recovered === "boolean" ? told.recovered : undefined,
-      gaps: told.gaps ?? [],
-      missed: told.missed ?? 0,
-      url: this.endpoints.current,
-    };
-  }
-
-  /** An iterator over what is taken under a name of `namesOf`; empty: over everything that was published. */
+  /** An iterator over what is taken under a name of `isFor`; empty: over everything that was published. */
   open(what: string): Mailbox {
     const box = new Mailbox(
       () => this.roomAgain(),
@@ -181,17 +171,14 @@ export class Session {
 
   // --- from the connection -----------------------------------------------------------------------------------
 
-  received(connection: Connection, text: string): void {
+  received(_connection: Connection, text: string): void {
     const message = read(text);
     if (message === undefined || this.questions.answered(message)) return;
     if (message.type === "event" || message.type === "telemetry") {
-      if (!this.positions.advance(message.channel, message)) {
-        this.duplicates += 1;
-        return;
-      }
-      // from before the connection was lost, by this client itself
-      if (this.pastIds.includes(message.from) && message.metadata["echo"] !== true) return;
-    } else if (this.welcomed !== undefined) {
+      if (!this.subscriptions.holds(message)) this.take(message);
+      return;
+    }
+    if (this.welcomed !== undefined) {
       const payload = message.payload as { welcome?: string; client_id?: string } | null;
       if (payload?.welcome !== undefined) {
         if (this.clientId !== "") this.pastIds = [...this.pastIds, this.clientId].slice(-PAST_IDS_MAX);
@@ -200,14 +187,8 @@ export class Session {
         return;
       }
     }
-    this.handlers.call(message);
-    const names = namesOf(message);
-    for (const [box, what] of this.boxes) {
-      if (what === "" ? CARRIED.has(message.type) : names.includes(what)) {
-        box.put(message);
-        if (box.held.length >= QUEUE_MAX) this.holdBack(connection, box);
-      }
-    }
+    if (message.type === "system") this.notice((message.payload as { event?: unknown } | null)?.event);
+    this.handOn(message);
   }
 
   lost(connection: Connection, why: string): void {
@@ -227,6 +208,38 @@ export class Session {
       void this.dialAgain();
     } else {
       this.over(problem);
+    }
+  }
+
+  /** What the bus says by itself and concerns the connection. */
+  private notice(event: unknown): void {
+    if (event === "expiring" && typeof this.options.token === "function") {
+      this.presentToken()
+        .then((token) => this.ask("authenticate", { token }))
+        .catch((wrong: unknown) => console.error("the token ends soon, and no newer one was taken:", wrong));
+    } else if (event === "gap") {
+      // the bus's policy for slow clients dropped something of what waited for this one
+      this.resumed({ channel: "*", recovered: false, gaps: [], missed: 0, url: this.endpoints.current });
+    }
+  }
+
+  /** An event, in its place among the others of its channel. */
+  private take(message: Message): void {
+    if (!this.subscriptions.positions.advance(message.channel, message)) {
+      this.duplicates += 1;
+      return;
+    }
+    // from before the connection was lost, by this client itself
+    if (this.pastIds.includes(message.from) && message.metadata["echo"] !== true) return;
+    this.handOn(message);
+  }
+
+  private handOn(message: Message): void {
+    this.handlers.call(message);
+    for (const [box, what] of this.boxes) {
+      if (what === "" ? !CARRIED.has(message.type) : !isFor(what, message)) continue;
+      box.put(message);
+      if (box.held.length >= QUEUE_MAX && this.connection !== undefined) this.holdBack(this.connection, box);
     }
   }
 
@@ -275,7 +288,7 @@ export class Session {
       if (this.closing) break;
       try {
         await this.dial();
-        const resumed = await this.joinAgain();
+        const resumed = await this.subscriptions.joinAgain();
         if (this.connection !== undefined) {
           this.redialling = false;
           this.reconnects += 1;
@@ -296,19 +309,6 @@ export class Session {
       this.endpoints.failed();
     }
     this.redialling = false;
-  }
-
-  /** Every subscription, from where it was. */
-  private async joinAgain(): Promise<Resumed[]> {
-    const resumed: Resumed[] = [];
-    const channels = [...this.joined];
-    while (channels.length > 0) {
-      const few = channels.splice(0, JOINS_AT_ONCE_MAX);
-      const join = (channel: string): Promise<Resumed> =>
-        this.join(channel, this.positions.known(channel) ? this.positions.of(channel) : undefined);
-      resumed.push(...(await Promise.all(few.map(join))));
-    }
-    return resumed;
   }
 
   private drop(): void {

@@ -148,6 +148,37 @@ test("a lost connection is replaced, and nothing that was published meanwhile is
   assert.equal(member.reconnects, 3);
 });
 
+test("the channels of a pattern are caught up, what is live behind what was missed", async () => {
+  const [publisher, wire] = [await client(), await proxy()];
+  const member = await client(wire.url);
+  const seen = collect(member, "pattern:*");
+  const resumed: Resumed[] = [];
+  member.onResume((one) => void resumed.push(one));
+  await publisher.send("pattern:old", "before anybody listened");
+  await member.join("pattern:*");
+  await publisher.send("pattern:a", 1);
+  await publisher.send("pattern:b", "b");
+  await until("the first", () => seen.length === 2);
+  wire.cut();
+  for (let n = 2; n <= 700; n += 1) void publisher.publish("pattern:a", n);
+  await publisher.flush();
+  await until("the resumes", () => resumed.length === 3);
+  await publisher.send("pattern:a", 701);
+  await until("the last", () => seen.at(-1) === 701);
+  assert.deepEqual(seen, [1, "b", ...Array.from({ length: 700 }, (_, i) => i + 2)]);
+  assert.deepEqual(resumed.map((one) => [one.channel, one.recovered]), [["pattern:*", undefined], ["pattern:a", true], ["pattern:b", true]]);
+});
+
+test("what is said to a room reaches the handlers of its channels, each once", async () => {
+  const [publisher, member] = [await client(), await client()];
+  const seen = [collect(member, "everyone:a"), collect(member, "everyone:*"), collect(member, "*:a"), collect(member, "*")];
+  await member.join("everyone:a");
+  await publisher.send("everyone:a", 1);
+  await publisher.send("everyone:*", 2);
+  await until("both", () => seen[3]?.length === 2);
+  assert.deepEqual(seen, [[1, 2], [1, 2], [1], [1, 2]]);
+});
+
 test("another process goes on from the position that one kept", async () => {
   const publisher = await client();
   const first = await client();
