@@ -265,8 +265,11 @@ def yaml_target() -> Target:
 
 
 def http_target() -> Target:
-    """A request to the monitoring port: a request, or the response that refuses it."""
-    from arqonmesh.bridge.http import Request, parse_request
+    """A request to the monitoring port: h11 takes it or not, and then its target is read or not."""
+    import h11
+
+    from arqonmesh.bridge.http import Request
+    from arqonmesh.bridge.http.connection import HEAD_BYTES_MAX
     from arqonmesh.errors import DecodeError
 
     corpus = (
@@ -276,9 +279,14 @@ def http_target() -> Target:
     )
 
     def parse(case: bytes) -> None:
-        answer = parse_request(case)
-        if not isinstance(answer, Request):
-            raise DecodeError("http.refused", f"answered with {answer.status}")
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MAX)
+        try:
+            connection.receive_data(case + b"\r\n\r\n")
+            head = connection.next_event()
+            if isinstance(head, h11.Request):
+                Request.of(head.method.decode(), head.target.decode("latin-1"))
+        except (h11.RemoteProtocolError, ValueError) as refused:
+            raise DecodeError("http.refused", str(refused)) from refused
 
     return Target(list(corpus), parse, (DecodeError,))
 

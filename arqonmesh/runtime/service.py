@@ -13,7 +13,6 @@ import os
 import random
 import socket
 import time
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,7 @@ from arqonmesh.api.control import NodeStatus
 from arqonmesh.bridge.auth.api_keys import FILE as API_KEYS_FILE
 from arqonmesh.bridge.auth.api_keys import ApiKeys
 from arqonmesh.bridge.auth.authenticator import Authenticator
-from arqonmesh.bridge.http import HttpServer, HttpSources
+from arqonmesh.bridge.http import HttpServer
 from arqonmesh.bridge.websocket import BusServer
 from arqonmesh.config.model import Config
 from arqonmesh.core.events import CredentialRevoked
@@ -35,16 +34,19 @@ from arqonmesh.errors import ConfigError, StorageError
 from arqonmesh.ids import ClusterId, short
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
-from arqonmesh.observe.collectors import Exposition
 from arqonmesh.observe.loop_lag import LoopLag
-from arqonmesh.runtime import mesh_state, metrics, views
+from arqonmesh.runtime import mesh_state, views
 from arqonmesh.runtime.authority import RosterAuthority
+from arqonmesh.runtime.bus_figures import BusFigures
+from arqonmesh.runtime.bus_telemetry import BusTelemetry
 from arqonmesh.runtime.certificates import Certificates
 from arqonmesh.runtime.crypto import NodeCrypto
 from arqonmesh.runtime.event_log import EventLog
 from arqonmesh.runtime.event_story import EventStory
+from arqonmesh.runtime.health import probes_of
 from arqonmesh.runtime.history import HistoryKeeper
 from arqonmesh.runtime.host import Host
+from arqonmesh.runtime.http_sources import sources_of
 from arqonmesh.runtime.throughput import Throughput
 from arqonmesh.store.store import Store
 from arqonmesh.trust.certificates import NO_MESH
@@ -123,16 +125,16 @@ class Service:
             wall_ms=wall_ms,
         )
         self.bus = BusServer(self.host, config.bus, authenticator=self.authenticator, spill_folder=data_dir)
+        self.figures = BusFigures(self.node.bus, self.bus, self.host.now())
+        self.telemetry = BusTelemetry(
+            self.host, config, self.authenticator, self.figures, rng=world.rng_for("telemetry"), wall_ms=wall_ms
+        )
+        self.probes = probes_of(self)
         self.http = HttpServer(
-            HttpSources(
-                health=self.health,
-                ready=lambda: bool(self._tasks) and not self.stopping.is_set(),
-                version=lambda: {"version": arqonmesh.__version__, "software": "arqonmesh"},
-                status=self._status,
-                metrics=Exposition(partial(metrics.samples, self)).render,
-                history=self.node.bus.history_for,
-            ),
+            sources_of(self, ready=lambda: bool(self._tasks) and not self.stopping.is_set()),
             gate=self.authenticator.gate,
+            version=arqonmesh.__version__,
+            cors_origins=config.http.cors_origins,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -143,7 +145,8 @@ class Service:
         fails."""
         self.store.on_fatal = self._disk_failed
         await self._stored((mesh_state.put_boot_epoch(self._epoch),))
-        await self.http.start(*split(self.config.listen.http))
+        if self.config.listen.http:
+            await self.http.start(*split(self.config.listen.http))
         # The bus comes last and knows its way back: a client that got in before would never hear its welcome.
         self.host.attach(self.endpoint, self.bus)
         await self.bus.start(*split(self.config.listen.bus))
@@ -157,6 +160,8 @@ class Service:
         self._durable = {}
         self.lag.start()
         self._tasks = [asyncio.create_task(self._sample()), asyncio.create_task(self._renew())]
+        if self.config.listen.telemetry:
+            self._tasks.append(await self.telemetry.start(*split(self.config.listen.telemetry)))
         self.log.add("node", f"node {short(self.key.node_id)} of cluster {self.config.node.cluster} is up")
         if self.authenticator.anonymous != "off":
             self.log.add(
@@ -184,6 +189,7 @@ class Service:
         for peer in peers:
             self.host.perform(self.node.transport_down(self.host.now(), peer, "the node stops"))
         self.host.close()
+        await self.telemetry.server.close()
         await self.http.close()
         await self.history.close(self.node.bus.shelf.epoch)
         self.log.close()
@@ -257,7 +263,8 @@ class Service:
 
     def node_status(self) -> NodeStatus:
         settings, plane = self.config.node, self.node.plane
-        quic, bus, http = self.endpoint.address, self.bus.address, self.http.address
+        quic, bus = self.endpoint.address, self.bus.address
+        http = self.http.address if self.config.listen.http else None
         stats = self.node.bus.stats()
         return NodeStatus(
             node_id=self.key.node_id,
@@ -270,7 +277,7 @@ class Service:
             mesh="" if plane is None else views.mesh_name(plane),
             quic=f"{quic[0]}:{quic[1]}",
             bus=f"ws://{bus[0]}:{bus[1]}",
-            http=f"http://{http[0]}:{http[1]}",
+            http=f"http://{http[0]}:{http[1]}" if http else "",
             data_dir=str(self.data_dir),
             clients=stats["clients_connected"],
             channels=stats["channels"],
@@ -290,29 +297,19 @@ class Service:
         found["certificate_rotations"] = self.certificates.rotations
         return found
 
-    def health(self) -> dict[str, dict[str, object]]:
-        """Per component; the node is healthy when all are ok."""
-        plane = self.node.plane
-        partition = None if plane is None else plane.partition.view()
-        links = self.endpoint.links()
-        return {
-            "store": {"ok": self.store.fatal is None, "waiting_bytes": self.store.waiting_bytes},
-            "history": dict(self.history.health()),
-            "bus": {"ok": not self.stopping.is_set(), "clients": self.bus.client_count},
-            "transport": {"ok": True, "links": len(links), "wanted": len(self.endpoint.dials())},
-            "mesh": {
-                "ok": partition is None or partition.writable,
-                "state": "none" if partition is None else partition.state,
-                "phase": "none" if partition is None else partition.phase,
-                "missing": 0 if partition is None else len(partition.missing) + partition.missing_more,
-            },
-        }
-
-    def _status(self) -> dict[str, object]:
+    def status(self) -> dict[str, object]:
+        """Everything, for /status."""
         mesh = views.mesh_status(self.node, self.throughput)
         records = [entry._asdict() for entry in list(self.story.recorder)[-RECORDS_SHOWN:]]
         built: dict[str, object] = msgspec.to_builtins(
-            {"node": self.node_status(), "mesh": mesh, "now_us": self.host.now(), "recorder": records}
+            {
+                "node": self.node_status(),
+                "mesh": mesh,
+                "bus": self.figures.told(),
+                "telemetry": {**self.telemetry.server.health(), **self.telemetry.server.hub.counters},
+                "now_us": self.host.now(),
+                "recorder": records,
+            }
         )
         return built
 
@@ -360,6 +357,7 @@ class Service:
     async def _sample(self) -> None:
         while True:
             self.throughput.sample(self.host.now(), self.endpoint.links())
+            self.figures.sample(self.host.now())
             for via in self.authenticator.revoked():
                 self.log.add("node", f"bus: {via} was revoked; its clients are closed")
                 self.host.perform(self.node.event(self.host.now(), CredentialRevoked(via)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from arqonmesh.bridge.http import Request, parse_request
+from arqonmesh.bridge.http import Request, Response
 from arqonmesh.client import BusClient
 from arqonmesh.client import connection as client_connection
 from arqonmesh.config.load import loads
@@ -120,9 +120,9 @@ async def test_a_client_that_comes_while_the_node_starts_is_turned_away_or_welco
 
 
 def _ready(node: Service) -> int:
-    request = parse_request(b"GET /readyz HTTP/1.1")
-    assert isinstance(request, Request)
-    return node.http.respond(request).status
+    answer = node.http.respond(Request.of("GET", "/readyz"))
+    assert isinstance(answer, Response)
+    return answer.status
 
 
 async def test_a_link_that_is_no_address_is_refused_and_forgotten(tmp_path: Path) -> None:

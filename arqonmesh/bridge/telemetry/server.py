@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 from picows import WSCloseCode, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-from arqonmesh.bridge.door import Gate, anyone
+from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.handshake import TurnedAway, judge
 from arqonmesh.bridge.picows_server import Acceptor
 from arqonmesh.bridge.telemetry.events import FRAME_BYTES_MAX, TelemetryEvent, TelemetryRefusal
@@ -39,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 class TelemetryServer:
     """Sends what `hub` holds to whoever wants it. `take`, `tell` and `take_from_bus` may be called from anywhere.
 
-    Handshakes are judged as those of the bus, by its settings (origins, token); `gate` says who it is.
+    Handshakes are judged as those of the bus: its origins, tokens and keys.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class TelemetryServer:
         hub: Hub,
         settings: TelemetrySettings,
         bus: BusSettings,
+        authenticator: Authenticator | None = None,
         *,
-        gate: Gate = anyone,
         now: Callable[[], Instant],
         retry_s: float = RETRY_S,
         sweep_s: float = SWEEP_S,
@@ -61,7 +61,7 @@ class TelemetryServer:
         self.failure = ""
         """What is wrong at the moment; empty when all is well."""
         self._bus = bus
-        self._gate = gate
+        self._authenticator = authenticator or Authenticator(bus)
         self._retry_s = retry_s
         self._sweep_s = sweep_s
         self._feeds: dict[Feed, None] = {}
@@ -235,7 +235,7 @@ class TelemetryServer:
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         """Judge a handshake request."""
         headers = request.headers
-        judged = judge(request.path, headers, self._bus)
+        judged = judge(request.path, headers, self._bus, self._authenticator)
         if isinstance(judged, TurnedAway):
             self.refused(judged.reason or "bad-handshake", "")
             return _refusal(judged.status, judged.code, judged.message, judged.headers)
@@ -249,17 +249,11 @@ class TelemetryServer:
         except TelemetryRefusal as wrong:
             self.refused("bad-target", "")
             return _refusal(400, "telemetry.filter", str(wrong))
-        identity = self._gate({name.lower(): value for name, value in headers.items()}, query)
-        if identity is None or identity.tenant:
+        if judged.identity.tenant:
             self.refused("auth", "")
-            return _refusal(
-                401,
-                "bus.auth",
-                "telemetry asks for what the bus asks for, of nobody's tenant",
-                {"WWW-Authenticate": 'Bearer realm="arqonbus"'},
-            )
+            return _refusal(403, "telemetry.tenant", "telemetry is of all tenants, so none of them may see it")
         batch = query.get("batch", ["0"])[-1] in ("1", "true", "yes")
-        feed = Feed(self, wanted, batch, identity.at_least("user"))
+        feed = Feed(self, wanted, batch, judged.identity.at_least("user"))
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(None), feed)
 
     def _sweep(self) -> None:
@@ -289,6 +283,14 @@ class TelemetryServer:
             await asyncio.sleep(self._retry_s)
             if await self._listen():
                 return
+
+    @contextlib.contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """For whoever gathers telemetry: what fails in here is told by `health` and goes no further."""
+        try:
+            yield
+        except Exception as wrong:
+            self._failed(what, wrong)
 
     def _failed(self, what: str, wrong: Exception) -> None:
         self.counters["failures"] += 1

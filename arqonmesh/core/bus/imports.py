@@ -69,7 +69,7 @@ def bring_in(
     _deliver(bus, channel, fresh, effects)
     for epoch, first, low_ms, high_ms, run in _runs(fresh, bus.wall_ms):
         keep(bus, channel, run, epoch, first, low_ms, high_ms, effects, ours=ours)
-        bus.analytics.note(channel.room, origin or "", run, bus.wall_ms)
+        bus.analytics.note(channel.home, origin or "", run, bus.wall_ms)
     if channel.name in bus.observed:
         effects.append(Emit(Observed(channel.name, tuple([frame for frame, _ in fresh]))))
     bus.counters["imported"] += len(fresh)

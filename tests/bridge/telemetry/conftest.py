@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from arqonmesh.bridge.door import Gate, anyone
+from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.telemetry import Hub, Origin, TelemetryServer
 from arqonmesh.config.model import BusSettings, TelemetrySettings
 
@@ -67,10 +67,16 @@ async def start() -> AsyncIterator[Start]:
     """Start servers with settings of one's own; they are stopped at the end."""
     running: list[TelemetryServer] = []
 
-    async def start(*, gate: Gate = anyone, port: int = 0, retry_s: float = 10.0, **settings: Any) -> Watched:
+    async def start(
+        *,
+        authenticator: Authenticator | None = None,
+        port: int = 0,
+        retry_s: float = 10.0,
+        **settings: Any,
+    ) -> Watched:
         chosen = TelemetrySettings(**{"batch_ms": 5, **settings})
         hub = Hub(chosen, Origin("n" * 32, "hq"), stamper(), monotonic_us())
-        server = TelemetryServer(hub, chosen, BusSettings(), gate=gate, now=monotonic_us, retry_s=retry_s)
+        server = TelemetryServer(hub, chosen, BusSettings(), authenticator, now=monotonic_us, retry_s=retry_s)
         await server.start("127.0.0.1", port)
         running.append(server)
         return Watched(server)

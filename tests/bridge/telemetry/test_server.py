@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 
+import jwt
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.telemetry import DASHBOARD_STREAM, TELEMETRY_STREAM
 from arqonmesh.bridge.telemetry import server as server_module
-from arqonmesh.core.bus.identity import Identity
+from arqonmesh.config.model import AuthSettings, BusSettings, JwtSettings
 from tests.bridge.telemetry.conftest import Start, Watched, ask, receive
 from tests.waiting import until
 
@@ -230,17 +233,24 @@ async def test_clients_are_bounded_and_turned_away_with_503(start: Start) -> Non
 
 
 async def test_the_gate_is_asked_and_no_tenant_sees_the_telemetry_of_all(start: Start) -> None:
-    """401 for who shows nothing that counts, and for the members of a tenant; guests read and send nothing."""
-    who = {"guest": Identity(role="guest"), "tenant": Identity(role="admin", tenant="acme"), "user": Identity()}
-    watched = await start(gate=lambda headers, query: who.get(query.get("who", [""])[0]))
-    for name in ("nobody", "tenant"):
+    """401 for who shows nothing that counts, 403 for the members of a tenant; guests read and send nothing."""
+    secret = "s" * 32
+    settings = BusSettings(auth_token="t0ken", auth=AuthSettings(jwt=JwtSettings(secret=secret)))
+    watched = await start(authenticator=Authenticator(settings))
+
+    def token(**claims: str) -> str:
+        return jwt.encode({"sub": "x", "exp": int(time.time()) + 60, **claims}, secret, "HS256")
+
+    for shown, status in (("", 401), ("wrong", 401), (token(role="admin", tenant="acme"), 403)):
         with pytest.raises(InvalidStatus) as refused:
-            async with watched.client(f"?who={name}"):
+            async with watched.client(f"?token={shown}"):
                 pass
-        assert refused.value.response.status_code == 401
-    async with watched.client("?who=guest") as guest:
+        assert refused.value.response.status_code == status
+    async with watched.client(f"?token={token(role='guest')}") as guest:
         told = await ask(guest, {"type": "telemetry", "eventType": "x", "payload": 1})
         assert told["error"]["code"] == "telemetry.role"
+    async with watched.client("?token=t0ken") as user:
+        assert (await ask(user, {"type": "ping"}))["type"] == "pong"
 
 
 async def test_a_client_may_not_send_more_than_its_rate(start: Start) -> None:

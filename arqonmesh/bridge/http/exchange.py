@@ -1,0 +1,106 @@
+"""A request, a response, and an endpoint: what it takes, what it answers, and who may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
+
+import msgspec
+
+from arqonmesh.bridge.http.messages import ErrorDetail, Failure, Nothing
+from arqonmesh.core.bus.identity import ANONYMOUS, Identity
+
+JSON: Final = "application/json"
+QUERY_FIELDS_MAX: Final = 32
+
+Needs: TypeAlias = Literal["nobody", "client", "admin"]
+"""Who may ask: anyone, whom the bus would let in, or an admin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A whole request; header names in lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, list[str]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    identity: Identity = ANONYMOUS
+
+    @classmethod
+    def of(cls, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
+        """From a request target (RFC 9112, 3.2.1). Raises ValueError when it cannot be read."""
+        split = urlsplit(target)
+        path = unquote_to_bytes(split.path).decode()
+        if "\0" in path or not path.startswith("/"):
+            raise ValueError("the path does not begin with a slash, or holds a NUL")
+        query = parse_qs(split.query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict")
+        return cls(method=method, path=path, query=query, headers=headers or {}, body=body)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, whole."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Answer: TypeAlias = "Response | Awaitable[Response]"
+Given: TypeAlias = Any
+"""The decoded parameters or body of an endpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One method of one path."""
+
+    method: str
+    path: str
+    """`/clients/{client}`: a name in braces is a parameter, one segment long."""
+    summary: str
+    handler: Callable[[Request, Given], Answer]
+    needs: Needs = "nobody"
+    query: type = Nothing
+    in_path: type = Nothing
+    body: type | None = None
+    answers: Mapping[int, type | None] = field(default_factory=dict)
+    """By status; None where there is no body. Those of failures are added."""
+    content_type: str = JSON
+    tag: str = "monitoring"
+
+
+def answer(status: int, body: Any, *headers: tuple[str, str]) -> Response:
+    """A JSON answer."""
+    return Response(status, msgspec.json.encode(body) + b"\n", JSON, headers)
+
+
+def failure(status: int, code: str, message: str, hint: str = "", *headers: tuple[str, str]) -> Response:
+    return answer(status, Failure(ErrorDetail(code, message, hint)), *headers)
+
+
+def parameters(wanted: type, given: Mapping[str, str]) -> Any:
+    """Texts to the fields of `wanted`; what it does not know is left alone. Raises msgspec.ValidationError."""
+    known = {info.encode_name for info in msgspec.structs.fields(wanted)}
+    return msgspec.convert({name: text for name, text in given.items() if name in known}, wanted, strict=False)
+
+
+def match(template: str, path: str) -> dict[str, str] | None:
+    """The path's parameters, or None when it is of another shape."""
+    if "{" not in template:
+        return {} if template == path else None
+    parts, wanted = path.split("/"), template.split("/")
+    if len(parts) != len(wanted):
+        return None
+    found = {}
+    for part, name in zip(parts, wanted, strict=True):
+        if name.startswith("{"):
+            found[name[1:-1]] = part
+        elif part != name:
+            return None
+    return found

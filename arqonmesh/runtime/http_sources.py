@@ -1,0 +1,117 @@
+"""What HTTP says of this node, and what operators change by it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import arqonmesh
+from arqonmesh.bridge.http import HttpSources
+from arqonmesh.bridge.http.messages import (
+    ChannelFigures,
+    Channels,
+    ClientFigures,
+    Clients,
+    ClientsQuery,
+    HistoryQuery,
+    ListingQuery,
+    Rooms,
+)
+from arqonmesh.core.bus.administration import create_channel, delete_channel
+from arqonmesh.core.bus.identity import Identity, same_bus
+from arqonmesh.core.bus.tenants import outside
+from arqonmesh.ids import ClientId
+from arqonmesh.observe.collectors import Exposition
+from arqonmesh.runtime import metrics
+from arqonmesh.runtime.history import page_for
+
+if TYPE_CHECKING:
+    from arqonmesh.runtime.service import Service
+
+PROTOCOLS = ("arqon.v1", "ArqonBus/1.0")
+SUBSCRIPTIONS_TOLD = 32
+NORMAL_CLOSURE = 1000
+
+
+def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
+    """Of a service that is built, whether it runs or not."""
+    bus, server = service.node.bus, service.bus
+
+    def history(identity: Identity, query: HistoryQuery) -> Awaitable[list[bytes]]:
+        return page_for(bus, service.history, identity, query.channel, query.limit, query.since, query.before)
+
+    def channels(identity: Identity, query: ListingQuery) -> Channels:
+        found, total = bus.channels.listing(identity, query.room, query.limit)
+        return Channels(
+            total,
+            [
+                ChannelFigures(
+                    channel=channel.shown,
+                    room=channel.room,
+                    members=len(channel.members),
+                    published=channel.published,
+                    history=len(channel.ring.frames),
+                    created_ms=channel.created_ms,
+                )
+                for channel in found
+            ],
+        )
+
+    def rooms(identity: Identity, query: ListingQuery) -> Rooms:
+        return service.figures.rooms(identity.tenant, query.room, query.limit)
+
+    def clients(identity: Identity, query: ClientsQuery) -> Clients:
+        seen = [client for client in bus.clients.values() if not identity.tenant or same_bus(client.identity, identity)]
+        return Clients(
+            len(seen),
+            [
+                ClientFigures(
+                    client=client.id,
+                    type=client.profile.type,
+                    name=client.profile.screen_name,
+                    address=client.info.address,
+                    subject=client.identity.subject,
+                    role=client.identity.role,
+                    tenant=client.identity.tenant,
+                    connected_ms=client.connected_ms,
+                    published=client.published,
+                    subscriptions=[outside(name) for name in list(client.subscriptions)[:SUBSCRIPTIONS_TOLD]],
+                    round_trip_us=server.round_trip_us(client.id),
+                    unsent_bytes=server.unsent_bytes_of(client.id),
+                )
+                for client in seen[: query.limit]
+            ],
+        )
+
+    def delete(identity: Identity, channel: str) -> bool:
+        found, effects = delete_channel(bus, identity, channel)
+        service.host.perform(effects)
+        return found
+
+    def create(identity: Identity, channel: str) -> tuple[str, bool]:
+        made = create_channel(bus, identity, channel)
+        service.host.perform(())
+        return made
+
+    def disconnect(identity: Identity, client: str) -> bool:
+        found = bus.clients.get(ClientId(client))
+        if found is None or (identity.tenant and not same_bus(found.identity, identity)):
+            return False
+        server.close_client(found.id, NORMAL_CLOSURE, "closed by an operator")
+        return True
+
+    return HttpSources(
+        health=service.probes.read,
+        ready=ready,
+        version=lambda: {"version": arqonmesh.__version__, "software": "arqonmesh", "protocols": PROTOCOLS},
+        status=service.status,
+        metrics=Exposition(partial(metrics.samples, service)).render,
+        history=history,
+        channels=channels,
+        rooms=rooms,
+        clients=clients,
+        create_channel=create,
+        delete_channel=delete,
+        disconnect=disconnect,
+    )
