@@ -248,6 +248,62 @@ def envelopes_target() -> Target:
     return Target(list(corpus), parse, (Refusal,))
 
 
+def cbor_envelopes_target() -> Target:
+    """A binary frame of a client that agreed on `arqon.v1.cbor`: JSON that both libraries read, or a refusal."""
+    import json
+
+    import cbor2
+
+    from arqonmesh.config.model import BusSettings
+    from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
+    from arqonmesh.core.bus.protocol.cbor import from_json, to_json
+    from arqonmesh.core.bus.refusal import Refusal
+    from arqonmesh.core.kernel import Deliver
+    from arqonmesh.ids import ClusterId, NodeId
+
+    env = BusEnv(node_id=NodeId("n" * 32), cluster=ClusterId("hq"), rng=random.Random(1), wall_ms=lambda: 0)
+    bus = Bus(env, BusSettings(channels_max=20))
+
+    def parse(case: bytes) -> None:
+        client = bus.new_client_id()
+        effects = bus.client_connected(0, client, ClientInfo(subprotocol="arqon.v1.cbor"))
+        effects += bus.client_frames(0, client, [case])
+        effects += bus.client_disconnected(0, client)
+        for effect in effects:
+            for sent in effect.frames if isinstance(effect, Deliver) else ():
+                assert cbor2.loads(from_json(sent))["id"], f"not an envelope: {sent!r}"
+        made = to_json(case, 8 * MAX_CASE_BYTES)
+        assert json.loads(from_json_back(made)) == json.loads(made), "JSON and CBOR say different things"
+
+    def from_json_back(made: bytes) -> bytes:
+        return to_json(from_json(made), 64 * MAX_CASE_BYTES)
+
+    corpus = (
+        {
+            "type": "event",
+            "channel": "telemetry:host",
+            "payload": {"raw": b"\x00\xff", "n": [1, -2, 1.5, None]},
+            "v": 1,
+        },
+        {"type": "private", "to": ["arq_a"], "payload": "\N{GRINNING FACE}" * 20, "trace": {"a": [[[[]]]]}},
+        {"type": "command", "id": "q", "command": "join_channel", "args": {"room": "a", "channel": "b"}},
+        {"type": "history", "channel": "a:b", "limit": 5, "timestamp": "2026-01-01T00:00:00Z"},
+    )
+    hostile = (
+        b"\xd8\x1c\x81\xd8\x1d\x00",
+        b"\xd9\x01\x00\x82\x63abc\xd8\x19\x00",
+        b"\xc4\x82\x1b" + b"\x7f" * 8 + b"\x01",
+    )
+    valid = [cbor2.dumps(frame) for frame in corpus]
+    for case in hostile:
+        try:
+            to_json(case, MAX_CASE_BYTES)
+        except Refusal:
+            continue
+        raise AssertionError(f"a tag was taken: {case.hex()}")
+    return Target(valid, parse, (Refusal,))
+
+
 def yaml_target() -> Target:
     """arqon.yaml: an operator's file, but one that tools and copies garble."""
     from arqonmesh.config.load import loads
@@ -303,6 +359,7 @@ TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "tickets": tickets_target,
     "certificates": certificates_target,
     "envelopes": envelopes_target,
+    "cbor-envelopes": cbor_envelopes_target,
     "yaml": yaml_target,
     "http": http_target,
 }
