@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -45,7 +45,7 @@ class Channel(Generic[Body]):
 
         return self.bus.on(self.name, checked)
 
-    async def messages(self) -> AsyncIterator[tuple[Body, Message]]:
+    async def messages(self) -> AsyncGenerator[tuple[Body, Message], None]:
         """The messages of this channel alone; those that other iterators take are not missing here."""
         box = self.bus.open_box(self.name)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncGenerator
 
 import pytest
 from msgspec import Struct
@@ -90,7 +91,7 @@ async def test_a_typed_channel_hands_on_what_is_of_its_type(connect: Connect) ->
     loads.on(lambda body, message: handled.append(body.load))
     await loads.join()
     iterator = loads.messages()
-    first = asyncio.ensure_future(anext(iterator))
+    first = asyncio.ensure_future(_next(iterator))
     await asyncio.sleep(0)
     await publisher.publish("a:load", {"load": "high"})
     await publisher.channel("a:load", Load).send(Load(0.5))
@@ -276,6 +277,10 @@ async def test_a_client_may_be_closed_by_its_own_handler(connect: Connect) -> No
     await publisher.send("a:b", 1)
     await waiting
     assert member.state == "closed"
+
+
+async def _next(iterator: AsyncGenerator[tuple[Load, Message], None]) -> tuple[Load, Message]:
+    return await anext(iterator)
 
 
 async def _until_closed(bus: BusClient) -> None:

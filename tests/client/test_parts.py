@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
 from arqonmesh.client import Message, Resumed, resume
-from arqonmesh.client import endpoints as endpoints_module
 from arqonmesh.client.endpoints import RECONNECT_MAX_S, RECONNECT_MIN_S, STEADY_S, Endpoints
 from arqonmesh.client.resume import Positions, matches, resumed_of
 
@@ -88,7 +89,7 @@ def test_an_answer_of_a_node_that_keeps_no_count_is_no_promise() -> None:
 
 def test_a_lost_client_goes_round_all_nodes_before_it_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait is drawn evenly below a bound that doubles once per round, up to its limit."""
-    monkeypatch.setattr(endpoints_module.random, "random", lambda: 1.0)
+    monkeypatch.setattr(random, "random", lambda: 1.0)
     endpoints = Endpoints(["ws://a", "ws://b"])
     endpoints.lost(STEADY_S)
     assert (endpoints.current, endpoints.wait_s()) == ("ws://b", RECONNECT_MIN_S)
@@ -99,7 +100,7 @@ def test_a_lost_client_goes_round_all_nodes_before_it_waits_longer(monkeypatch: 
     for _ in range(100):
         endpoints.failed()
     assert endpoints.wait_s() == RECONNECT_MAX_S
-    monkeypatch.setattr(endpoints_module.random, "random", lambda: 0.25)
+    monkeypatch.setattr(random, "random", lambda: 0.25)
     assert endpoints.wait_s() == RECONNECT_MAX_S / 4
     endpoints.lost(0.1)
     assert endpoints.wait_s() == RECONNECT_MAX_S / 4, "a node that takes clients and drops them is no node that works"

@@ -232,7 +232,9 @@ async def test_a_client_whose_token_is_no_longer_taken_ends(source: Any, connect
     await other.stop()
 
 
-async def test_a_token_that_ends_is_replaced_without_a_reconnect(open_bus: LoneBus, connect: Connect) -> None:
+async def test_a_token_that_ends_is_replaced_without_a_reconnect(
+    open_bus: LoneBus, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bus's notice is enough; the source is asked and `authenticate` sent."""
     tokens = iter(["first", "second"])
     client = await connect(token=lambda: next(tokens))
@@ -244,7 +246,7 @@ async def test_a_token_that_ends_is_replaced_without_a_reconnect(open_bus: LoneB
         shown.extend(received)
         return frames(now, sender, received)
 
-    open_bus.core.client_frames = listen  # type: ignore[method-assign]
+    monkeypatch.setattr(open_bus.core, "client_frames", listen)
     open_bus.server.deliver((ClientId(client.client_id),), (notice,))
     await until(lambda: any(b'"authenticate"' in frame and b'"second"' in frame for frame in shown))
     assert client.reconnects == 0
