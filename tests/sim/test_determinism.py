@@ -12,7 +12,6 @@ import pytest
 
 import arqonmesh
 
-
 OTHERS = "ARQON_TEST_PYTHONS"
 """Other interpreters, joined as in PATH, each with the project's dependencies installed."""
 
