@@ -11,9 +11,10 @@ travels two hops in one round. What the core pushes on its own when it merges is
 business, and rounds are about repair alone. Signatures are the simulator's toy MAC; messages are objects, not bytes.
 
 Faults: 30 % of the nodes (drawn by lot, never the origin) answer nothing and begin nothing, and one exchange in twenty
-does not come about. `--loss message` loses each message of an exchange (three for a push, four for a pull) with that
-chance instead, which the streams they travel on would not. Counted are the rounds until every node that is not silent
-has the statement.
+does not come about. A partner that says nothing is replaced by another draw, at most `core.gossip.repair.RETRIES`
+times, as the core does within its round (`--retries 0` for none). `--loss message` loses each message of an exchange
+(three for a push, four for a pull) with that chance instead, which the streams they travel on would not. Counted are
+the rounds until every node that is not silent has the statement.
 
 The bound is log_{k+1} n: what one knows can at best grow k+1-fold in a round. Target: 1.25 x its ceiling on average,
 and at most 1.5 rounds more with faults.
@@ -30,6 +31,7 @@ from typing import Final
 from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.events import LinkDown, LinkUp, Persisted, Publish
 from arqonmesh.core.gossip.core import Gossip
+from arqonmesh.core.gossip.repair import RETRIES
 from arqonmesh.core.kernel import SECOND, Effect, Env, Persist, Send
 from arqonmesh.core.peers.pool import Pool
 from arqonmesh.ids import ClusterId, NodeId, node_id_of
@@ -56,8 +58,9 @@ class Run:
 class Meadow:
     """n gossip cores, and rounds."""
 
-    def __init__(self, n: int, k: int, seed: int, *, faults: bool, per_message: bool) -> None:
+    def __init__(self, n: int, k: int, seed: int, *, faults: bool, per_message: bool, retries: int) -> None:
         self.k = k
+        self.retries = retries
         self.per_message = per_message
         self.dice = random.Random(f"{seed} rounds {n} {k} {faults}")
         self.faults = faults
@@ -110,20 +113,29 @@ class Meadow:
         for node in self.ids:
             if node in self.silent:
                 continue
-            for partner in self.pool.random(self.k, (node,)):
-                self._exchange(node, partner, arriving)
+            asked = [node]
+            for partner in self.pool.random(self.k, asked):
+                asked.append(partner)
+                retries = self.retries
+                while not self._exchange(node, partner, arriving) and retries > 0:
+                    [partner] = self.pool.random(1, asked)
+                    asked.append(partner)
+                    retries -= 1
         for source, to, delta in arriving:
             self.nodes[to].on_message(self.now, source, delta)
 
-    def _exchange(self, node: NodeId, partner: NodeId, arriving: list[tuple[NodeId, NodeId, GossipDelta]]) -> None:
-        """A link for the time of one conversation. Its messages in order, deltas put aside."""
+    def _exchange(self, node: NodeId, partner: NodeId, arriving: list[tuple[NodeId, NodeId, GossipDelta]]) -> bool:
+        """A link for the time of one conversation. Its messages in order, deltas put aside. False when nothing came
+        back."""
         if self.faults and not self.per_message and self._loses():
-            return
+            return False
+        answered = False
         near, far = self.nodes[node], self.nodes[partner]
         open_ = [(node, partner, said) for said in _messages(near.on_event(self.now, LinkUp(partner, "quic")))]
         far.on_event(self.now, LinkUp(node, "quic"))
         while open_:
             source, to, message = open_.pop(0)
+            answered |= to == node
             self.messages += 1
             if to in self.silent or (self.faults and self.per_message and self._loses()):
                 continue
@@ -135,6 +147,7 @@ class Meadow:
             open_ += [(to, source, answer) for answer in _messages(answers)]
         near.on_event(self.now, LinkDown(partner, "done"))
         far.on_event(self.now, LinkDown(node, "done"))
+        return answered
 
     def _loses(self) -> bool:
         return self.dice.randrange(1_000_000) < LOSS_PPM
@@ -159,6 +172,7 @@ def main() -> None:
     parser.add_argument("--partners", type=int, nargs="+", default=[10, 3])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--loss", choices=("exchange", "message"), default="exchange")
+    parser.add_argument("--retries", type=int, default=RETRIES)
     arguments = parser.parse_args()
     per_message = arguments.loss == "message"
     print("     n   k  faults  bound  target   mean  min  max  messages per node")
@@ -168,7 +182,8 @@ def main() -> None:
             for faults in (False, True):
                 began = time.monotonic()
                 runs = [
-                    Meadow(n, k, seed, faults=faults, per_message=per_message).run() for seed in range(arguments.seeds)
+                    Meadow(n, k, seed, faults=faults, per_message=per_message, retries=arguments.retries).run()
+                    for seed in range(arguments.seeds)
                 ]
                 mean = sum(run.rounds for run in runs) / len(runs)
                 target = plain + 1.5 if faults else 1.25 * bound(n, k)

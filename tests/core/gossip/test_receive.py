@@ -254,8 +254,8 @@ def test_flooding_ends() -> None:
 
 
 @pytest.mark.requirement("R-CR-2")
-def test_equal_roots_cost_one_message_and_are_counted() -> None:
-    """Quiescence: between equal replicas a round is one GossipRoot, and the one who hears it counts it."""
+def test_equal_roots_cost_a_message_and_its_answer_and_are_counted() -> None:
+    """Quiescence: between equal replicas a round is one GossipRoot, which its hearer counts, and an answer as short."""
     world = pair()
     carried = world.deltas_carried
     world.pass_time(10 * SECOND)

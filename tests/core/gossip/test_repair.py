@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.admission.roster import roster_from
 from arqonmesh.core.events import LinkUp, Withdrawn
+from arqonmesh.core.gossip.core import Gossip
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import AuthorLog, Record
 from arqonmesh.core.gossip.ranges import ANSWER_MAX, IDS_MAX, answer, opening
-from arqonmesh.core.gossip.repair import Repair
+from arqonmesh.core.gossip.repair import SAME, SILENCE_US, Repair
 from arqonmesh.core.gossip.replica import Replica, bucket_of
 from arqonmesh.core.kernel import Send
+from arqonmesh.ids import NodeId
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.messages import GossipBuckets, GossipDelta, GossipDigest, GossipRanges, GossipRoot
 from arqonmesh.wire.statement import Body, Floor, Invite, JoinPolicy, Kind, decode_statement, statement_hash
@@ -303,3 +305,31 @@ def test_the_root_follows_every_change_and_nothing_else() -> None:
             anew.put(record)
     assert replica.root() == anew.root()
     assert node_of("ant") not in replica.authors
+
+
+def test_an_equal_root_is_answered_and_a_silent_partner_replaced_within_the_round() -> None:
+    """Whoever says nothing to our root is left aside for this round, and at most two others are asked in its place."""
+    gossip = Gossip(env_of("hub"), GossipSettings(repair_interval_ms=10_000), {}.get)
+    gossip.start(0, {})
+    peers = [node_of(name) for name in ("ant", "bee", "cat", "dog")]
+    for peer in peers:
+        gossip.on_event(0, LinkUp(peer, "quic"))
+    [said] = gossip.on_message(0, peers[0], GossipRoot(root=gossip.root()))
+    assert isinstance(said, Send) and said.message == SAME
+    assert gossip.on_message(0, peers[0], SAME) == [], "or two would answer each other for ever"
+
+    def asked(now: int) -> list[str]:
+        return [e.to for e in gossip.on_timer(now) if isinstance(e, Send) and isinstance(e.message, GossipRoot)]
+
+    due = gossip.next_deadline()
+    assert due is not None
+    first = asked(due)
+    second, third = asked(due + SILENCE_US), asked(due + 2 * SILENCE_US)
+    assert len({*first, *second, *third}) == 3 and not asked(due + 3 * SILENCE_US)
+    assert gossip.counters["silent_partners"] == 3
+
+    due = gossip.next_deadline()
+    assert due is not None
+    [partner] = asked(due)
+    gossip.on_message(due, NodeId(partner), SAME)
+    assert not asked(due + SILENCE_US) and gossip.counters["silent_partners"] == 3
