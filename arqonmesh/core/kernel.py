@@ -150,6 +150,12 @@ class HistoryQuery(Struct, frozen=True, gc=False):
     """Only these stretches of these streams; None: all."""
 
 
+class ForgetHistory(Struct, frozen=True, gc=False):
+    """Delete what was kept of this channel; its streams go on counting."""
+
+    channel: str
+
+
 class ReadHistory(Struct, frozen=True, gc=False):
     """Read from the durable history; the answer is the event `HistoryRead(token)`. Whatever was given to `KeepFrames`
     before is found."""
@@ -180,7 +186,17 @@ class Disconnect(Struct, frozen=True, gc=False):
 
 
 Effect: TypeAlias = (
-    Send | Persist | Deliver | Throttle | CloseClient | KeepFrames | ReadHistory | Emit | Connect | Disconnect
+    Send
+    | Persist
+    | Deliver
+    | Throttle
+    | CloseClient
+    | KeepFrames
+    | ForgetHistory
+    | ReadHistory
+    | Emit
+    | Connect
+    | Disconnect
 )
 
 

@@ -12,9 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Raw
+
 from arqonmesh.config.model import HistorySettings
+from arqonmesh.core.bus.bus import Bus
+from arqonmesh.core.bus.identity import Identity
+from arqonmesh.core.bus.names import resolve
+from arqonmesh.core.bus.past import Page, page, plan, window_of
+from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.events import HistoryRead
-from arqonmesh.core.kernel import HistoryQuery, KeepFrames, ReadHistory, Row
+from arqonmesh.core.kernel import ForgetHistory, HistoryQuery, KeepFrames, ReadHistory, Row
 from arqonmesh.errors import ArqonError, StorageError
 from arqonmesh.store.history import Found, HistoryBackend, open_backend
 
@@ -49,6 +57,10 @@ class HistoryKeeper:
     def keep(self, effect: KeepFrames) -> None:
         if self.backend is not None:
             self.backend.keep(effect)
+
+    def forget(self, effect: ForgetHistory) -> None:
+        if self.backend is not None:
+            self.backend.forget(effect.channel)
 
     def read(self, effect: ReadHistory) -> None:
         """Answers later, on the loop."""
@@ -90,3 +102,23 @@ class HistoryKeeper:
             self.answered(HistoryRead(effect.token, (), failed=f"{error.code}: {error.sentence}"))
             return
         self.answered(HistoryRead(effect.token, tuple(found.frames), found.more))
+
+
+async def page_for(
+    bus: Bus, keeper: HistoryKeeper, identity: Identity, channel: str, limit: int, since: str, before: str
+) -> list[bytes]:
+    """What `history` answers, for somebody outside the bus; `since` and `before` as text. Raises ArqonError."""
+    name = inside(identity.tenant, resolve("", channel))
+    bus.permissions.check(identity, "history", name)
+    found = plan(bus, name, limit, window_of(_raw(since), _raw(before)))
+    if isinstance(found, Page):
+        return found.frames
+    read = await keeper.find(found)
+    return page(read.frames, limit, found.oldest).frames
+
+
+def _raw(bound: str) -> Raw:
+    """A position is JSON already; anything else is a JSON string."""
+    if bound.lstrip().startswith("{"):
+        return Raw(bound.strip().encode())
+    return Raw(msgspec.json.encode(bound)) if bound else Raw(b"")

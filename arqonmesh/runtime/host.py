@@ -29,6 +29,7 @@ from arqonmesh.core.kernel import (
     Effect,
     Emit,
     Event,
+    ForgetHistory,
     Instant,
     KeepFrames,
     Lane,
@@ -71,6 +72,7 @@ class Past(Protocol):
     answered: Callable[[HistoryRead], None]
 
     def keep(self, effect: KeepFrames) -> None: ...
+    def forget(self, effect: ForgetHistory) -> None: ...
     def read(self, effect: ReadHistory) -> None: ...
 
 
@@ -106,6 +108,7 @@ class Host:
             Throttle: self._throttle,
             CloseClient: self._close_client,
             KeepFrames: self._keep,
+            ForgetHistory: self._forget_history,
             ReadHistory: self._read_history,
             Emit: self._emit,
             Connect: self._connect,
@@ -196,6 +199,10 @@ class Host:
     def _keep(self, effect: KeepFrames) -> None:
         assert self._past is not None
         self._past.keep(effect)
+
+    def _forget_history(self, effect: ForgetHistory) -> None:
+        assert self._past is not None
+        self._past.forget(effect)
 
     def _read_history(self, effect: ReadHistory) -> None:
         assert self._past is not None

@@ -270,3 +270,15 @@ async def test_a_full_disk_is_tried_again_and_loses_nothing(open_: Opener, monke
     history.keep(kept(1, 3))
     assert await asyncio.wait_for(read(history), 5) == [1, 2, 3]
     assert history.health()["ok"] is True
+
+
+async def test_a_channel_that_is_deleted_is_forgotten_and_goes_on_counting(open_: Opener) -> None:
+    """What was kept before is gone, what comes after is there, and the stream's end is still known."""
+    history = open_()
+    history.keep(kept(1, 3))
+    history.keep(kept(1, channel="a:b"))
+    history.forget(CHANNEL)
+    history.keep(kept(4))
+    assert (await read(history), await read(history, channel="a:b")) == ([4], [1])
+    await history.close(EPOCH)
+    assert (CHANNEL, EPOCH, 4, "", 1) in open_().load()

@@ -41,7 +41,9 @@ class HistoryQuery(Struct, frozen=True):
             "or a position {epoch: offset} as JSON.",
         ),
     ] = ""
-    before: Annotated[str, Meta(max_length=16_384, description="The last messages before there, in the same forms.")] = ""
+    before: Annotated[
+        str, Meta(max_length=16_384, description="The last messages before there, in the same forms.")
+    ] = ""
 
 
 class ListingQuery(Struct, frozen=True):

@@ -36,6 +36,10 @@ class HistoryBackend(ABC):
         """Keep these events, in order. What there is no room for is counted, and told by `health`."""
 
     @abstractmethod
+    def forget(self, channel: str) -> None:
+        """Delete what was kept of this channel before; how far its streams went stays known."""
+
+    @abstractmethod
     async def read(self, query: HistoryQuery) -> Found:
         """Whatever was kept before is found. Raises StorageError."""
 

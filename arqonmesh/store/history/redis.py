@@ -39,6 +39,7 @@ from arqonmesh.store.history.sqlite import SqliteHistory
 
 QUEUE_BYTES_MAX: Final = 64 << 20
 """Without `durable`: frames that wait for Redis; beyond it the oldest goes, counted."""
+FORGOTTEN_MAX: Final = 65_536
 BATCH_MAX: Final = 64
 """Scripts per round trip."""
 RETRY_MIN_S: Final = 0.1
@@ -99,6 +100,8 @@ class RedisHistory(HistoryBackend):
         self._queue_bytes_max = queue_bytes_max
         self._newest_row = 0
         self._cursor: int | None = None
+        self._forgotten: dict[str, None] = {}
+        """Channels whose stream is to be deleted."""
         self._wake = asyncio.Event()
         self._emptied = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -142,6 +145,18 @@ class RedisHistory(HistoryBackend):
                 self.waiting_bytes -= oldest.size
                 self.dropped += len(oldest.frames)
             self._wake.set()
+
+    def forget(self, channel: str) -> None:
+        """Here at once; in Redis as soon as it is there, once. What it has not got yet is gone with the rows."""
+        if self._behind is not None:
+            self._behind.forget(channel)
+        for batch in [batch for batch in self._queue if batch.channel == channel]:
+            self._queue.remove(batch)
+            self.waiting_bytes -= batch.size
+        self.start()
+        if len(self._forgotten) < FORGOTTEN_MAX:
+            self._forgotten[channel] = None
+        self._wake.set()
 
     async def read(self, query: HistoryQuery) -> Found:
         """From Redis when it has everything, else from SQLite."""
@@ -222,6 +237,9 @@ class RedisHistory(HistoryBackend):
                 self._found()
                 pause_s = RETRY_MIN_S
                 while not self._closing:
+                    for channel in list(self._forgotten):
+                        await self._redis.delete(stream_key(channel))
+                        del self._forgotten[channel]
                     sent = await self._send_from_disk() if self._behind is not None else await self._send_from_memory()
                     if not sent:
                         self._wake.clear()
@@ -235,6 +253,8 @@ class RedisHistory(HistoryBackend):
             pause_s = min(RETRY_MAX_S, pause_s * 2)
 
     def _pending(self) -> bool:
+        if self._forgotten:
+            return True
         if self._behind is None:
             return bool(self._queue)
         return self._cursor is None or self._cursor < self._newest_row

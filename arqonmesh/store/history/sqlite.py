@@ -114,6 +114,11 @@ class SqliteHistory(HistoryBackend):
         self.waiting_bytes += size
         self._writer.put(effect)
 
+    def forget(self, channel: str) -> None:
+        self.start()
+        if self.failure is None and not self._closed:
+            self._writer.put(channel)
+
     async def read(self, query: HistoryQuery) -> Found:
         self.start()
         return await self.ask(lambda connection: read(connection, query))
@@ -210,7 +215,7 @@ class SqliteHistory(HistoryBackend):
         for item in list(self._writer.queue):
             if isinstance(item, KeepFrames):
                 self.dropped += len(item.frames)
-            else:
+            elif callable(item):
                 item()  # somebody waits for a commit that will not come
         self._writer.queue.clear()
         self.waiting_bytes = 0

@@ -45,8 +45,8 @@ _UPSERT: Final = (
     " touched_ms = excluded.touched_ms"
 )
 
-Item = KeepFrames | Callable[[], None]
-"""What is to be kept, or somebody to be told once everything before is committed."""
+Item = KeepFrames | str | Callable[[], None]
+"""What is to be kept, a channel to be forgotten, or somebody to be told once everything before is committed."""
 
 
 class HistoryWriter:
@@ -150,19 +150,42 @@ class HistoryWriter:
         for item in items:
             if isinstance(item, KeepFrames):
                 effects.append(item)
+            elif isinstance(item, str):
+                self._keep(effects)
+                effects = []
+                self._forget(item)
             else:
                 self._told.append(item)
-        if effects:
-            chunks = gather(effects)
-            while not self._tried(chunks):
-                if self._stopping:
-                    raise sqlite3.OperationalError("the disk is full or locked, and the node stops")
-                time.sleep(RETRY_EVERY_S)
-            size = sum(chunk.bytes for chunk in chunks)
-            self._committed(sum(len(chunk.frames) for chunk in chunks), size, self._newest_row)
+        self._keep(effects)
         told, self._told = self._told, []
         for tell in told:
             tell()
+
+    def _keep(self, effects: list[KeepFrames]) -> None:
+        if not effects:
+            return
+        chunks = gather(effects)
+        while not self._tried(chunks):
+            if self._stopping:
+                raise sqlite3.OperationalError("the disk is full or locked, and the node stops")
+            time.sleep(RETRY_EVERY_S)
+        size = sum(chunk.bytes for chunk in chunks)
+        self._committed(sum(len(chunk.frames) for chunk in chunks), size, self._newest_row)
+
+    def _forget(self, name: str) -> None:
+        """The rows of a channel; its streams stay, so that what they counted is not counted again."""
+        connection = self._connection
+        row = connection.execute("SELECT id FROM channels WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return
+        held = connection.execute(
+            "SELECT coalesce(sum(bytes + ?), 0) FROM chunks WHERE channel = ?", (OVERHEAD_BYTES, row[0])
+        ).fetchone()[0]
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM chunks WHERE channel = ?", row)
+        self.held_bytes -= held
+        connection.execute("INSERT OR REPLACE INTO numbers VALUES ('bytes', ?)", (self.held_bytes,))
+        connection.execute("COMMIT")
 
     def _tried(self, chunks: list[Chunk]) -> bool:
         """False when it may work later."""

@@ -11,7 +11,17 @@ from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 from arqonmesh.core.events import ClientCame, ClientWent, Dropped, Observed, Published
-from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit, Event, KeepFrames, ReadHistory, Throttle
+from arqonmesh.core.kernel import (
+    CloseClient,
+    Deliver,
+    Effect,
+    Emit,
+    Event,
+    ForgetHistory,
+    KeepFrames,
+    ReadHistory,
+    Throttle,
+)
 from arqonmesh.ids import ClientId, ClusterId, NodeId
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -52,6 +62,7 @@ class House:
         self.deliveries: list[Deliver] = []
         self.kept: list[KeepFrames] = []
         self.asked: list[ReadHistory] = []
+        self.forgotten: list[str] = []
 
     def connect(self, subprotocol: str = "arqon.v1", name: str = "", identity: Identity = ANONYMOUS) -> ClientId:
         """A new client; its welcome stays in its inbox only until `take`."""
@@ -120,6 +131,8 @@ class House:
                     self.closed.append(effect)
                 case KeepFrames():
                     self.kept.append(effect)
+                case ForgetHistory():
+                    self.forgotten.append(effect.channel)
                 case ReadHistory():
                     self.asked.append(effect)
                 case Throttle():

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from arqonmesh.config.model import BusSettings, HistorySettings
+from arqonmesh.core.bus.administration import delete_channel
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.events import HistoryRead, Imported
 from arqonmesh.core.kernel import HistoryQuery
 from arqonmesh.ids import ClientId, NodeId
@@ -326,3 +328,14 @@ def test_what_fills_a_hole_is_delivered_late_and_kept_in_its_place() -> None:
     assert [frame["payload"] for frame in here.take(member)] == [1, 3, 2]
     assert [(keep.epoch, keep.first) for keep in here.kept] == [(THEIRS, 1), (THEIRS, 3), (THEIRS, 2)]
     assert here.bus.stats()["import_late"] == 1
+
+
+def test_a_deleted_channel_takes_its_history_along() -> None:
+    """In memory and on disk; its stream goes on, so no offset is given twice."""
+    house = House(durable=True)
+    publish(house, 1, 2)
+    _, effects = delete_channel(house.bus, Identity("ops", "admin"), CHANNEL)
+    house.perform(effects)
+    assert (house.forgotten, house.bus.channels.find(CHANNEL)) == ([CHANNEL], None)
+    publish(house, 3)
+    assert [json.loads(frame)["offset"] for frame in frames_of(house)][-1] == 3

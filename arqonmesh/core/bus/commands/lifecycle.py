@@ -10,7 +10,7 @@ from arqonmesh.core.bus.commands.request import CHANNEL, Command, Request
 from arqonmesh.core.bus.presence import NOTICE_MEMBERS_MAX, to_each_dialect
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.tenants import outside
-from arqonmesh.core.kernel import Effect
+from arqonmesh.core.kernel import Effect, ForgetHistory
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
@@ -66,7 +66,7 @@ def _delete(bus: Bus, request: Request) -> dict[str, Any]:
 
 
 def end_channel(bus: Bus, name: str, by: str, effects: list[Effect]) -> None:
-    """End a channel of this node, with its history in memory; its members are told and are in it no longer."""
+    """End a channel of this node, with its history; its members are told and are in it no longer."""
     channel = bus.channels.find(name)
     if channel is None or channel.fixed:
         return
@@ -75,6 +75,8 @@ def end_channel(bus: Bus, name: str, by: str, effects: list[Effect]) -> None:
     effects.extend(to_each_dialect(bus.stamps, members, payload, room=channel.room, channel=channel.leaf))
     kept = channel.kept
     bus.channels.delete(channel)
+    if bus.env.durable:
+        effects.append(ForgetHistory(name))
     if kept:
         bus.exchange.unkept(name)
 
