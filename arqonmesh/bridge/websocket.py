@@ -52,6 +52,7 @@ from arqonmesh.bridge.slow.backlog import Backlog
 from arqonmesh.bridge.slow.keeper import SlowKeeper
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.clients import ClientInfo
+from arqonmesh.core.bus.limits import TOO_MUCH
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.events import Dropped
 from arqonmesh.core.histogram import Histogram
@@ -555,7 +556,9 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._fragments.clear()
         self._server._slow.let_go(self)
         assert self._transport is not None
-        if self._paused:
+        if code == TOO_MUCH:
+            self.raw.pause_reading()  # whatever it still sends costs us nothing more
+        elif self._paused:
             self.raw.resume_reading()
         self._transport.send_close(code, _cut(reason))
         self._grave = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)

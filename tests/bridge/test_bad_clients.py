@@ -18,14 +18,14 @@ from tests.bridge.raw import RawClient
 from tests.waiting import until
 
 pytestmark = pytest.mark.requirement("R-BU-19")
-P99_MAX_S = 0.25
+P99_MAX_US = 250_000
 """Far above what is seen (below 5 ms); a bus that one client can block stays far above this."""
 
 
 @asynccontextmanager
 async def unharmed(bus: RunningBus) -> AsyncIterator[None]:
     """Two good clients talk all the time; at the end their p99 is what it should be and nothing was lost."""
-    took = list[float]()
+    took_us = list[int]()
 
     async def talk() -> None:
         async with bus.member("chat:lobby") as member, bus.client() as publisher:
@@ -36,7 +36,7 @@ async def unharmed(bus: RunningBus) -> AsyncIterator[None]:
                 while (heard := await receive(member))["type"] != "event":
                     pass
                 assert heard["payload"] == number
-                took.append(time.perf_counter() - begun)
+                took_us.append(int((time.perf_counter() - begun) * 1e6))
                 number += 1
 
     done = asyncio.Event()
@@ -46,7 +46,7 @@ async def unharmed(bus: RunningBus) -> AsyncIterator[None]:
     finally:
         done.set()
         await talking
-    assert percentile(sorted(took), 0.99) < P99_MAX_S
+    assert percentile(sorted(took_us), 0.99) < P99_MAX_US
 
 
 async def test_slowloris_connections_are_ended_and_keep_nobody_out(

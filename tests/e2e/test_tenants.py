@@ -101,11 +101,10 @@ async def test_tenants_hear_themselves_at_every_node_and_nobody_else(
 async def _all_reached(clients: dict[tuple[str, int], tuple[ClientConnection, str]]) -> None:
     """Interest has spread: what each tenant says at the first node is heard at the others."""
     for tenant in TENANTS:
-        waiting = [
-            asyncio.create_task(heard(clients[tenant, place][0], {f"are you there {tenant}"})) for place in (1, 2)
-        ]
+        question = f"are you there {tenant}"
+        waiting = [asyncio.create_task(heard(clients[tenant, place][0], {question})) for place in (1, 2)]
         while not all(task.done() for task in waiting):
-            frame = {"type": "event", "channel": CHANNEL, "payload": f"are you there {tenant}"}
+            frame = {"type": "event", "channel": CHANNEL, "payload": question}
             await clients[tenant, 0][0].send(json.dumps(frame))
             await asyncio.wait(waiting, timeout=0.1)
         for task in waiting:
