@@ -55,7 +55,7 @@ def pack(
         deltas.append(
             GossipDelta(
                 statements=tuple(statements),
-                bases=tuple((author, *bases[author]) for author in sorted(bases) if bases[author] is not None),
+                bases=tuple((author, *base) for author, base in sorted(bases.items()) if base is not None),
             )
         )
         statements, bases, size = [], {}, 0
