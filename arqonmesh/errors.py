@@ -366,11 +366,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Set listen.bus in arqon.yaml to a free HOST:PORT, or `arqon init --bus HOST:PORT`.",
     ),
     "bus.no-such-channel": (
-        "The channel does not exist on this node: nobody is in it and nothing was published.",
+        "The channel does not exist in this cluster: nobody is in it and nothing was published here.",
         'List them: {"type": "list_channels"}.',
     ),
     "bus.no-such-client": (
-        "A private message names a client that is not connected to this node; the others got it.",
+        "A private message names a client that is not connected to this cluster; the others got it.",
         'See who is there: {"type": "info", "channel": "ROOM:CHANNEL"}.',
     ),
     "bus.not-subscribed": (
