@@ -76,7 +76,7 @@ def planted(frame: Json, path: tuple[str, ...], value: Any) -> None:
 def problems_of(house: House, frame: Json, subprotocol: str) -> list[tuple[str, str]]:
     client = house.connect(subprotocol)
     answer = house.ask(client, frame)
-    told = answer.get("error", answer["payload"])
+    told: Json = answer["error"] if "error" in answer else answer["payload"]
     assert answer["type"] == "error"
     assert (told["problems"][0]["code"], told["problems"][0]["field"]) == (told["code"], told["field"])
     assert told["problems"][0]["message"] == told["message"]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import cbor2
@@ -60,7 +61,7 @@ def from_json(frame: bytes) -> bytes:
     return cbor2.dumps(value)
 
 
-def _text_keys_only(pairs: dict[Any, Any], immutable: bool = False) -> dict[Any, Any]:
+def _text_keys_only(pairs: Mapping[Any, Any], immutable: bool = False) -> Mapping[Any, Any]:
     for key in pairs:
         if type(key) is not str:
             raise ValueError(f"a map key is {key!r}; keys need to be text"[:160])
