@@ -42,7 +42,7 @@ TABLES: Final[tuple[TableSpec, ...]] = (
             ("bytes", "blob"),
         ),
         3,
-        "the newest signed statement per author, kind and key, as it came over the wire",
+        "the newest signed statement per author, kind and key; its bytes without what the other columns say",
     ),
     TableSpec(
         "heads",

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from arqonmesh.core.gossip.disk import trimmed
 from arqonmesh.core.gossip.log import body_of, read_record
 from arqonmesh.core.kernel import MILLISECOND, Put, Row
 from arqonmesh.core.partition.electorate import roll_of
@@ -80,7 +81,7 @@ class _Author:
         signature = self._crypto.sign(unsigned.signed_bytes())
         encoded = msgspec.structs.replace(unsigned, signature=signature).encode()
         self.head = statement_hash(encoded)
-        self.rows.append((self._process.node_id, int(kind), key, EPOCH, self.seq, encoded))
+        self.rows.append((self._process.node_id, int(kind), key, EPOCH, self.seq, trimmed(encoded)))
 
 
 def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:

@@ -1,4 +1,10 @@
-"""Records, heads and proofs as rows, and back. A row that does not hold together is named, never guessed at."""
+"""Records, heads and proofs as rows, and back. A row that does not hold together is named, never guessed at.
+
+A statement's row has author, kind, key, epoch and seq in columns of its own, so its bytes are kept without them, and
+without the mesh, which is the same in all: four bytes of its hash, the predecessor's, the signature, the body. There is
+one encoding of a statement, so the whole comes back from that, and the hash says whether it has. Statements of the
+first version are kept whole, as they were signed.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +20,18 @@ from arqonmesh.ids import MeshId, NodeId, is_node_id
 from arqonmesh.wire.cbor import decode, encode
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
+    LINK_BYTES,
     MAX_STATEMENT_BYTES,
+    Statement,
     decode_statement,
     statement_hash,
 )
 
 CORE: Final = "gossip"
+_TRIMMED: Final = b"\x00"
+"""The first byte of one that is kept without its head; a whole one begins with that of an array."""
+_CHECK_BYTES: Final = 4
+_SIGNATURE_BYTES: Final = 64
 _FORK: Final = "fork/"
 _PROOF_BYTES_MAX: Final = 2 * MAX_STATEMENT_BYTES + 64
 
@@ -36,10 +48,37 @@ class Found:
 
 def rows(records: Sequence[Record], head: Record | None) -> tuple[Write, ...]:
     """The rows of `records`, and with `head` that of their author's head."""
-    writes: list[Write] = [Put("statements", (r.author, r.kind, r.key, *r.position, r.encoded)) for r in records]
+    writes: list[Write] = [
+        Put("statements", (r.author, r.kind, r.key, *r.position, trimmed(r.encoded))) for r in records
+    ]
     if head is not None:
         writes.append(head_row(head.author, head.position, head.hash))
     return tuple(writes)
+
+
+def trimmed(encoded: bytes) -> bytes:
+    """A statement as its row keeps it."""
+    said = decode_statement(encoded)
+    if len(said.prev_hash) != LINK_BYTES or said.encode() != encoded:
+        return encoded
+    return _TRIMMED + statement_hash(encoded)[:_CHECK_BYTES] + said.prev_hash + said.signature + said.body
+
+
+def _whole(row: Row, kept: bytes, mesh_id: MeshId) -> bytes | None:
+    """The statement that a row keeps; None when its columns and its bytes do not belong together."""
+    if kept[:1] != _TRIMMED:
+        return kept
+    author, kind, key, epoch, seq = row[:5]
+    link = 1 + _CHECK_BYTES
+    signature, body = link + LINK_BYTES, link + LINK_BYTES + _SIGNATURE_BYTES
+    if not (isinstance(author, str) and isinstance(key, str) and is_node_id(author) and len(kept) >= body):
+        return None
+    if not (isinstance(kind, int) and isinstance(epoch, int) and isinstance(seq, int)):
+        return None
+    said = Statement(
+        mesh_id, author, epoch, seq, kept[link:signature], kind, key, kept[body:], kept[signature:body]
+    ).encode()
+    return said if statement_hash(said)[:_CHECK_BYTES] == kept[1:link] else None
 
 
 def head_row(author: NodeId, position: Position, hash_: bytes) -> Put:
@@ -118,8 +157,9 @@ def load(durable: Durable, mesh_id: MeshId) -> Found:
 
 
 def _record(row: Row, mesh_id: MeshId) -> Record | None:
-    encoded = row[-1]
-    if not isinstance(encoded, bytes):
+    kept = row[-1]
+    encoded = _whole(row, kept, mesh_id) if isinstance(kept, bytes) else None
+    if encoded is None:
         return None
     try:
         statement = decode_statement(encoded)

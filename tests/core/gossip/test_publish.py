@@ -5,13 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from msgspec import to_builtins
 
 from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.events import Applied, Dropped, Fault, Forked, LinkUp, Publish
+from arqonmesh.core.gossip.disk import trimmed
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.reading import runs_of
 from arqonmesh.core.kernel import Emit, Lane, Persist, Send
 from arqonmesh.ids import encode_ulid
+from arqonmesh.wire.cbor import encode
 from arqonmesh.wire.messages import GossipDelta, GossipRoot
 from arqonmesh.wire.statement import LINK_BYTES, Kind, NodeRecord, decode_statement, statement_hash
 from tests.core.gossip.world import SECOND, Member, World, genesis_of, node_record, signed
@@ -279,3 +282,26 @@ def test_a_link_begins_with_a_comparison() -> None:
         Emit(LinkUp(node_of("ant"), "quic")),
         Send(node_of("ant"), Lane.CONTROL, GossipRoot(root=member.gossip.root())),
     ]
+
+
+@pytest.mark.parametrize("place", [0, 1, 5, 21, 85, -1])
+def test_a_row_with_another_byte_in_it_is_dropped(place: int) -> None:
+    """Its mark, the check, the predecessor, the signature, the body: a part of the statement's hash is kept with it."""
+    member = founder()
+    member.publish(Kind.NODE, node_record("hub", 1), "a")
+    member.finish_writes()
+    rows = member.disk.tables["statements"]
+    slot = (member.id, Kind.NODE, "a")
+    kept = bytearray(rows[slot][-1])
+    kept[place] ^= 1
+    rows[slot] = (*rows[slot][:-1], bytes(kept))
+    member.crash()
+    assert member.gossip.get(member.id, Kind.NODE, "a") is None
+
+
+def test_a_row_is_smaller_than_its_statement_and_one_of_the_first_version_is_kept_whole() -> None:
+    """What the other columns say is not said twice; what cannot be made again from them is not cut."""
+    encoded = signed("hub", 1, node_record("hub", 1))
+    assert len(trimmed(encoded)) + 40 < len(encoded)
+    old = encode(to_builtins(decode_statement(encoded), builtin_types=(bytes,)))
+    assert trimmed(old) == old
