@@ -11,9 +11,7 @@ import pytest
 from arqonmesh.config.model import BusSettings
 from bench.lone_bus import LoneBus
 from tests.examples import chromium
-from tests.sdk.conftest import run, typescript
-
-__all__ = ["typescript"]
+from tests.sdk import kit
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "examples" / "dashboard" / "dashboard.py"
 LENGTHS = "[...document.querySelectorAll('polyline')].map(l => (l.getAttribute('points') ?? '').split(' ').length)"
@@ -24,10 +22,9 @@ HOSTS = ("web-1", "web-2", "db-1")
 
 @pytest.mark.requirement("R-BU-29")
 @pytest.mark.skipif(chromium.BINARY is None, reason="no chromium on this machine")
-async def test_the_page_draws_what_is_published(typescript: Path) -> None:
+async def test_the_page_draws_what_is_published() -> None:
     """A chart per number, moving; and it says so when the bus goes and comes back."""
-    built = run("npm", "run", "--silent", "build")
-    assert built.returncode == 0, built.stdout + built.stderr
+    kit.built("build")
     bus = LoneBus(BusSettings())
     url = await bus.start()
     process = await asyncio.create_subprocess_exec(

@@ -1,0 +1,59 @@
+"""The first program of each guide runs as it stands there, against a real bus, and prints what it should."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from arqonmesh.config.model import BusSettings
+from bench.lone_bus import LoneBus
+from tests.sdk.kit import TYPESCRIPT
+
+ROOT = Path(__file__).resolve().parents[2]
+ADDRESS = "ws://127.0.0.1:9100"
+LINES_MAX = 10
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    bus = LoneBus(BusSettings())
+    yield await bus.start()
+    await bus.stop()
+
+
+def programs(guide: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", guide.read_text(), re.M | re.S)
+
+
+async def printed(*command: str | Path, cwd: Path = ROOT) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    text, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, text.decode()
+    return text.decode()
+
+
+@pytest.mark.requirement("R-SD-3")
+async def test_the_python_guide_s_programs(url: str) -> None:
+    """With an event loop in at most ten lines, and without."""
+    first, second = programs(ROOT / "docs" / "sdk" / "python.md", "python")
+    assert len([line for line in first.splitlines() if line.strip()]) <= LINES_MAX
+    assert ADDRESS in first
+    assert (await printed(sys.executable, "-c", first.replace(ADDRESS, url))).endswith(" {'text': 'hello'}\n")
+    assert await printed(sys.executable, "-c", second.replace(ADDRESS, url)) == "{'text': 'hello'}\n"
+
+
+@pytest.mark.requirement("R-SD-3")
+@pytest.mark.parametrize("guide", ["docs/sdk/typescript.md", "clients/typescript/README.md"])
+async def test_the_typescript_guide_s_program(url: str, guide: str, typescript: Path) -> None:
+    """In at most ten lines; the package is found by its name."""
+    (program,) = programs(ROOT / guide, "ts")
+    assert len([line for line in program.splitlines() if line.strip()]) <= LINES_MAX
+    text = await printed("node", "--input-type=module", "--eval", program.replace(ADDRESS, url), cwd=TYPESCRIPT)
+    assert "{ text: 'hello' }" in text
