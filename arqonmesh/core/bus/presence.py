@@ -29,7 +29,10 @@ def notice(bus: Bus, name: str, who: Client | Remote, word: str) -> list[Deliver
     if members > NOTICE_MEMBERS_MAX:
         return []
     payload: dict[str, Any] = {"event": word, "client_id": who.id, "members": members, **who.profile.shown()}
-    others = [member for member in channel.members.values() if member.id != who.id]
+    may = bus.permissions.may
+    others = [
+        member for member in channel.members.values() if member.id != who.id and may(member.identity, "presence", name)
+    ]
     return to_each_dialect(bus.stamps, others, payload, room=channel.room, channel=channel.leaf)
 
 

@@ -173,6 +173,20 @@ def test_listings_show_what_may_be_read() -> None:
     assert [entry["id"] for entry in listed["channels"]] == ["plant:press", "chat:lobby"]
 
 
+def test_who_may_not_know_who_is_there_is_not_told_of_comings_and_goings() -> None:
+    """The flag `presence` covers notices as it covers channel_info."""
+    rule = RoomRule(rooms=("chat:*",), presence="user")
+    house = House(BusSettings(auth=AuthSettings(rooms=(rule,))))
+    guest, user = house.connect(identity=Identity("eve", "guest")), house.connect(identity=Identity("bob", "user"))
+    for one in (guest, user):
+        house.send(one, {"type": "join", "channel": "chat:lobby"})
+        house.take(one)
+    house.take(guest)
+    house.send(house.connect(), {"type": "join", "channel": "chat:lobby"})
+    assert house.take(guest) == []
+    assert [frame["payload"]["event"] for frame in house.take(user)] == ["joined"]
+
+
 def test_a_guest_sends_no_private_messages() -> None:
     """They would be a way around the rules of every room."""
     house = guarded()

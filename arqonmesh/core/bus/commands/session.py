@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus.commands.request import Command, Request
+from arqonmesh.core.bus.identity import same_bus
 from arqonmesh.core.bus.profile import LENGTHS_MAX, changed
 from arqonmesh.core.bus.stamps import iso
 from arqonmesh.core.bus.tenants import outside
@@ -21,20 +22,31 @@ def _ping(bus: Bus, request: Request) -> dict[str, Any]:
 
 def _status(bus: Bus, request: Request) -> dict[str, Any]:
     partition = bus.partition
-    view = bus.exchange.view
     return {
         "server": {"status": "running", "node": bus.env.node_id, "cluster": bus.env.cluster},
-        "connections": {
-            "active": bus.client_count,
-            "total": bus.counters["clients"],
-            "cluster": bus.client_count + len(view),
-        },
+        **(_of_tenant(bus, request.client) if request.client.identity.tenant else _of_all(bus)),
         "cluster": {"nodes": bus.exchange.nodes + 1},
-        "channels": len(bus.channels),
-        "messages": {name: bus.counters[name] for name in ("published", "delivered", "imported", "private")},
         "partition": None if partition is None else {"state": partition.state, "writable": partition.writable},
         "you": _record(request.client),
     }
+
+
+def _of_all(bus: Bus) -> dict[str, Any]:
+    return {
+        "connections": {
+            "active": bus.client_count,
+            "total": bus.counters["clients"],
+            "cluster": bus.client_count + len(bus.exchange.view),
+        },
+        "channels": len(bus.channels),
+        "messages": {name: bus.counters[name] for name in ("published", "delivered", "imported", "private")},
+    }
+
+
+def _of_tenant(bus: Bus, client: Client) -> dict[str, Any]:
+    """What is counted over all tenants would tell one of the others."""
+    active = sum(same_bus(other.identity, client.identity) for other in bus.clients.values())
+    return {"connections": {"active": active}, "channels": bus.channels.listing(client.identity, "", 0)[1]}
 
 
 def _record(client: Client) -> dict[str, Any]:
