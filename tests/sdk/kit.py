@@ -18,26 +18,29 @@ def run(*command: str, timeout_s: float = 110, env: dict[str, str] | None = None
 
 
 @functools.cache
-def installed() -> Path:
-    """Its directory, with node_modules as the lock file says."""
+def problem() -> str:
+    """Why the TypeScript client cannot be tested here; empty when node_modules is as the lock file says."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        pytest.skip("the TypeScript client is not tested: no node and npm on this machine")
+        return "no node and npm on this machine"
     version = run(node, "--version").stdout.strip()
     if int(version.removeprefix("v").split(".")[0]) < NODE_MAJOR_MIN:
-        pytest.skip(f"the TypeScript client is not tested: node is {version}, it needs {NODE_MAJOR_MIN}")
-    lock, done_before = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".package-lock.json"
-    if not done_before.exists() or done_before.stat().st_mtime < lock.stat().st_mtime:
-        done = run(npm, "ci", "--prefer-offline", "--loglevel=error")
-        if done.returncode:
-            pytest.skip(f"the TypeScript client is not tested: npm ci failed: {done.stderr.strip()[-300:]}")
-    return TYPESCRIPT
+        return f"node is {version}, it needs {NODE_MAJOR_MIN}"
+    lock, installed = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".package-lock.json"
+    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+        return ""
+    try:
+        done = run(npm, "ci", "--prefer-offline", "--fetch-retries=1", "--loglevel=error")
+    except subprocess.TimeoutExpired:
+        return "npm ci did not end in time"
+    return f"npm ci failed: {done.stderr.strip()[-300:]}" if done.returncode else ""
 
 
 @functools.cache
 def built(what: str) -> Path:
     """After `npm run build` (dist/, the package) or `npm run build:test` (build/, its tests)."""
-    folder = installed()
+    if problem():
+        pytest.skip(f"the TypeScript client is not tested: {problem()}")
     done = run("npm", "run", "--silent", what)
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return TYPESCRIPT
