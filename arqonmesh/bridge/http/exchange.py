@@ -25,6 +25,8 @@ class Request:
 
     method: str
     path: str
+    segments: tuple[str, ...]
+    """The path, split at its slashes before they were unquoted."""
     query: Mapping[str, list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -34,11 +36,13 @@ class Request:
     def of(cls, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
         """From a request target (RFC 9112, 3.2.1). Raises ValueError when it cannot be read."""
         split = urlsplit(target)
-        path = unquote_to_bytes(split.path).decode()
-        if "\0" in path or not path.startswith("/"):
+        segments = tuple(unquote_to_bytes(part).decode() for part in split.path.split("/"))
+        if segments[0] or any("\0" in segment for segment in segments):
             raise ValueError("the path does not begin with a slash, or holds a NUL")
         query = parse_qs(split.query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict")
-        return cls(method=method, path=path, query=query, headers=headers or {}, body=body)
+        return cls(
+            method=method, path="/".join(segments), segments=segments, query=query, headers=headers or {}, body=body
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +94,9 @@ def parameters(wanted: type, given: Mapping[str, str]) -> Any:
     return msgspec.convert({name: text for name, text in given.items() if name in known}, wanted, strict=False)
 
 
-def match(template: str, path: str) -> dict[str, str] | None:
+def match(template: str, parts: tuple[str, ...]) -> dict[str, str] | None:
     """The path's parameters, or None when it is of another shape."""
-    if "{" not in template:
-        return {} if template == path else None
-    parts, wanted = path.split("/"), template.split("/")
+    wanted = template.split("/")
     if len(parts) != len(wanted):
         return None
     found = {}

@@ -13,7 +13,11 @@ LISTING_LIMIT_DEFAULT = 100
 LISTING_LIMIT_MAX = 1_000
 
 ChannelName = Annotated[
-    str, Meta(min_length=1, max_length=129, description="ROOM:CHANNEL; without a colon, a channel of room `default`.")
+    str,
+    Meta(
+        pattern=r"^([\w.@/+~#=-]{1,64}:)?[\w.@/+~#=-]{1,64}\Z",
+        description="ROOM:CHANNEL; without a colon, a channel of room `default`.",
+    ),
 ]
 WallMs = Annotated[int, Meta(description="Wall clock, milliseconds since 1970.")]
 Count = Annotated[int, Meta(ge=0)]

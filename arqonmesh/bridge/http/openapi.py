@@ -20,6 +20,7 @@ _WORDS: Final = {
     404: "There is no such thing",
     413: "The body is too large",
     415: "The body is not JSON",
+    431: "The request's head is over 8 KiB",
     503: "Not well, or too many connections",
 }
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -56,7 +57,7 @@ def describe(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
 def _types(endpoints: Sequence[Endpoint]) -> list[type]:
     found: list[type] = [Failure]
     for endpoint in endpoints:
-        found += [kind for kind in endpoint.answers.values() if kind not in (None, str)]  # type: ignore[misc]
+        found += [kind for kind in endpoint.answers.values() if kind not in (None, str)]
         if endpoint.body is not None:
             found.append(endpoint.body)
     return found
@@ -105,6 +106,8 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
         failures |= {401, 403}
     if endpoint.body is not None:
         failures |= {413, 415}
+    if endpoint.query is not Nothing or endpoint.in_path is not Nothing:
+        failures.add(431)
     if any(status >= 400 and kind is None for status, kind in endpoint.answers.items()):
         failures |= {status for status in endpoint.answers if status >= 400}
     for status in sorted(failures):

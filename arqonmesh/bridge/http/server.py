@@ -141,7 +141,7 @@ class HttpServer:
     def _route(self, request: Request) -> Answer:
         fits: dict[str, tuple[Endpoint, dict[str, str]]] = {}
         for one in self._endpoints:
-            found = match(one.path, request.path)
+            found = match(one.path, request.segments)
             if found is not None:
                 fits[one.method] = (one, found)
         if not fits:
