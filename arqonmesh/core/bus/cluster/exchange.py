@@ -11,15 +11,13 @@ anybody until it is alive again. All of it is bounded: rows per node (table.py),
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from arqonmesh.core.bus.cluster.copies import NODES_MAX, ROWS_PER_MESSAGE, Copies
 from arqonmesh.core.bus.cluster.reach import LINKS, Reach, links_row
-from arqonmesh.core.bus.cluster.table import ROWS_MAX, Facts, Table
-from arqonmesh.core.bus.cluster.view import Remote, View
+from arqonmesh.core.bus.cluster.table import Facts, Table
+from arqonmesh.core.bus.cluster.view import View
 from arqonmesh.core.bus.names import is_pattern
-from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.events import (
     Dropped,
     LinkDown,
@@ -40,9 +38,6 @@ if TYPE_CHECKING:
 FLUSH_US: Final = 20 * MILLISECOND
 """Changes of so long go out together; nobody sees a join at another node sooner than the next flush."""
 REPAIR_US: Final = 5 * SECOND
-NODES_MAX: Final = 256
-"""Nodes of one cluster whose clients are known; a digest names no more."""
-ROWS_PER_MESSAGE: Final = 128
 _SHUT: Final = ("dead", "left")
 
 
@@ -51,16 +46,11 @@ class Exchange:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self.view = View()
+        self._copies = Copies(bus)
         self._own: Table | None = None
         """Ours, from the first link to a mate on; it outlives the mesh, because its versions must never repeat."""
         self._sent = 0
-        self._copies: dict[NodeId, Table] = {}
         self._linked: dict[NodeId, None] = {}
-        self._shut: dict[NodeId, None] = {}
-        """Dead, or gone: no rows of these are taken."""
-        self._incoming: dict[tuple[NodeId, NodeId], tuple[tuple[int, int], list[PresenceRow]]] = {}
-        """(from, of) -> (epoch and version, rows so far) of all rows on their way."""
         self._news: dict[NodeId, NodeId] = {}
         """Whose rows changed since the last flush, and who brought them."""
         self._flush_at: Instant | None = None
@@ -68,17 +58,33 @@ class Exchange:
         self._repair_at: Instant | None = None
         self._turn = 0
         self.reach = Reach(bus.env.node_id, bus.env.links_mates)
-        self.counters: dict[str, int] = dict.fromkeys(("rows_sent", "rows_taken", "rows_refused", "full_sent"), 0)
+        self._rows_sent = 0
+        self._full_sent = 0
+
+    @property
+    def view(self) -> View:
+        """The clients of all other nodes."""
+        return self._copies.view
+
+    @property
+    def counters(self) -> dict[str, int]:
+        copies = self._copies
+        return {
+            "rows_sent": self._rows_sent,
+            "rows_taken": copies.taken,
+            "rows_refused": copies.refused,
+            "full_sent": self._full_sent,
+        }
 
     @property
     def alone(self) -> bool:
         """Whether no other node of the cluster is known to have clients or linked to us."""
-        return not self._copies and not self._mates()
+        return not self._copies.tables and not self._mates()
 
     @property
     def nodes(self) -> int:
         """Other nodes of the cluster of which rows are held."""
-        return len(self._copies)
+        return len(self._copies.tables)
 
     # --- our own clients -------------------------------------------------------------------------------------
 
@@ -125,11 +131,10 @@ class Exchange:
                 return self._met(now, event.peer)
             case LinkDown():
                 self._linked.pop(event.peer, None)
-                for key in [key for key in self._incoming if key[0] == event.peer]:
-                    del self._incoming[key]
+                self._copies.link_lost(event.peer)
                 if not self._mates():
                     self._repair_at = None
-                if self._is_mate(event.peer):
+                if self._copies.is_mate(event.peer):
                     self._relinked(now)
             case MemberAdmitted():
                 return self._met(now, event.node) if event.node in self._linked else []
@@ -137,30 +142,31 @@ class Exchange:
                 return self._shut_out(now, event.node, for_good=True)
             case MemberChanged() if event.new in _SHUT:
                 return self._shut_out(now, event.node, for_good=event.new == "left")
-            case MemberChanged() if event.new == "alive" and self._is_mate(event.node):
+            case MemberChanged() if event.new == "alive" and self._copies.is_mate(event.node):
                 self.reach.lives(now, event.node)
-                if self._shut.pop(event.node, self) is not self:
+                if self._copies.shut.pop(event.node, self) is not self:
                     return [self._digest(mate) for mate in self._mates()]
         return []
 
     def left_mesh(self) -> list[Effect]:
-        effects: list[Effect] = []
-        for node in list(self._copies):
-            effects += self._forget(node)
+        effects = self._copies.forget_all()
         self._linked.clear()
-        self._shut.clear()
-        self._incoming.clear()
         self._news.clear()
         self._flush_at = self._repair_at = None
         return effects + self.reach.clear()
 
     def on_message(self, now: Instant, peer: NodeId, message: PresenceDigest | PresenceRows) -> list[Effect]:
-        if not self._is_mate(peer):
+        if not self._copies.is_mate(peer):
             return [Emit(Dropped("bus", "cluster-stranger", 1, peer))]
         self._activate(now)
         if isinstance(message, PresenceDigest):
             return self._digested(peer, message)
-        return self._rows(now, peer, message)
+        node = NodeId(message.origin)
+        before = self._copies.head(node)
+        effects = self._copies.take(peer, message)
+        if self._copies.head(node) != before:
+            self._heard(now, node, peer)
+        return effects
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -178,7 +184,7 @@ class Exchange:
                 self._turn += 1
                 effects.append(self._digest(mates[self._turn % len(mates)]))
         if self.reach.look_at is not None and self.reach.look_at <= now:
-            effects += self.reach.look(now, self._mates(), self._copies)
+            effects += self.reach.look(now, self._mates(), self._copies.tables)
         if self._flush_at is not None and self._flush_at <= now:
             self._flush_at, self._flushed_at = None, now
             effects += self._flush()
@@ -193,20 +199,20 @@ class Exchange:
             messages = _packed(self._bus.env.node_id, own, base, rows)
             for mate in mates:
                 effects += [Send(mate, Lane.CONTROL, message) for message in messages]
-            self.counters["rows_sent"] += len(rows) * len(mates)
+            self._rows_sent += len(rows) * len(mates)
             self._sent = own.version
         news, self._news = self._news, {}
         for mate in mates:
             heads = tuple(
-                (node, *self._copies[node].head)
+                (node, *self._copies.head(node))
                 for node, brought in news.items()
-                if node in self._copies and mate not in (node, brought)
+                if node in self._copies.tables and mate not in (node, brought)
             )
             if heads:
                 effects.append(Send(mate, Lane.CONTROL, PresenceDigest(False, heads)))
         return effects
 
-    # --- what others say -------------------------------------------------------------------------------------
+    # --- what others have ------------------------------------------------------------------------------------
 
     def _digested(self, peer: NodeId, message: PresenceDigest) -> list[Effect]:
         theirs = {NodeId(node): (epoch, version) for node, epoch, version in message.heads}
@@ -218,99 +224,28 @@ class Exchange:
             epoch, version = theirs.get(node, (0, 0))
             if (epoch, version) < table.head:
                 base, rows = table.after(epoch, version)
-                self.counters["rows_sent"] += len(rows)
-                self.counters["full_sent"] += base == 0
+                self._rows_sent += len(rows)
+                self._full_sent += base == 0
                 effects += [Send(peer, Lane.CONTROL, one) for one in _packed(node, table, base, rows)]
         for node, head in theirs.items():
-            if not self._is_welcome(node):
-                continue
-            copy = self._copies.get(node)
-            mine = (0, 0) if copy is None else copy.head
-            if head > mine:
+            mine = self._copies.head(node)
+            if head > mine and self._copies.is_welcome(node):
                 wanted.append((node, *mine))
         if wanted:
             effects.append(Send(peer, Lane.CONTROL, PresenceDigest(False, tuple(wanted))))
         return effects
 
-    def _rows(self, now: Instant, peer: NodeId, message: PresenceRows) -> list[Effect]:
-        node = NodeId(message.origin)
-        if not self._is_welcome(node) or (node not in self._copies and len(self._copies) >= NODES_MAX):
-            self.counters["rows_refused"] += len(message.rows)
-            return []
-        head = (message.epoch, message.upto)
-        copy = self._copies.get(node)
-        if copy is not None and head <= copy.head:
-            return []
-        if message.base == 0:
-            return self._all_rows(now, peer, node, head, message)
-        if copy is None or copy.epoch != message.epoch or copy.version < message.base:
-            mine = (0, 0) if copy is None else copy.head
-            return [Send(peer, Lane.CONTROL, PresenceDigest(False, ((node, *mine),)))]
-        newer = [row for row in message.rows if row[0] > copy.version]
-        if any(later[0] <= row[0] for row, later in pairwise(newer)):
-            return self._refused(peer, len(newer))
-        if len(copy.rows) + len(newer) > ROWS_MAX + ROWS_PER_MESSAGE:
-            return self._refused(peer, len(newer))
-        for row in newer:
-            copy.put(row)
-        copy.version = message.upto
-        self._heard(now, node, peer, len(newer))
-        return self._apply(node, newer)
-
-    def _all_rows(
-        self, now: Instant, peer: NodeId, node: NodeId, head: tuple[int, int], message: PresenceRows
-    ) -> list[Effect]:
-        """A part of all rows of a node; with the last one they take the place of what was held."""
-        so_far = self._incoming.pop((peer, node), None)
-        gathered = so_far[1] if so_far is not None and so_far[0][0] == message.epoch else []
-        gathered.extend(message.rows)
-        if len(gathered) > ROWS_MAX:
-            return self._refused(peer, len(gathered))
-        if not message.last:
-            self._incoming[peer, node] = (head, gathered)
-            return []
-        if len({row[0] for row in gathered}) != len(gathered):
-            return self._refused(peer, len(gathered))
-        before = self._copies.get(node)
-        table = Table.of(*head, gathered)
-        self._copies[node] = table
-        self._heard(now, node, peer, len(gathered))
-        changes: list[PresenceRow] = []
-        if before is not None:
-            changes = [(0, row[1], row[2], 0, False, ()) for row in before.living() if row[1:3] not in table.rows]
-        return self._apply(node, [*changes, *table.living()])
-
-    def _apply(self, node: NodeId, rows: Iterable[PresenceRow]) -> list[Effect]:
-        """Into the view, and to the members here. Who a client is comes before where it is."""
-        effects: list[Effect] = []
-        for row in sorted(rows, key=_who_first):
-            word, told = self.view.apply(node, row)
-            for remote, channel in told:
-                effects += notice(self._bus, channel, remote, word)
-        return effects
-
-    def _refused(self, peer: NodeId, count: int) -> list[Effect]:
-        self.counters["rows_refused"] += count
-        return [Emit(Dropped("bus", "presence-rows", count, peer))]
-
     # --- private ---------------------------------------------------------------------------------------------
 
-    def _is_mate(self, node: NodeId) -> bool:
-        env = self._bus.env
-        return node != env.node_id and self._bus.cluster_of(node) == env.cluster
-
-    def _is_welcome(self, node: NodeId) -> bool:
-        return self._is_mate(node) and node not in self._shut
-
     def _mates(self) -> list[NodeId]:
-        return [peer for peer in self._linked if self._is_mate(peer)]
+        return [peer for peer in self._linked if self._copies.is_mate(peer)]
 
     def _tables(self) -> list[tuple[NodeId, Table]]:
         own = [] if self._own is None else [(self._bus.env.node_id, self._own)]
-        return [*own, *self._copies.items()]
+        return [*own, *self._copies.tables.items()]
 
     def _met(self, now: Instant, peer: NodeId) -> list[Effect]:
-        if not self._is_mate(peer):
+        if not self._copies.is_mate(peer):
             return []
         self._activate(now)
         self._relinked(now)
@@ -343,8 +278,8 @@ class Exchange:
         if self._own.write(client, channel, since_ms, alive=alive, facts=facts) and self._flush_at is None:
             self._flush_at = self._flushed_at + FLUSH_US
 
-    def _heard(self, now: Instant, node: NodeId, peer: NodeId, rows: int) -> None:
-        self.counters["rows_taken"] += rows
+    def _heard(self, now: Instant, node: NodeId, peer: NodeId) -> None:
+        """Rows of `node` came from `peer`, and were news."""
         self.reach.changed(now)
         self._news[node] = peer
         if self._flush_at is None:
@@ -357,22 +292,12 @@ class Exchange:
             self._write("", LINKS, 0, facts=links_row(self._mates()))
 
     def _shut_out(self, now: Instant, node: NodeId, *, for_good: bool) -> list[Effect]:
-        if not self._is_mate(node) and node not in self._copies:
+        if not self._copies.is_mate(node) and node not in self._copies.tables:
             return []
         effects = self.reach.died(now, node, for_good=for_good)
-        self._shut[node] = None
-        return effects + self._forget(node)
-
-    def _forget(self, node: NodeId) -> list[Effect]:
+        self._copies.shut[node] = None
         self._news.pop(node, None)
-        for key in [key for key in self._incoming if key[1] == node]:
-            del self._incoming[key]
-        if self._copies.pop(node, None) is None:
-            return []
-        effects: list[Effect] = []
-        for remote, channel in self.view.forget(node):
-            effects += notice(self._bus, channel, remote, "left")
-        return effects
+        return effects + self._copies.forget(node)
 
     def _look_after_kept(self) -> None:
         """Created channels that made room for others, or were deleted, are not told of any more."""
@@ -397,10 +322,6 @@ def _is_told(channel: str) -> bool:
     return not is_pattern(channel) and not channel.startswith("$")
 
 
-def _who_first(row: PresenceRow) -> tuple[bool, bool]:
-    return row[4], row[2] != ""
-
-
 def _packed(node: NodeId, table: Table, base: int, rows: list[PresenceRow]) -> list[PresenceRows]:
     """As messages of at most ROWS_PER_MESSAGE rows; a stretch of a delta can be taken without those after it."""
     messages = []
@@ -412,6 +333,3 @@ def _packed(node: NodeId, table: Table, base: int, rows: list[PresenceRow]) -> l
         if base:
             base = upto
     return messages
-
-
-__all__ = ["Exchange", "Remote"]
