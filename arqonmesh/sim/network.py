@@ -94,14 +94,14 @@ class Network:
         patience_us: int = 0,
     ) -> None:
         """Send, and send again while `wanted`, until one packet gets through. `patience_us`: until the first time it is
-        sent again; 0 for what a measured path would make of it."""
+        sent again, and twice as long each further time, as long as nothing is known of the path; 0 on a connection that
+        stands, where the answers to other packets show what is lost soon, and as soon again (RFC 9002, 6.1)."""
         times = self.plan(source, target, size_bytes)
         if times:
             self.world.at(times[0], arrive)
             return
-        patience_us = patience_us or max(RETRY_MIN_US, 3 * self.path(source, target).delay_us)
-        again = partial(self._attempt, source, target, size_bytes, arrive, wanted, patience_us)
-        self.world.after(min(RETRY_MAX_US, patience_us), again)
+        again = partial(self._attempt, source, target, size_bytes, arrive, wanted, min(2 * patience_us, RETRY_MAX_US))
+        self.world.after(patience_us or max(RETRY_MIN_US, 3 * self.path(source, target).delay_us), again)
 
     def _attempt(
         self,
@@ -110,10 +110,10 @@ class Network:
         size_bytes: int,
         arrive: Callable[[], None],
         wanted: Callable[[], bool],
-        waited_us: int,
+        patience_us: int,
     ) -> None:
         if wanted():
-            self.persistently(source, target, size_bytes, arrive, wanted, min(2 * waited_us, RETRY_MAX_US))
+            self.persistently(source, target, size_bytes, arrive, wanted, patience_us)
 
 
 @dataclass(slots=True, eq=False)
