@@ -113,8 +113,15 @@ class LoopbackNode:
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
         os.kill(self.pid, signal.SIGKILL)
-        stat = Path(f"/proc/{self.pid}/stat")
-        until("the end of the process", lambda: not stat.exists() or ") Z " in stat.read_text(), every_s=0.005)
+        process = Path(f"/proc/{self.pid}")
+
+        def gone() -> bool:
+            """Its threads too: one that is writing to the disk ends later, and holds the files until then."""
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                return ") Z " in (process / "stat").read_text() and len(list((process / "task").iterdir())) <= 1
+            return True
+
+        until("the end of the process", gone, every_s=0.005)
         self.pid = 0
 
     def cpu_s(self) -> float:
