@@ -132,7 +132,7 @@ class Service:
         self.probes = probes_of(self)
         self.http = HttpServer(
             sources_of(self, ready=lambda: bool(self._tasks) and not self.stopping.is_set()),
-            gate=self.authenticator.gate,
+            gate=self.authenticator.gate_at(split(config.listen.http)[0] if config.listen.http else ""),
             version=arqonmesh.__version__,
             cors_origins=config.http.cors_origins,
         )

@@ -92,6 +92,7 @@ class ApiKeys:
 
     def __bool__(self) -> bool:
         """Whether there ever was a key: then the bus is not open to who shows none."""
+        self.refresh()
         return bool(self._by_prefix)
 
     def close(self) -> None:

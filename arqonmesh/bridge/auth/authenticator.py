@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 from arqonmesh.bridge.auth.api_keys import MARK, ApiKeys
 from arqonmesh.bridge.auth.refused import HOW, AuthRefused, invalid
 from arqonmesh.bridge.auth.tokens import TokenReader
+from arqonmesh.bridge.door import Gate
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.identity import Identity, Role
 from arqonmesh.core.bus.tenants import TENANT_FORM, is_tenant
@@ -84,12 +85,23 @@ class Authenticator:
         self.counters["accepted_" + identity.via.partition(":")[0]] += 1
         return identity
 
+    def gate_at(self, host: str) -> Gate:
+        """The gate (bridge/door.py) of a server that listens on this address. Where others reach it, nobody is let in
+        just because the bus itself listens on loopback."""
+        closed = self._settings.auth.anonymous == "auto" and not is_loopback(host)
+
+        def gate(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity | None:
+            try:
+                identity = self.identify("/", headers, query)
+            except AuthRefused:
+                return None
+            return None if closed and identity.via == "anonymous" else identity
+
+        return gate
+
     def gate(self, headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity | None:
-        """As bridge/door.py asks: None instead of an exception."""
-        try:
-            return self.identify("/", headers, query)
-        except AuthRefused:
-            return None
+        """Of a server that listens on loopback."""
+        return self.gate_at("127.0.0.1")(headers, query)
 
     def renew(self, current: Identity, shown: str) -> Identity:
         """Who a connected client is from now on, by what it shows with `authenticate`. Raises AuthRefused."""

@@ -216,15 +216,28 @@ def test_a_bus_that_others_reach_does_not_start_open_by_accident(host: str, auth
     assert refused.value.hint == "arqon bus key new NAME"
 
 
-async def test_the_first_key_ends_anonymous_access(start: Start) -> None:
-    """Under `auto`: without keys anyone on this machine is a user, with one nobody without it gets in."""
+async def test_the_first_key_ends_anonymous_access(start: Start, tmp_path: Path) -> None:
+    """Made by another process, under `auto`: without keys anyone on this machine is a user, with one nobody without it gets in."""
     bus = await start(jwt=JwtSettings())
     async with bus.connect(token="whatever") as client:
         assert (await who(client))["role"] == "user"
-    _, key = bus.keys.new("a", "user")
+    beside = ApiKeys(tmp_path / "bus-keys.db", wall_clock_ms)
+    _, key = beside.new("a", "user")
     assert await bus.refusal() == (401, "bus.auth")
-    bus.keys.revoke(key.prefix)
+    beside.revoke(key.prefix)
+    beside.close()
     assert await bus.refusal() == (401, "bus.auth")
+
+
+async def test_what_loopback_gives_a_server_on_the_network_does_not(start: Start) -> None:
+    """The bus on loopback lets anyone in; history over HTTP on another address does not follow it."""
+    bus = await start(jwt=JwtSettings())
+    assert bus.authenticator.gate_at("127.0.0.1")({}, {}) is not None
+    assert bus.authenticator.gate_at("0.0.0.0")({}, {}) is None
+    key, _ = bus.keys.new("a", "user")
+    identity = bus.authenticator.gate_at("0.0.0.0")({"authorization": f"Bearer {key}"}, {})
+    assert identity is not None
+    assert identity.subject == "a"
 
 
 def test_what_counts_as_loopback() -> None:
