@@ -440,6 +440,31 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A telemetry client may send frames of the types telemetry, subscribe, unsubscribe and ping.",
         "Everything else belongs on the bus: listen.bus.",
     ),
+    "http.admin": (
+        "This endpoint changes something or names the clients, so it asks for an admin's token or API key.",
+        "`arqon bus key new NAME --role admin`, and send it as `X-API-Key`.",
+    ),
+    "http.body": (
+        "The body of the request is not JSON, or is over 64 KiB.",
+        "GET /openapi.json tells what fits.",
+    ),
+    "http.content-type": ("A body needs to say that it is JSON.", "Send `Content-Type: application/json`."),
+    "http.head": ("The request's line and headers are over 8 KiB.", "Send shorter parameters."),
+    "http.internal": (
+        "The node failed to answer; the bus is not concerned.",
+        "`arqon node logs` has the trace; report it.",
+    ),
+    "http.malformed": (
+        "What was sent is not HTTP/1.1 (RFC 9112).",
+        "Use an HTTP client: curl http://HOST:PORT/health.",
+    ),
+    "http.method": ("The endpoint does not serve this method.", "The `Allow` header names those that it does."),
+    "http.not-found": ("Nothing is served at this path.", "GET / lists what is."),
+    "http.parameter": ("A parameter or a field of the body does not fit.", "GET /openapi.json tells what does."),
+    "http.target": ("The request's target cannot be read as a URL.", "Percent-encode what is no letter or digit."),
+    "http.timeout": ("The request did not arrive whole in time.", "Send it at once."),
+    "http.too-many": ("As many HTTP connections are open as the node takes.", "Close idle ones, or try again later."),
+    "http.version": ("HTTP/1.1 and 1.0 are spoken here.", "Use a client that speaks them."),
     "http.listen": (
         "The address in listen.http cannot be had: it is taken, not ours, or needs more rights.",
         "Set listen.http in arqon.yaml to a free HOST:PORT, or `arqon init --http HOST:PORT`.",

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import arqonmesh
+from arqonmesh.core.bus.analytics import OTHER
 from arqonmesh.core.gossip.stages import BOUNDS_US, STAGES, Stages
+from arqonmesh.core.histogram import BOUNDS_US as LATENCY_BOUNDS_US
+from arqonmesh.core.histogram import Histogram
 from arqonmesh.core.plane import Plane
 from arqonmesh.observe.collectors import Distribution, Sample
 
@@ -28,6 +31,9 @@ def samples(service: Service) -> Iterator[Sample | Distribution]:
     """One scrape."""
     yield from _node(service)
     yield from _bus(service)
+    yield from _latency(service)
+    yield from _rooms(service)
+    yield from _telemetry(service)
     yield from _store(service)
     yield from _connections(service)
     plane = service.node.plane
@@ -70,6 +76,48 @@ def _bus(service: Service) -> Iterator[Sample]:
     for name, count in counters.items():
         if name not in _BUS_OWN_NAMES:
             yield Sample("arqon_bus_operations_total", count, (name,))
+
+
+def _latency(service: Service) -> Iterator[Distribution]:
+    yield _distribution("arqon_bus_delivery_seconds", service.bus.written)
+    yield _distribution("arqon_bus_client_round_trip_seconds", service.bus.round_trips)
+    for command, taken in service.node.bus.analytics.commands.items():
+        yield _distribution("arqon_bus_command_seconds", taken, command)
+
+
+def _distribution(name: str, histogram: Histogram, *labels: str) -> Distribution:
+    """A histogram of microseconds in the seconds of Prometheus."""
+    bounds = [(str(bound / 1_000_000), histogram.below(bound)) for bound in LATENCY_BOUNDS_US]
+    return Distribution(name, (*bounds, ("+Inf", histogram.count)), histogram.total / 1_000_000, labels)
+
+
+def _rooms(service: Service) -> Iterator[Sample]:
+    analytics = service.node.bus.analytics
+    for home, figures in (*analytics.rooms(), (OTHER, analytics.other)):
+        yield Sample("arqon_bus_room_messages_total", figures.messages, (home,))
+        yield Sample("arqon_bus_room_bytes_total", figures.bytes, (home,))
+        yield Sample("arqon_bus_room_publishers", figures.span_publishers, (home,))
+        yield Sample("arqon_bus_room_subscribers", service.figures.subscribers(home), (home,))
+
+
+def _telemetry(service: Service) -> Iterator[Sample]:
+    server = service.telemetry.server
+    health = server.health()
+    yield Sample("arqon_telemetry_up", health["state"] == "listening")
+    yield Sample("arqon_telemetry_clients", server.client_count)
+    yield Sample("arqon_telemetry_waiting_events", len(server.hub))
+    for fate, count in server.hub.counters.items():
+        yield Sample("arqon_telemetry_events_total", count, (fate,))
+    for name, count in server.counters.items():
+        if name in ("sent", "missed"):
+            yield Sample("arqon_telemetry_events_total", count, (name,))
+        elif name == "failures":
+            yield Sample("arqon_telemetry_failures_total", count)
+        else:
+            yield Sample("arqon_dropped_total", count, ("telemetry", name))
+    for status, count in service.http.counters.items():
+        if status.isdigit():
+            yield Sample("arqon_http_responses_total", count, (status,))
 
 
 def _store(service: Service) -> Iterator[Sample]:
