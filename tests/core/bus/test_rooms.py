@@ -13,6 +13,7 @@ from arqonmesh.config.model import AuthSettings, BusSettings, RoomRule, RoomSett
 from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.names import resolve_target
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.events import Imported
 from arqonmesh.ids import ClientId
 from tests.core.bus.house import House, Json
 
@@ -92,6 +93,21 @@ def test_nobody_is_reached_by_a_room_through_a_channel_in_which_the_sender_may_n
     refused = house.ask(house.connect(), {"type": "event", "channel": "lab:*", "payload": 1})
     assert refused["payload"]["code"] == "bus.forbidden"
     assert "lab:board" in refused["payload"]["message"]
+
+
+def test_an_event_to_a_room_reaches_it_on_other_nodes_too() -> None:
+    """It leaves as what it is, and is imported as that: whoever is in the room there hears it once."""
+    house, other = House(), House(node="o")
+    house.send(house.connect(), {"type": "event", "channel": "lab:*", "payload": 1})
+    (published,) = house.published
+    assert published.channel == "lab:*"
+    here, old, apart = joined(other, "lab:one", "lab:two"), other.member("lab:two", ""), joined(other, "hall:one")
+    other.take(here)
+    other.tell(Imported(house.bus.env.node_id, "hq", published.channel, (published.frame,)))
+    assert payloads(other, here) == [1]
+    (legacy,) = other.take(old)
+    assert (legacy["type"], legacy["room"], legacy["channel"]) == ("message", "lab", "*")
+    assert other.take(apart) == []
 
 
 @pytest.mark.parametrize("target", ["*", "*:*", "*:one", "lab*:one", "$mesh:*", "a:b:*"])

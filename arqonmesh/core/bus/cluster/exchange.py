@@ -171,8 +171,13 @@ class Exchange:
     # --- time ------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> Instant | None:
-        deadlines = (self._flush_at, self._repair_at, self.reach.look_at)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        soonest = self._repair_at  # asked after every input, so without a list
+        flush_at, look_at = self._flush_at, self.reach.look_at
+        if flush_at is not None and (soonest is None or flush_at < soonest):
+            soonest = flush_at
+        if look_at is not None and (soonest is None or look_at < soonest):
+            soonest = look_at
+        return soonest
 
     def on_timer(self, now: Instant) -> list[Effect]:
         effects: list[Effect] = []
