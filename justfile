@@ -108,5 +108,6 @@ docs:
     python -m arqonmesh.api.generate
     python -m arqonmesh.config.reference > docs/reference/config.md
     python -m arqonmesh_cli.reference > docs/reference/cli.md
+    python -m arqonmesh.bridge.http.reference > docs/reference/http.md
     python -m arqonmesh.bridge.spec docs/spec
     if command -v node > /dev/null; then node clients/typescript/scripts/generate.mjs; fi

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.door import anyone
-from arqonmesh.bridge.http import HttpServer, HttpSources, server
+from arqonmesh.bridge.http import HttpServer, HttpSources, reference, server
 from arqonmesh.bridge.http.messages import (
     ChannelFigures,
     Channels,
@@ -387,6 +388,12 @@ async def test_pages_of_listed_origins_may_read_the_answers(node: Node) -> None:
     assert ("access-control-allow-origin" in headers, headers["vary"]) == (False, "Origin")
     _, headers, _ = await node.send("OPTIONS", "/channels", others + "Access-Control-Request-Method: POST\r\n")
     assert "access-control-allow-methods" not in headers
+
+
+def test_the_reference_page_is_current() -> None:
+    """`python -m arqonmesh.bridge.http.reference > docs/reference/http.md`, or `just docs`."""
+    page = Path(__file__).parents[2] / "docs" / "reference" / "http.md"
+    assert page.read_text() == reference.render()
 
 
 async def test_the_description_names_every_endpoint_and_refers_to_nothing_that_is_not_there(node: Node) -> None:
