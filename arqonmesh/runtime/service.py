@@ -143,6 +143,9 @@ class Service:
     async def open(self) -> None:
         """Raises ConfigError when a port is taken or the mesh knows this node otherwise, StorageError when the disk
         fails."""
+        for name in ("bus", "telemetry"):
+            if address := getattr(self.config.listen, name):
+                self.authenticator.check_listen(split(address)[0], f"listen.{name}")
         self.store.on_fatal = self._disk_failed
         await self._stored((mesh_state.put_boot_epoch(self._epoch),))
         if self.config.listen.http:
