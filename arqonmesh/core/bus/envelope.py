@@ -163,6 +163,12 @@ def parse_stored(frame: bytes) -> Stored | None:
     return stored
 
 
+def unknown_of(frame: bytes) -> bytes:
+    """The unknown fields of a finished frame, each with a comma before it. Raises msgspec.DecodeError."""
+    fields = msgspec.json.decode(frame, type=dict[str, Raw])
+    return joined({name: raw for name, raw in fields.items() if name not in KNOWN})
+
+
 def _stored_with_unknown(frame: bytes) -> ExtendedStored:
     """Raises msgspec.DecodeError when there is more wrong with the frame than fields that are not known here."""
     fields = msgspec.json.decode(frame, type=dict[str, Raw])

@@ -32,6 +32,7 @@ from arqonmesh.core.bus.envelope import (
     targets_of,
     text,
     unknown_json,
+    unknown_of,
 )
 from arqonmesh.core.bus.flow import pause
 from arqonmesh.core.bus.names import is_pattern
@@ -121,7 +122,7 @@ def hand_over(bus: Bus, to: list[ClientId] | list[str], tenant: str, frame: byte
     if len(canonical) < len(clients):
         finished = _finished.decode(frame)
         time = finished.timestamp.removesuffix("Z").encode() + b"+00:00"
-        more = extras(finished.correlation_id, finished.metadata)
+        more = extras(finished.correlation_id, finished.metadata) + unknown_of(frame)
         for client in clients:
             if not client.canonical:
                 where = b',"private":true,"to_client":' + text(client.id)

@@ -148,9 +148,10 @@ def test_fields_that_the_protocol_does_not_know_reach_every_receiver(unknown: Js
     stored = parse_stored(house.published[0].frame)
     assert stored is not None
     assert unknown.items() <= json.loads(legacy_of(stored)).items()
-    house.send(publisher, {**PRIVATE, "to": [new], **unknown})
-    (frame,) = house.take(new)
-    assert unknown.items() <= frame.items()
+    house.send(publisher, {**PRIVATE, "to": [new, old], **unknown})
+    for client in (new, old):
+        (frame,) = house.take(client)
+        assert unknown.items() <= frame.items()
 
 
 def test_a_client_cannot_write_the_bus_s_own_fields_as_if_they_were_unknown() -> None:
@@ -162,6 +163,8 @@ def test_a_client_cannot_write_the_bus_s_own_fields_as_if_they_were_unknown() ->
     (frame,) = house.take(member)
     assert frame["from"] == publisher
     assert not {name for name, value in forged.items() if frame.get(name) == value}
+    for name in forged:
+        assert house.published[0].frame.count(b'"%b":' % name.encode()) == (name in frame), "no second one either"
 
 
 def test_null_is_absent() -> None:
