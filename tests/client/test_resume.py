@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from arqonmesh.client import BusClient, Gap, Resumed, catch_up
+from arqonmesh.client import BusClient, Gap, Message, Resumed, catch_up
 from arqonmesh.client import endpoints as endpoints_module
 from arqonmesh.config.model import BusSettings, HistorySettings
+from arqonmesh.core.events import Imported
 from arqonmesh.core.kernel import CloseClient
 from arqonmesh.errors import ArqonError, Denied, PeerError, UsageError
-from arqonmesh.ids import ClientId
+from arqonmesh.ids import ClientId, ClusterId, NodeId
 from bench.lone_bus import LoneBus
 from tests.client.conftest import Connect, cut, url_of
 from tests.waiting import until
@@ -270,3 +271,64 @@ async def test_without_reconnect_a_loss_is_the_end_for_everybody_who_waits(open_
         await client.publish("a:b", 1)
     await client.close()
     assert (client.state, handled) == ("closed", [])
+
+
+async def test_what_was_published_before_the_first_message_came_is_not_missed_either(
+    open_bus: LoneBus, connect: Connect
+) -> None:
+    """The answer to the join says where the channel stood; what came before that is not what was missed."""
+    publisher, member = await connect(), await connect()
+    seen, told = collect(member, "a:b"), resumes(member)
+    await publisher.send("a:b", "before the join")
+    await member.join("a:b")
+    cut(open_bus, member)
+    await publisher.send("a:b", 1)
+    await publisher.send("a:b", 2)
+    await until(lambda: len(told) == 1)
+    assert (told[0].recovered, told[0].missed, seen) == (True, 2, [1, 2])
+
+
+async def test_what_is_live_waits_while_a_pattern_s_channel_is_caught_up(open_bus: LoneBus, connect: Connect) -> None:
+    """It comes behind what was missed, though it arrives first."""
+    publisher, member = await connect(), await connect()
+    seen, told = collect(member, "a:*"), resumes(member)
+    await member.join("a:*")
+    await publisher.send("a:b", 1)
+    await until(lambda: seen == [1])
+    ask = member._session.subscriptions._ask
+
+    async def ask_late(command: str, args: dict[str, Any]) -> Message:
+        if command == "history":
+            answer = await ask(command, args)
+            await publisher.send("a:b", 3)
+            await member.flush()
+            return answer
+        return await ask(command, args)
+
+    member._session.subscriptions._ask = ask_late
+    cut(open_bus, member)
+    await publisher.send("a:b", 2)
+    await until(lambda: len(told) == 2)
+    await until(lambda: len(seen) == 3)
+    assert seen == [1, 2, 3]
+
+
+async def test_a_pattern_s_channel_brings_nothing_from_before_the_join(open_bus: LoneBus, connect: Connect) -> None:
+    """Events of a stream that the client never met, because they were there before it came."""
+    epoch = f"{'b' * 10}-0"
+    old = (
+        f'{{"id":"old","type":"event","room":"a","channel":"b","from":"x","payload":"old",'
+        f'"timestamp":"2020-01-01T00:00:00.000Z","epoch":"{epoch}","offset":1,"v":1}}'
+    )
+    open_bus.on_event(Imported(NodeId("b" * 32), ClusterId("hq"), "a:b", (old.encode(),)))
+    publisher, member = await connect(), await connect()
+    assert len(await publisher.history("a:b")) == 1
+    seen, told = collect(member, "a:*"), resumes(member)
+    await member.join("a:*")
+    await publisher.send("a:b", 1)
+    await until(lambda: seen == [1])
+    cut(open_bus, member)
+    await publisher.send("a:b", 2)
+    await until(lambda: len(told) == 2)
+    assert seen == [1, 2]
+    assert member.position("a:b")[epoch] == 1, "it is known from now on"
