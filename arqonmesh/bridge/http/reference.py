@@ -34,9 +34,9 @@ def _lines(table: tuple[Endpoint, ...], described: dict[str, Any]) -> Iterator[s
     yield ""
     yield (
         "Served at `listen.http` (HTTP/1.1, keep-alive, at most 128 connections, heads of 8 KiB, bodies of 64 KiB, "
-        "five seconds for a request). `GET /openapi.json` is this page for programs: OpenAPI 3.1. Every answer of 400 and "
-        'above is `{"error": {"code", "message", "hint"}}`; `arqon explain CODE` says more. `GET` goes with `HEAD`. '
-        "Pages of the origins in `http.cors_origins` may read the answers."
+        "five seconds for a request). `GET /openapi.json` is this page for programs: OpenAPI 3.1. Every answer of 400 "
+        'and above is `{"error": {"code", "message", "hint"}}`; `arqon explain CODE` says more. `GET` goes with '
+        "`HEAD`. Pages of the origins in `http.cors_origins` may read the answers."
     )
     yield ""
     yield "Credentials: `Authorization: Bearer TOKEN` or `X-API-Key: KEY`, as for the bus."
