@@ -307,6 +307,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Connect with a WebSocket client to ws://HOST:PORT/; health and metrics are on the port of listen.http.",
     ),
     "bus.stopping": ("The node stops, and takes no new clients.", "Connect to another node of the cluster, or later."),
+    "bus.buffer-full": (
+        "A client's sends wait for a connection, and there is no room for another.",
+        "Await each publish, or send less while the client's state is not connected.",
+    ),
     "bus.channel-missing": (
         "The frame names no channel, and the client has no subscription that could be meant.",
         'Name one: {"type": "event", "channel": "telemetry:host", "payload": {"load": 0.5}}.',
@@ -376,6 +380,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "bus.not-subscribed": (
         "The client is not in the channel that it leaves.",
         'Its subscriptions: {"type": "status"}.',
+    ),
+    "bus.overflow": (
+        "An iterator of a client fell too far behind, on a socket that cannot be read more slowly.",
+        "Take messages faster, or join fewer channels.",
     ),
     "bus.payload-missing": ("The message has no payload.", "Add one; any JSON value will do."),
     "user-events.name": (
