@@ -348,6 +348,8 @@ async def test_without_authentication_nobody_administers(node: Node) -> None:
     status, headers, body = await node.get("/clients")
     assert (status, "Bearer" in headers["www-authenticate"]) == (401, True)
     assert json.loads(body)["error"]["code"] == "http.admin"
+    node.server._gate = lambda headers, query: Identity(role="admin")
+    assert (await node.get("/clients"))[0] == 401, "anonymous, whatever role that has"
 
 
 @pytest.mark.parametrize(
