@@ -51,6 +51,8 @@ class Exchange:
         """Ours, from the first link to a mate on; it outlives the mesh, because its versions must never repeat."""
         self._sent = 0
         self._linked: dict[NodeId, None] = {}
+        self._greeted: dict[NodeId, None] = {}
+        """Mates with our whole digest over a new link, and theirs not come yet: they bring what we lack, unasked."""
         self._news: dict[NodeId, NodeId] = {}
         """Whose rows changed since the last flush, and who brought them."""
         self._flush_at: Instant | None = None
@@ -131,6 +133,7 @@ class Exchange:
                 return self._met(now, event.peer)
             case LinkDown():
                 self._linked.pop(event.peer, None)
+                self._greeted.pop(event.peer, None)
                 self._copies.link_lost(event.peer)
                 if not self._mates():
                     self._repair_at = None
@@ -151,6 +154,7 @@ class Exchange:
     def left_mesh(self) -> list[Effect]:
         effects = self._copies.forget_all()
         self._linked.clear()
+        self._greeted.clear()
         self._news.clear()
         self._flush_at = self._repair_at = None
         return effects + self.reach.clear()
@@ -232,6 +236,8 @@ class Exchange:
                 self._rows_sent += len(rows)
                 self._full_sent += base == 0
                 effects += [Send(peer, Lane.CONTROL, one) for one in _packed(node, table, base, rows)]
+        if message.whole and self._greeted.pop(peer, self) is not self:
+            return effects
         for node, head in theirs.items():
             mine = self._copies.head(node)
             if head > mine and self._copies.is_welcome(node):
@@ -254,6 +260,7 @@ class Exchange:
             return []
         self._activate(now)
         self._relinked(now)
+        self._greeted[peer] = None
         return [self._digest(peer)]
 
     def _digest(self, peer: NodeId) -> Effect:
