@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from arqonmesh.core.bus.answers import refuse
 from arqonmesh.core.bus.envelope import Stored, legacy_of, parse_stored
 from arqonmesh.core.bus.names import is_pattern
+from arqonmesh.core.bus.past import EPOCHS_MAX
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.streams import gaps_in
 from arqonmesh.core.events import HistoryRead
@@ -128,7 +129,7 @@ def _finish(
     answer["missed"] = len(events)
     if gaps:
         answer["gaps"] = [gap._asdict() for gap in gaps]
-    answer["position"] = streams.position() | ahead
+    answer["position"] = _together(streams.position(), since)
     bus.counters["resumed" if not gaps else "resumed_with_gaps"] += 1
     effects: list[Effect] = []
     if events:
@@ -137,6 +138,17 @@ def _finish(
     effects.extend(request.answer(bus, answer))
     effects.extend(beside)
     return effects
+
+
+def _together(position: dict[str, int], since: dict[str, int]) -> dict[str, int]:
+    """The further of both, stream by stream: what a client has seen elsewhere it has seen. Bounded as `since` is."""
+    together = dict(position)
+    for epoch, offset in since.items():
+        if epoch in together:
+            together[epoch] = max(together[epoch], offset)
+        elif len(together) < EPOCHS_MAX:
+            together[epoch] = offset
+    return together
 
 
 def _parsed(frames: Sequence[bytes]) -> list[Event]:
