@@ -9,9 +9,10 @@ from arqonmesh.ids import NodeId
 
 SRTT_UNKNOWN_US: Final = 100 * MILLISECOND
 """Until a link is measured: a long way, because a graft too early makes a needless copy and one too late only waits."""
-PROMISE_MIN_US: Final = 2 * SECOND
+PROMISE_MIN_US: Final = 5 * SECOND
 PROMISE_RTTS: Final = 8
-"""A payload that was asked for is late after the longer of both; far beyond what a busy honest node takes."""
+"""A payload that was asked for is late after the longer of both; far beyond what a busy honest node takes, and what a
+slow link takes to be given up (2 s and more at 200 ms of round trip): a peer that was stopped for less is no liar."""
 PROMISE_UNMEASURED_US: Final = 20 * SECOND
 """On a link of which nothing is known yet."""
 LOSSY_PPM: Final = 50_000
