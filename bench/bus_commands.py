@@ -57,14 +57,20 @@ class Asker:
         self.read()  # the welcome
 
     def read(self) -> bytes:
-        """The next frame's payload."""
+        """The next text frame's payload; the bus also pings who is slow."""
+        while True:
+            opcode, payload = self._frame()
+            if opcode == 1:
+                return payload
+
+    def _frame(self) -> tuple[int, bytes]:
         head = self._take(2)
         length = head[1]
         if length == 126:
             (length,) = struct.unpack("!H", self._take(2))
         elif length == 127:
             (length,) = struct.unpack("!Q", self._take(8))
-        return self._take(length)
+        return head[0] & 15, self._take(length)
 
     def ask(self, frame: dict[str, Any]) -> bytes:
         self.sock.sendall(text_frame(json.dumps(frame).encode()))
