@@ -296,6 +296,8 @@ class Service:
             found |= {f"federation_{name}": value for name, value in federation.items()}
         found |= {f"refused_{reason}": count for reason, count in self.host.refusals.items()}
         found |= {f"dropped_{where}_{reason}": count for (where, reason), count in self.story.dropped.items()}
+        found |= {f"auth_{name}": count for name, count in self.authenticator.counters.items()}
+        found |= {name: self.bus.counters[name] for name in ("slow_dropped", "slow_episodes")}
         found["unsent"] = self.host.unsent
         found["certificate_rotations"] = self.certificates.rotations
         return found

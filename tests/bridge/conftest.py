@@ -23,7 +23,7 @@ class RunningBus(LoneBus):
     """A bus with its address and everything it told."""
 
     def __init__(self, settings: BusSettings, **limits: float) -> None:
-        super().__init__(settings, self._hear, **limits)
+        super().__init__(settings, self._hear, None, **limits)
         self.url = ""
         self.events: list[Event] = []
         self._changed = asyncio.Event()

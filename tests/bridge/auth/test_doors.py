@@ -217,7 +217,7 @@ def test_a_bus_that_others_reach_does_not_start_open_by_accident(host: str, auth
 
 
 async def test_the_first_key_ends_anonymous_access(start: Start, tmp_path: Path) -> None:
-    """Made by another process, under `auto`: without keys anyone on this machine is a user, with one nobody without it gets in."""
+    """Made by another process, under `auto`: before it anyone on this machine is a user, after it only who has one."""
     bus = await start(jwt=JwtSettings())
     async with bus.connect(token="whatever") as client:
         assert (await who(client))["role"] == "user"
