@@ -17,7 +17,7 @@ from typing import Any, Final
 from msgspec import inspect as mi
 
 from arqonmesh.config.fields import Setting, settings
-from arqonmesh.config.older import modern
+from arqonmesh.config.older import BECAME, modern
 from arqonmesh.config.yaml import scalar
 from arqonmesh.errors import ConfigError
 
@@ -108,6 +108,7 @@ def _unknown(variable: str, path: Path) -> ConfigError:
     import difflib
 
     names = [variable_of(known.path) for known in settings().values() if not known.section]
+    names += map(variable_of, BECAME)
     close = difflib.get_close_matches(variable, names, n=1, cutoff=0.5)
     maybe = f"; did you mean {close[0]}" if close else ""
     return ConfigError(
