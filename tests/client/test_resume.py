@@ -332,3 +332,12 @@ async def test_a_pattern_s_channel_brings_nothing_from_before_the_join(open_bus:
     await until(lambda: len(told) == 2)
     assert seen == [1, 2]
     assert member.position("a:b")[epoch] == 1, "it is known from now on"
+
+
+async def test_a_client_whose_bus_dropped_something_is_told(open_bus: LoneBus, connect: Connect) -> None:
+    """The notice of the policy for slow clients, in the words of every other gap."""
+    client = await connect()
+    told = resumes(client)
+    open_bus.server.deliver((ClientId(client.client_id),), (open_bus.core.gap_notice(ClientId(client.client_id), 7),))
+    await until(lambda: len(told) == 1)
+    assert (told[0].channel, told[0].recovered) == ("*", False)
