@@ -29,6 +29,10 @@ class Setting:
     """`msgspec.NODEFAULT` when the operator has to give it."""
     doc: str
     section: bool
+    hot: bool = False
+    """A running node takes a new value at once; a setting without this mark takes a restart."""
+    secret: bool = False
+    """Its value is never shown."""
 
     @property
     def name(self) -> str:
@@ -53,13 +57,20 @@ def _walk(struct: type[msgspec.Struct], prefix: tuple[str, ...]) -> Iterator[Set
     assert isinstance(info, mi.StructType)
     for field in info.fields:
         path = (*prefix, field.encode_name)
-        nested = field.type.cls if isinstance(field.type, mi.StructType) else None
+        kind, marks = _unmarked(field.type)
+        nested = kind.cls if isinstance(kind, mi.StructType) else None
         doc = docs[struct.__name__].get(field.name, "")
         if nested is not None:
             doc = doc or docs[nested.__name__].get("", "")
-        yield Setting(path, field.type, field.default, doc, nested is not None)
+        hot, secret = marks.get("hot", False), marks.get("secret", False)
+        yield Setting(path, kind, field.default, doc, nested is not None, hot, secret)
         if nested is not None:
             yield from _walk(nested, path)
+
+
+def _unmarked(kind: mi.Type) -> tuple[mi.Type, dict[str, Any]]:
+    """The type itself, and the marks of `model.Hot` and `model.Secret`."""
+    return (kind.type, kind.extra or {}) if isinstance(kind, mi.Metadata) else (kind, {})
 
 
 @cache

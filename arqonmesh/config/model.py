@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import Meta, Struct, field
 
+T = TypeVar("T")
 Positive = Annotated[int, Meta(gt=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
+Hot = Annotated[T, Meta(extra={"hot": True})]
+"""A running node takes a new value at once (`arqon config reload`, SIGHUP); everything else takes a restart."""
+Secret = Annotated[T, Meta(extra={"secret": True})]
+"""Never shown."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -201,9 +206,9 @@ class CoordinateSettings(Settings, frozen=True):
 class UserEventSettings(Settings, frozen=True):
     """`arqon mesh event`: small signed events of one node for all."""
 
-    rate_per_s: Positive = 5
+    rate_per_s: Hot[Positive] = 5
     """Events per second that this node may send (token bucket); every one goes to every node."""
-    burst: Positive = 20
+    burst: Hot[Positive] = 20
     """Events that it may send at once after a pause."""
 
 
@@ -234,9 +239,9 @@ class PeerSettings(Settings, frozen=True):
 class Rules(Settings, frozen=True):
     """Channel patterns, `room:channel` with `*`. Deny wins over allow; what matches nothing is denied."""
 
-    allow: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    allow: Hot[Annotated[tuple[Pattern, ...], Meta(max_length=256)]] = ()
     """Patterns that pass."""
-    deny: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    deny: Hot[Annotated[tuple[Pattern, ...], Meta(max_length=256)]] = ()
     """Patterns that do not, whatever `allow` says."""
 
 
@@ -268,15 +273,15 @@ class FederationSettings(Settings, frozen=True):
 class HistorySettings(Settings, frozen=True):
     """What a channel's latecomers and those who come back can read."""
 
-    per_channel: Annotated[int, Meta(ge=0, le=100_000)] = 500
+    per_channel: Hot[Annotated[int, Meta(ge=0, le=100_000)]] = 500
     """Messages kept per channel in memory."""
     durable: bool = True
     """Keep them on disk too (history.db in the data directory), and go on from there after a restart."""
-    max_age_s: Seconds = 604_800.0
+    max_age_s: Hot[Seconds] = 604_800.0
     """On disk, what came longer ago than this goes."""
-    max_bytes: Positive = 1 << 30
+    max_bytes: Hot[Positive] = 1 << 30
     """On disk, beyond so many bytes over all channels the oldest goes."""
-    redis_url: str = ""
+    redis_url: Secret[str] = ""
     """Keep them in Redis Streams as well, one per room:channel: redis://HOST:PORT/DB. Empty: no Redis."""
     redis_maxlen: Positive = 10_000
     """Messages kept per Redis stream, about so many (XADD MAXLEN ~)."""
@@ -285,27 +290,27 @@ class HistorySettings(Settings, frozen=True):
 class JwtSettings(Settings, frozen=True):
     """JSON Web Tokens that bus clients show. One source of keys; the key says which algorithm counts, never a token."""
 
-    secret: str = ""
+    secret: Hot[Secret[str]] = ""
     """HS256: the shared secret itself, at least 32 bytes; better in `secret_file` or ARQON_BUS__AUTH__JWT__SECRET."""
-    secret_file: str = ""
+    secret_file: Hot[str] = ""
     """HS256: a file with the secret, at least 32 bytes; relative to the data directory."""
-    public_key_file: str = ""
+    public_key_file: Hot[str] = ""
     """RS256 or EdDSA, by the key in it: a PEM file; read again when it changes."""
-    jwks_file: str = ""
+    jwks_file: Hot[str] = ""
     """RS256 and EdDSA: a JSON Web Key Set, keys found by `kid`; read again when it changes."""
-    issuer: str = ""
+    issuer: Hot[str] = ""
     """`iss` that a token needs to carry; empty: not looked at."""
-    audience: str = ""
+    audience: Hot[str] = ""
     """`aud` that a token needs to carry; empty: not looked at."""
-    clock_skew_s: Annotated[int, Meta(ge=0, le=600)] = 30
+    clock_skew_s: Hot[Annotated[int, Meta(ge=0, le=600)]] = 30
     """How far the issuer's clock may be off when `exp` and `nbf` are checked."""
-    expiry_required: bool = True
+    expiry_required: Hot[bool] = True
     """Refuse tokens without `exp`."""
-    role_claim: str = "role"
+    role_claim: Hot[str] = "role"
     """The claim with the role: guest, user or admin, or a list of which the highest counts."""
-    tenant_claim: str = "tenant"
+    tenant_claim: Hot[str] = "tenant"
     """The claim with the tenant."""
-    role_default: Literal["guest", "user", "admin"] = "user"
+    role_default: Hot[Literal["guest", "user", "admin"]] = "user"
     """Role of a token without one."""
 
 
@@ -324,16 +329,16 @@ class RoomRule(Settings, frozen=True):
 class AuthSettings(Settings, frozen=True):
     """Who may use the bus, and for what. API keys (`arqon bus key new`) need no setting."""
 
-    anonymous: Literal["auto", "off", "guest", "user", "admin"] = "auto"
+    anonymous: Hot[Literal["auto", "off", "guest", "user", "admin"]] = "auto"
     """Role of clients that show nothing; off: they are refused. auto: `user` while the bus listens on loopback only
     and nobody set up a token, a JWT key or an API key; else off, and a bus open to the network does not start."""
-    tenants: Literal["off", "allowed", "required"] = "allowed"
+    tenants: Hot[Literal["off", "allowed", "required"]] = "allowed"
     """Whether clients may be of a tenant, by `/t/TENANT` in the URL and by their token, which need to agree; tenants
     do not see each other."""
-    expiry_notice_s: Annotated[int, Meta(ge=0)] = 60
+    expiry_notice_s: Hot[Annotated[int, Meta(ge=0)]] = 60
     """A client is told so long before its token expires; then it is closed (4401) unless it showed a newer one."""
     jwt: JwtSettings = JwtSettings()
-    rooms: Annotated[tuple[RoomRule, ...], Meta(max_length=256)] = ()
+    rooms: Hot[Annotated[tuple[RoomRule, ...], Meta(max_length=256)]] = ()
     """Rules `{rooms: [PATTERN], join, publish, history, presence, create, delete}`, each flag the least role for it:
     guest, user, admin, or granted (only with a permission in the token). The first that matches a channel counts;
     without one guests read, users publish and create, admins delete."""
@@ -342,12 +347,12 @@ class AuthSettings(Settings, frozen=True):
 class SlowSettings(Settings, frozen=True):
     """Clients that read more slowly than they are sent to."""
 
-    policy: Literal["disconnect", "drop-oldest", "drop-newest", "spill"] = "disconnect"
+    policy: Hot[Literal["disconnect", "drop-oldest", "drop-newest", "spill"]] = "disconnect"
     """What happens when `bus.buffer_bytes_max` wait for one client: cut it off (1008; it resumes from history), drop
     whole messages and tell it how many, or write on into a file."""
-    spill_bytes_max: Positive = 64 << 20
+    spill_bytes_max: Hot[Positive] = 64 << 20
     """spill: most bytes on disk for one client; beyond it the client is cut off."""
-    spill_total_bytes_max: Positive = 512 << 20
+    spill_total_bytes_max: Hot[Positive] = 512 << 20
     """spill: most bytes on disk for all clients together; beyond it whoever needs more is cut off."""
 
 
@@ -367,28 +372,28 @@ class BusSettings(Settings, frozen=True):
     history: HistorySettings = HistorySettings()
     rooms: Annotated[tuple[RoomSettings, ...], Meta(max_length=256)] = ()
     """Rooms that are there from the start and stay: `{room: science, channels: [general, explore]}`."""
-    channels_max: Positive = 10_000
+    channels_max: Hot[Positive] = 10_000
     """Most channels at one time; joining one more is refused."""
-    clients_max: Positive = 5_000
+    clients_max: Hot[Positive] = 5_000
     """Most clients at one time; one more is refused."""
     frame_bytes_max: Positive = 262_144
     """Largest message that a client may send, also once it is decompressed."""
-    origins: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    origins: Hot[Annotated[tuple[Pattern, ...], Meta(max_length=256)]] = ()
     """Web pages that may connect, beside those of the node's own host name: origins such as
     `https://app.example.org`, in which `*` stands for anything. Programs send no origin and are always let in."""
-    compression: bool = False
+    compression: Hot[bool] = False
     """Offer permessage-deflate (RFC 7692). It saves bytes on slow lines and costs about ten times the CPU."""
-    buffer_bytes_max: Positive = 8 << 20
+    buffer_bytes_max: Hot[Positive] = 8 << 20
     """Unsent bytes to one client above which `slow.policy` holds."""
-    rate_per_s: Annotated[int, Meta(ge=0)] = 0
+    rate_per_s: Hot[Annotated[int, Meta(ge=0)]] = 0
     """Frames per second per client (token bucket); 0 is no limit. Who stays far above it is closed (4429)."""
-    rate_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
+    rate_bytes_per_s: Hot[Annotated[int, Meta(ge=0)]] = 0
     """Bytes per second per client (token bucket), at least `frame_bytes_max`; 0 is no limit."""
-    connections_per_address_max: Annotated[int, Meta(ge=0)] = 0
+    connections_per_address_max: Hot[Annotated[int, Meta(ge=0)]] = 0
     """Most connections of one IP address at a time; 0 is no limit, for nodes behind a load balancer."""
-    subscriptions_max: Annotated[int, Meta(gt=0, le=100_000)] = 256
+    subscriptions_max: Hot[Annotated[int, Meta(gt=0, le=100_000)]] = 256
     """Channels and patterns that one client may be in."""
-    auth_token: str = ""
+    auth_token: Hot[Secret[str]] = ""
     """One bearer token for every client, as role user; more than one kind of client takes `auth`."""
     auth: AuthSettings = AuthSettings()
     slow: SlowSettings = SlowSettings()
@@ -398,32 +403,32 @@ class TelemetrySettings(Settings, frozen=True):
     """The telemetry server (`listen.telemetry`): what happens on the bus, for dashboards. The bus does not notice
     whatever happens to it."""
 
-    clients_max: Positive = 64
+    clients_max: Hot[Positive] = 64
     """Most telemetry clients at one time."""
-    buffer_events: Positive = 10_000
+    buffer_events: Hot[Positive] = 10_000
     """Most events that wait to be sent; beyond it the oldest goes, counted."""
-    buffer_bytes_max: Positive = 1 << 20
+    buffer_bytes_max: Hot[Positive] = 1 << 20
     """Unsent bytes to one telemetry client above which it is sent nothing new; it is told how many events it missed."""
-    batch_events: Positive = 100
+    batch_events: Hot[Positive] = 100
     """Events that wait are sent as soon as there are so many."""
-    batch_ms: Positive = 100
+    batch_ms: Hot[Positive] = 100
     """Events wait at most so long for others to be sent with."""
-    window_s: Seconds = 10.0
+    window_s: Hot[Seconds] = 10.0
     """Events are counted by type over windows of this length; each ends with a `telemetry_aggregate`."""
-    activity_s: Seconds = 5.0
+    activity_s: Hot[Seconds] = 5.0
     """What an agent published is told once per this time, as one `agent_activity`."""
-    stats_s: Seconds = 60.0
+    stats_s: Hot[Seconds] = 60.0
     """Time between two `bus_stats` events."""
-    ignore: Annotated[tuple[Pattern, ...], Meta(max_length=256)] = ()
+    ignore: Hot[Annotated[tuple[Pattern, ...], Meta(max_length=256)]] = ()
     """Types of events that are not taken, such as `debug*`."""
-    rate_per_s: Annotated[int, Meta(ge=0)] = 1_000
+    rate_per_s: Hot[Annotated[int, Meta(ge=0)]] = 1_000
     """Events per second that one telemetry client may send (token bucket); 0 is no limit."""
 
 
 class HttpSettings(Settings, frozen=True):
     """The HTTP endpoints (`listen.http`)."""
 
-    cors_origins: Annotated[tuple[Pattern, ...], Meta(max_length=64)] = ()
+    cors_origins: Hot[Annotated[tuple[Pattern, ...], Meta(max_length=64)]] = ()
     """Origins whose pages may read the answers, such as `https://ops.example.org`; `*`: any."""
 
 
@@ -441,9 +446,9 @@ class CertificateSettings(Settings, frozen=True):
 class LogSettings(Settings, frozen=True):
     """What is written to standard error, or to node.log under --detach."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Hot[Literal["debug", "info", "warning", "error"]] = "info"
     """Least severity that is written."""
-    format: Literal["auto", "json", "console"] = "auto"
+    format: Hot[Literal["auto", "json", "console"]] = "auto"
     """JSON lines or columns for people; auto: columns on a terminal, JSON elsewhere."""
 
 
