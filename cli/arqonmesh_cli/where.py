@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from arqonmesh.config.datadir import DataDir
+
+TOKEN_LIFETIME_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,21 @@ class Place:
         return "" if self.data_dir == DataDir.choose(None, os.environ).root else f" {self.option}"
 
     def bus_token(self) -> str | None:
-        """The bearer token that this node's bus asks for; None when it asks for none or its settings are elsewhere."""
+        """What this node's bus asks for: its one token, or a token for a day signed with its secret; None when it has
+        neither or its settings are elsewhere."""
         if not self.files.initialised:
             return None
         from arqonmesh.config.load import load
 
-        return load(self.files.config, os.environ).bus.auth_token or None
+        settings = load(self.files.config, os.environ).bus
+        told = settings.auth.jwt
+        if settings.auth_token or not (told.secret or told.secret_file):
+            return settings.auth_token or None
+        from arqonmesh.bridge.auth.mint import mint
+        from arqonmesh.bridge.auth.token_keys import TokenKeys
+
+        keys, now_ms = TokenKeys(told, self.data_dir), time.time_ns() // 1_000_000
+        return mint(told, keys, now_ms, subject="arqon", role="admin", lifetime_s=TOKEN_LIFETIME_S)[0]
 
 
 def place_of(data_dir: Path | None, context: str | None) -> Place:

@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from arqonmesh.bridge.auth.api_keys import FILE, ApiKeys
+from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon, Served
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -79,6 +80,20 @@ def test_a_token_is_signed_with_the_nodes_secret(arqon: Arqon, home: str, monkey
     assert claims["exp"] - claims["iat"] == 3_600
     told = arqon("bus", "token", "--json", "--data-dir", home).json["data"]
     assert told["claims"]["sub"] == "test"
+
+
+def test_who_holds_the_nodes_secret_needs_no_token_for_pub_and_sub(
+    arqon: Arqon, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands at the node itself sign one; where there is no secret there is nothing to sign with."""
+    place = place_of(Path(home), None)
+    assert place.bus_token() is None
+    monkeypatch.setenv("ARQON_BUS__AUTH__JWT__SECRET", SECRET)
+    token = place.bus_token()
+    assert token is not None
+    assert jwt.decode(token, SECRET, algorithms=["HS256"])["role"] == "admin"
+    monkeypatch.setenv("ARQON_BUS__AUTH_TOKEN", "s3cret")
+    assert place.bus_token() == "s3cret"
 
 
 def test_clients_are_a_table_and_json(arqon: Arqon, served: Served) -> None:
