@@ -112,7 +112,12 @@ def _finish(
     events = _parsed(frames)
     have = {(message.epoch, message.offset) for _, message in events}
     if tail is not None and not covered:  # a member by another name has had these live
-        late = [event for event in _parsed(tail.frames) if (event[1].epoch, event[1].offset) not in have]
+        late = [
+            (frame, message)
+            for frame, message in _parsed(tail.frames)
+            if (message.epoch, message.offset) not in have
+            and (not message.epoch or message.offset > since.get(message.epoch, 0))  # it may be ahead of this node
+        ]
         events += late
         have.update((message.epoch, message.offset) for _, message in late)
     missing = [(gap.epoch, gap.first, gap.last or gap.first) for gap in gaps_in(wanted, have)]

@@ -288,6 +288,21 @@ def test_what_is_published_while_the_disk_is_read_comes_after_it_and_before_what
     assert (answer["payload"]["recovered"], live["payload"]) == (True, 10)
 
 
+def test_what_a_client_has_seen_elsewhere_does_not_come_with_what_is_published_meanwhile() -> None:
+    """It is ahead of this node in one stream, and behind in another whose past is on disk."""
+    here, there = House(BusSettings(history=HistorySettings(per_channel=1)), durable=True), House(node="f")
+    publish(here, 1, 2)
+    frames = frames_of(here)
+    publish(there, 3, 4)
+    client = here.connect()
+    here.take(client)
+    here.send(client, {"type": "join", "channel": CHANNEL, "since": {OURS: 0, THEIRS: 1}})
+    here.tell(Imported(NodeId("f" * 32), "hq", CHANNEL, frames_of(there)))
+    here.tell(HistoryRead(here.asked[0].token, frames))
+    missed, answer = split(here, client)
+    assert (missed, answer["recovered"]) == ([1, 2, 4], True)
+
+
 def test_a_client_that_left_meanwhile_is_not_answered() -> None:
     """And nothing of it is kept."""
     house = House(BusSettings(history=HistorySettings(per_channel=1)), durable=True)
