@@ -354,3 +354,11 @@ def test_a_deleted_channel_takes_its_history_along() -> None:
     assert (house.forgotten, house.bus.channels.find(CHANNEL)) == ([CHANNEL], None)
     publish(house, 3)
     assert [json.loads(frame)["offset"] for frame in frames_of(house)][-1] == 3
+
+
+def test_a_restarted_node_knows_how_far_every_stream_went() -> None:
+    """Before anything is read from the disk: a plain join says so at once."""
+    house = House(boot_epoch=2, durable=True)
+    house.bus.start(0, {"streams": [(CHANNEL, "nnnnnnnnnn-1", 4, "", 1), (CHANNEL, THEIRS, 7, "2-3", 0)]})
+    joined = house.ask(house.connect(), {"type": "join", "channel": CHANNEL})["payload"]
+    assert joined["position"] == {"nnnnnnnnnn-1": 4, THEIRS: 7, "nnnnnnnnnn-2": 0}
