@@ -107,6 +107,7 @@ fuzz SECONDS="60":
 docs:
     python -m arqonmesh.api.generate
     python -m arqonmesh.config.reference > docs/reference/config.md
+    python -m arqonmesh.config.schema > docs/reference/config.schema.json
     python -m arqonmesh_cli.reference > docs/reference/cli.md
     python -m arqonmesh.bridge.http.reference > docs/reference/http.md
     python -m arqonmesh.bridge.spec docs/spec

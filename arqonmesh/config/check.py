@@ -1,65 +1,68 @@
-"""Plain data to `Config`, or one error that names the setting, its value, what would fit, and where it stands."""
+"""Plain data to `Config`, with everything that is wrong: the setting, its value, what would fit, and where it stands.
+
+Names first, then types and bounds, then relations. What is wrong is set aside and the rest looked at further, so that
+one look finds every problem; relations are judged only where all values are right.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
+from msgspec import inspect as mi
 
-from arqonmesh.config.fields import settings
+from arqonmesh.config.fields import describe, settings
 from arqonmesh.config.model import Config
-from arqonmesh.errors import ConfigError
-from arqonmesh.ids import parse_cluster
+from arqonmesh.config.problems import PROBLEMS_MAX, Origin, Problem, Where, dotted
+from arqonmesh.config.relations import broken_relations, show
 
-Where: TypeAlias = Callable[[tuple[str | int, ...]], str]
-"""A setting's place in words: "arqon.yaml, line 14", "environment ARQON_BUS__CLIENTS_MAX"."""
+Path = tuple[str | int, ...]
 
 _AT: Final = re.compile(r" - at `\$(.*)`$")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
-_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:\[\]/]+):([0-9]{1,5})")
 
 
-def convert(data: Mapping[str, Any], where: Where) -> Config:
-    """Check names, then types and bounds, then relations. Raises ConfigError."""
-    _check_names(data, (), where)
-    try:
-        config = msgspec.convert(_without_empty_sections(data, ()), Config)
-    except msgspec.ValidationError as error:
-        raise _type_error(error, data, where) from None
-    _check_relations(config, where)
-    return config
+def check(data: Mapping[str, Any], where: Where) -> tuple[Config | None, list[Problem]]:
+    """The settings, None when anything is wrong with them; and what is wrong, `PROBLEMS_MAX` at most."""
+    problems: list[Problem] = []
+    known = _known(data, (), where, problems)
+    config = _converted(known, where, problems)
+    if config is not None and not problems:
+        problems += broken_relations(config, where)
+    return (None if problems else config), problems[:PROBLEMS_MAX]
 
 
 # --- names --------------------------------------------------------------------------------------------------
 
 
-def _check_names(data: Mapping[str, Any], prefix: tuple[str, ...], where: Where) -> None:
+def _known(data: Mapping[str, Any], prefix: tuple[str, ...], where: Where, problems: list[Problem]) -> dict[str, Any]:
+    """What has a known name. `links:` with nothing (or only comments) under it means the defaults."""
+    found: dict[str, Any] = {}
     for key, value in data.items():
         path = (*prefix, key)
         setting = settings().get(path)
         if setting is None:
-            raise _unknown(path, where)
-        if setting.section and isinstance(value, Mapping):
-            _check_names(value, path, where)
-
-
-def _without_empty_sections(data: Mapping[str, Any], prefix: tuple[str, ...]) -> dict[str, Any]:
-    """`links:` with nothing (or only comments) under it means the defaults."""
-    found: dict[str, Any] = {}
-    for key, value in data.items():
-        path = (*prefix, key)
-        if settings()[path].section:
-            if value is not None:
-                found[key] = _without_empty_sections(value, path) if isinstance(value, Mapping) else value
-        else:
+            problems.append(_unknown(path, where))
+        elif not setting.section:
+            found[key] = _copied(value)
+        elif isinstance(value, Mapping):
+            found[key] = _known(value, path, where, problems)
+        elif value is not None:
             found[key] = value
     return found
 
 
-def _unknown(path: tuple[str, ...], where: Where) -> ConfigError:
+def _copied(value: Any) -> Any:
+    """Aliases make one list of two; what is set aside in one is not meant in the other."""
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return {key: _copied(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _unknown(path: tuple[str, ...], where: Where) -> Problem:
     name = ".".join(path)
     siblings = [known[-1] for known in settings() if known[:-1] == path[:-1]]
     close = difflib.get_close_matches(path[-1], siblings, n=1)
@@ -70,43 +73,77 @@ def _unknown(path: tuple[str, ...], where: Where) -> ConfigError:
         every = [known.name for known in settings().values()]
         suggestion = (elsewhere or difflib.get_close_matches(name, every, n=1) or [""])[0]
     maybe = f"; did you mean {suggestion}" if suggestion else f"; known here: {', '.join(siblings)}" if siblings else ""
-    return ConfigError("config.unknown-key", f"{name} is not a setting{maybe} ({where(path)})")
+    return Problem("config.unknown-key", name, f"{name} is not a setting{maybe}", where(path))
 
 
 # --- types and bounds ---------------------------------------------------------------------------------------
 
 
-def _type_error(error: msgspec.ValidationError, data: Mapping[str, Any], where: Where) -> ConfigError:
-    text = str(error)
-    at = _AT.search(text)
-    path = _steps(at.group(1)) if at else ()
-    missing = re.match(r"Object missing required field `(.+?)`", text)
-    if missing:
-        place = where(path)
-        path = _first_required((*path, missing.group(1)))
-        return ConfigError(
-            "config.missing-key",
-            f"{_dotted(path)} is not given; it needs to be {_needs(path)} ({place})",
-        )
-    value = _find(data, path)
-    unknown = re.match(r"Object contains unknown field `(.+?)`", text)
-    if unknown:
-        return ConfigError(
-            "config.unknown-key",
-            f"{_dotted(path)} has a {unknown.group(1)!r}; it needs to be {_needs(path)} ({where(path)})",
-        )
+def _converted(data: dict[str, Any], where: Where, problems: list[Problem]) -> Config | None:
+    """msgspec names one problem at a time: each is noted and set aside until the rest converts."""
+    removed: dict[Path, list[int]] = {}
+    """Positions that are left of a list from which items were set aside."""
+    while len(problems) < PROBLEMS_MAX:
+        try:
+            return msgspec.convert(data, Config)
+        except msgspec.ValidationError as error:
+            text = str(error)
+        at = _AT.search(text)
+        seen = _steps(at.group(1)) if at else ()
+        missing = re.match(r"Object missing required field `(.+?)`", text)
+        unknown = re.match(r"Object contains unknown field `(.+?)`", text)
+        path = _before(seen, removed)
+        if missing:
+            needed = _first_required((*path, missing.group(1)))
+            if dotted(needed) not in {problem.key for problem in problems}:  # else it was set aside for another reason
+                sentence = f"{dotted(needed)} is not given; it needs to be {_needs(needed)}"
+                problems.append(Problem("config.missing-key", dotted(needed), sentence, where(path)))
+            if needed != ("node", "cluster"):
+                _set_aside(data, seen, removed)
+            else:
+                data.setdefault("node", {})["cluster"] = "not-given"
+        elif unknown:
+            sentence = f"{dotted(path)} has a {unknown.group(1)!r}; it needs to be {_needs(path)}"
+            problems.append(Problem("config.unknown-key", dotted(path), sentence, where(path)))
+            del _find(data, seen)[unknown.group(1)]
+        else:
+            problems.append(_type_problem(text, path, _find(data, seen), where(path)))
+            if not seen:
+                return None
+            _set_aside(data, seen, removed)
+    return None
+
+
+def _type_problem(text: str, path: Path, value: Any, origin: Origin) -> Problem:
     hint = ""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and "Expected `str`" in text:
         name = f"{path[-1]}: " if isinstance(path[-1], str) else "- "
         hint = f'write it in quotes: {name}"{value}"'
-    return ConfigError(
-        "config.type",
-        f"{_dotted(path) or 'the file'} is {_show(value)}; it needs to be {_needs(path)} ({where(path)})",
-        hint=hint,
-    )
+    setting = settings().get(tuple(part for part in path if isinstance(part, str)))
+    shown = "not shown here" if setting is not None and setting.secret else show(value)
+    sentence = f"{dotted(path) or 'the file'} is {shown}; it needs to be {_needs(path)}"
+    return Problem("config.type", dotted(path), sentence, origin, hint)
 
 
-def _first_required(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+def _set_aside(data: dict[str, Any], path: Path, removed: dict[Path, list[int]]) -> None:
+    """Without this value: its default holds instead; of a list, the other items."""
+    owner, last = _find(data, path[:-1]), path[-1]
+    if isinstance(last, int):
+        left = removed.setdefault(_before(path[:-1], removed), list(range(len(owner))))
+        del left[last]
+    del owner[last]
+
+
+def _before(path: Path, removed: dict[Path, list[int]]) -> Path:
+    """The path in the file of what is at `path` since other items were set aside."""
+    found: Path = ()
+    for part in path:
+        left = removed.get(found)
+        found = (*found, left[part] if left is not None and isinstance(part, int) else part)
+    return found
+
+
+def _first_required(path: Path) -> Path:
     """A section that is missing is missed for the value in it that has no default."""
     for setting in settings().values():
         if setting.path[: len(path)] == path and not setting.section and setting.default is msgspec.NODEFAULT:
@@ -114,124 +151,32 @@ def _first_required(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return path
 
 
-def _needs(path: tuple[str | int, ...]) -> str:
+def _needs(path: Path) -> str:
+    """What fits there, in words; also for what stands inside of a list."""
     names = tuple(part for part in path if isinstance(part, str))
     setting = settings().get(names)
+    while setting is None and names:
+        names = names[:-1]
+        setting = settings().get(names)
     if setting is None:
         return "sections such as `node:` and `listen:`"
-    if len(names) < len(path):
-        return setting.needs.partition("each ")[2] or setting.needs.replace("a list of groups", "a group")
-    return setting.needs
+    kind = setting.type
+    for part in path[len(names) :]:
+        if isinstance(part, int) and isinstance(kind, mi.VarTupleType):
+            kind = kind.item_type
+        elif isinstance(kind, mi.StructType):
+            kind = next((field.type for field in kind.fields if field.encode_name == part), kind)
+    if kind is not setting.type and isinstance(kind, mi.StructType):
+        return "a group of " + ", ".join(field.encode_name for field in kind.fields)
+    return describe(kind)
 
 
-def _steps(path: str) -> tuple[str | int, ...]:
+def _steps(path: str) -> Path:
     """`.federation.export.allow[0]` or `...allow[...]` (msgspec's for any item) as steps."""
     return tuple(int(number) if number else name for name, number in _STEP.findall(path))
 
 
-def _find(data: Any, path: tuple[str | int, ...]) -> Any:
+def _find(data: Any, path: Path) -> Any:
     for part in path:
         data = data[part]
     return data
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "a group of settings"
-    if value is None:
-        return "empty"
-    text = repr(value) if not isinstance(value, bool) else str(value).lower()
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-# --- relations ----------------------------------------------------------------------------------------------
-
-
-def _check_relations(config: Config, where: Where) -> None:
-    """Everything that depends on more than one setting, or on more than a type says, in one place and in words."""
-
-    def refuse(name: str, needs: str) -> ConfigError:
-        path = tuple(name.split("."))
-        return ConfigError(
-            "config.relation", f"{name} is {_show(_read(config, path))}; it needs to be {needs} ({where(path)})"
-        )
-
-    try:
-        parse_cluster(config.node.cluster)
-    except ConfigError as error:
-        raise ConfigError(error.code, f"node.cluster: {error.sentence} ({where(('node', 'cluster'))})") from None
-    for name in ("quic", "bus", "http", "telemetry"):
-        address = getattr(config.listen, name)
-        if not is_address(address) and (address or name in ("quic", "bus")):
-            raise refuse(f"listen.{name}", "HOST:PORT with a port from 0 to 65535, IPv6 in brackets")
-    for address in config.listen.advertise:
-        if not is_address(address) or address.endswith(":0"):
-            raise ConfigError(
-                "config.relation",
-                f"listen.advertise holds {address!r}; each needs to be HOST:PORT with a port from 1 to 65535 "
-                f"({where(('listen', 'advertise'))})",
-            )
-    if config.listen.bus == config.listen.http and not config.listen.bus.endswith(":0"):
-        raise refuse("listen.http", "another address than listen.bus")
-    telemetry = config.listen.telemetry
-    if telemetry in (config.listen.bus, config.listen.http) and telemetry and not telemetry.endswith(":0"):
-        raise refuse("listen.telemetry", "another address than listen.bus and listen.http")
-    links, membership, outbox = config.links, config.membership, config.federation.outbox
-    if links.reconnect_min_ms > links.reconnect_max_ms:
-        raise refuse("links.reconnect_min_ms", f"at most links.reconnect_max_ms, which is {links.reconnect_max_ms}")
-    overlay = config.overlay
-    if 2 * overlay.outbound_min > overlay.active_max:
-        raise refuse("overlay.outbound_min", f"at most half of overlay.active_max, which is {overlay.active_max}")
-    if overlay.prwl >= overlay.arwl:
-        raise refuse("overlay.prwl", f"less than overlay.arwl, which is {overlay.arwl}")
-    if membership.probe_timeout_ms > membership.probe_interval_ms:
-        raise refuse(
-            "membership.probe_timeout_ms",
-            f"at most membership.probe_interval_ms, which is {membership.probe_interval_ms}",
-        )
-    if config.peers.burst < config.peers.rate_per_s / 10:
-        raise refuse("peers.burst", f"at least a tenth of peers.rate_per_s, which is {config.peers.rate_per_s}")
-    if outbox.window_bytes > outbox.bytes_max:
-        raise refuse(
-            "federation.outbox.window_bytes", f"at most federation.outbox.bytes_max, which is {outbox.bytes_max}"
-        )
-    if config.bus.buffer_bytes_max < config.bus.frame_bytes_max:
-        raise refuse("bus.buffer_bytes_max", f"at least bus.frame_bytes_max, which is {config.bus.frame_bytes_max}")
-    if 0 < config.bus.rate_bytes_per_s < config.bus.frame_bytes_max:
-        raise refuse("bus.rate_bytes_per_s", f"0, or at least bus.frame_bytes_max, {config.bus.frame_bytes_max}")
-    sources = ("secret", "secret_file", "public_key_file", "jwks_file")
-    given = [name for name in sources if getattr(config.bus.auth.jwt, name)]
-    if len(given) > 1:
-        raise ConfigError(
-            "config.relation",
-            f"bus.auth.jwt.{given[0]} and .{given[1]} are both set; tokens need to have one source of keys "
-            f"({where(('bus', 'auth', 'jwt', given[1]))})",
-        )
-    if 0 < (length := len(config.bus.auth.jwt.secret.encode())) < 32:
-        raise ConfigError(
-            "config.relation",
-            f"bus.auth.jwt.secret has {length} bytes; it needs to have at least 32 (RFC 7518, 3.2) "
-            f"({where(('bus', 'auth', 'jwt', 'secret'))})",
-            hint="openssl rand -hex 32",
-        )
-    if config.certificates.renew_after_s >= config.certificates.lifetime_s:
-        raise refuse(
-            "certificates.renew_after_s",
-            f"less than certificates.lifetime_s, which is {config.certificates.lifetime_s:g}",
-        )
-
-
-def is_address(text: str) -> bool:
-    """HOST:PORT, IPv6 hosts in brackets."""
-    found = _ADDRESS.fullmatch(text)
-    return found is not None and int(found.group(2)) <= 65_535
-
-
-def _read(config: Any, path: tuple[str, ...]) -> Any:
-    for part in path:
-        config = getattr(config, part)
-    return config
-
-
-def _dotted(path: tuple[str | int, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")

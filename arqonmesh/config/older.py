@@ -12,8 +12,10 @@ BECAME: Final[dict[tuple[str, ...], str]] = {("bus", "history"): "per_channel"}
 """What was one value and is a group now: which setting of the group the value is."""
 
 
-def modernise(data: dict[str, Any]) -> None:
-    """In place. What is neither the old form nor the new stays, for the check to name."""
+def modernise(data: dict[str, Any]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """In place; which settings stand under which other name. What is neither the old form nor the new stays, for the
+    check to name."""
+    moved: dict[tuple[str, ...], tuple[str, ...]] = {}
     for path, name in BECAME.items():
         section: Any = data
         for part in path[:-1]:
@@ -23,6 +25,8 @@ def modernise(data: dict[str, Any]) -> None:
         value = section.get(path[-1])
         if value is not None and not isinstance(value, Mapping):
             section[path[-1]] = {name: value}
+            moved[path] = (*path, name)
+    return moved
 
 
 def modern(path: tuple[str, ...]) -> tuple[str, ...]:

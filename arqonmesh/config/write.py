@@ -11,6 +11,7 @@ import msgspec
 
 from arqonmesh.config.fields import Setting, settings
 from arqonmesh.config.load import loads
+from arqonmesh.config.schema import EDITOR_LINE
 from arqonmesh.config.yaml import scalar
 
 _HEAD: Final = """\
@@ -21,13 +22,15 @@ _HEAD: Final = """\
 _WIDTH: Final = 110
 
 
-def render(values: Mapping[str, Any]) -> str:
-    """The file's text. `values` is nested like the file: `{"node": {"cluster": "hq"}}`.
+def render(values: Mapping[str, Any], schema: str = "") -> str:
+    """The file's text. `values` is nested like the file: `{"node": {"cluster": "hq"}}`. `schema`: where the JSON Schema
+    is, for editors; relative to the file.
 
     What is written loads back as the same settings. Raises ConfigError when `values` are not settings.
     """
     meant = loads(json.dumps(values).encode(), "the given settings")  # JSON is YAML
-    text = _HEAD + "\n".join(_lines(values)) + "\n"
+    head = f"{EDITOR_LINE.format(schema)}\n{_HEAD}" if schema else _HEAD
+    text = head + "\n".join(_lines(values)) + "\n"
     assert loads(text.encode()) == meant, "what is written has to load back as what was meant"
     return text
 

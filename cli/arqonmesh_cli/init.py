@@ -81,6 +81,7 @@ def init(
     as_json: Json = False,
 ) -> Answer:
     """Make a node: data directory, identity, arqon.yaml. Nothing is exported unless --export or the file says so."""
+    from arqonmesh.config import schema
     from arqonmesh.config.write import render
     from arqonmesh.trust.keystore import create_node_key
 
@@ -93,9 +94,10 @@ def init(
         "listen": listen,
         "federation": {"export": rules},
     }
-    text_of_file = render(_given(values))
+    text_of_file = render(_given(values), schema=schema.FILE_NAME)
     place.files.create()
     key = create_node_key(place.files.node_key)
+    (place.data_dir / schema.FILE_NAME).write_text(schema.render())
     _write_new(place.files.config, text_of_file)
 
     def text(screen: Screen) -> None:

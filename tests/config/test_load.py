@@ -97,7 +97,8 @@ def test_an_alias_stands_for_what_its_anchor_names() -> None:
         ("", "config.missing-key", "node.cluster is not given; it needs to be text (arqon.yaml)"),
         ("node: {cluster: hq}\nbus: {}\nbus: {}", "config.duplicate-key",
          "bus is given twice; it needs to be given once (arqon.yaml, lines 2 and 3)"),
-        ("[1]", "config.type", "arqon.yaml holds a list; it needs to hold sections such as `node:` and `listen:`"),
+        ("[1]", "config.type",
+         "the file holds a list; it needs to hold sections such as `node:` and `listen:` (arqon.yaml)"),
         ("node: {cluster: hq}\nlisten: {http: here}", "config.relation",
          "listen.http is 'here'; it needs to be HOST:PORT with a port from 0 to 65535, IPv6 in brackets "
          "(arqon.yaml, line 2)"),

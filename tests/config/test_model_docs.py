@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 import yaml
 
-from arqonmesh.config import reference
+from arqonmesh.config import reference, schema
 from arqonmesh.config.fields import Setting, settings
 from arqonmesh.config.load import loads
 from arqonmesh.config.schema import json_schema
@@ -16,6 +17,7 @@ from arqonmesh.config.write import render
 from arqonmesh.errors import ConfigError
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "config.md"
+SCHEMA = REFERENCE.with_name("config.schema.json")
 
 
 @pytest.mark.parametrize("setting", settings().values(), ids=lambda setting: setting.name)
@@ -28,6 +30,33 @@ def test_every_setting_says_what_it_does(setting: Setting) -> None:
 def test_the_reference_page_is_current() -> None:
     """`python -m arqonmesh.config.reference > docs/reference/config.md`, or `just docs`."""
     assert REFERENCE.read_text() == reference.render()
+
+
+def test_the_schema_file_is_current() -> None:
+    """`python -m arqonmesh.config.schema > docs/reference/config.schema.json`, or `just docs`."""
+    assert SCHEMA.read_text() == schema.render()
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        (render({"node": {"cluster": "hq"}}), True),
+        ("node: {cluster: hq}\nbus: {history: 3}\nlinks:\n", True),
+        ("node: {cluster: hq}\nbus: {rooms: [{room: science, channels: [a]}]}\nlog: {level: debug}", True),
+        ("node: {cluster: hq}\nbus: {histroy: 3}", False),
+        ("node: {cluster: hq, role: boss}", False),
+        ("node: {cluster: hq}\nbus: {history: -1}", False),
+        ("bus: {}", False),
+    ],
+)
+def test_editors_and_the_node_agree_on_a_file(text: str, fits: bool) -> None:
+    """What `arqon init` writes has no red line, and what a node refuses has one."""
+    assert jsonschema_rs.is_valid(json_schema(), yaml.safe_load(text)) is fits
+    if fits:
+        loads(text.encode())
+    else:
+        with pytest.raises(ConfigError):
+            loads(text.encode())
 
 
 def test_the_schema_describes_every_setting() -> None:
