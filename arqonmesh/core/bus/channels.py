@@ -65,6 +65,7 @@ class Channel:
         "home",
         "kept",
         "leaf",
+        "listed",
         "members",
         "name",
         "published",
@@ -85,6 +86,8 @@ class Channel:
         self.home = name.partition(":")[0]
         """The room's name inside."""
         self.room, _, self.leaf = self.shown.partition(":")
+        self.listed = self.leaf != EVERYTHING and not name.startswith("$")
+        """Whether listings show it: what is said to a whole room is no channel of it, and `$mesh` is nobody's."""
         self.created_ms = created_ms
         self.members: dict[ClientId, Client] = {}
         self.ring = Ring()
@@ -138,7 +141,7 @@ class Channels:
         self._generation = 0
         """Raised when a pattern subscription changes, because that may change any audience."""
         self._changes = 0
-        """Raised when any subscription changes, because that may change the audience of a whole room."""
+        """Raised when a subscription or channel comes or goes, because that may change the audience of a whole room."""
         self.evicted = 0
         self.watcher: Watcher | None = None
 
@@ -166,7 +169,8 @@ class Channels:
         channel = Channel(name, wall_ms, self._shelf.take(name))
         channel.ring.whole = not channel.streams.heads and not channel.streams.offset
         self._by_name[name] = channel
-        if channel.leaf != EVERYTHING:  # what is said to a whole room is no channel of it
+        if channel.listed:
+            self._changes += 1
             self._rooms.setdefault(channel.home, {})[name] = channel
             self._tenants.setdefault(channel.tenant, {})[name] = channel
         self._idle[name] = channel
@@ -212,7 +216,10 @@ class Channels:
     def listing(self, identity: Identity, room: str, limit: int) -> tuple[list[Channel], int]:
         """The oldest `limit` channels that this client may see, of one room or of all, and how many there are."""
         tenant = identity.tenant
-        chosen = (self._rooms.get(inside(tenant, room)) if room else self._tenants.get(tenant)) or {}
+        home = inside(tenant, room)  # `room` may hold anything, another tenant's name inside too
+        chosen = (self._rooms.get(home) if room else self._tenants.get(tenant)) or {}
+        if tenant_of(home) != tenant:
+            return [], 0
         if self._permissions.unrestricted(identity):
             return list(islice(chosen.values(), limit)), len(chosen)
         seen = [channel for channel in chosen.values() if self._permissions.may_see(identity, channel.name)]
@@ -327,8 +334,9 @@ class Channels:
         self._history.forget(channel.name, channel.ring)
         self._shelf.put(channel.name, channel.streams)
         del self._by_name[channel.name]
-        if channel.leaf == EVERYTHING:
+        if not channel.listed:
             return
+        self._changes += 1
         for index, key in ((self._rooms, channel.home), (self._tenants, channel.tenant)):
             del index[key][channel.name]
             if not index[key]:

@@ -114,13 +114,11 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
                     hints = parse_hints(message.metadata)
                 more = extras(message.correlation_id, message.metadata) + unknown_json(message)
             route = routes.get((kind, message.room, message.channel))
+            if run is not None and (run.route is not route or run.echo is not hints.echo):
+                _publish(bus, sender, run, effects)  # before another channel may want the room of this one
+                run = None
             if route is None or not route.channel.alive:
                 route = _route(bus, sender, kind, message.room, message.channel)
-            if run is not None and (run.route is not route or run.echo is not hints.echo):
-                _publish(bus, sender, run, effects)
-                run = None
-                if not route.channel.alive:
-                    route = _route(bus, sender, kind, message.room, message.channel)
             if run is None:
                 run = _Run(route, bus.channels.audience(route.channel), hints.echo, time)
             id_ = stamps.next_id()
@@ -172,18 +170,23 @@ def _route(bus: Bus, sender: Client, kind: str, room: str, channel: str) -> Rout
     if name == mesh_room.NAME:
         raise mesh_room.reserved()
     bus.permissions.check(sender.identity, "publish", name)
-    if is_pattern(name):  # to a whole room: nobody hears it by a channel in which this client may not speak
-        for one in bus.channels.in_room(name.partition(":")[0]):
-            bus.permissions.check(sender.identity, "publish", one.name)
+    alike = not is_pattern(name) or bus.permissions.unrestricted(sender.identity)
+    if (
+        not alike
+    ):  # to a whole room: nobody, here or elsewhere, hears it by a channel in which this client may not speak
+        room = name.partition(":")[0]
+        for one in (*(here.name for here in bus.channels.in_room(room)), *bus.exchange.view.names(tenant, room)):
+            bus.permissions.check(sender.identity, "publish", one)
     target = bus.channels.obtain(name, bus.wall_ms)
     route = Route(
         target,
         canonical_middle(kind, target.room, target.leaf, sender.id),
         legacy_where(target.room, target.leaf),
     )
-    if len(sender.routes) >= _ROUTES_MAX:
-        sender.routes.clear()
-    sender.routes[kind, room, channel] = route
+    if alike:  # else the room may have another channel by the next event
+        if len(sender.routes) >= _ROUTES_MAX:
+            sender.routes.clear()
+        sender.routes[kind, room, channel] = route
     return route
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.channels import Channel
 from arqonmesh.core.bus.commands.request import CHANNEL, Command, Request
 from arqonmesh.core.bus.names import EVERYTHING
@@ -40,6 +41,8 @@ def _list_channels(bus: Bus, request: Request) -> dict[str, Any]:
 
 def _channel_info(bus: Bus, request: Request) -> dict[str, Any]:
     name = request.target(pattern=True)
+    if name == mesh_room.NAME:  # clients of all tenants are in it
+        raise mesh_room.reserved()
     if name.endswith(f":{EVERYTHING}"):
         return _room_info(bus, request, name.removesuffix(f":{EVERYTHING}"))
     if EVERYTHING in name:

@@ -1,0 +1,91 @@
+"""Where a client's reach ends: names that only look like its own, rooms that change after it asked, full tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from arqonmesh.config.model import AuthSettings, BusSettings, RoomRule
+from arqonmesh.core.bus.identity import Identity
+from tests.core.bus.cluster.town import Town
+from tests.core.bus.house import House
+
+SECRET = RoomRule(rooms=("plant:secret",), publish="admin")
+
+
+@pytest.mark.requirement("R-BU-14")
+@pytest.mark.parametrize("room", ["acme|plant", "acme|plant:press", "acme|", "|plant"])
+def test_a_listing_of_a_room_named_as_inside_is_empty(room: str) -> None:
+    """`list_channels` takes any text as the room; the names that channels have inside the node lead nowhere."""
+    house = House()
+    theirs = house.connect(identity=Identity("ada", "user", "acme"))
+    house.send(theirs, {"type": "join", "channel": "plant:press"})
+    for identity in (Identity("x", "admin"), Identity("y", "user", "globex")):
+        answer = house.ask(house.connect(identity=identity), {"type": "list_channels", "args": {"room": room}})
+        assert (answer["payload"]["channels"], answer["payload"]["total"]) == ([], 0)
+
+
+@pytest.mark.requirement("R-BU-14")
+@pytest.mark.parametrize("asked", ["$mesh", "$mesh:state", "$mesh:*"])
+def test_nobody_is_told_who_is_in_the_room_of_the_mesh(asked: str) -> None:
+    """Clients of all tenants are in it, so neither its members nor its listing are anybody's to see."""
+    house = House()
+    theirs = house.connect(name="Ada", identity=Identity("ada", "user", "acme"))
+    house.send(theirs, {"type": "join", "channel": "$mesh"})
+    for identity in (Identity("x", "admin"), Identity("y", "user", "globex")):
+        other = house.connect(identity=identity)
+        assert house.ask(other, {"type": "channel_info", "channel": asked})["payload"]["code"] == "bus.reserved-room"
+        assert house.ask(other, {"type": "list_channels"})["payload"]["total"] == 0
+        assert house.ask(other, {"type": "list_channels", "args": {"room": "$mesh"}})["payload"]["total"] == 0
+
+
+@pytest.mark.requirement("R-BU-14")
+def test_a_channel_that_a_room_gets_later_is_asked_about_too() -> None:
+    """Who spoke to the whole room before may do so no more when one of its channels is closed to it."""
+    house = House(BusSettings(auth=AuthSettings(rooms=(SECRET,))))
+    speaker, open_one = house.connect(), house.member("plant:open")
+    house.send(speaker, {"type": "event", "channel": "plant:*", "payload": 1})
+    assert [frame["payload"] for frame in house.take(open_one)] == [1]
+    inside = house.member("plant:secret")
+    answer = house.ask(speaker, {"type": "event", "channel": "plant:*", "payload": 2})
+    assert answer["payload"]["code"] == "bus.forbidden"
+    assert house.take(inside) == house.take(open_one) == []
+
+
+@pytest.mark.requirement("R-BU-14")
+@pytest.mark.requirement("R-BU-21")
+def test_a_whole_room_ends_at_a_closed_channel_of_another_node() -> None:
+    """The channel that its speaker may not publish to has members elsewhere in the cluster alone."""
+    town = Town("a", "b")
+    town.mesh()
+    town.settle()
+    town["b"].guest("plant:secret")
+    town.settle()
+    speaker = town["a"].guest("plant:open", identity=Identity("x", "user", "", ("-publish:plant:secret",)))
+    answer = town["a"].ask(speaker, {"type": "event", "channel": "plant:*", "payload": 1})
+    assert answer["payload"]["code"] == "bus.forbidden"
+
+
+def test_who_listens_by_name_hears_a_whole_room_as_soon_as_its_channel_is_there() -> None:
+    """A subscription to `*:late` begins to count for the room when somebody publishes to `plant:late`."""
+    house = House()
+    listener, speaker = house.connect(), house.connect()
+    house.send(listener, {"type": "join", "channel": "*:late"})
+    house.member("plant:open")
+    house.send(speaker, {"type": "event", "channel": "plant:*", "payload": 1})
+    house.send(speaker, {"type": "event", "channel": "plant:late", "payload": 2})
+    house.send(speaker, {"type": "event", "channel": "plant:*", "payload": 3})
+    assert [frame["payload"] for frame in house.take(listener) if frame["type"] == "event"] == [2, 3]
+
+
+def test_a_channel_may_make_room_for_the_next_of_the_same_read() -> None:
+    """The quietest channel of a full table is published to, and in the same read another that needs its place."""
+    house = House(BusSettings(channels_max=2))
+    speaker = house.connect()
+    for channel in ("a:x", "a:y"):
+        house.send(speaker, {"type": "event", "channel": channel, "payload": 0})
+    house.take(speaker)
+    house.send(speaker, *({"type": "event", "channel": channel, "payload": 1} for channel in ("a:x", "a:z", "a:x")))
+    assert house.take(speaker) == []
+    held = sum(len(frame) for name in ("a:x", "a:y", "a:z") for frame in house.bus.history_frames(name, 10))
+    assert house.bus.stats()["history_bytes"] == held
+    assert [event.channel for event in house.published] == ["a:x", "a:y", "a:x", "a:z", "a:x"]
