@@ -53,8 +53,8 @@ def slanderer(seed: int) -> Outcome:
 
 
 def framer(seed: int) -> Outcome:
-    """The relay finds out by itself, and blames who sent it."""
-    arena = _fought(Arena(seed, NODES, (Framer,)), 6 * SECOND)
+    """The relay finds out by itself, and blames who sent it; one that forgot all by a power cut finds out anew."""
+    arena = _fought(Arena(seed, NODES, (Framer,)), 10 * SECOND)
     expect(arena, contained_us=10 * SECOND)
     return told(arena)
 

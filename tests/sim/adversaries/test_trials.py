@@ -39,6 +39,12 @@ def test_without_the_defence_they_do_not(trial: Trial) -> None:
     assert face(trial, trial.seed, defended=False).broken != ""
 
 
+@pytest.mark.parametrize("seed", [2, 7, 8])
+def test_a_framer_is_found_out_again_by_who_forgot_it(seed: int) -> None:
+    """In these worlds a victim loses power, and with it what it had noted of the framer, when the fight is half over."""
+    assert face(PLAYED["framer"], seed).broken == ""
+
+
 def test_every_adversary_of_the_library_has_its_trial() -> None:
     """Twelve of them."""
     assert PLAYED.keys() == REQUIREMENTS.keys()
