@@ -60,8 +60,8 @@ def test_figures_in_the_sentence_do_not_matter() -> None:
 
 
 def test_a_bug_in_a_core_shrinks_to_what_provokes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without both memories of what it has seen, the federation's and the bus's, a node delivers again what a link sends
-    again: one cut is enough."""
+    """Without both memories of what it has seen, the federation's and the bus's, a node delivers again what a link
+    sends again: one cut is enough."""
     monkeypatch.setattr(Inbox, "look", lambda *_: Seen.NEW)
     monkeypatch.setattr(Streams, "arrived", lambda *_: True)
     steps = twenty().actions[:3]

@@ -32,7 +32,7 @@ class Framer(Adversary):
                 (self._event, self._statement, self._answer, self._smuggled)[kind](relay, victim)
 
     def _event(self, relay: NodeId, victim: NodeId) -> None:
-        """A user event "of" the victim, said just now: an old one would be ignored before anyone looks who signed it."""
+        """A user event "of" the victim, of now: nobody looks who signed an old one."""
         sent_ms = self.process.wall_ms()
         forged = sign(self.pen.crypto, self.plane.mesh.mesh_id, victim, self.attacks, "deploy", b"", sent_ms)
         self._spread(relay, EVENTS, forged)

@@ -41,7 +41,7 @@ def test_without_the_defence_they_do_not(trial: Trial) -> None:
 
 @pytest.mark.parametrize("seed", [2, 7, 8])
 def test_a_framer_is_found_out_again_by_who_forgot_it(seed: int) -> None:
-    """In these worlds a victim loses power, and with it what it had noted of the framer, when the fight is half over."""
+    """In these worlds a victim loses power, and with it what it had noted of the framer, half way."""
     assert face(PLAYED["framer"], seed).broken == ""
 
 
