@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -15,9 +16,12 @@ from arqonmesh.config.model import HistorySettings
 from arqonmesh.core.bus.stamps import iso
 from arqonmesh.core.kernel import HistoryQuery, KeepFrames
 from arqonmesh.errors import StorageError
+from arqonmesh.store import opening
 from arqonmesh.store.history import BACKENDS, SqliteHistory
+from arqonmesh.store.history import sqlite as sqlite_module
 from arqonmesh.store.history import writer as writer_module
 from arqonmesh.store.history.chunks import FRAMES_MAX, gather
+from tests.waiting import until
 
 START_MS = 1_767_225_600_000
 CHANNEL, EPOCH = "telemetry:host", "nnnnnnnnnn-1"
@@ -282,3 +286,101 @@ async def test_a_channel_that_is_deleted_is_forgotten_and_goes_on_counting(open_
     assert (await read(history), await read(history, channel="a:b")) == ([4], [1])
     await history.close(EPOCH)
     assert (CHANNEL, EPOCH, 4, "", 1) in open_().load()
+
+
+async def test_more_streams_in_one_commit_than_are_remembered_are_all_written(
+    open_: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the thread remembers is bounded between two commits, never within one."""
+    monkeypatch.setattr(writer_module, "KNOWN_MAX", 4)
+    history = open_()
+    for _ in range(2):
+        for number in range(10):
+            history.keep(kept(1, channel=f"a:{number}"))
+    assert [await read(history, channel=f"a:{number}") for number in range(10)] == [[1, 1]] * 10
+    assert (history.health()["ok"], len(history._writer._streams), len(history._writer._channels)) == (True, 0, 0)
+
+
+@pytest.mark.parametrize("work", ["prune", "forget"])
+async def test_a_file_that_is_locked_while_it_is_tidied_is_written_again_afterwards(
+    open_: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """Pruning and forgetting wait for whoever holds the lock, as commits do."""
+    monkeypatch.setattr(opening, "BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr(writer_module, "PRUNE_EVERY_S", 0.01)
+    monkeypatch.setattr(writer_module, "RETRY_EVERY_S", 0.01)
+    history = open_(max_bytes=20_000)
+    rolled_back: list[sqlite3.Error] = []
+    roll_back = history._writer._roll_back
+
+    def noted(error: sqlite3.Error) -> None:
+        roll_back(error)
+        rolled_back.append(error)
+
+    monkeypatch.setattr(history._writer, "_roll_back", noted)
+    history.keep(kept(1, 3))
+    await read(history)
+    with contextlib.closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        if work == "forget":
+            history.forget(CHANNEL)
+        else:
+            history._writer._max_bytes = 1
+        await until(lambda: len(rolled_back) > 1)
+        other.execute("COMMIT")
+    while await read(history):
+        history.keep(kept(1, channel="a:b"))
+    assert history.health()["ok"] is True
+
+
+async def test_who_asks_while_the_disk_takes_nothing_is_answered_with_what_it_took(
+    open_: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the disk has come back: clients would be lost meanwhile, and come back, and ask again."""
+    monkeypatch.setattr(opening, "BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr(writer_module, "RETRY_EVERY_S", 0.01)
+    monkeypatch.setattr(sqlite_module, "COMMIT_PATIENCE_S", 0.05)
+    history = open_()
+    history.keep(kept(1, 3))
+    await read(history)
+    with contextlib.closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        history.keep(kept(4))
+        assert await asyncio.wait_for(read(history), 5) == [1, 2, 3]
+        await until(lambda: not history.health()["ok"])
+        assert await asyncio.wait_for(read(history), 5) == [1, 2, 3]
+        other.execute("COMMIT")
+    await until(lambda: history.health()["ok"])
+    assert await read(history) == [1, 2, 3, 4]
+
+
+async def test_a_life_of_which_something_was_dropped_has_no_clean_end(open_: Opener) -> None:
+    """Else the next one would tell clients that nothing is missing."""
+    history = open_(waiting_bytes_max=1_000)
+    history.keep(kept(1, size=100))
+    history.keep(kept(2, size=2_000))
+    await history.close(EPOCH)
+    assert open_().load() == [(CHANNEL, EPOCH, 1, "", 0)]
+
+
+async def test_a_channel_of_which_nothing_is_left_is_no_row_either(
+    open_: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are made up by clients, so they go with their last stream; what comes again counts as new."""
+    monkeypatch.setattr(writer_module, "PRUNE_EVERY_S", 0.01)
+    wall_ms = [START_MS]
+    history = SqliteHistory.open(tmp_path / "h.db", HistorySettings(max_age_s=10.0), wall_ms=lambda: wall_ms[0])
+    for number in range(20):
+        history.keep(kept(1, channel=f"a:{number}"))
+    await read(history)
+    wall_ms[0] += 60_000
+
+    def names() -> list[str]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "h.db")) as other:
+            return [name for (name,) in other.execute("SELECT name FROM channels")]
+
+    await until(lambda: names() == [])
+    history.keep(kept(2, channel="a:3"))
+    assert await read(history, channel="a:3") == [2]
+    assert names() == ["a:3"]
+    await history.close(EPOCH)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import redis as redis_client
@@ -182,3 +183,53 @@ async def test_the_settings_choose(tmp_path: Path) -> None:
     assert secret is not None
     assert "secret" not in str(secret.health())
     await secret.close("")
+
+
+async def test_what_was_deleted_before_redis_had_it_is_not_waited_for(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path
+) -> None:
+    """Rows that are gone count as looked at: nobody asks for them again and again, and what comes later is sent."""
+    server.kill()
+    history = history_of(server, tmp_path)
+    history.keep(kept(1, 5))
+    await history.read(HistoryQuery(CHANNEL, 10, 1 << 20))
+    history.forget(CHANNEL)
+    await history.read(HistoryQuery(CHANNEL, 10, 1 << 20))
+    server.start(keep=True)
+    await until(lambda: history.connected and not history._pending())
+    assert (history.health()["behind_rows"], streamed(worker)) == (0, [])
+    history.keep(kept(6))
+    await until(lambda: streamed(worker) == [6])
+    await history.close(EPOCH)
+
+
+@pytest.mark.parametrize("fields", [{"said": "by hand"}, {"frame": "hello"}, {"frame": '{"offset": "one"}'}])
+async def test_an_entry_that_is_not_of_the_bus_is_stepped_over(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path, fields: dict[str, str]
+) -> None:
+    """Workers may write into a stream, too; that must not keep the others' past from anybody."""
+    history = history_of(server, tmp_path, durable=False)
+    history.keep(kept(1, 2))
+    await settle(history, 2)
+    worker.xadd(stream_key(CHANNEL), cast("dict[Any, Any]", fields))
+    history.keep(kept(3))
+    await settle(history, 3)
+    found = await history.read(HistoryQuery(CHANNEL, 10, 1 << 20, ranges=((EPOCH, 1, 3),)))
+    assert (offsets(found.frames), history.connected) == ([1, 2, 3], True)
+    await history.close(EPOCH)
+
+
+async def test_a_channel_is_forgotten_in_one_pass_over_what_waits_for_redis(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path
+) -> None:
+    """Of the others nothing goes, and the bytes that wait are theirs."""
+    server.kill()
+    history = history_of(server, tmp_path, durable=False, queue_bytes_max=8 << 20)
+    for offset in range(1, 5_001):
+        history.keep(kept(offset))
+        history.keep(kept(offset, channel="a:b"))
+    before_s = time.process_time()
+    history.forget("a:b")
+    assert time.process_time() - before_s < 0.2
+    assert history.stats()["redis_waiting_bytes"] == sum(len(frame(offset)) for offset in range(1, 5_001))
+    await history.close(EPOCH)

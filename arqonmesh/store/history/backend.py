@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from arqonmesh.config.model import HistorySettings
 from arqonmesh.core.kernel import HistoryQuery, KeepFrames, Row
 
 BACKENDS: dict[str, type[HistoryBackend]] = {}
@@ -36,12 +37,16 @@ class HistoryBackend(ABC):
         """Keep these events, in order. What there is no room for is counted, and told by `health`."""
 
     @abstractmethod
+    def adopt(self, settings: HistorySettings) -> None:
+        """Other `max_age_s` and `max_bytes` from now on."""
+
+    @abstractmethod
     def forget(self, channel: str) -> None:
         """Delete what was kept of this channel before; how far its streams went stays known."""
 
     @abstractmethod
     async def read(self, query: HistoryQuery) -> Found:
-        """Whatever was kept before is found. Raises StorageError."""
+        """Whatever was kept before is found, as far as the disk takes it. Raises StorageError."""
 
     @abstractmethod
     def health(self) -> Mapping[str, Any]:

@@ -42,13 +42,15 @@ def read_cursor(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def read_rows(connection: sqlite3.Connection, cursor: int, limit: int) -> Mirrored:
+    """What comes after `cursor`. Where none of it is left (pruned, forgotten), `last` is the newest row there was."""
+    _, newest = read_cursor(connection)  # before the rows: what is committed in between is not stepped over
     rows = connection.execute(
         "SELECT chunks.id, name, epoch, first, ours, frames FROM chunks JOIN channels ON channels.id = chunks.channel"
         " WHERE chunks.id > ? ORDER BY chunks.id LIMIT ?",
         (cursor, limit),
     ).fetchall()
     if not rows:
-        return Mirrored([], cursor, 0)
+        return Mirrored([], max(cursor, newest), max(0, newest - cursor))
     batches = [
         Batch(channel, epoch, first, decode(frames), row) for row, channel, epoch, first, ours, frames in rows if ours
     ]

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -122,6 +123,10 @@ class RedisHistory(HistoryBackend):
 
     # --- HistoryBackend -----------------------------------------------------------------------------------
 
+    def adopt(self, settings: HistorySettings) -> None:
+        if self._behind is not None:
+            self._behind.adopt(settings)
+
     def load(self) -> Sequence[Row]:
         return () if self._behind is None else self._behind.load()
 
@@ -150,9 +155,8 @@ class RedisHistory(HistoryBackend):
         """Here at once; in Redis as soon as it is there, once. What it has not got yet is gone with the rows."""
         if self._behind is not None:
             self._behind.forget(channel)
-        for batch in [batch for batch in self._queue if batch.channel == channel]:
-            self._queue.remove(batch)
-            self.waiting_bytes -= batch.size
+        self._queue = deque(batch for batch in self._queue if batch.channel != channel)
+        self.waiting_bytes = sum(batch.size for batch in self._queue)
         self.start()
         if len(self._forgotten) < FORGOTTEN_MAX:
             self._forgotten[channel] = None
@@ -338,8 +342,11 @@ class RedisHistory(HistoryBackend):
             for name, fields in entries:
                 at = b"(" + name
                 seen += 1
-                frame = fields[b"frame"]
-                epoch, offset = place_of(frame)
+                frame = fields.get(b"frame", b"")
+                try:
+                    epoch, offset = place_of(frame)
+                except msgspec.DecodeError:  # no entry of ours: others may write there
+                    continue
                 if query.ranges is not None:
                     first, last = wanted.get(epoch, (1, 0))
                     if offset <= first:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ WAITING_BYTES_MAX: Final = 64 << 20
 STREAMS_MAX: Final = 65_536
 """Streams told at the start, those that were busy last."""
 DRAIN_TIMEOUT_S: Final = 30.0
+COMMIT_PATIENCE_S: Final = 2.0
+"""A question waits so long for a disk that is full or locked; then it is answered without what waits for the disk."""
 
 Answer = TypeVar("Answer")
 
@@ -87,6 +90,9 @@ class SqliteHistory(HistoryBackend):
         """Open or make the file. Raises StorageError: store.foreign, .newer, .corrupt, .unwritable."""
         return cls(path, open_history(path), settings, wall_ms, waiting_bytes_max)
 
+    def adopt(self, settings: HistorySettings) -> None:
+        self._writer.adopt(settings.max_age_s, settings.max_bytes)
+
     def load(self) -> Sequence[Row]:
         try:
             rows = self._connection.execute(
@@ -124,16 +130,19 @@ class SqliteHistory(HistoryBackend):
         return await self.ask(lambda connection: read(connection, query))
 
     async def ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """Run `question` in the reader's thread, after everything kept so far was committed. Raises StorageError."""
+        """Run `question` in the reader's thread, after everything kept so far was committed; while the disk takes
+        nothing, on what it took before. Raises StorageError."""
         loop = asyncio.get_running_loop()
         self.start()
         self.reads += 1
         if self.failure is not None:
             raise self.failure
-        if self._writer.queue or self.waiting_bytes:
+        if (self._writer.queue or self.waiting_bytes) and self.trouble is None:
             committed = asyncio.Event()
             self._writer.hurry(lambda: self._post(committed.set))
-            await committed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COMMIT_PATIENCE_S):
+                    await committed.wait()
             if self.failure is not None:
                 raise self.failure
         try:
@@ -175,7 +184,7 @@ class SqliteHistory(HistoryBackend):
         if self._loop is None:
             self._connection.close()
             return
-        self._writer.stop(epoch)
+        self._writer.stop("" if self.dropped else epoch)  # an end of which something is missing is no clean end
         await asyncio.to_thread(self._writer.join, DRAIN_TIMEOUT_S)
         await asyncio.to_thread(self._readers.shutdown)
         if self._reading is not None:

@@ -5,7 +5,8 @@ waiting for the disk, so it survives the death of the process; every SYNC_EVERY_
 crash of the process loses at most the last COMMIT_EVERY_S (and the commit that was being written), a power cut at most
 SYNC_EVERY_S more. Who asks for what was just kept (`hurry`) is not made to wait.
 
-A full or locked disk is tried again with the same rows; anything else ends the thread, and what is on disk stays.
+A full or locked disk is tried again with the same rows, and pruning waits for better times; anything else ends the
+thread, and what is on disk stays.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from arqonmesh.core.bus.shelf import read_holes, write_holes
@@ -30,7 +32,7 @@ PRUNED_MAX: Final = 500
 """Rows per pruning step; a step is one transaction."""
 PRUNE_STEPS_MAX: Final = 20
 KNOWN_MAX: Final = 65_536
-"""Channels and streams of which the thread remembers the row."""
+"""Channels and streams of which the thread remembers the row between two commits."""
 ROWS_PER_STATEMENT: Final = (32, 8, 1)
 TRANSIENT: Final = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR_SHORT")
 
@@ -132,7 +134,7 @@ class HistoryWriter:
                     break
                 if time.monotonic() - self._pruned_at > PRUNE_EVERY_S:
                     self._pruned_at = time.monotonic()
-                    self._prune()
+                    self._tidy()
             self._store_notes()
             if self._ended:
                 self._connection.execute(
@@ -153,7 +155,7 @@ class HistoryWriter:
             elif isinstance(item, str):
                 self._keep(effects)
                 effects = []
-                self._forget(item)
+                self._until_done(partial(self._forget, item))
             else:
                 self._told.append(item)
         self._keep(effects)
@@ -165,10 +167,11 @@ class HistoryWriter:
         if not effects:
             return
         chunks = gather(effects)
-        while not self._tried(chunks):
-            if self._stopping:
-                raise sqlite3.OperationalError("the disk is full or locked, and the node stops")
-            time.sleep(RETRY_EVERY_S)
+        self._until_done(partial(self._store, chunks))
+        if len(self._channels) > KNOWN_MAX:
+            self._channels.clear()
+        if len(self._streams) > KNOWN_MAX:
+            self._streams.clear()
         size = sum(chunk.bytes for chunk in chunks)
         self._committed(sum(len(chunk.frames) for chunk in chunks), size, self._newest_row)
 
@@ -183,12 +186,32 @@ class HistoryWriter:
         ).fetchone()[0]
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM chunks WHERE channel = ?", row)
-        self.held_bytes -= held
-        connection.execute("INSERT OR REPLACE INTO numbers VALUES ('bytes', ?)", (self.held_bytes,))
+        connection.execute("INSERT OR REPLACE INTO numbers VALUES ('bytes', ?)", (self.held_bytes - held,))
         connection.execute("COMMIT")
+        self.held_bytes -= held
+        self._committed(0, 0, self._newest_row)
 
-    def _tried(self, chunks: list[Chunk]) -> bool:
-        """False when it may work later."""
+    def _until_done(self, work: Callable[[], None]) -> None:
+        """Do it, again and again where it may work later."""
+        while True:
+            try:
+                work()
+                return
+            except sqlite3.Error as error:
+                self._roll_back(error)
+                self._troubled(error, False)
+            if self._stopping:
+                raise sqlite3.OperationalError("the disk is full or locked, and the node stops")
+            time.sleep(RETRY_EVERY_S)
+
+    def _roll_back(self, error: sqlite3.Error) -> None:
+        """Raises it when it will not pass by itself."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        if not str(getattr(error, "sqlite_errorname", "")).startswith(TRANSIENT):
+            raise error
+
+    def _store(self, chunks: list[Chunk]) -> None:
         connection = self._connection
         now = time.monotonic()
         full = now - self._synced_at > SYNC_EVERY_S
@@ -198,19 +221,13 @@ class HistoryWriter:
             connection.execute("BEGIN IMMEDIATE")
             self._write(chunks)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except sqlite3.Error:
             self.held_bytes, self._newest_row = held, newest
             self._channels.clear()
             self._streams.clear()
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if not str(getattr(error, "sqlite_errorname", "")).startswith(TRANSIENT):
-                raise
-            self._troubled(error, False)
-            return False
+            raise
         if full:
             self._synced_at = now
-        return True
 
     def _write(self, chunks: list[Chunk]) -> None:
         kept_ms = self._wall_ms()
@@ -255,8 +272,6 @@ class HistoryWriter:
         if known is None:
             self._connection.execute("INSERT OR IGNORE INTO channels (name) VALUES (?)", (name,))
             row = self._connection.execute("SELECT id FROM channels WHERE name = ?", (name,)).fetchone()
-            if len(self._channels) >= KNOWN_MAX:
-                self._channels.clear()
             known = self._channels[name] = int(row[0])
         return known
 
@@ -268,8 +283,6 @@ class HistoryWriter:
             row = self._connection.execute("SELECT head, holes FROM streams WHERE channel = ? AND epoch = ?", key)
             stored = row.fetchone()
             known = (0, []) if stored is None else (int(stored[0]), read_holes(stored[1]))
-            if len(self._streams) >= KNOWN_MAX:
-                self._streams.clear()
         head, holes = known
         if chunk.first > head:
             if chunk.first > head + 1:
@@ -280,6 +293,17 @@ class HistoryWriter:
         self._streams[key] = (head, holes)
 
     # --- pruning ------------------------------------------------------------------------------------------
+
+    def _tidy(self) -> None:
+        """As far as the disk allows; what is left over is tried again at the next turn."""
+        try:
+            self._prune()
+        except sqlite3.Error as error:
+            self._roll_back(error)
+
+    def adopt(self, max_age_s: float, max_bytes: int) -> None:
+        """Other bounds from the next pruning on."""
+        self._max_age_ms, self._max_bytes = int(max_age_s * 1_000), max_bytes
 
     def _prune(self) -> None:
         """What is too old or too much goes, oldest first, a few hundred rows at a time."""
@@ -305,8 +329,15 @@ class HistoryWriter:
             self.pruned += deleted
             if self.queue:
                 break  # what waits goes first
-        connection.execute(
+        forgotten = connection.execute(
             "DELETE FROM streams WHERE touched_ms < ? AND NOT EXISTS"
             " (SELECT 1 FROM chunks WHERE chunks.channel = streams.channel AND chunks.epoch = streams.epoch)",
             (cutoff_ms,),
-        )
+        ).rowcount
+        if forgotten:  # a channel of which nothing is known goes with its last stream
+            connection.execute(
+                "DELETE FROM channels WHERE NOT EXISTS (SELECT 1 FROM streams WHERE streams.channel = channels.id)"
+                " AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.channel = channels.id)"
+            )
+            self._channels.clear()
+            self._streams.clear()
