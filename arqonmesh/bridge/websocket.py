@@ -10,6 +10,7 @@ tick. What a client may do to others is bounded here: unsent bytes, frame size, 
 | sends bytes that are no WebSocket      | 1002                                | protocol-error      |
 | sends a binary frame, or text as CBOR  | 1003                                | binary-frame, text- |
 | sends text that is not UTF-8           | 1007                                | not-utf8            |
+| takes an encoding that fails           | 1011                                | unencodable         |
 | vanishes without closing               | 1011 when a ping stays unanswered   | half-open           |
 | does not finish its handshake          | HTTP 408 after 5 s                  | handshake-slow      |
 | is one of too many in their handshake  | HTTP 503 for the oldest             | handshakes-max      |
@@ -306,7 +307,11 @@ class BusServer:
                 continue
             encoding = connection.encoding
             if encoding is not None:
-                data = b"".join([part.data_as(encoding) for part in segments])
+                try:
+                    data = b"".join([part.data_as(encoding) for part in segments])
+                except Exception:
+                    self._cannot_say(connection)
+                    continue
             else:
                 data = segments[0].data() if len(segments) == 1 else b"".join([part.data() for part in segments])
             if connection.backlog is not None:
@@ -330,6 +335,12 @@ class BusServer:
             self.read_at_ns = 0
         if self._unsent_bytes > self._unsent_bytes_max:
             self._recount()
+
+    def _cannot_say(self, connection: _Connection) -> None:
+        """The client is told to come back for it; the others of the tick get theirs."""
+        _log.exception("a message cannot be written as %s takes it", connection.client)
+        sentence = "the node failed to write a message as this client takes it; its log has the trace"
+        self.cut_off(connection, "unencodable", WSCloseCode.INTERNAL_ERROR, sentence)
 
     def drain(self, connection: _Connection) -> None:
         """A client's transport is nearly empty again."""
@@ -487,6 +498,8 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
             query.get("avatar", [""])[0],
             identity=admitted.identity,
         )
+        for heads in (transport.request.headers, transport.response.headers):
+            heads.clear()  # picows keeps them as long as the client; nobody reads them again
         self._server.connected(self, info)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:

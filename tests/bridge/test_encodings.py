@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import zlib
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError
 
 from arqonmesh.bridge import deflate, encoding
 from arqonmesh.core.bus.protocol.cbor import from_json, to_json
@@ -87,6 +89,45 @@ async def test_an_event_is_made_into_cbor_once_for_all(bus: RunningBus, monkeypa
     assert len(made) == 1
     for client in clients:
         await client.close()
+
+
+@pytest.mark.parametrize("number", ["1" * 5_000, "-" + "9" * 60_000, "1e999"])
+async def test_a_number_that_nobody_reads_stops_no_delivery(bus: RunningBus, number: str) -> None:
+    """It is JSON, so JSON clients get its bytes; a CBOR client of the same audience gets an infinity."""
+    new = await cbor_client(bus)
+    await ask_cbor(new, {"type": "join", "channel": CHANNEL})
+    async with bus.member(CHANNEL) as member, bus.client() as publisher, asyncio.timeout(10):
+        await receive_cbor(new)  # that the other has joined
+        for payload in (number, '"after"'):
+            await publisher.send(f'{{"type":"event","channel":"{CHANNEL}","payload":{payload}}}')
+        assert f'"payload":{number},' in str(await member.recv())
+        assert (await receive(member))["payload"] == "after"
+        assert abs((await receive_cbor(new))["payload"]) == math.inf
+        assert (await receive_cbor(new))["payload"] == "after"
+    await new.close()
+
+
+async def test_who_cannot_be_written_to_is_closed_and_the_others_are_written_to(
+    bus: RunningBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1011, after which it may come back for what it missed; who else is in the audience hears this and the next."""
+
+    def failing(message: bytes) -> bytes:
+        raise ValueError("not to be said")
+
+    new = await cbor_client(bus)
+    await ask_cbor(new, {"type": "join", "channel": CHANNEL})
+    async with bus.member(CHANNEL) as member, bus.client() as publisher:
+        await receive_cbor(new)  # that the other has joined
+        monkeypatch.setattr(encoding, "from_json", failing)
+        for payload in (1, 2):
+            await publisher.send(json.dumps({**EVENT, "payload": payload}))
+        with pytest.raises(ConnectionClosedError):
+            await receive_cbor(new)
+        seen = [await receive(member) for _ in range(3)]
+    assert new.close_code == 1011
+    assert [frame["payload"] for frame in seen if frame["type"] == "event"] == [1, 2]
+    assert ("bridge", "unencodable") in bus.drops()
 
 
 async def test_what_is_no_cbor_is_answered_as_what_is_no_json(bus: RunningBus) -> None:

@@ -94,7 +94,11 @@ _EXAMPLE: Final = '{"type": "telemetry", "eventType": "door.opened", "payload": 
 def parse(frame: bytes) -> Inbound:
     """A client's frame. Raises TelemetryRefusal."""
     try:
+        if not frame.isascii():
+            frame.decode()  # what is raw stays unread below, and goes on to others
         return _decode_inbound(frame)
+    except UnicodeDecodeError:
+        raise TelemetryRefusal("telemetry.json", "the frame is not UTF-8", hint=_EXAMPLE) from None
     except msgspec.ValidationError as wrong:
         raise TelemetryRefusal("telemetry.field", f"the frame does not fit: {wrong}", hint=_EXAMPLE) from None
     except (msgspec.DecodeError, RecursionError):

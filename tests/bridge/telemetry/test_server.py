@@ -63,6 +63,16 @@ async def test_a_frame_that_is_no_event_is_refused_with_its_reason(start: Start,
     assert watched.server.hub.counters["taken"] == 0
 
 
+async def test_text_that_is_not_utf8_reaches_nobody(start: Start) -> None:
+    """A payload goes on as it came, and whoever watches would have to close at such a one (RFC 6455, 8.1)."""
+    watched = await start()
+    async with watched.client() as dashboard, watched.client() as agent:
+        await agent.send(b'{"type":"telemetry","eventType":"x","payload":"\xff"}', text=True)
+        assert (await receive(agent))["error"]["code"] == "telemetry.json"
+        await agent.send('{"type":"telemetry","eventType":"y","payload":1}')
+        assert (await receive(dashboard))["eventType"] == "y"
+
+
 @pytest.mark.requirement("R-BU-17")
 async def test_subscribers_get_what_they_filter_for(start: Start) -> None:
     """By type, by source, by stream; in the URL or with `subscribe`; patterns end in `*`."""

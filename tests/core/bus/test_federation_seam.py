@@ -45,6 +45,7 @@ def test_imported_frames_reach_members_unchanged_and_are_remembered() -> None:
         foreign_frames()[0].replace(b'"type":"event"', b'"type":"system"'),
         foreign_frames()[0].replace(b'"payload":0', b'"payload":"\xff"'),
         foreign_frames()[0].replace(b'"from":"', b'"from":"' + b"x" * 200),
+        foreign_frames()[0].replace(b'"payload":0', b'"payload":' + 2_000 * b"[" + 2_000 * b"]"),
         foreign_frames()[0][:-1],
     ],
 )

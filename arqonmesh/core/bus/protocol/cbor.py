@@ -6,6 +6,7 @@
 | NaN, infinities                         | null (RFC 8949, 6.1)                                      |
 | a map key that is not text, a tag, undefined, another simple value | refused                        |
 | an integer outside -2^63 to 2^64 - 1    | refused; on the way out a bignum (tags 2 and 3)           |
+| infinities, on the way out              | a number too large for a float, or of more than 4,300 digits |
 
 A hostile frame is bounded: by `bus.frame_bytes_max` before it is read and again as JSON, by `DEPTH_MAX`, and no tag is
 taken, because tags are what makes much of little (shared references, string references, decimals).
@@ -53,12 +54,20 @@ def to_json(frame: bytes, bytes_max: int) -> bytes:
 
 
 def from_json(frame: bytes) -> bytes:
-    """A frame of the bus as CBOR."""
+    """A frame of the bus as CBOR. Every frame that the bus takes can be said so."""
     try:
         value = _decode(frame)
-    except msgspec.DecodeError:  # numbers that only the standard library reads, such as 1e999
-        value = json.loads(frame)
+    except ValueError:  # numbers that msgspec does not read, such as 1e999 or one of 5,000 digits
+        value = json.loads(frame, parse_int=_number)
     return cbor2.dumps(value)
+
+
+def _number(digits: str) -> int | float:
+    """Python reads no integer of more digits than `sys.get_int_max_str_digits()`; as a float it is infinite."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _text_keys_only(pairs: Mapping[Any, Any], immutable: bool = False) -> Mapping[Any, Any]:
