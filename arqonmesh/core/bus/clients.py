@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from arqonmesh.core.bus.channels import Channel
 from arqonmesh.core.bus.envelope import SUBPROTOCOL_CBOR, SUBPROTOCOLS, Dialect
@@ -11,6 +12,9 @@ from arqonmesh.core.bus.limits import ClientLimits
 from arqonmesh.core.bus.profile import profile_of
 from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import ClientId
+
+if TYPE_CHECKING:
+    from arqonmesh.core.bus.resume import Tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Client:
         "published",
         "routes",
         "subscriptions",
+        "tails",
         "told_of_expiry",
     )
 
@@ -83,6 +88,8 @@ class Client:
         self.subscriptions: dict[str, int] = {}
         """Channels and patterns, oldest first, each with the wall clock in milliseconds since when."""
         self.routes: dict[tuple[str, str, str], Route] = {}
+        self.tails: tuple[Tail, ...] = ()
+        """The channels whose past is being read for it; see resume.py."""
         self.limits = limits
         self.published = 0
         self.bad_in_a_row = 0

@@ -69,6 +69,10 @@ class Ring:
             found[run.epoch] = min(found.get(run.epoch, run.first), run.first)
         return found
 
+    def places(self) -> set[tuple[str, int]]:
+        """(epoch, offset) of whatever is held."""
+        return {(run.epoch, run.first + index) for run in self.runs for index in range(run.count)}
+
     def _append(self, epoch: str, first: int, count: int) -> None:
         runs = self.runs
         if runs:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arqonmesh.core.bus.envelope import EVENT_KINDS, Stored, legacy_of, parse_stored
-from arqonmesh.core.bus.keeping import keep
+from arqonmesh.core.bus.keeping import keep, keep_late
 from arqonmesh.core.bus.names import resolve_target
 from arqonmesh.core.bus.protocol.bounds import is_too_deep
 from arqonmesh.core.bus.refusal import Refusal
@@ -19,7 +19,7 @@ from arqonmesh.core.bus.stamps import ms_of
 from arqonmesh.core.bus.streams import Streams, life_of
 from arqonmesh.core.bus.tenants import inside, is_tenant, outside, tenant_of
 from arqonmesh.core.events import Dropped, Imported, Observed
-from arqonmesh.core.kernel import Deliver, Effect, Emit, KeepFrames
+from arqonmesh.core.kernel import Deliver, Effect, Emit
 from arqonmesh.ids import ClientId, NodeId
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def bring_in(
     bus.counters["import_known"] += len(readable) - len(fresh) - len(late)
     if late:
         bus.counters["import_late"] += len(late)
-        if bus.env.durable:
-            for epoch, first, low_ms, high_ms, run in _runs(late, bus.wall_ms):
-                effects.append(KeepFrames(channel.name, epoch, first, low_ms, high_ms, tuple(run), ours))
+        for epoch, first, low_ms, high_ms, run in _runs(late, bus.wall_ms):
+            keep_late(bus, channel, run, epoch, first, low_ms, high_ms, effects, ours=ours)
         _deliver(bus, channel, late, effects)
     if not fresh:
         return effects

@@ -30,3 +30,23 @@ def keep(
     bus.channels.keep_frames(channel, frames, epoch, first)
     if bus.env.durable:
         effects.append(KeepFrames(channel.name, epoch, first, low_ms, high_ms, tuple(frames), ours))
+
+
+def keep_late(
+    bus: Bus,
+    channel: Channel,
+    frames: list[bytes],
+    epoch: str,
+    first: int,
+    low_ms: int,
+    high_ms: int,
+    effects: list[Effect],
+    *,
+    ours: bool,
+) -> None:
+    """As `keep`, of events that fill a hole: the ring keeps to the order in which things came, so the disk has them."""
+    for tail in channel.tails:
+        tail.add(frames)
+    channel.ring.whole = False
+    if bus.env.durable:
+        effects.append(KeepFrames(channel.name, epoch, first, low_ms, high_ms, tuple(frames), ours))

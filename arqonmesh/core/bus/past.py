@@ -139,14 +139,34 @@ def load_ring(bus: Bus, name: str, frames: Sequence[bytes], more: bool) -> None:
     if "" in lows:
         return
     older: list[tuple[bytes, str, int]] = []
+    held, whole = channel.ring.places(), not more
     for frame in frames:
         stored = parse_stored(frame)
-        if stored is None or (stored.epoch in lows and stored.offset >= lows[stored.epoch]):
+        if stored is None:
+            continue
+        if stored.epoch in lows and stored.offset >= lows[stored.epoch]:
+            whole = whole and (stored.epoch, stored.offset) in held  # else it came late, and only the disk has it
             continue
         if not stored.epoch and channel.ring.frames:
             return  # an event without a number may be in the ring already
         older.append((frame, stored.epoch, stored.offset))
-    bus.history.prepend(name, channel.ring, older, whole=not more)
+    bus.history.prepend(name, channel.ring, older, whole=whole)
+
+
+def with_ring(bus: Bus, name: str, frames: Sequence[bytes], query: HistoryQuery) -> list[bytes]:
+    """What the disk had, and behind it what fits the question and is in memory alone: the disk is slow, or gone."""
+    channel = bus.channels.find(name)
+    if channel is None:
+        return list(frames)
+    held = channel.ring.frames if query.ranges is None else channel.ring.select(query.ranges)[0]
+    if query.after_ms is not None or query.before_ms is not None:
+        held = _within(held, Window(query.after_ms, query.before_ms))
+    found, newer = set(frames), []
+    for frame in reversed(held):
+        if frame in found:
+            break
+        newer.append(frame)
+    return [*frames, *reversed(newer)]
 
 
 def _within(frames: Iterable[bytes], window: Window) -> list[bytes]:

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus.answers import refuse
 from arqonmesh.core.bus.envelope import Stored, legacy_of, parse_stored
-from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.past import EPOCHS_MAX
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.streams import gaps_in
 from arqonmesh.core.events import HistoryRead
-from arqonmesh.core.kernel import Deliver, Effect, HistoryQuery
+from arqonmesh.core.kernel import Deliver, Effect, HistoryQuery, Range
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
@@ -43,17 +42,23 @@ Event = tuple[bytes, Stored]
 
 
 class Tail:
-    """What came on a channel since one client asked for its past."""
+    """What came on a channel since one client asked for its past, and which the client does not hear live."""
 
-    __slots__ = ("_bytes", "frames", "lost")
+    __slots__ = ("_bytes", "channel", "frames", "lost", "since", "wanted")
 
-    def __init__(self) -> None:
+    def __init__(self, channel: Channel, since: dict[str, int]) -> None:
+        self.channel = channel
+        self.since = since
         self.frames: list[bytes] = []
         self.lost = 0
         """Events that there was no room for."""
+        self.wanted: list[Range] | None = None
+        """What the client had missed when it began to hear the channel live, by another name; None: it does not."""
         self._bytes = 0
 
     def add(self, frames: Sequence[bytes]) -> None:
+        if self.wanted is not None:
+            return
         for frame in frames:
             self._bytes += len(frame)
             if self.lost or self._bytes > TAIL_BYTES_MAX:
@@ -70,10 +75,19 @@ def resume(bus: Bus, request: Request, channel: Channel, since: dict[str, int], 
     if (complete and short) or not bus.env.durable:
         request.effects.extend(_finish(bus, request, channel, since, enter, frames, None))
         return
-    tail = Tail()
+    tail = Tail(channel, since)
     query = HistoryQuery(channel.name, REPLAY_MAX, REPLAY_BYTES_MAX, ranges=tuple(wanted))
     request.effects.append(bus.reads.ask(query, partial(_read, bus, request, channel, since, enter, tail)))
     channel.tails = (*channel.tails, tail)
+    request.client.tails = (*request.client.tails, tail)
+    hear_live(bus, request.client)
+
+
+def hear_live(bus: Bus, client: Client) -> None:
+    """A client that waits for the past of channels has subscribed to something: what comes live has not to wait."""
+    for tail in client.tails:
+        if tail.wanted is None and _listens(bus, client, tail.channel):
+            tail.wanted = tail.channel.streams.missed(tail.since)
 
 
 def _read(
@@ -86,6 +100,7 @@ def _read(
     read: HistoryRead,
 ) -> list[Effect]:
     channel.tails = tuple(other for other in channel.tails if other is not tail)
+    request.client.tails = tuple(other for other in request.client.tails if other is not tail)
     if bus.clients.get(request.client.id) is not request.client:
         return []
     try:
@@ -107,11 +122,14 @@ def _finish(
 ) -> list[Effect]:
     """What was missed up to now, the answer, and the subscription: all within one input, so nothing falls between."""
     client, streams = request.client, channel.streams
-    covered = tail is not None and _listens(client, channel)
+    live = tail is not None and tail.wanted is not None and _listens(bus, client, channel)
     wanted = streams.missed(since)
+    if live:
+        assert tail is not None
+        wanted = tail.wanted or []
     events = _parsed(frames)
     have = {(message.epoch, message.offset) for _, message in events}
-    if tail is not None and not covered:  # a member by another name has had these live
+    if tail is not None:
         late = [
             (frame, message)
             for frame, message in _parsed(tail.frames)
@@ -121,7 +139,7 @@ def _finish(
         events += late
         have.update((message.epoch, message.offset) for _, message in late)
     missing = [(gap.epoch, gap.first, gap.last or gap.first) for gap in gaps_in(wanted, have)]
-    if missing and not covered:  # the disk did not get it, or the tail was full: the ring may have it
+    if missing:  # the disk did not get it, or the tail was full: the ring may have it
         rest = _parsed(channel.ring.select(missing)[0])
         events += rest
         have.update((message.epoch, message.offset) for _, message in rest)
@@ -129,7 +147,7 @@ def _finish(
     answer, beside = enter()
     if ahead and client.id in channel.members:
         channel.ahead[client.id] = ahead
-    gaps = [*([] if covered else gaps_in(wanted, have)), *streams.doubtful(since)]
+    gaps = [*gaps_in(wanted, have), *streams.doubtful(since)]
     answer["recovered"] = not gaps
     answer["missed"] = len(events)
     if gaps:
@@ -161,8 +179,9 @@ def _parsed(frames: Sequence[bytes]) -> list[Event]:
     return [(frame, message) for frame, message in parsed if message is not None]
 
 
-def _listens(client: Client, channel: Channel) -> bool:
+def _listens(bus: Bus, client: Client, channel: Channel) -> bool:
     """Whether the client gets the channel's events already, as its member or by a pattern."""
-    if client.id in channel.members:
-        return True
-    return any(name in ("*", f"{channel.home}:*") for name in client.subscriptions if is_pattern(name))
+    if not client.subscriptions:
+        return False
+    audience = bus.channels.audience(channel)
+    return client.id in (audience.canonical if client.canonical else audience.legacy)

@@ -362,3 +362,108 @@ def test_a_restarted_node_knows_how_far_every_stream_went() -> None:
     house.bus.start(0, {"streams": [(CHANNEL, "nnnnnnnnnn-1", 4, "", 1), (CHANNEL, THEIRS, 7, "2-3", 0)]})
     joined = house.ask(house.connect(), {"type": "join", "channel": CHANNEL})["payload"]
     assert joined["position"] == {"nnnnnnnnnn-1": 4, THEIRS: 7, "nnnnnnnnnn-2": 0}
+
+
+def test_what_fills_a_hole_while_the_disk_is_read_is_not_missing() -> None:
+    """It came after the question and before the answer, out of its turn."""
+    here, there = House(BusSettings(history=HistorySettings(per_channel=2)), durable=True), House(node="f")
+    publish(there, 1, 2, 3)
+    frames = frames_of(there)
+    publish(here, "a", "b")
+    own = frames_of(here)
+    here.tell(Imported(NodeId("f" * 32), "hq", CHANNEL, frames[:1]))
+    here.tell(Imported(NodeId("f" * 32), "hq", CHANNEL, frames[2:]))
+    client = here.connect()
+    here.take(client)
+    here.send(client, {"type": "join", "channel": CHANNEL, "since": {OURS: 0, THEIRS: 0}})
+    here.tell(Imported(NodeId("f" * 32), "hq", CHANNEL, frames[1:2]))
+    here.tell(HistoryRead(here.asked[0].token, (*own, frames[0], frames[2])))
+    missed, answer = split(here, client)
+    assert (missed, answer["recovered"]) == (["a", "b", 1, 3, 2], True)
+
+
+def test_a_ring_without_what_came_late_is_not_all_there_is() -> None:
+    """The disk has it; also after the ring was loaded back from there."""
+    here, there = House(durable=True), House(node="f")
+    publish(there, 1, 2, 3)
+    frames = frames_of(there)
+    for index in (0, 2, 1):
+        here.tell(Imported(NodeId("f" * 32), "hq", CHANNEL, frames[index : index + 1]))
+    client = here.connect()
+    here.take(client)
+    for count in (1, 2):
+        here.send(client, {"type": "history", "channel": CHANNEL})
+        assert len(here.asked) == count
+        here.tell(HistoryRead(here.asked[-1].token, (frames[0], frames[2], frames[1])))
+        (answer,) = here.take(client)
+        assert [frame["payload"] for frame in answer["payload"]["messages"]] == [1, 3, 2]
+
+
+@pytest.mark.parametrize("name", [CHANNEL, "telemetry:*", "*:host", "*"])
+def test_who_begins_to_hear_a_channel_while_its_past_is_read_misses_nothing_and_hears_nothing_twice(name: str) -> None:
+    """By a second join without `since`, of the channel or of a pattern."""
+    house = House(BusSettings(history=HistorySettings(per_channel=2)), durable=True)
+    publish(house, 1, 2, 3, 4)
+    frames = frames_of(house)
+    client = house.connect()
+    house.take(client)
+    house.send(client, {"type": "join", "channel": CHANNEL, "since": {OURS: 0}})
+    publish(house, 5)
+    house.send(client, {"type": "join", "channel": name})
+    publish(house, 6)
+    house.tell(HistoryRead(house.asked[0].token, frames))
+    publish(house, 7)
+    came = house.take(client)
+    assert [frame["payload"] for frame in came if frame["type"] == "event"] == [6, 1, 2, 3, 4, 5, 7]
+    (answer,) = [frame["payload"] for frame in came if "recovered" in str(frame["payload"])]
+    assert (answer["recovered"], answer["position"]) == (True, {OURS: 6})
+
+
+@pytest.mark.parametrize("pattern", ["telemetry:*", "*:host", "*"])
+def test_who_hears_a_channel_by_a_pattern_and_joins_it_from_where_it_was_hears_nothing_twice(pattern: str) -> None:
+    """And a gap of the past is told, though what is live came all along."""
+    house = House(BusSettings(history=HistorySettings(per_channel=2)), durable=True)
+    publish(house, 1, 2, 3, 4)
+    frames = frames_of(house)
+    client = house.connect()
+    house.take(client)
+    house.send(client, {"type": "join", "channel": pattern})
+    house.take(client)
+    house.send(client, {"type": "join", "channel": CHANNEL, "since": {OURS: 0}})
+    publish(house, 5)
+    assert [frame["payload"] for frame in house.take(client)] == [5]
+    house.tell(HistoryRead(house.asked[0].token, frames[1:]))
+    missed, answer = split(house, client)
+    assert (missed, answer["gaps"]) == ([2, 3, 4], [{"epoch": OURS, "first": 1, "last": 1}])
+
+
+@pytest.mark.parametrize(
+    ("window", "payloads"),
+    [({}, [3, 4]), ({"since": {OURS: 3}}, [4]), ({"before": {OURS: 4}}, [3]), ({"since": "2027-01-01"}, [])],
+)
+def test_of_a_disk_that_is_gone_memory_answers_what_was_asked(window: dict[str, Any], payloads: list[int]) -> None:
+    """Not simply its newest; `more` says that there may be others."""
+    house = House(BusSettings(history=HistorySettings(per_channel=2)), durable=True)
+    publish(house, 1, 2, 3, 4)
+    client = house.connect()
+    house.take(client)
+    house.send(client, {"type": "history", "channel": CHANNEL, "limit": 10, **window})
+    if house.asked:
+        house.tell(HistoryRead(house.asked[0].token, (), failed="the disk is gone"))
+    (answer,) = house.take(client)
+    assert [frame["payload"] for frame in answer["payload"]["messages"]] == payloads
+    assert answer["payload"]["more"] is bool(house.asked)
+
+
+@pytest.mark.parametrize("window", [{}, {"since": {OURS: 0}}, {"since": 0}])
+def test_what_the_disk_has_not_taken_yet_is_found_in_memory(window: dict[str, Any]) -> None:
+    """It is full, or locked; what is newest is in the ring."""
+    house = House(BusSettings(history=HistorySettings(per_channel=3)), durable=True)
+    publish(house, 1, 2, 3, 4)
+    frames = frames_of(house)
+    client = house.connect()
+    house.take(client)
+    house.send(client, {"type": "history", "channel": CHANNEL, "limit": 10, **window})
+    house.tell(HistoryRead(house.asked[0].token, frames[:2]))
+    (answer,) = house.take(client)
+    assert [frame["payload"] for frame in answer["payload"]["messages"]] == [1, 2, 3, 4]

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from arqonmesh.core.bus.commands.request import Command, Request
 from arqonmesh.core.bus.envelope import legacy_of, parse_stored
-from arqonmesh.core.bus.past import Page, load_ring, page, plan, window_of
+from arqonmesh.core.bus.past import Page, load_ring, page, plan, window_of, with_ring
 from arqonmesh.core.bus.tenants import outside
 from arqonmesh.core.events import HistoryRead
 from arqonmesh.core.kernel import Effect, HistoryQuery
@@ -35,15 +35,13 @@ def _history(bus: Bus, request: Request) -> dict[str, Any] | None:
 
 
 def _read(bus: Bus, request: Request, name: str, limit: int, query: HistoryQuery, read: HistoryRead) -> list[Effect]:
-    if read.failed:  # memory is all that there is
-        channel = bus.channels.find(name)
-        found = Page([] if channel is None else page(channel.ring.frames, limit, False).frames, True)
-    elif query.limit > limit:
+    if query.ranges is None and query.after_ms is None and query.before_ms is None and not read.failed:
         load_ring(bus, name, read.frames, read.more)
-        found = page(read.frames, limit, False)
-        found = Page(found.frames, found.more or read.more)
+    if read.more and query.oldest:
+        found = Page(list(read.frames), True)
     else:
-        found = Page(list(read.frames), read.more)
+        found = page(with_ring(bus, name, read.frames, query), limit, query.oldest)
+        found = Page(found.frames, found.more or read.more or bool(read.failed))
     return request.answer(bus, _told(bus, request.client, name, limit, found))
 
 

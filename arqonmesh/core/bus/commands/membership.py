@@ -10,15 +10,19 @@ from arqonmesh.core.bus.commands.request import CHANNEL, Command, Request
 from arqonmesh.core.bus.mesh_news import tell_mesh_state
 from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.past import position_of
+from arqonmesh.core.bus.permissions import Action
 from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.bus.refusal import Refusal
-from arqonmesh.core.bus.resume import resume
+from arqonmesh.core.bus.resume import hear_live, resume
 from arqonmesh.core.bus.tenants import outside
 from arqonmesh.core.kernel import Effect
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
     from arqonmesh.core.bus.clients import Client
+
+_WITH_PAST: Final[tuple[Action, ...]] = ("join", "history")
+"""What a join with `since` takes."""
 
 
 def _join(bus: Bus, request: Request) -> dict[str, Any] | None:
@@ -38,10 +42,18 @@ def _join(bus: Bus, request: Request) -> dict[str, Any] | None:
             field="since",
             hint='{"type": "join", "channel": "telemetry:host", "since": {}}',
         )
-    bus.permissions.check(client.identity, "history", name)
+    for action in _WITH_PAST:
+        bus.permissions.check(client.identity, action, name)
     channel = bus.channels.obtain(name, bus.wall_ms)
-    resume(bus, request, channel, position_of(since), partial(_enter, bus, client, name))
+    resume(bus, request, channel, position_of(since), partial(_enter_with_past, bus, client, name))
     return None
+
+
+def _enter_with_past(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Effect]]:
+    """As `_enter`, once its past is read: the client may be someone else by then. Raises Refusal."""
+    for action in _WITH_PAST:
+        bus.permissions.check(client.identity, action, name)
+    return _enter(bus, client, name)
 
 
 def _enter(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Effect]]:
@@ -50,6 +62,8 @@ def _enter(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Ef
     fresh = name not in client.subscriptions
     channel = bus.channels.subscribe(client, name, bus.wall_ms)
     client.routes.clear()  # "no address" means the first subscription, which may just have changed
+    if client.tails:
+        hear_live(bus, client)
     answer: dict[str, Any] = {"success": True, "channel": outside(name), "subscriptions": len(client.subscriptions)}
     if channel is not None:
         answer["members"] = len(channel.members) + len(bus.exchange.view.members(name))
