@@ -281,6 +281,29 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     """Counts so far: direction, channel, cluster, allowed, rule, messages."""
 
 
+class ConfigChangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting that is one thing in the running node and another on disk. Values as JSON; secrets masked."""
+
+    name: str
+    running: str
+    file: str
+    """With the node's environment over it."""
+    origin: str
+    """Who says so: "arqon.yaml, line 14", "environment ARQON_...", "default"."""
+    hot: bool
+    """The running node can take it; else a restart is needed."""
+
+
+class ConfigChangesView(msgspec.Struct, frozen=True, kw_only=True):
+    """`arqon config diff` and `reload`."""
+
+    file: str
+    applied: bool
+    """The hot ones are in force."""
+    changes: tuple[ConfigChangeView, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`arqon node status`."""
 
@@ -298,6 +321,12 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: str
     clients: int
     channels: int
+    published_per_s: float
+    """By clients of this node, over the last span of some seconds; so is what follows."""
+    delivered_per_s: float
+    delivery_p50_us: int
+    """From the read of a client's frame to the writes that it caused; 0 before the first."""
+    delivery_p99_us: int
     counters: dict[str, int]
     """published, delivered, exported, imported, kept_local, held, dropped ... since the start."""
 
@@ -341,6 +370,10 @@ class NodeControl(Protocol):
     async def certificate(self) -> CertificateView: ...
     async def certificate_rotate(self) -> CertificateView: ...
     async def policy(self) -> PolicyView: ...
+    async def config_changes(self, apply: bool) -> ConfigChangesView:
+        """What differs between the running node and its file; `apply`: and take what can be taken. An invalid file
+        raises, and nothing is changed."""
+
     async def bus_clients(self, slow: bool) -> tuple[tuple[BusClientView, ...], int]:
         """The busiest queues first, at most 1,000 of them, and how many are connected; `slow`: those alone."""
 

@@ -173,6 +173,17 @@ class Service:
                 f"{self.authenticator.anonymous}; arqon bus key new NAME ends that",
             )
 
+    def adopt(self, config: Config, authenticator: Authenticator) -> None:
+        """Go on with other settings, hot ones alone, and judge clients as `authenticator` does. Nothing here fails:
+        what can was done by who made the two (reload.py)."""
+        self.config = config
+        self.authenticator.adopt(authenticator)
+        self.node.adopt(self.host.now(), config)
+        self.bus.adopt(config.bus)
+        self.telemetry.adopt(config)
+        self.history.adopt(config.bus.history)
+        self.http.cors_origins = config.http.cors_origins
+
     def request_stop(self, why: str) -> None:
         if not self.stopping.is_set():
             self.log.add("node", f"stopping: {why}")
@@ -284,6 +295,10 @@ class Service:
             data_dir=str(self.data_dir),
             clients=stats["clients_connected"],
             channels=stats["channels"],
+            published_per_s=self.figures.rates["published"],
+            delivered_per_s=self.figures.rates["delivered"],
+            delivery_p50_us=self.figures.latency["p50_us"],
+            delivery_p99_us=self.figures.latency["p99_us"],
             counters=self.counters(),
         )
 

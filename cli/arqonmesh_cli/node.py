@@ -19,6 +19,7 @@ from arqonmesh_cli.logs import follow, last_lines
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.processes import gone, listener_pid, tell, wait_gone
 from arqonmesh_cli.screen import Screen
+from arqonmesh_cli.traffic import bus_traffic
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def _status(screen: Screen, node: NodeStatus) -> None:
             ("mesh", node.mesh or "none; next: arqon mesh seed NAME, or arqon mesh join TICKET"),
             ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
             ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
+            ("traffic", bus_traffic(node)),
             ("http", f"{node.http}/status"),
             ("quic", node.quic),
             ("data", node.data_dir),

@@ -9,6 +9,8 @@ from arqonmesh.api.control import (
     BusClientView,
     CauseView,
     CertificateView,
+    ConfigChangesView,
+    ConfigChangeView,
     InviteView,
     LinkView,
     MatrixCellView,
@@ -146,6 +148,10 @@ class FakeNode:
             data_dir="/var/lib/arqon",
             clients=2,
             channels=3,
+            published_per_s=12.5,
+            delivered_per_s=1_250.0,
+            delivery_p50_us=180,
+            delivery_p99_us=2_400,
             counters={"published": 1_000_000_000_000, "delivered": 7},
         )
 
@@ -357,6 +363,24 @@ class FakeNode:
             slow_ms=4_000,
         )
         return (client,), 2
+
+    async def config_changes(self, apply: bool) -> ConfigChangesView:
+        self._called("config_changes", apply)
+        return ConfigChangesView(
+            file="/x/arqon.yaml",
+            applied=apply,
+            changes=(
+                ConfigChangeView(name="bus.rate_per_s", running="0", file="100", origin="arqon.yaml, line 3", hot=True),
+                ConfigChangeView(
+                    name="listen.bus",
+                    running='"127.0.0.1:9100"',
+                    file='"127.0.0.1:9200"',
+                    origin="environment ARQON_LISTEN__BUS",
+                    hot=False,
+                ),
+            ),
+            warnings=("ARQON_BUSS is read by nobody; did you mean ARQON_BUS__ROOMS",),
+        )
 
     async def policy(self) -> PolicyView:
         self._called("policy")

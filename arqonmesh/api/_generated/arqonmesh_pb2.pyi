@@ -623,12 +623,44 @@ class Decision(_message.Message):
     messages: int
     def __init__(self, direction: _Optional[str] = ..., channel: _Optional[str] = ..., cluster: _Optional[str] = ..., allowed: _Optional[bool] = ..., rule: _Optional[str] = ..., messages: _Optional[int] = ...) -> None: ...
 
+class ReloadConfigRequest(_message.Message):
+    __slots__ = ("apply",)
+    APPLY_FIELD_NUMBER: _ClassVar[int]
+    apply: bool
+    def __init__(self, apply: _Optional[bool] = ...) -> None: ...
+
+class ConfigChanges(_message.Message):
+    __slots__ = ("file", "applied", "changes", "warnings")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    applied: bool
+    changes: _containers.RepeatedCompositeFieldContainer[ConfigChange]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, file: _Optional[str] = ..., applied: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[ConfigChange, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConfigChange(_message.Message):
+    __slots__ = ("name", "running", "file", "origin", "hot")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    HOT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    running: str
+    file: str
+    origin: str
+    hot: bool
+    def __init__(self, name: _Optional[str] = ..., running: _Optional[str] = ..., file: _Optional[str] = ..., origin: _Optional[str] = ..., hot: _Optional[bool] = ...) -> None: ...
+
 class GetNodeStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class NodeStatus(_message.Message):
-    __slots__ = ("node_id", "cluster", "role", "region", "version", "pid", "uptime_s", "mesh", "quic", "bus", "http", "data_dir", "clients", "channels", "counters")
+    __slots__ = ("node_id", "cluster", "role", "region", "version", "pid", "uptime_s", "mesh", "quic", "bus", "http", "data_dir", "clients", "channels", "counters", "published_per_s", "delivered_per_s", "delivery_p50_us", "delivery_p99_us")
     class CountersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -651,6 +683,10 @@ class NodeStatus(_message.Message):
     CLIENTS_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_PER_S_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_PER_S_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_P50_US_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_P99_US_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     cluster: str
     role: str
@@ -666,7 +702,11 @@ class NodeStatus(_message.Message):
     clients: int
     channels: int
     counters: _containers.ScalarMap[str, int]
-    def __init__(self, node_id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime_s: _Optional[float] = ..., mesh: _Optional[str] = ..., quic: _Optional[str] = ..., bus: _Optional[str] = ..., http: _Optional[str] = ..., data_dir: _Optional[str] = ..., clients: _Optional[int] = ..., channels: _Optional[int] = ..., counters: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    published_per_s: float
+    delivered_per_s: float
+    delivery_p50_us: int
+    delivery_p99_us: int
+    def __init__(self, node_id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime_s: _Optional[float] = ..., mesh: _Optional[str] = ..., quic: _Optional[str] = ..., bus: _Optional[str] = ..., http: _Optional[str] = ..., data_dir: _Optional[str] = ..., clients: _Optional[int] = ..., channels: _Optional[int] = ..., counters: _Optional[_Mapping[str, int]] = ..., published_per_s: _Optional[float] = ..., delivered_per_s: _Optional[float] = ..., delivery_p50_us: _Optional[int] = ..., delivery_p99_us: _Optional[int] = ...) -> None: ...
 
 class StopNodeRequest(_message.Message):
     __slots__ = ()

@@ -8,6 +8,7 @@ from arqonmesh.errors import ArqonError
 from arqonmesh_cli.durations import show_duration
 from arqonmesh_cli.screen import state_word
 from arqonmesh_cli.times import day_and_clock
+from arqonmesh_cli.traffic import bus_traffic
 from arqonmesh_cli.tui.state import Selection
 
 Lines = tuple[tuple[str, str], ...]
@@ -34,6 +35,7 @@ async def _self(client: NodeClient) -> Lines:
         ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
         ("quic", node.quic),
         ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
+        ("traffic", bus_traffic(node)),
         ("http", node.http),
         ("data", node.data_dir),
         *counters,
