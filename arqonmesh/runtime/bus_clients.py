@@ -28,8 +28,8 @@ def client_views(bus: Bus, server: BusServer, *, slow: bool) -> tuple[tuple[BusC
             BusClientView(
                 id=client.id,
                 address=look.address,
-                name=client.info.name,
-                kind=client.info.kind,
+                name=client.profile.screen_name,
+                kind=client.profile.type,
                 subject=identity.subject,
                 role=identity.role,
                 tenant=identity.tenant,

@@ -99,7 +99,8 @@ class Permissions:
             return
         name = outside(channel)
         needed = self.needed(action, name)
-        needs = f"a permission {action}:{name}" if needed == "granted" else f"the role {needed}"
+        by_role = needed != "granted" and not identity.at_least(needed)  # else a permission of its own forbids it
+        needs = f"the role {needed}" if by_role else f"a permission {action}:{name}"
         raise Refusal(
             "bus.forbidden",
             f"{identity.subject or 'an anonymous client'} ({identity.role}) may not {action} {name}; it needs {needs}",

@@ -42,7 +42,7 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
     }
     return [
         say(bus, connected, "system" if connected.canonical else "message", payload),
-        Emit(ClientCame(client, info.kind, info.name)),
+        Emit(ClientCame(client, connected.profile.type, connected.profile.screen_name)),
     ]
 
 
@@ -53,7 +53,8 @@ def disconnect(bus: Bus, client: ClientId) -> list[Effect]:
         return []
     bus.paused.pop(client, None)
     bus.credentials.forget(client)
-    effects: list[Effect] = [Emit(ClientWent(client, gone.info.kind, gone.info.name, gone.published))]
+    said = gone.profile
+    effects: list[Effect] = [Emit(ClientWent(client, said.type, said.screen_name, gone.published))]
     for name in list(gone.subscriptions):
         bus.channels.unsubscribe(gone, name)
         if not is_pattern(name) and name != mesh_room.NAME:

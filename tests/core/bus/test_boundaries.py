@@ -6,6 +6,7 @@ import pytest
 
 from arqonmesh.config.model import AuthSettings, BusSettings, RoomRule
 from arqonmesh.core.bus.identity import Identity
+from arqonmesh.core.events import ClientCame, ClientWent, HistoryRead
 from tests.core.bus.cluster.town import Town
 from tests.core.bus.house import House
 
@@ -89,3 +90,45 @@ def test_a_channel_may_make_room_for_the_next_of_the_same_read() -> None:
     held = sum(len(frame) for name in ("a:x", "a:y", "a:z") for frame in house.bus.history_frames(name, 10))
     assert house.bus.stats()["history_bytes"] == held
     assert [event.channel for event in house.published] == ["a:x", "a:y", "a:x", "a:z", "a:x"]
+
+
+@pytest.mark.requirement("R-BU-14")
+@pytest.mark.parametrize("lost", ["join", "history"])
+def test_who_is_someone_else_by_the_time_its_past_is_read_gets_nothing_of_it(lost: str) -> None:
+    """A join with `since` may wait for the disk; what counts is who the client is when it enters."""
+
+    def lesser(current: Identity, token: str) -> Identity:
+        return Identity("ada", "user", "", (f"-{lost}:plant:*",))
+
+    house = House(node="n", boot_epoch=2, durable=True, authenticate=lesser)
+    house.bus.start(house.now, {"streams": [("plant:press", "nnnnnnnnnn-1", 1, "", 1)]})
+    client = house.connect(identity=Identity("ada"))
+    house.send(client, {"type": "join", "channel": "plant:press", "since": {}})
+    house.send(client, {"type": "authenticate", "args": {"token": "newer"}})
+    house.take(client)
+    (asked,) = house.asked
+    frame = (
+        b'{"id":"arq_1","type":"event","room":"plant","channel":"press","from":"x","payload":1,'
+        b'"timestamp":"2026-01-01T00:00:00.000Z","epoch":"nnnnnnnnnn-1","offset":1,"v":1}'
+    )
+    house.tell(HistoryRead(asked.token, (frame,)))
+    (told,) = house.take(client)
+    assert told["payload"]["code"] == "bus.forbidden"
+    assert house.bus.clients[client].subscriptions == {}
+
+
+def test_a_refusal_does_not_ask_for_the_role_that_the_client_has() -> None:
+    """Who is forbidden by its token's permissions needs another permission, not another role."""
+    house = House()
+    client = house.connect(identity=Identity("press", "user", "", ("-*:*", "publish:plant:press")))
+    told = house.ask(client, {"type": "join", "channel": "plant:press"})["payload"]["message"]
+    assert told == "press (user) may not join plant:press; it needs a permission join:plant:press"
+
+
+def test_what_a_client_says_of_itself_is_told_on_as_the_bus_knows_it() -> None:
+    """Whoever watches clients come and go gets names cut and printable, as everyone else does."""
+    house = House()
+    client = house.connect(name="Ada\x1b[2J" + "x" * 5_000)
+    house.leave(client)
+    came, went = [event for event in house.told if isinstance(event, ClientCame | ClientWent)]
+    assert came.name == went.name == "Ada[2J" + "x" * 58
