@@ -331,7 +331,7 @@ def http_target() -> Target:
     corpus = (
         b"GET /health HTTP/1.1\r\nHost: a",
         b"GET /history?channel=a:b&limit=5 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x",
-        b"HEAD /metrics%20?a=%ff HTTP/1.0\r\nConnection: keep-alive",
+        b"HEAD /metrics%20?a=%c3%a9 HTTP/1.0\r\nConnection: keep-alive",
     )
 
     def parse(case: bytes) -> None:

@@ -13,8 +13,8 @@ from arqonmesh_testbed.topology import Topology
 from bench.calibration import RATIO_MAX, calibrate, compared, shortened
 
 SMALL_FORM_RATIO_MAX = 3.0
-"""Of one run with a few cuts, beside whatever else runs here. The claim of 1.5 is `bench.calibration`'s, with the machine
-to itself; what is caught here is a simulator that has another idea of the protocol (it was 2.7 once, on every run)."""
+"""Of one run with a few cuts, beside whatever else runs here. The claim of 1.5 is `bench.calibration`'s, with the
+machine to itself; this catches a simulator that has another idea of the protocol (it was 2.7 once, on every run)."""
 LOAD_PER_CORE_MAX = 2
 
 
