@@ -109,6 +109,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("arqon_gossip_held_bytes", "Bytes of signed statements held."),
     _counter("arqon_gossip_statements_total", "Statements and what became of them: merged, duplicates and others.",
              "fate"),
+    _counter("arqon_gossip_news_total", "Statements that became news here, ours included, by what they say.", "kind"),
     # overlay
     _gauge("arqon_overlay_members", "Members in the active view, chosen among them, spare and lost ones.", "view"),
     _counter("arqon_overlay_total", "Neighbours won and sent away, refusals heard, names beyond a share.", "what"),

@@ -14,6 +14,7 @@ from arqonmesh.core.histogram import BOUNDS_US as LATENCY_BOUNDS_US
 from arqonmesh.core.histogram import Histogram
 from arqonmesh.core.plane import Plane
 from arqonmesh.observe.collectors import Distribution, Sample
+from arqonmesh.wire.statement import Kind
 
 if TYPE_CHECKING:
     from arqonmesh.runtime.service import Service
@@ -163,6 +164,8 @@ def _gossip(plane: Plane) -> Iterator[Sample | Distribution]:
     yield Sample("arqon_gossip_held_bytes", gossip.bytes_held)
     for fate, count in gossip.counters.items():
         yield Sample("arqon_gossip_statements_total", count, (fate,))
+    for kind, count in gossip.kinds.items():
+        yield Sample("arqon_gossip_news_total", count, (Kind(kind).name.lower(),))
     if gossip.stages is not None:
         yield from _stages(gossip.stages)
 

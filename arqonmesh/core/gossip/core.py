@@ -153,6 +153,11 @@ class Gossip(Views):
         return self._repair.equal_roots
 
     @property
+    def kinds(self) -> dict[int, int]:
+        """How many statements of each kind became news here since the start, ours and those of our disk included."""
+        return self._telling.kinds
+
+    @property
     def waiting_bytes(self) -> int:
         """What is kept of authors that are not members, as far as we know."""
         return self._waiting.bytes_held

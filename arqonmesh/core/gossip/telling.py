@@ -21,6 +21,8 @@ class Telling:
     def __init__(self, me: NodeId, counters: dict[str, int]) -> None:
         self._me = me
         self.counters = counters
+        self.kinds: dict[int, int] = {}
+        """How many statements of each kind became news here, ours included."""
         self._introduced: dict[_Slot, Position] = {}
         """What a join told the other cores before it came by gossip, and where it stands in its author's log."""
 
@@ -37,6 +39,7 @@ class Telling:
                 self._introduced.pop((record.author, record.kind, record.key), None)
             body = record.body
             if body is not None:
+                self.kinds[record.kind] = self.kinds.get(record.kind, 0) + 1
                 said = Applied(record.author, record.kind, record.key, body, record.encoded, record.author == self._me)
                 effects.append(Emit(said))
         return effects
