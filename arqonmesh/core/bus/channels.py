@@ -24,6 +24,7 @@ from arqonmesh.ids import ClientId
 if TYPE_CHECKING:
     from arqonmesh.core.bus.clients import Client
     from arqonmesh.core.bus.identity import Identity
+    from arqonmesh.core.bus.late import Passed
     from arqonmesh.core.bus.resume import Tail
 
 SUBSCRIPTIONS_MAX: Final = 256
@@ -68,6 +69,8 @@ class Channel:
         "listed",
         "members",
         "name",
+        "owed",
+        "passed",
         "published",
         "ring",
         "room",
@@ -98,6 +101,10 @@ class Channel:
         """Clients that are catching up: what comes meanwhile goes there."""
         self.ahead: dict[ClientId, dict[str, int]] = {}
         """Members that have seen more of some streams than this node has."""
+        self.owed: dict[ClientId, dict[str, int]] = {}
+        """Members that came back, and what they had seen: what is found of what they missed goes to them."""
+        self.passed: list[Passed] = []
+        """Holes that live events went past, and who was there."""
         self.published = 0
         self.kept = False
         """Made with create_channel: stays without members, until the table is full."""
@@ -144,6 +151,10 @@ class Channels:
         """Raised when a subscription or channel comes or goes, because that may change the audience of a whole room."""
         self.evicted = 0
         self.watcher: Watcher | None = None
+
+    def adopt(self, channels_max: int, subscriptions_max: int) -> None:
+        """Other limits from now on; who is above them stays."""
+        self._channels_max, self._subscriptions_max = channels_max, subscriptions_max
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -273,6 +284,7 @@ class Channels:
             self.watcher.left(client, name)
         del channel.members[client.id]
         channel.ahead.pop(client.id, None)
+        channel.owed.pop(client.id, None)
         channel.audience = None
         self._changes += 1
         if not channel.members and not channel.fixed:

@@ -1,8 +1,9 @@
 """Events of other nodes and clusters: to the members here, as they are.
 
 Each belongs to a stream of the node that published it (streams.py). What this node has already is not taken again; what
-it missed and gets late (its origin has a new link, and what it kept comes after what went another way) is delivered
-late, and goes into the durable history in its place; the ring in memory keeps to the order in which things came.
+it missed and gets late (its origin has a new link, and what it kept comes after what went another way; or a mate of the
+cluster has it, cluster/fillup.py) goes to those who saw it missing (late.py), and into the durable history; the ring in
+memory keeps to the order in which things came.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from arqonmesh.core.bus.envelope import EVENT_KINDS, Stored, legacy_of, parse_stored
 from arqonmesh.core.bus.keeping import keep, keep_late
+from arqonmesh.core.bus.late import deliver_fetched, deliver_late, note_passed
 from arqonmesh.core.bus.names import resolve_target
 from arqonmesh.core.bus.protocol.bounds import is_too_deep
 from arqonmesh.core.bus.refusal import Refusal
@@ -35,7 +37,7 @@ def take_imported(bus: Bus, event: Imported) -> list[Effect]:
 def bring_in(
     bus: Bus, channel_name: str, frames: Sequence[bytes], origin: NodeId | None, *, ours: bool
 ) -> list[Effect]:
-    """`origin`: who published them all; None when a node of our cluster passes on what several have published."""
+    """`origin`: who published them all; None when a node of our cluster passes on what it has of one stream."""
     shown = outside(channel_name)
     readable: list[tuple[bytes, Stored]] = []
     for frame in frames:
@@ -57,16 +59,21 @@ def bring_in(
         bus.counters["import_refused"] += len(readable)
         effects.append(Emit(Dropped("bus", refusal.code.removeprefix("bus."), len(readable), channel_name)))
         return effects
-    fresh, late = _sort(channel.streams, readable)
+    fresh, late, jumps = _sort(channel.streams, readable)
+    if jumps:
+        note_passed(bus, channel, jumps)
     bus.counters["import_known"] += len(readable) - len(fresh) - len(late)
     if late:
         bus.counters["import_late"] += len(late)
         for epoch, first, low_ms, high_ms, run in _runs(late, bus.wall_ms):
             keep_late(bus, channel, run, epoch, first, low_ms, high_ms, effects, ours=ours)
-        _deliver(bus, channel, late, effects)
+        deliver_late(bus, channel, late, effects)
     if not fresh:
         return effects
-    _deliver(bus, channel, fresh, effects)
+    if origin is None:
+        deliver_fetched(bus, channel, fresh, effects)
+    else:
+        _deliver(bus, channel, fresh, effects)
     for epoch, first, low_ms, high_ms, run in _runs(fresh, bus.wall_ms):
         keep(bus, channel, run, epoch, first, low_ms, high_ms, effects, ours=ours)
         bus.analytics.note(channel.home, origin or "", run, bus.wall_ms)
@@ -78,19 +85,26 @@ def bring_in(
 
 def _sort(
     streams: Streams, readable: list[tuple[bytes, Stored]]
-) -> tuple[list[tuple[bytes, Stored]], list[tuple[bytes, Stored]]]:
-    """What is new, and what was missing among older ones. The rest is known."""
+) -> tuple[list[tuple[bytes, Stored]], list[tuple[bytes, Stored]], list[tuple[str, int, int]]]:
+    """What is new, what was missing among older ones, and the stretches that are missing from now on. The rest is
+    known."""
     fresh: list[tuple[bytes, Stored]] = []
     late: list[tuple[bytes, Stored]] = []
+    jumps: list[tuple[str, int, int]] = []
     for event in readable:
         epoch, offset = event[1].epoch, event[1].offset
         if not epoch:
             fresh.append(event)
         elif epoch != streams.epoch:
             newest = streams.arrived(epoch, offset)
-            if newest is not None:
-                (fresh if newest else late).append(event)
-    return fresh, late
+            if newest is None:
+                continue
+            (fresh if newest else late).append(event)
+            if newest and streams.holes:
+                holes = streams.holes.get(epoch)
+                if holes and holes[-1][1] == offset - 1:
+                    jumps.append((epoch, *holes[-1]))
+    return fresh, late, jumps
 
 
 def _deliver(bus: Bus, channel: Channel, fresh: list[tuple[bytes, Stored]], effects: list[Effect]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus.answers import refuse
 from arqonmesh.core.bus.envelope import Stored, legacy_of, parse_stored
+from arqonmesh.core.bus.late import is_owed
 from arqonmesh.core.bus.past import EPOCHS_MAX
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.streams import gaps_in
@@ -134,7 +135,7 @@ def _finish(
             (frame, message)
             for frame, message in _parsed(tail.frames)
             if (message.epoch, message.offset) not in have
-            and (not message.epoch or message.offset > since.get(message.epoch, 0))  # it may be ahead of this node
+            and is_owed(since, message.epoch, message.offset)  # it may be ahead of this node
         ]
         events += late
         have.update((message.epoch, message.offset) for _, message in late)
@@ -145,8 +146,10 @@ def _finish(
         have.update((message.epoch, message.offset) for _, message in rest)
     ahead = streams.ahead(since)
     answer, beside = enter()
-    if ahead and client.id in channel.members:
-        channel.ahead[client.id] = ahead
+    if client.id in channel.members:
+        channel.owed[client.id] = since
+        if ahead:
+            channel.ahead[client.id] = ahead
     gaps = [*gaps_in(wanted, have), *streams.doubtful(since)]
     answer["recovered"] = not gaps
     answer["missed"] = len(events)
@@ -156,7 +159,7 @@ def _finish(
     bus.counters["resumed" if not gaps else "resumed_with_gaps"] += 1
     effects: list[Effect] = []
     if events:
-        rendered = [frame if client.canonical else legacy_of(message) for frame, message in events]
+        rendered = [frame if client.canonical else legacy_of(message) for frame, message in _in_order(events)]
         effects.append(Deliver(client.only, tuple(rendered)))
     effects.extend(request.answer(bus, answer))
     effects.extend(beside)
@@ -172,6 +175,19 @@ def _together(position: dict[str, int], since: dict[str, int]) -> dict[str, int]
         elif len(together) < EPOCHS_MAX:
             together[epoch] = offset
     return together
+
+
+def _in_order(events: list[Event]) -> list[Event]:
+    """Each stream in its own order, in the places that its events have: what came late stands where it belongs."""
+    streams: dict[str, list[Event]] = {}
+    for event in events:
+        streams.setdefault(event[1].epoch, []).append(event)
+    ordered = {epoch: iter(sorted(stream, key=_offset)) for epoch, stream in streams.items()}
+    return [next(ordered[message.epoch]) for _, message in events]
+
+
+def _offset(event: Event) -> int:
+    return event[1].offset
 
 
 def _parsed(frames: Sequence[bytes]) -> list[Event]:

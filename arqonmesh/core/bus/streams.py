@@ -110,6 +110,24 @@ class Streams:
             del self.holes[epoch]
         return False
 
+    def lacking(self, epoch: str, head: int, holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """What we have not heard of what somebody has who has all up to `head` but the holes; lowest first."""
+        if epoch == self.epoch:
+            return []
+        mine = self.heads.get(epoch, 0)
+        missing = [(first, min(last, head)) for first, last in self.holes.get(epoch, ()) if first <= head]
+        if mine < head:
+            missing.append((mine + 1, head))
+        return without(missing, holes)
+
+    def pass_over(self, epoch: str, last: int) -> None:
+        """Nobody within reach has what comes next of this stream, up to `last`: a hole, until somebody has it."""
+        head = self.heads.get(epoch, 0)
+        if epoch != self.epoch and head < last:
+            self.heads[epoch] = last
+            add_hole(self.holes.setdefault(epoch, []), head + 1, last)
+            self._bound()
+
     def position(self) -> dict[str, int]:
         """{epoch: highest offset}, our own stream included from its beginning on."""
         return {**self.heads, self.epoch: self.offset}
@@ -123,7 +141,7 @@ class Streams:
         wanted: list[Range] = []
         for epoch, head in self.position().items():
             first = since.get(epoch, 0) + 1
-            if first <= head and not (first == 1 and epoch not in since and _is_past(epoch, later)):
+            if first <= head and not (first == 1 and epoch not in since and is_past(epoch, later)):
                 wanted.append((epoch, first, head))
         return wanted
 
@@ -139,12 +157,12 @@ class Streams:
         gaps = [
             Gap(epoch, max(self.heads.get(epoch, 0), since.get(epoch, 0)) + 1, None)
             for epoch in self.unsure
-            if not _is_past(epoch, told)
+            if not is_past(epoch, told)
         ]
         known = newest_lives(self.position())
         for epoch, offset in since.items():
-            forgotten = epoch not in self.heads and epoch != self.epoch and _is_past(epoch, known)
-            if forgotten and not _is_past(epoch, told):
+            forgotten = epoch not in self.heads and epoch != self.epoch and is_past(epoch, known)
+            if forgotten and not is_past(epoch, told):
                 gaps.append(Gap(epoch, offset + 1, None))
         return gaps
 
@@ -155,7 +173,7 @@ class Streams:
         found: dict[str, int] = {}
         for epoch, offset in since.items():
             life = life_of(epoch)
-            if life is None or (own is not None and life.node == own.node) or _is_past(epoch, known):
+            if life is None or (own is not None and life.node == own.node) or is_past(epoch, known):
                 continue
             if offset > self.heads.get(epoch, 0):
                 found[epoch] = offset
@@ -179,7 +197,7 @@ def newest_lives(epochs: Iterable[str]) -> dict[str, tuple[int, int]]:
     return newest
 
 
-def _is_past(epoch: str, newest: Mapping[str, tuple[int, int]]) -> bool:
+def is_past(epoch: str, newest: Mapping[str, tuple[int, int]]) -> bool:
     """Whether a later life of the same node is among `newest`."""
     life = life_of(epoch)
     return life is not None and newest.get(life.node, (-1, -1)) > (life.boot, life.generation)
@@ -202,6 +220,23 @@ def fill_hole(holes: list[tuple[int, int]], first: int, last: int) -> bool:
             holes[index : index + 1] = rest
             return True
     return False
+
+
+def without(stretches: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of these stretches, lowest first."""
+    left = list(stretches)
+    for low, high in taken:
+        rest: list[tuple[int, int]] = []
+        for first, last in left:
+            if high < first or last < low:
+                rest.append((first, last))
+                continue
+            if first < low:
+                rest.append((first, low - 1))
+            if high < last:
+                rest.append((high + 1, last))
+        left = rest
+    return left
 
 
 def gaps_in(wanted: Iterable[Range], got: Iterable[tuple[str, int]]) -> list[Gap]:
