@@ -10,6 +10,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A cluster name is used in certificates, policies and on screens, so it is kept to plain characters.",
         "Choose a name such as `factory` or `eu-west.prod` and run the command again.",
     ),
+    "config.needs-restart": (
+        "A running node can take some settings and not others; what it can take does not fit what it has of the others.",
+        "Restart the node, or change the named setting alone. `arqon config diff` says which settings are which.",
+    ),
     "config.other-cluster": (
         "The mesh admitted this node's key into another cluster than arqon.yaml says now. A key keeps its cluster.",
         "Set node.cluster back, or make a new node with `arqon init` in another data directory.",

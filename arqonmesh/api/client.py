@@ -16,6 +16,7 @@ from arqonmesh.api._generated import arqonmesh_pb2 as pb
 from arqonmesh.api.control import (
     BusClientView,
     CertificateView,
+    ConfigChangesView,
     InviteView,
     MatrixView,
     MeshEvent,
@@ -154,6 +155,9 @@ class NodeClient:
 
     async def policy(self) -> PolicyView:
         return to_view(await self._call(pb.GetPolicyRequest()), PolicyView)
+
+    async def config_changes(self, apply: bool) -> ConfigChangesView:
+        return to_view(await self._call(pb.ReloadConfigRequest(apply=apply)), ConfigChangesView)
 
     async def stop(self) -> None:
         await self._call(pb.StopNodeRequest())

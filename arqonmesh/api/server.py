@@ -131,6 +131,9 @@ class MeshService:
             fill(message.decisions.add(), decision)
         return message
 
+    async def ReloadConfig(self, request: pb.ReloadConfigRequest) -> pb.ConfigChanges:
+        return to_message(await self._control.config_changes(request.apply), pb.ConfigChanges)
+
     async def GetNodeStatus(self, request: pb.GetNodeStatusRequest) -> pb.NodeStatus:
         return to_message(await self._control.node_status(), pb.NodeStatus)
 

@@ -193,6 +193,12 @@ class BusServer:
             ) from wrong
         self._sweep_later()
 
+    def adopt(self, settings: BusSettings) -> None:
+        """Other settings from now on, the hot ones; origins and compression count from the next handshake."""
+        self._settings = settings
+        self._acceptor.per_address_max = settings.connections_per_address_max
+        self._slow.adopt(settings)
+
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens; the port that was taken when 0 was asked for."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import NODEFAULT
 from msgspec import inspect as mi
 
 from arqonmesh.config.fields import describe, settings
@@ -49,7 +50,9 @@ def _known(data: Mapping[str, Any], prefix: tuple[str, ...], where: Where, probl
         elif not setting.section:
             found[key] = _copied(value)
         elif isinstance(value, Mapping):
-            found[key] = _known(value, path, where, problems)
+            given = _known(value, path, where, problems)
+            # A section's own default may differ from its struct's; what is not given there holds as documented.
+            found[key] = given if setting.default is NODEFAULT else {**msgspec.to_builtins(setting.default), **given}
         elif value is not None:
             found[key] = value
     return found

@@ -22,7 +22,7 @@ class Examined:
     config: Config | None
     """None when there are problems."""
     problems: list[Problem]
-    """In the order of file, environment, values, relations."""
+    """Those of the file in the order of its lines, then those of the environment."""
     strangers: list[Stranger]
     where: Where
     """The place of a setting; a default's is the section around it, or the file."""
@@ -68,6 +68,7 @@ def examine(text: bytes, name: str = "arqon.yaml", environ: Mapping[str, str] | 
     if not unreadable:  # else everything would be missing as well
         config, wrong = check(document.data, where)
         problems += wrong
+    problems.sort(key=lambda problem: (problem.origin.kind != "file", problem.origin.line))
     return Examined(None if problems else config, problems, strangers(environ), where, given)
 
 

@@ -89,6 +89,14 @@ class Node:
         effects = self._router.start(now, durable)
         return effects if mesh is None else effects + self.enter_mesh(now, durable, mesh)
 
+    def adopt(self, now: Instant, config: Config) -> None:
+        """Go on with the settings of `config` that are marked as hot; it holds no other change."""
+        self.config = config
+        self.bus.adopt(now, config.bus)
+        if self.plane is not None:
+            self.plane.federation.adopt(config.federation)
+            self.plane.user_events.adopt(config.user_events)
+
     def renew_epoch(self, boot_epoch: int) -> None:
         """Take a higher epoch, already on disk, before entering a mesh: one that was left may be joined again, and
         what was signed in it before must never share a number with what is signed from now on."""

@@ -61,6 +61,11 @@ class BusTelemetry:
         self.server = TelemetryServer(hub, config.telemetry, config.bus, authenticator, now=host.now)
         self.activity = Activity(self._tell_activity)
 
+    def adopt(self, config: Config) -> None:
+        """Other settings from now on."""
+        self._settings = config.telemetry
+        self.server.adopt(config.telemetry, config.bus)
+
     async def start(self, host: str, port: int) -> asyncio.Task[None]:
         """Listen, watch the bus, and look at it now and then until the task that is returned is cancelled."""
         await self.server.start(host, port)
@@ -90,17 +95,16 @@ class BusTelemetry:
 
     async def _look(self) -> None:
         now = self._host.now()
-        activity_us, stats_us = (round(each * SECOND) for each in (self._settings.activity_s, self._settings.stats_s))
-        activity_at, stats_at = now + activity_us, now + stats_us
+        activity_last = stats_last = now
         while True:
             await asyncio.sleep(min(_LOOK_EVERY_S, self._settings.activity_s, self._settings.stats_s))
             now = self._host.now()
             with self.server.guarded("the bus could not be looked at"):
-                if now >= activity_at:
-                    activity_at = now + activity_us
+                if now - activity_last >= round(self._settings.activity_s * SECOND):
+                    activity_last = now
                     self.activity.look(self._seen())
-                if now >= stats_at:
-                    stats_at = now + stats_us
+                if now - stats_last >= round(self._settings.stats_s * SECOND):
+                    stats_last = now
                     self.server.tell(STATS_EVENT, self._figures.told(), stream=DASHBOARD_STREAM)
 
     def _seen(self) -> Iterator[Seen]:

@@ -16,6 +16,7 @@ import msgspec
 from arqonmesh.api.control import (
     BusClientView,
     CertificateView,
+    ConfigChangesView,
     InviteView,
     MatrixView,
     MeshEvent,
@@ -39,6 +40,7 @@ from arqonmesh.runtime.bus_clients import client_views
 from arqonmesh.runtime.governed import require_quorum
 from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
 from arqonmesh.runtime.matrix import matrix_view
+from arqonmesh.runtime.reload import pending, reload
 from arqonmesh.runtime.service import Service
 from arqonmesh.trust import join_key, tickets
 from arqonmesh.wire.statement import Genesis, Invite, JoinPolicy, Kind
@@ -122,6 +124,9 @@ class Control:
 
     async def bus_clients(self, slow: bool) -> tuple[tuple[BusClientView, ...], int]:
         return client_views(self._service.node.bus, self._service.bus, slow=slow)
+
+    async def config_changes(self, apply: bool) -> ConfigChangesView:
+        return reload(self._service) if apply else pending(self._service)
 
     async def policy(self) -> PolicyView:
         return views.policy_view(self._service.node)

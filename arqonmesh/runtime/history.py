@@ -54,6 +54,11 @@ class HistoryKeeper:
         rows, self._rows = self._rows, ()
         return rows
 
+    def adopt(self, settings: HistorySettings) -> None:
+        """Other bounds from now on."""
+        if self.backend is not None:
+            self.backend.adopt(settings)
+
     def keep(self, effect: KeepFrames) -> None:
         if self.backend is not None:
             self.backend.keep(effect)

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from arqonmesh.api.server import ApiServer
 from arqonmesh.config.datadir import DataDir
+from arqonmesh.config.environ import strangers
 from arqonmesh.config.load import load
 from arqonmesh.observe.logging import configure
 from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.log_events import log_events
+from arqonmesh.runtime.reload import reload_by_signal
 from arqonmesh.runtime.service import Service
 from arqonmesh.store.store import Store
 from arqonmesh.trust.keystore import load_node_key
@@ -38,6 +42,8 @@ def run(data_dir: Path, ready: Callable[[], None] | None = None) -> int:
     config = load(layout.config, os.environ)
     key = load_node_key(layout.node_key)
     configure(config.log)
+    for stranger in strangers(os.environ):
+        structlog.get_logger("arqonmesh.node").warning(str(stranger))
     _allow_many_connections()
     store = Store.open(layout.database)
     return asyncio.run(_serve(lambda: Service(config, key, store, layout.root), store, layout, ready))
@@ -50,6 +56,14 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _hung_up(service: Service, on_a_terminal: bool) -> None:
+    """SIGHUP: read the settings again; from a terminal that is gone it means what it always meant (termios(4))."""
+    if on_a_terminal and not sys.stdin.isatty():
+        service.request_stop("the terminal is gone")
+    else:
+        reload_by_signal(service)
+
+
 async def _serve(make: Callable[[], Service], store: Store, layout: DataDir, ready: Callable[[], None] | None) -> int:
     try:
         service = make()
@@ -59,6 +73,7 @@ async def _serve(make: Callable[[], Service], store: Store, layout: DataDir, rea
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.request_stop, signal.Signals(number).name)
+    loop.add_signal_handler(signal.SIGHUP, _hung_up, service, sys.stdin is not None and sys.stdin.isatty())
     teller = asyncio.create_task(log_events(service.log))
     api = ApiServer(Control(service), layout.claim_control_socket())
     try:

@@ -84,12 +84,12 @@ def test_config_check_says_what_is_wrong_and_where(arqon: Arqon, tmp_path: Path)
     """As the next start would see it, the environment included."""
     at = ("--data-dir", str(tmp_path))
     arqon("init", "--cluster", "hq", *at)
-    assert arqon("config", "check", *at, "--json").json["data"]["node"]["cluster"] == "hq"
+    assert arqon("config", "check", *at, "--json").json["data"]["settings"]["node"]["cluster"] == "hq"
     with (tmp_path / "arqon.yaml").open("a") as file:
         file.write("\nbusses: {}\n")
     done = arqon("config", "check", *at, "--json")
     assert done.code == 2
-    assert "busses" in done.json["error"]["message"]
+    assert [problem["key"] for problem in done.json["data"]["problems"]] == ["busses"]
 
 
 def test_config_schema_is_a_json_schema(arqon: Arqon) -> None:

@@ -20,6 +20,7 @@ EXPECTED = {
     "mesh leave", "invite new", "invite ls", "invite revoke", "link add", "link rm", "link ls", "peer ls", "peer show",
     "pub", "sub", "tail", "status", "certs show", "certs rotate", "policy show", "lab up", "lab cut", "lab heal",
     "lab status", "lab run", "lab down", "demo", "explain", "version", "config schema",
+    "config check", "config show", "config diff", "config reload",
     "bus key new", "bus key ls", "bus key revoke", "bus token", "bus clients",
 }  # fmt: skip
 

@@ -49,7 +49,17 @@ class Authenticator:
         """accepted_VIA (anonymous, token, jwt, key) and refused_REASON."""
         self._settings = settings
         self._keys = keys
-        self._tokens = TokenReader(settings.auth.jwt, base or Path(), wall_ms)
+        self._base = base or Path()
+        self._wall_ms = wall_ms
+        self._tokens = TokenReader(settings.auth.jwt, self._base, wall_ms)
+
+    def candidate(self, settings: BusSettings) -> Authenticator:
+        """One that judges by other settings. Raises ConfigError when its keys cannot be read."""
+        return Authenticator(settings, base=self._base, keys=self._keys, wall_ms=self._wall_ms)
+
+    def adopt(self, candidate: Authenticator) -> None:
+        """Judge as `candidate` would; who is let in already stays until its token ends."""
+        self._settings, self._tokens = candidate._settings, candidate._tokens
 
     @property
     def configured(self) -> bool:
@@ -88,13 +98,14 @@ class Authenticator:
     def gate_at(self, host: str) -> Gate:
         """The gate (bridge/door.py) of a server that listens on this address. Where others reach it, nobody is let in
         just because the bus itself listens on loopback."""
-        closed = self._settings.auth.anonymous == "auto" and not is_loopback(host)
+        open_to_others = not is_loopback(host)
 
         def gate(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity | None:
             try:
                 identity = self.identify("/", headers, query)
             except AuthRefused:
                 return None
+            closed = open_to_others and self._settings.auth.anonymous == "auto"
             return None if closed and identity.via == "anonymous" else identity
 
         return gate

@@ -61,7 +61,8 @@ class HttpServer:
         self.request_timeout_s = request_timeout_s
         self.idle_timeout_s = idle_timeout_s
         self._gate = gate
-        self._cors_origins = cors_origins
+        self.cors_origins = cors_origins
+        """May be changed while it runs."""
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._endpoints = (
@@ -197,10 +198,10 @@ class HttpServer:
 
     def _welcome_origin(self, request: Request) -> str:
         origin = request.headers.get("origin", "")
-        return origin if origin and ("*" in self._cors_origins or origin in self._cors_origins) else ""
+        return origin if origin and ("*" in self.cors_origins or origin in self.cors_origins) else ""
 
     def _with_cors(self, request: Request, response: Response) -> Response:
-        if not self._cors_origins:
+        if not self.cors_origins:
             return response
         headers = (*response.headers, ("Vary", "Origin"))
         if origin := self._welcome_origin(request):

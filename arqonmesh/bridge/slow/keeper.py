@@ -61,6 +61,14 @@ class SlowKeeper:
         self._dropped = dropped
         self._room = SpillRoom(spill_folder, settings.slow.spill_bytes_max, settings.slow.spill_total_bytes_max)
 
+    def adopt(self, settings: BusSettings) -> None:
+        """Other limits from now on; an episode that runs keeps its policy. What a transport holds stays as it was:
+        open connections were told of it when they began."""
+        self.policy = settings.slow.policy
+        self._bytes_max = settings.buffer_bytes_max
+        self._room.bytes_max = settings.slow.spill_bytes_max
+        self._room.total_bytes_max = settings.slow.spill_total_bytes_max
+
     def begin(self, connection: SlowClient, unsent: int) -> None:
         """The transport of this client holds `unsent` bytes, more than `hold_bytes`."""
         if unsent > self._bytes_max and self.policy == "disconnect":

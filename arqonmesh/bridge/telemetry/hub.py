@@ -47,10 +47,16 @@ class Hub:
         self._waits_since: Instant = 0
         self._aggregate = Aggregate(now)
         self._window_us = round(settings.window_s * SECOND)
+        """The running window ends when it was to end, whatever is adopted."""
         self._window_ends = now + self._window_us
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def adopt(self, settings: TelemetrySettings) -> None:
+        """Other settings from now on; a smaller buffer is met with the next event."""
+        self._settings = settings
+        self._window_us = round(settings.window_s * SECOND)
 
     # --- in --------------------------------------------------------------------------------------------------
 

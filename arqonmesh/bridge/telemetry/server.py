@@ -76,6 +76,11 @@ class TelemetryServer:
         self._emptied: asyncio.Event | None = None
         self._closed = False
 
+    def adopt(self, settings: TelemetrySettings, bus: BusSettings) -> None:
+        """Other settings from now on; `rate_per_s` counts from the next connection."""
+        self.settings, self._bus = settings, bus
+        self.hub.adopt(settings)
+
     # --- life ------------------------------------------------------------------------------------------------
 
     async def start(self, host: str, port: int) -> None:

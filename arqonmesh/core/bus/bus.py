@@ -24,6 +24,7 @@ from arqonmesh.core.bus.flow import resume, take_backlog
 from arqonmesh.core.bus.history import History
 from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.imports import take_imported
+from arqonmesh.core.bus.limits import ClientLimits
 from arqonmesh.core.bus.mesh_news import partition_changed, to_mesh_room
 from arqonmesh.core.bus.names import resolve
 from arqonmesh.core.bus.permissions import Permissions
@@ -222,6 +223,17 @@ class Bus:
     def client_frames(self, now: Instant, client: ClientId, frames: Sequence[bytes]) -> list[Effect]:
         """Text frames of one client, in the order of their arrival. Whatever is in them, this returns."""
         return take_frames(self, now, client, frames)
+
+    def adopt(self, now: Instant, settings: BusSettings) -> None:
+        """Other settings from now on, of those that are marked as hot in the model. Who is above a new limit stays."""
+        before, self.settings = self.settings, settings
+        self.history.per_channel = settings.history.per_channel
+        self.permissions.adopt(settings.auth.rooms)
+        self.channels.adopt(settings.channels_max, settings.subscriptions_max)
+        rates = ("rate_per_s", "rate_bytes_per_s")
+        if any(getattr(before, rate) != getattr(settings, rate) for rate in rates):
+            for client in self.clients.values():
+                client.limits = ClientLimits.of(now, settings)
 
     def left_mesh(self) -> list[Effect]:
         """There is no link any more for which a publisher would have to wait, and no partition to be on a side of."""

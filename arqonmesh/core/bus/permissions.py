@@ -70,6 +70,11 @@ class Permissions:
         self._rules = tuple(rules)
         self._remembered: dict[str, Flags] = {}
 
+    def adopt(self, rules: Sequence[Flags]) -> None:
+        """Other rules from now on; who is in a channel stays in it."""
+        self._rules = tuple(rules)
+        self._remembered.clear()
+
     def may(self, identity: Identity, action: Action, channel: str) -> bool:
         """Whether this client may do that in `channel`, a name inside (tenants.py)."""
         if tenant_of(channel) != identity.tenant and not channel.startswith("$"):

@@ -198,6 +198,11 @@ class Federation:
             return True
         return any(self._cluster_of(peer) == self._env.cluster for peer in self._outboxes)
 
+    def adopt(self, settings: FederationSettings) -> None:
+        """Other rules from now on; what is on its way goes on."""
+        self._export_rules = RuleSet("export", settings.export)
+        self._import_rules = RuleSet("import", settings.import_)
+
     def backlog(self, peer: NodeId) -> int:
         """Messages that this peer has not acknowledged, held ones included."""
         box = self._outboxes.get(peer)

@@ -53,8 +53,7 @@ class UserEvents:
         """`keys` tells a member's public key, None for anyone else."""
         self._env = env
         self._keys = keys
-        self._own = Buckets(rate_per_s=settings.rate_per_s, burst=settings.burst)
-        self._heard = Buckets(rate_per_s=HEALING * settings.rate_per_s, burst=HEALING * settings.burst)
+        self.adopt(settings)
         self._seen = Seen()
         self._lamport = 0
         self._floor: int | None = None
@@ -96,6 +95,11 @@ class UserEvents:
         self._lamport += 1
         self._waiting[self._lamport] = (name, payload)
         return self._lamport, [Persist(self._lamport, (self._clock_row(),))]
+
+    def adopt(self, settings: UserEventSettings) -> None:
+        """Other rates from now on, each with a full burst."""
+        self._own = Buckets(rate_per_s=settings.rate_per_s, burst=settings.burst)
+        self._heard = Buckets(rate_per_s=HEALING * settings.rate_per_s, burst=HEALING * settings.burst)
 
     # --- Core ---------------------------------------------------------------------------------------------
 
