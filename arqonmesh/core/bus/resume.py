@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus.answers import refuse
 from arqonmesh.core.bus.envelope import Stored, legacy_of, parse_stored
+from arqonmesh.core.bus.history import cut
 from arqonmesh.core.bus.late import is_owed
 from arqonmesh.core.bus.past import EPOCHS_MAX
 from arqonmesh.core.bus.refusal import Refusal
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 REPLAY_MAX: Final = 10_000
 """Events that one client is sent again at a time; older ones are told as a gap, and `history` has them."""
 REPLAY_BYTES_MAX: Final = 4 << 20
-"""Half of what may wait for a client before it counts as slow."""
+"""Never more than half of what may wait for a client before it counts as slow (`replay_bytes_max`)."""
 TAIL_BYTES_MAX: Final = 4 << 20
 """What is published while one client's past is read; beyond it the client is told of a gap."""
 
@@ -72,16 +73,22 @@ def resume(bus: Bus, request: Request, channel: Channel, since: dict[str, int], 
     """Join with `since`: the answer is sent from here, at once or when the disk has answered. Raises Refusal."""
     wanted = channel.streams.missed(since)
     frames, complete = channel.ring.select(wanted)
-    short = len(frames) <= REPLAY_MAX and sum(map(len, frames)) <= REPLAY_BYTES_MAX
+    bytes_max = replay_bytes_max(bus)
+    short = len(frames) <= REPLAY_MAX and sum(map(len, frames)) <= bytes_max
     if (complete and short) or not bus.env.durable:
         request.effects.extend(_finish(bus, request, channel, since, enter, frames, None))
         return
     tail = Tail(channel, since)
-    query = HistoryQuery(channel.name, REPLAY_MAX, REPLAY_BYTES_MAX, ranges=tuple(wanted))
+    query = HistoryQuery(channel.name, REPLAY_MAX, bytes_max, ranges=tuple(wanted))
     request.effects.append(bus.reads.ask(query, partial(_read, bus, request, channel, since, enter, tail)))
     channel.tails = (*channel.tails, tail)
     request.client.tails = (*request.client.tails, tail)
     hear_live(bus, request.client)
+
+
+def replay_bytes_max(bus: Bus) -> int:
+    """Of what one client is sent again at a time: more, and who comes back would be cut off as slow each time."""
+    return min(REPLAY_BYTES_MAX, bus.settings.buffer_bytes_max // 2)
 
 
 def hear_live(bus: Bus, client: Client) -> None:
@@ -143,7 +150,8 @@ def _finish(
     if missing:  # the disk did not get it, or the tail was full: the ring may have it
         rest = _parsed(channel.ring.select(missing)[0])
         events += rest
-        have.update((message.epoch, message.offset) for _, message in rest)
+    events = _newest(_in_order(events), replay_bytes_max(bus))
+    have = {(message.epoch, message.offset) for _, message in events}
     ahead = streams.ahead(since)
     answer, beside = enter()
     if client.id in channel.members:
@@ -159,7 +167,7 @@ def _finish(
     bus.counters["resumed" if not gaps else "resumed_with_gaps"] += 1
     effects: list[Effect] = []
     if events:
-        rendered = [frame if client.canonical else legacy_of(message) for frame, message in _in_order(events)]
+        rendered = [frame if client.canonical else legacy_of(message) for frame, message in events]
         effects.append(Deliver(client.only, tuple(rendered)))
     effects.extend(request.answer(bus, answer))
     effects.extend(beside)
@@ -184,6 +192,12 @@ def _in_order(events: list[Event]) -> list[Event]:
         streams.setdefault(event[1].epoch, []).append(event)
     ordered = {epoch: iter(sorted(stream, key=_offset)) for epoch, stream in streams.items()}
     return [next(ordered[message.epoch]) for _, message in events]
+
+
+def _newest(events: list[Event], bytes_max: int) -> list[Event]:
+    """The last of these, as many as one replay has room for."""
+    count = len(cut((frame for frame, _ in reversed(events)), REPLAY_MAX, bytes_max))
+    return events[len(events) - count :]
 
 
 def _offset(event: Event) -> int:

@@ -132,3 +132,26 @@ def test_what_a_client_says_of_itself_is_told_on_as_the_bus_knows_it() -> None:
     house.leave(client)
     came, went = [event for event in house.told if isinstance(event, ClientCame | ClientWent)]
     assert came.name == went.name == "Ada[2J" + "x" * 58
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_is_sent_again_never_makes_a_client_slow(durable: bool) -> None:
+    """At most half of `buffer_bytes_max` at a time, also from memory: the newest; what is left off is named."""
+    house = House(BusSettings(buffer_bytes_max=20_000), node="n", durable=durable)
+    publisher, back = house.connect(), house.connect()
+    for _ in range(30):
+        house.send(publisher, {"type": "event", "channel": "a:b", "payload": "x" * 1_000})
+    house.take(back)
+    house.send(back, {"type": "join", "channel": "a:b", "since": {}})
+    if durable:
+        (asked,) = house.asked
+        assert asked.query.bytes_max == 10_000
+        frames = house.bus.history_frames("a:b", 30)
+        house.tell(HistoryRead(asked.token, tuple(frames[-8:]), True))
+    assert sum(map(len, house.inboxes[back][:-1])) <= 10_000
+    *events, answer = house.take(back)
+    offsets = [event["offset"] for event in events]
+    assert offsets == list(range(offsets[0], 31))
+    assert 5 < len(offsets) < 10
+    assert answer["payload"]["missed"] == len(offsets)
+    assert [(gap["first"], gap["last"]) for gap in answer["payload"]["gaps"]] == [(1, offsets[0] - 1)]
