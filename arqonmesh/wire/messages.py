@@ -20,7 +20,7 @@ Units: *_us microseconds, *_ms milliseconds since the epoch, *_ppm millionths.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -41,9 +41,13 @@ RangeIds: TypeAlias = Annotated[
 Signature64: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
 NodeText: TypeAlias = Annotated[str, Meta(min_length=32, max_length=32, pattern="^[a-z2-7]{32}$")]
 UlidText: TypeAlias = Annotated[str, Meta(min_length=26, max_length=26, pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
-NameText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+PLAIN: Final = r"\A[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]*\Z"
+"""Text that others will see: no control characters, nothing that is invisible or turns the direction of writing."""
+NameText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=PLAIN)]
+RegionText: TypeAlias = Annotated[str, Meta(max_length=64, pattern=PLAIN)]
 ShortText: TypeAlias = Annotated[str, Meta(max_length=256)]
-AddressText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=262)]
+PlainText: TypeAlias = Annotated[str, Meta(max_length=256, pattern=PLAIN)]
+AddressText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=262, pattern=PLAIN)]
 ChannelText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 
 MAX_HOPS = 16
@@ -77,8 +81,8 @@ class Hello(WireMessage, tag=1, frozen=True):
     cluster: NameText
     boot_epoch: U63
     wall_ms: U63
-    capabilities: Annotated[tuple[ShortText, ...], Meta(max_length=32)]
-    software: ShortText
+    capabilities: Annotated[tuple[PlainText, ...], Meta(max_length=32)]
+    software: PlainText
     signature: Signature64
 
 
@@ -104,7 +108,7 @@ class JoinRequest(WireMessage, tag=3, frozen=True):
     node_key: Key32
     cluster: NameText
     role: NameText
-    region: Annotated[str, Meta(max_length=64)]
+    region: RegionText
     ticket_id: Annotated[str, Meta(max_length=26)]
     """Empty when joining by key or into an open mesh."""
     signature: Annotated[bytes, Meta(max_length=64)]
@@ -392,7 +396,7 @@ PresenceRow: TypeAlias = tuple[
     bool,
     Annotated[tuple[PresenceText, ...], Meta(max_length=16)],
 ]
-"""(version, client, channel, since in wall clock milliseconds, alive, facts of the client); core/bus/cluster/table.py."""
+"""(version, client, channel, since when in wall clock ms, alive, facts of the client); core/bus/cluster/table.py."""
 
 
 class PresenceDigest(WireMessage, tag=90, frozen=True):
@@ -417,6 +421,45 @@ class PresenceRows(WireMessage, tag=91, frozen=True):
     rows: Annotated[tuple[PresenceRow, ...], Meta(max_length=256)]
 
 
+# --- the bus of a cluster: what each node holds of the history ---------------------------------------------
+
+Epoch: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+Stretch: TypeAlias = tuple[U63, U63]
+"""First and last offset."""
+Holding: TypeAlias = tuple[Epoch, U63, Annotated[tuple[Stretch, ...], Meta(max_length=8)]]
+"""(epoch, newest offset, what is missing below it)."""
+
+
+class HistoryHeads(WireMessage, tag=92, frozen=True):
+    """How far I hold each stream of these channels. Answered once where you hold more, by your own."""
+
+    answer: bool
+    """Comes after yours: not answered again."""
+    channels: Annotated[
+        tuple[tuple[ShortText, Annotated[tuple[Holding, ...], Meta(max_length=64)]], ...], Meta(max_length=128)
+    ]
+
+
+class HistoryWanted(WireMessage, tag=93, frozen=True):
+    """Send me these stretches of a stream of this channel, as far as you have them."""
+
+    token: U63
+    channel: ShortText
+    epoch: Epoch
+    stretches: Annotated[tuple[Stretch, ...], Meta(min_length=1, max_length=16)]
+
+
+class HistoryFrames(WireMessage, tag=94, frozen=True):
+    """What there is of what was wanted; nothing of it comes from elsewhere than the sender's own history."""
+
+    token: U63
+    busy: bool
+    """Not now: ask again later."""
+    more: bool
+    """There is more than fits a message; else what is not here I do not have."""
+    frames: Annotated[tuple[bytes, ...], Meta(max_length=1_024)]
+
+
 AnyMessage: TypeAlias = (
     Hello | JoinOffer | JoinRequest | JoinAccept | JoinReject
     | Ping | Ack | PingReq | Nack | SignedAck | PingFor
@@ -429,4 +472,5 @@ AnyMessage: TypeAlias = (
     | OverlayShuffle | OverlayShuffleReply | OverlayDisconnect
     | BroadcastPayload | BroadcastHave | BroadcastGraft | BroadcastPrune
     | PresenceDigest | PresenceRows
+    | HistoryHeads | HistoryWanted | HistoryFrames
 )  # fmt: skip

@@ -17,6 +17,7 @@ from arqonmesh.core.bus.channels import Channels
 from arqonmesh.core.bus.clients import Client, ClientInfo
 from arqonmesh.core.bus.cluster.calls import take_calls
 from arqonmesh.core.bus.cluster.exchange import Exchange
+from arqonmesh.core.bus.cluster.fillup import Fillup
 from arqonmesh.core.bus.commands import REGISTRY, Command, Counts
 from arqonmesh.core.bus.credentials import Credentials, take_revoked, tell_and_close
 from arqonmesh.core.bus.envelope import Dialect, from_bus
@@ -51,7 +52,14 @@ from arqonmesh.core.events import (
 )
 from arqonmesh.core.kernel import Durable, Effect, Event, Instant, Rng
 from arqonmesh.ids import ClientId, ClusterId, NodeId
-from arqonmesh.wire.messages import PresenceDigest, PresenceRows, WireMessage
+from arqonmesh.wire.messages import (
+    HistoryFrames,
+    HistoryHeads,
+    HistoryWanted,
+    PresenceDigest,
+    PresenceRows,
+    WireMessage,
+)
 
 _COUNTERS: Final = (
     "clients",
@@ -98,7 +106,13 @@ class Bus:
     """One node's bus. `exported(channel)` says whether federation would carry that channel anywhere."""
 
     NAME: ClassVar[str] = "bus"
-    MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (PresenceDigest, PresenceRows)
+    MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (
+        PresenceDigest,
+        PresenceRows,
+        HistoryHeads,
+        HistoryWanted,
+        HistoryFrames,
+    )
     EVENTS: ClassVar[tuple[type[Event], ...]] = (
         Imported,
         Backlog,
@@ -152,6 +166,8 @@ class Bus:
         """Publishers that wait; see flow.py."""
         self.exchange = Exchange(self)
         """The clients of the cluster's other nodes."""
+        self.fillup = Fillup(self)
+        """What the others have of the history and this node has not."""
         self.channels.watcher = self.exchange
         self.backlogged: dict[NodeId, None] = {}
         """Peers towards which too much waits already."""
@@ -168,19 +184,24 @@ class Bus:
         return []
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
-        assert isinstance(message, PresenceDigest | PresenceRows)
         self.look_at_the_clock()
+        if isinstance(message, HistoryHeads | HistoryWanted | HistoryFrames):
+            return self.fillup.on_message(now, link_peer, message)
+        assert isinstance(message, PresenceDigest | PresenceRows)
         return self.exchange.on_message(now, link_peer, message)
 
     def on_timer(self, now: Instant) -> list[Effect]:
         self.look_at_the_clock()
-        return [*tell_and_close(self, now), *self.exchange.on_timer(now)]
+        return [*tell_and_close(self, now), *self.exchange.on_timer(now), *self.fillup.on_timer(now)]
 
     def next_deadline(self) -> Instant | None:
-        credentials, exchange = self.credentials.next, self.exchange.next_deadline()
-        if credentials is None or exchange is None:
-            return exchange if credentials is None else credentials
-        return min(credentials, exchange)
+        soonest = self.credentials.next
+        exchange, fillup = self.exchange.next_deadline(), self.fillup.next_deadline()
+        if exchange is not None and (soonest is None or exchange < soonest):
+            soonest = exchange
+        if fillup is not None and (soonest is None or fillup < soonest):
+            soonest = fillup
+        return soonest
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         self.look_at_the_clock()
@@ -200,6 +221,7 @@ class Bus:
             case UserEvent():
                 return to_mesh_room(self, mesh_room.event_payload(event, self.cluster_of))
             case LinkUp() | LinkDown() | MemberAdmitted() | MemberExpelled() | MemberChanged() | MemberDescribed():
+                self.fillup.on_event(now, event)
                 return self.exchange.on_event(now, event)
         return []
 
@@ -230,6 +252,8 @@ class Bus:
         self.history.per_channel = settings.history.per_channel
         self.permissions.adopt(settings.auth.rooms)
         self.channels.adopt(settings.channels_max, settings.subscriptions_max)
+        for client in self.clients.values():
+            client.routes.clear()  # worked out by the rules of before
         rates = ("rate_per_s", "rate_bytes_per_s")
         if any(getattr(before, rate) != getattr(settings, rate) for rate in rates):
             for client in self.clients.values():
@@ -239,6 +263,7 @@ class Bus:
         """There is no link any more for which a publisher would have to wait, and no partition to be on a side of."""
         self.partition = None
         self.backlogged.clear()
+        self.fillup.left_mesh()
         return [
             *resume(self),
             *self.exchange.left_mesh(),
@@ -281,6 +306,7 @@ class Bus:
             "cluster_nodes": self.exchange.nodes + 1,
             "history_bytes": self.history.held_bytes,
             "history_evicted": self.history.evicted,
+            **self.fillup.counters,
             **self.counters,
         }
 

@@ -153,7 +153,8 @@ class Channels:
         self.watcher: Watcher | None = None
 
     def adopt(self, channels_max: int, subscriptions_max: int) -> None:
-        """Other limits from now on; who is above them stays."""
+        """Other limits from now on, and maybe other rules; who is above the limits, or a member, stays."""
+        self._generation += 1
         self._channels_max, self._subscriptions_max = channels_max, subscriptions_max
 
     def __len__(self) -> int:
@@ -205,6 +206,9 @@ class Channels:
         self._changes += 1
         self._remove(channel)
         return members
+
+    def all(self) -> Iterator[Channel]:
+        return iter(self._by_name.values())
 
     def kept(self) -> list[Channel]:
         """The channels that were created to stay."""

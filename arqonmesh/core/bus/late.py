@@ -102,7 +102,12 @@ def deliver_fetched(bus: Bus, channel: Channel, events: Sequence[Event], effects
 
 def _came_ms(client: Client, channel: Channel) -> int:
     """Since when this member hears the channel, by its own name or by a pattern."""
-    names = (channel.name, f"{channel.home}:*", inside(channel.tenant, f"*:{channel.leaf}"), inside(channel.tenant, "*"))
+    names = (
+        channel.name,
+        f"{channel.home}:*",
+        inside(channel.tenant, f"*:{channel.leaf}"),
+        inside(channel.tenant, "*"),
+    )
     return min((client.subscriptions[name] for name in names if name in client.subscriptions), default=0)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from arqonmesh.core.bus.protocol.fields import ID_LENGTH_MAX
+from arqonmesh.core.bus.tenants import SEPARATOR
 from arqonmesh.core.events import CLUSTER_ONLY, Dropped, Imported, Published
 from arqonmesh.core.kernel import Effect, Emit
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
 
 PRIVATE: Final = f"{CLUSTER_ONLY}private"
+"""Followed by `|` and the tenant whose message it is, so that federation can tell whose data it carries."""
 DELETE: Final = f"{CLUSTER_ONLY}delete"
 TARGETS_MAX: Final = 1_024
 """Clients that one private message reaches, aliases resolved."""
@@ -46,7 +48,8 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def call_private(to: list[str], tenant: str, frame: bytes) -> Effect:
-    return Emit(Published(PRIVATE, _encode(PrivateCall(to, tenant, Raw(frame))), None))
+    channel = f"{PRIVATE}{SEPARATOR}{tenant}" if tenant else PRIVATE
+    return Emit(Published(channel, _encode(PrivateCall(to, tenant, Raw(frame))), None))
 
 
 def call_delete(channel: str, by: str) -> Effect:
@@ -60,12 +63,16 @@ def take_calls(bus: Bus, event: Imported) -> list[Effect]:
 
     effects: list[Effect] = []
     refused = 0
+    called, _, tenant = event.channel.partition(SEPARATOR)
     for frame in event.frames:
         try:
             if event.origin_cluster != bus.env.cluster:
                 refused += 1
-            elif event.channel == PRIVATE:
+            elif called == PRIVATE:
                 call = _private.decode(frame)
+                if call.tenant != tenant:  # it was judged as another tenant's
+                    refused += 1
+                    continue
                 hand_over(bus, call.to[:TARGETS_MAX], call.tenant, bytes(call.frame), effects)
             elif event.channel == DELETE:
                 ended = _delete.decode(frame)
