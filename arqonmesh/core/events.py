@@ -336,6 +336,7 @@ class ClientCame(Event, frozen=True, gc=False):
     kind: str
     """What it says it is: human, dashboard, ai-agent, service ...; may be empty."""
     name: str
+    tenant: str = ""
 
 
 class ClientWent(Event, frozen=True, gc=False):
@@ -346,6 +347,7 @@ class ClientWent(Event, frozen=True, gc=False):
     name: str
     published: int
     """Messages in all."""
+    tenant: str = ""
 
 
 class Imported(Event, frozen=True, gc=False):

@@ -80,16 +80,16 @@ class BusTelemetry:
     def _on_client(self, event: Event) -> None:
         with self.server.guarded("a client could not be told of"):
             if isinstance(event, ClientCame):
-                self.activity.connected(Seen(event.client, event.kind, event.name, 0))
+                self.activity.connected(Seen(event.client, event.kind, event.name, 0, event.tenant))
             elif isinstance(event, ClientWent):
-                self.activity.disconnected(Seen(event.client, event.kind, event.name, event.published))
+                self.activity.disconnected(Seen(event.client, event.kind, event.name, event.published, event.tenant))
 
     def _on_frames(self, event: Event) -> None:
         if isinstance(event, Observed):
             self.server.take_from_bus(WATCHED[event.channel], event.frames)
 
-    def _tell_activity(self, payload: dict[str, Any], source: str) -> None:
-        self.server.tell(EVENT, payload, source=source, stream=TELEMETRY_STREAM)
+    def _tell_activity(self, payload: dict[str, Any], source: str, tenant: str) -> None:
+        self.server.tell(EVENT, payload, source=source, stream=TELEMETRY_STREAM, tenant=tenant)
 
     # --- what is looked at -----------------------------------------------------------------------------------
 
@@ -109,4 +109,5 @@ class BusTelemetry:
 
     def _seen(self) -> Iterator[Seen]:
         for client in self._bus.clients.values():
-            yield Seen(client.id, client.profile.type, client.profile.screen_name, client.published)
+            said = client.profile
+            yield Seen(client.id, said.type, said.screen_name, client.published, client.tenant)

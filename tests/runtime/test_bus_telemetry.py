@@ -102,6 +102,24 @@ async def test_agents_figures_and_the_standard_channels_reach_telemetry_clients(
     assert first["payload"]["activity"] == "connect"
 
 
+@pytest.mark.requirement("R-BU-14")
+async def test_the_agents_of_a_tenant_are_not_told_to_who_has_none(start: Start) -> None:
+    """An agent of a tenant comes, publishes and goes, then one without a tenant: only of that is anybody told."""
+    service = await start()
+    assert service.telemetry.server.address is not None
+    telemetry = "ws://{}:{}/?eventType=agent_activity".format(*service.telemetry.server.address)
+    bus = "ws://{}:{}".format(*service.bus.address)
+    async with connect(telemetry, proxy=None) as watcher:
+        await receive(watcher)
+        for path in ("/t/acme?name=theirs", "/?name=ours"):
+            async with connect(bus + path, proxy=None) as agent:
+                await receive(agent)
+                await agent.send('{"type":"event","channel":"a:b","payload":1}')
+        told = [await receive(watcher) for _ in range(2)]
+    assert [event["source"] for event in told] == ["ours", "ours"]
+    assert service.telemetry.server.hub.counters["taken"] >= 4
+
+
 @pytest.mark.requirement("R-BU-17")
 @pytest.mark.requirement("R-HT-3")
 async def test_a_telemetry_port_that_is_taken_degrades_the_node_and_the_bus_works(start: Start) -> None:

@@ -109,6 +109,11 @@ class ApiKeys:
         revoked, self._newly_revoked = self._newly_revoked, []
         return revoked
 
+    def is_revoked(self, prefix: str) -> bool:
+        """Whether this key was revoked, or is no more."""
+        self.refresh()
+        return self._revoked(prefix)
+
     def refresh(self) -> None:
         """Read what another process wrote."""
         (version,) = self._db.execute("PRAGMA data_version").fetchone()

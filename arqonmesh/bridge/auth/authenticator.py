@@ -124,6 +124,14 @@ class Authenticator:
         self.counters["renewed"] += 1
         return identity
 
+    def ended(self, identity: Identity) -> str:
+        """The code of why what a client showed counts no more; empty while it does, and for who showed nothing."""
+        if identity.expires_ms and self._wall_ms() >= identity.expires_ms:
+            return "bus.auth-expired"
+        if self._keys is not None and identity.via.startswith("key:") and self._keys.is_revoked(identity.via[4:]):
+            return "bus.auth-revoked"
+        return ""
+
     def revoked(self) -> list[str]:
         """`via` of every API key that was revoked since the last time this was asked."""
         return [] if self._keys is None else [f"key:{prefix}" for prefix in self._keys.take_revoked()]

@@ -24,10 +24,11 @@ class Seen(NamedTuple):
     name: str
     published: int
     """Messages so far."""
+    tenant: str = ""
 
 
-Tell = Callable[[dict[str, Any], str], None]
-"""Takes the payload of an `agent_activity` and its source."""
+Tell = Callable[[dict[str, Any], str, str], None]
+"""Takes the payload of an `agent_activity`, its source, and whose client it is about: a tenant, or empty."""
 
 
 class Activity:
@@ -68,4 +69,4 @@ class Activity:
             "name": seen.name,
             **figures,
         }
-        self._tell(payload, seen.name or seen.client)
+        self._tell(payload, seen.name or seen.client, seen.tenant)

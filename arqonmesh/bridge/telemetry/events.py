@@ -37,7 +37,9 @@ class TelemetryRefusal(PeerError):
         self.field = field
 
 
-class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="telemetry", rename="camel"):
+class TelemetryEvent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="telemetry", rename="camel", omit_defaults=True
+):
     """One event, enriched. `timestamp` is ISO 8601 in UTC; `payload` is JSON as it came."""
 
     id: str
@@ -48,6 +50,8 @@ class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     cluster: str
     timestamp: str
     payload: msgspec.Raw
+    tenant: str = ""
+    """About whose client it is; such an event is for the operators of the node alone."""
 
 
 class Inbound(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from arqonmesh.bridge.framing import append_text_frames
 from arqonmesh.bridge.telemetry.events import FRAME_BYTES_MAX, STREAMS, Inbound, TelemetryRefusal, event_of, parse
 from arqonmesh.bridge.telemetry.filters import Filter, filter_of
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.ratelimit import TokenBucket
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ BAD_FRAMES_MAX: Final = 100
 class Feed(WSListener):  # type: ignore[misc]  # an extension class
     """What one client wants, and what it missed."""
 
-    def __init__(self, server: TelemetryServer, wanted: Filter | None, batch: bool, may_send: bool) -> None:
+    def __init__(self, server: TelemetryServer, wanted: Filter | None, batch: bool, identity: Identity) -> None:
         self.address = ""
+        self.identity = identity
+        """As whom it came; looked at again with every sweep."""
         self.wanted = wanted or Filter()
         """Which events it gets, while `listening`."""
         self.listening = True
@@ -46,7 +49,7 @@ class Feed(WSListener):  # type: ignore[misc]  # an extension class
         self.raw: Any = None
         self.heard = True
         self._explicit = wanted is not None
-        self._may_send = may_send
+        self._may_send = identity.at_least("user")
         self._server = server
         self._transport: WSTransport | None = None
         self._parts: list[bytes] = []

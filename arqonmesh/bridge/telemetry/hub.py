@@ -61,7 +61,14 @@ class Hub:
     # --- in --------------------------------------------------------------------------------------------------
 
     def take(
-        self, now: Instant, event_type: str, payload: bytes, *, source: str = "", stream: str = TELEMETRY_STREAM
+        self,
+        now: Instant,
+        event_type: str,
+        payload: bytes,
+        *,
+        source: str = "",
+        stream: str = TELEMETRY_STREAM,
+        tenant: str = "",
     ) -> bool:
         """An event; False when its type is one of `telemetry.ignore`. The oldest makes room when the buffer is full."""
         if self._settings.ignore and matches(self._settings.ignore, event_type):
@@ -78,6 +85,7 @@ class Hub:
             cluster=cluster,
             timestamp=time,
             payload=msgspec.Raw(payload),
+            tenant=tenant,
         )
         if not self._waiting:
             self._waits_since = now
@@ -99,9 +107,10 @@ class Hub:
         *,
         source: str = "",
         stream: str = TELEMETRY_STREAM,
+        tenant: str = "",
     ) -> bool:
         """An event of the node's own."""
-        return self.take(now, event_type, msgspec.json.encode(payload), source=source, stream=stream)
+        return self.take(now, event_type, msgspec.json.encode(payload), source=source, stream=stream, tenant=tenant)
 
     def take_from_bus(self, now: Instant, stream: str, frames: tuple[bytes, ...]) -> None:
         """Frames of a bus channel that is one of the standard streams."""

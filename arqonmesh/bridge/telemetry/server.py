@@ -24,6 +24,7 @@ from arqonmesh.bridge.telemetry.feed import Feed
 from arqonmesh.bridge.telemetry.filters import Filter, filter_of
 from arqonmesh.bridge.telemetry.hub import Hub
 from arqonmesh.config.model import BusSettings, TelemetrySettings
+from arqonmesh.core.bus.credentials import NOT_AUTHENTICATED
 from arqonmesh.core.kernel import SECOND, Instant
 
 RETRY_S: Final = 10.0
@@ -149,12 +150,14 @@ class TelemetryServer:
         except Exception as wrong:
             self._failed("an event could not be taken", wrong)
 
-    def tell(self, event_type: str, payload: dict[str, Any], *, source: str = "", stream: str) -> None:
-        """An event of the node's own. Never raises."""
+    def tell(
+        self, event_type: str, payload: dict[str, Any], *, source: str = "", stream: str, tenant: str = ""
+    ) -> None:
+        """An event of the node's own; `tenant`: about whose client, for operators alone. Never raises."""
         if self._where is None:
             return
         try:
-            self.hub.tell(self.now(), event_type, payload, source=source, stream=stream)
+            self.hub.tell(self.now(), event_type, payload, source=source, stream=stream, tenant=tenant)
             self._arm()
         except Exception as wrong:
             self._failed("an event could not be taken", wrong)
@@ -205,13 +208,16 @@ class TelemetryServer:
         if not batch or not self._feeds:
             return
         encoded: dict[str, bytes] = {}
-        selected: dict[Filter, list[bytes]] = {}
+        selected: dict[tuple[Filter, bool], list[bytes]] = {}
+        public = [event for event in batch if not event.tenant]
         for feed in list(self._feeds):
             if not feed.listening:
                 continue
-            frames = selected.get(feed.wanted)
+            operator = feed.identity.via != "anonymous" and feed.identity.at_least("admin")
+            frames = selected.get((feed.wanted, operator))
             if frames is None:
-                frames = selected[feed.wanted] = list(_encoded(filter(feed.wanted.takes, batch), encoded))
+                chosen = filter(feed.wanted.takes, batch if operator else public)
+                frames = selected[feed.wanted, operator] = list(_encoded(chosen, encoded))
             if frames:
                 feed.send([_batch_of(frames)] if feed.batch else frames, len(frames))
 
@@ -258,13 +264,15 @@ class TelemetryServer:
             self.refused("auth", "")
             return _refusal(403, "telemetry.tenant", "telemetry is of all tenants, so none of them may see it")
         batch = query.get("batch", ["0"])[-1] in ("1", "true", "yes")
-        feed = Feed(self, wanted, batch, judged.identity.at_least("user"))
+        feed = Feed(self, wanted, batch, judged.identity)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(None), feed)
 
     def _sweep(self) -> None:
         assert self._loop is not None
         self._sweeper = self._loop.call_later(self._sweep_s, self._sweep)
         for feed in list(self._feeds):
+            if ended := self._authenticator.ended(feed.identity):
+                feed.cut_off(ended.removeprefix("bus."), NOT_AUTHENTICATED, f"{ended}: show a newer token or key")
             feed.look_after(self._loop.time())
 
     # --- failures --------------------------------------------------------------------------------------------

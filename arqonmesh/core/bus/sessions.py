@@ -42,7 +42,7 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
     }
     return [
         say(bus, connected, "system" if connected.canonical else "message", payload),
-        Emit(ClientCame(client, connected.profile.type, connected.profile.screen_name)),
+        Emit(ClientCame(client, connected.profile.type, connected.profile.screen_name, connected.tenant)),
     ]
 
 
@@ -54,7 +54,7 @@ def disconnect(bus: Bus, client: ClientId) -> list[Effect]:
     bus.paused.pop(client, None)
     bus.credentials.forget(client)
     said = gone.profile
-    effects: list[Effect] = [Emit(ClientWent(client, said.type, said.screen_name, gone.published))]
+    effects: list[Effect] = [Emit(ClientWent(client, said.type, said.screen_name, gone.published, gone.tenant))]
     for name in list(gone.subscriptions):
         bus.channels.unsubscribe(gone, name)
         if not is_pattern(name) and name != mesh_room.NAME:

@@ -72,11 +72,14 @@ async def start() -> AsyncIterator[Start]:
         authenticator: Authenticator | None = None,
         port: int = 0,
         retry_s: float = 10.0,
+        sweep_s: float = 20.0,
         **settings: Any,
     ) -> Watched:
         chosen = TelemetrySettings(**{"batch_ms": 5, **settings})
         hub = Hub(chosen, Origin("n" * 32, "hq"), stamper(), monotonic_us())
-        server = TelemetryServer(hub, chosen, BusSettings(), authenticator, now=monotonic_us, retry_s=retry_s)
+        server = TelemetryServer(
+            hub, chosen, BusSettings(), authenticator, now=monotonic_us, retry_s=retry_s, sweep_s=sweep_s
+        )
         await server.start("127.0.0.1", port)
         running.append(server)
         return Watched(server)

@@ -165,7 +165,7 @@ def test_a_filter_asks_for_each_kind() -> None:
 def test_activity_of_agents_is_told_and_that_of_people_is_not() -> None:
     """Coming and going at once, publishing as one sum per look; nothing when nothing was published."""
     told: list[tuple[str, str, int | None]] = []
-    activity = Activity(lambda payload, source: told.append((payload["activity"], source, payload.get("messages"))))
+    activity = Activity(lambda payload, source, _: told.append((payload["activity"], source, payload.get("messages"))))
     activity.connected(Seen("c1", "ai-agent", "planner", 0))
     activity.connected(Seen("c2", "human", "ann", 0))
     activity.connected(Seen("c3", "dashboard", "wall", 0))

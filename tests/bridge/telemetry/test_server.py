@@ -6,13 +6,15 @@ import asyncio
 import json
 import socket
 import time
+from pathlib import Path
 
 import jwt
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from arqonmesh.bridge.auth.authenticator import Authenticator
+from arqonmesh.bridge.auth.api_keys import ApiKeys
+from arqonmesh.bridge.auth.authenticator import Authenticator, wall_clock_ms
 from arqonmesh.bridge.telemetry import DASHBOARD_STREAM, TELEMETRY_STREAM
 from arqonmesh.bridge.telemetry import server as server_module
 from arqonmesh.config.model import AuthSettings, BusSettings, JwtSettings
@@ -261,6 +263,44 @@ async def test_the_gate_is_asked_and_no_tenant_sees_the_telemetry_of_all(start: 
         assert told["error"]["code"] == "telemetry.role"
     async with watched.client("?token=t0ken") as user:
         assert (await ask(user, {"type": "ping"}))["type"] == "pong"
+
+
+async def test_what_is_about_a_tenants_client_is_for_operators_alone(start: Start) -> None:
+    """Who has no tenant is a bus of its own, and no more allowed to know of a tenant than another tenant is."""
+    secret = "s" * 32
+    settings = BusSettings(auth=AuthSettings(anonymous="user", jwt=JwtSettings(secret=secret)))
+    watched = await start(authenticator=Authenticator(settings))
+    shown = jwt.encode({"sub": "x", "role": "admin", "exp": int(time.time()) + 60}, secret, "HS256")
+    async with watched.client() as anyone, watched.client(f"?token={shown}") as operator:
+        for tenant in ("acme", ""):
+            watched.server.tell("agent_activity", {"of": tenant}, stream=TELEMETRY_STREAM, tenant=tenant)
+        first, second = [await receive(operator) for _ in range(2)]
+        assert (first["tenant"], first["payload"]) == ("acme", {"of": "acme"})
+        assert "tenant" not in second
+        assert (await receive(anyone))["payload"] == {"of": ""}
+
+
+async def test_who_watches_is_closed_when_its_key_is_revoked_or_its_token_ends(start: Start, tmp_path: Path) -> None:
+    """4401, as on the bus, with the next sweep; whoever came with what still counts stays."""
+    secret, wall_ms = "s" * 32, [wall_clock_ms()]
+    keys = ApiKeys(tmp_path / "bus-keys.db", lambda: wall_ms[0])
+    settings = BusSettings(auth=AuthSettings(jwt=JwtSettings(secret=secret)))
+    watched = await start(authenticator=Authenticator(settings, keys=keys, wall_ms=lambda: wall_ms[0]), sweep_s=0.02)
+    (stays, _), (goes, key) = keys.new("stays", "guest"), keys.new("goes", "guest")
+    token = jwt.encode({"sub": "x", "exp": wall_ms[0] // 1_000 + 3_600}, secret, "HS256")
+    async with (
+        watched.client(f"?api_key={stays}") as staying,
+        watched.client(f"?api_key={goes}") as revoked,
+        watched.client(f"?token={token}") as expiring,
+    ):
+        keys.revoke(key.prefix)
+        await asyncio.wait_for(revoked.wait_closed(), 10)
+        wall_ms[0] += 7_200_000
+        await asyncio.wait_for(expiring.wait_closed(), 10)
+        assert (revoked.close_code, revoked.close_reason) == (4401, "bus.auth-revoked: show a newer token or key")
+        assert (expiring.close_code, expiring.close_reason) == (4401, "bus.auth-expired: show a newer token or key")
+        assert (await ask(staying, {"type": "ping"}))["type"] == "pong"
+    keys.close()
 
 
 async def test_a_client_may_not_send_more_than_its_rate(start: Start) -> None:

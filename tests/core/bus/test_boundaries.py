@@ -155,3 +155,18 @@ def test_what_is_sent_again_never_makes_a_client_slow(durable: bool) -> None:
     assert 5 < len(offsets) < 10
     assert answer["payload"]["missed"] == len(offsets)
     assert [(gap["first"], gap["last"]) for gap in answer["payload"]["gaps"]] == [(1, offsets[0] - 1)]
+
+
+@pytest.mark.requirement("R-BU-14")
+def test_rules_that_are_reloaded_count_for_the_next_event() -> None:
+    """For who has published there before, and for who hears the channel by a pattern."""
+    house = House()
+    publisher, listener = house.connect(), house.member("plant:*")
+    event = {"type": "event", "channel": "plant:secret", "payload": 1}
+    house.send(publisher, event)
+    assert len(house.take(listener)) == 1
+    house.bus.adopt(house.now, BusSettings(auth=AuthSettings(rooms=(RoomRule(rooms=("plant:*",), join="admin"),))))
+    house.send(publisher, event)
+    assert house.take(listener) == []
+    house.bus.adopt(house.now, BusSettings(auth=AuthSettings(rooms=(SECRET,))))
+    assert house.ask(publisher, event)["payload"]["code"] == "bus.forbidden"
