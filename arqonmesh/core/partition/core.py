@@ -50,10 +50,14 @@ STABLE_US_MIN: Final = SECOND
 """A quorum has to stay in reach this long, or one probe period if that is longer, before writing resumes."""
 MISSING_MAX: Final = 16
 """Members named as missing; how many more there are is counted."""
-HELD_AT_ONCE_MAX: Final = 8
-"""Up to so many voters, each says at once that it holds a change; more of them spread it, by `HELD_SPREAD_US` each,
-and who sees it settled by then keeps silent."""
+HELD_BY_ALL_MAX: Final = 8
+"""Up to so many voters, each says that it holds a change. More of them leave it to a quorum (`answers_first`), and the
+others speak only when it is not settled by then."""
+HELD_AT_ONCE_MAX: Final = 32
+"""Up to so many voters say it at once, so that it travels together; more spread it, by `HELD_SPREAD_US` each."""
 HELD_SPREAD_US: Final = 10 * MILLISECOND
+HELD_PATIENCE_US: Final = SECOND
+"""How long the others wait."""
 
 
 class Partition:
@@ -90,6 +94,8 @@ class Partition:
         self._registrar = Registrar(self.electorate) if env.node_id == founder else None
         self._say_held_at: Instant | None = None
         self._said_held = 0
+        self._held_patient = False
+        """Others were to say it first."""
         self._missing: dict[NodeId, int] = {}
         """Members out of reach, and since when by the wall clock."""
         self._current = PartitionChanged(CRITICAL, False, 1, 1, 1, self._preset, self._phase.name, 0, 1)
@@ -156,7 +162,7 @@ class Partition:
             return []
         effects = self._judge(now)
         if self._say_held_at is not None and now >= self._say_held_at:
-            effects += self._say_held()
+            effects += self._say_held(now)
         return effects
 
     def next_deadline(self) -> Instant | None:
@@ -173,16 +179,19 @@ class Partition:
             if event.author != self._founder or not self.electorate.change(NodeId(event.key), body):
                 return False
             if self._say_held_at is None:
-                voters = len(self.electorate.voters())
-                spread = HELD_SPREAD_US * voters if voters > HELD_AT_ONCE_MAX else 0
-                self._say_held_at = now + SETTLE_US + (self._env.rng.randrange(0, spread) if spread else 0)
+                self._say_held_at = now + SETTLE_US + self._held_spread_us()
+                self._held_patient = False
             return True
         if isinstance(body, Held):
             self.electorate.held(event.author, body.ordinal)
             return self.electorate.open
         return self._advertised(event)
 
-    def _say_held(self) -> list[Effect]:
+    def _held_spread_us(self) -> int:
+        voters = len(self.electorate.voters())
+        return self._env.rng.randrange(0, HELD_SPREAD_US * voters) if voters > HELD_AT_ONCE_MAX else 0
+
+    def _say_held(self, now: Instant) -> list[Effect]:
         """Tell how far we hold the order of voters. Gossip has put it on the disk before what we say now."""
         self._say_held_at = None
         electorate = self.electorate
@@ -190,6 +199,11 @@ class Partition:
         if not electorate.open or not electorate.whole or not electorate.votes(self._me):
             return []
         if max(electorate.holds(self._me), self._said_held) >= ordinal:
+            return []
+        many = not self._held_patient and len(electorate.voters()) > HELD_BY_ALL_MAX
+        if many and not electorate.answers_first(self._me, self._in_reach):
+            self._held_patient = True
+            self._say_held_at = now + HELD_PATIENCE_US + self._held_spread_us()
             return []
         self._said_held = ordinal
         return [Emit(Publish(Kind.HELD, "", Held(ordinal=ordinal)))]

@@ -126,6 +126,17 @@ class Electorate:
     def holds(self, node: NodeId) -> int:
         return self._held.get(node, 0)
 
+    def answers_first(self, node: NodeId, reaches: Callable[[NodeId], bool]) -> bool:
+        """Whether it is up to this voter to say at once that it holds the newest change: to all that vote since the
+        settled one, and of the others in reach to as many as make a quorum, drawn anew for each change. Together they
+        settle it, since no set between needs more votes more than it has members more."""
+        if not self._voted_at(node, self.settled):
+            return True
+        others = [voter for voter in self.voters() if self._voted_at(voter, self.settled)]
+        present = [voter for voter in others if voter == node or reaches(voter)]
+        drawn = sorted(present, key=lambda voter: hashlib.sha256(f"{self.latest} {voter}".encode()).digest())
+        return node in drawn[: required(len(others), self._preset)]
+
     def count(self, reaches: Callable[[NodeId], bool]) -> Count:
         """How a vote of those that are reached would go."""
         if not self.whole:  # wait until what is missing has come

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from arqonmesh.core.events import Publish
-from arqonmesh.core.kernel import MILLISECOND, Instant
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
 from arqonmesh.core.partition.electorate import Electorate, roll_of
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Kind, Vote
 
-SPACING_US: Final = 100 * MILLISECOND
-"""Per voter, between two batches: forty voters change every 4 s at most. Each change costs a statement
-of every second voter, which all members verify: a mesh that grows one by one would do little else."""
+SPACING_US: Final = 250 * MILLISECOND
+SPACING_US_MAX: Final = 20 * SECOND
+"""Between two batches, per voter and in all: forty voters change every 10 s at most. Each change costs a statement of
+two voters in three, which all members verify: a mesh that grows one by one would do little else."""
 BATCH_MAX: Final = 1_024
 """Votes given in one go; the rest follows when these are settled."""
 
@@ -50,7 +51,7 @@ class Registrar:
             self.due = self._not_before
             return ()
         voters = electorate.voters()
-        self._not_before = now + SPACING_US * len(voters)
+        self._not_before = now + min(SPACING_US * len(voters), SPACING_US_MAX)
         if taken is not None:
             return self._say([taken], [node for node in voters if node != taken], granted=False)
         return self._say(given[:BATCH_MAX], voters, granted=True)

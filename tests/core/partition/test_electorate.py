@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from arqonmesh.core.partition.electorate import Count, Electorate, roll_of
+from arqonmesh.core.partition.quorum import required
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Vote
 from tests.core.toy import node_of
@@ -105,3 +110,27 @@ def test_an_ordinal_far_ahead_costs_no_more_than_the_changes_that_are_known() ->
     assert known.latest == far and not known.whole
     assert not known.count({F, A, B, C, D, E}.__contains__).carried
     assert known.count({F, A, B, C, D, E}.__contains__).voters == 6
+
+
+@pytest.mark.parametrize("preset", ["crash", "byzantine"])
+@given(before=st.integers(2, 60), more=st.integers(1, 30), leaves=st.booleans())
+def test_those_who_answer_first_settle_a_change_and_are_no_more_than_it_takes(
+    preset: str, before: int, more: int, leaves: bool
+) -> None:
+    """Whether many get a vote at once or one's is taken: a quorum of the old voters and all new ones suffice."""
+    known = Electorate(F, preset)
+    names = [node_of(f"n{number}") for number in range(before - 1 + more)]
+    old, new = (F, *names[: before - 1]), names[before - 1 :]
+    for node, vote in changes(*((node, True) for node in old[1:])):
+        known.change(node, vote)
+    for node in old:
+        known.held(node, before - 1)
+    assert known.settle()
+    steps = [(old[-1], False)] if leaves else [(node, True) for node in new]
+    for node, vote in changes(*steps, settled=before - 1, first=before, voters=old):
+        known.change(node, vote)
+    first = [node for node in known.voters() if known.answers_first(node, lambda _: True)]
+    assert len(first) <= required(before, preset) + (0 if leaves else more)
+    for node in first:
+        known.held(node, known.latest)
+    assert known.settle() and not known.open

@@ -309,6 +309,51 @@ def test_a_voter_says_once_how_far_it_holds_the_order_of_votes() -> None:
     assert len(side.published) == 1
 
 
+TWELVE = "abcdefghijkl"
+
+
+def thirteenth(me: str) -> Side:
+    """One of twelve voters, which has just heard that a thirteenth votes."""
+    side = Side(me, TWELVE)
+    side.link("a")
+    side.advertise("a", TWELVE[1:])
+    for other in TWELVE[1:].replace(me, ""):
+        side.advertise(other, "a")
+    side.run(5 * SECOND)
+    side.published.clear()
+    vote = Vote(12, 11, True, False, roll_of([*side.core.electorate.voters(), node_of("m")]))
+    side.tell(Applied(node_of("a"), Kind.VOTE, node_of("m"), vote, b"", False))
+    return side
+
+
+def test_of_many_voters_a_quorum_says_that_it_holds_a_change_and_the_others_wait_for_it() -> None:
+    """Who was not drawn says so only when those who were have kept silent for a second."""
+    drawn = 0
+    for me in TWELVE[1:]:
+        side = thirteenth(me)
+        side.run(900 * MS)
+        drawn += len(side.published)
+        side.run(200 * MS)
+        assert side.published == [Publish(Kind.HELD, "", Held(12))]
+    assert required(12, "crash") - 1 <= drawn <= required(12, "crash")
+
+
+def test_who_waited_for_the_others_keeps_silent_once_it_is_settled() -> None:
+    """What they have said is enough."""
+    silent = 0
+    for me in TWELVE[1:]:
+        side = thirteenth(me)
+        side.run(500 * MS)
+        if side.published:
+            continue
+        silent += 1
+        for voter in TWELVE.replace(me, "m"):
+            side.tell(Applied(node_of(voter), Kind.HELD, "", Held(12), b"", False))
+        side.run(5 * SECOND)
+        assert side.published == []
+    assert silent >= 12 - required(12, "crash") - 1
+
+
 def test_a_founder_that_forked_makes_every_side_read_only_at_once() -> None:
     """Others may have counted the founder's other word: nobody can say any more what a quorum is. What a member that
     is not the founder says about votes has never counted, and its fork takes nothing away."""
