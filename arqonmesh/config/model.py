@@ -13,6 +13,8 @@ T = TypeVar("T")
 Positive = Annotated[int, Meta(gt=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
+RegionPattern = Annotated[str, Meta(min_length=1, max_length=64)]
+FieldName = Annotated[str, Meta(min_length=1, max_length=64)]
 Hot = Annotated[T, Meta(extra={"hot": True})]
 """A running node takes a new value at once (`arqon config reload`, SIGHUP); everything else takes a restart."""
 Secret = Annotated[T, Meta(extra={"secret": True})]
@@ -258,6 +260,28 @@ class OutboxSettings(Settings, frozen=True):
     """Unacknowledged bytes on an up link above which publishers are paused."""
 
 
+class PinRule(Settings, frozen=True):
+    """Channels whose events stay in some regions, on their way, too, and inside of a cluster."""
+
+    channels: Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=64)]
+    regions: Annotated[tuple[RegionPattern, ...], Meta(min_length=1, max_length=16)]
+    """Patterns of the `node.region` that a member has to have; `@here` is this node's own."""
+
+
+class AggregateRule(Settings, frozen=True):
+    """Channels whose events stay in the cluster: others get one event per window that tells what there was."""
+
+    channels: Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=64)]
+    every_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    """A channel's window begins with the first event after the last window."""
+    to: Annotated[str, Meta(max_length=129)] = ""
+    """The channel on which aggregates leave; empty: the one that they are of. A tenant's stay its own."""
+    fields: Annotated[tuple[FieldName, ...], Meta(max_length=16)] = ()
+    """Fields of the payload that may be told of; empty: the first 16 that hold a number."""
+    events_min: Annotated[int, Meta(ge=1, le=1_000_000)] = 3
+    """A field with fewer numbers in a window is not told of: minimum and maximum of one would be the event."""
+
+
 class FederationSettings(Settings, frozen=True):
     """What crosses the cluster's border. Nothing does unless a rule allows it."""
 
@@ -265,6 +289,12 @@ class FederationSettings(Settings, frozen=True):
     """What leaves for other clusters."""
     import_: Rules = field(default=Rules(allow=("*",)), name="import")
     """What is let in from other clusters."""
+    pin: Hot[Annotated[tuple[PinRule, ...], Meta(max_length=16)]] = ()
+    """Channels whose events stay in some regions. Of several pins of a channel every one holds."""
+    aggregate: Hot[Annotated[tuple[AggregateRule, ...], Meta(max_length=64)]] = ()
+    """Channels of which other clusters get aggregates only. The same on every node of the cluster."""
+    packs: Hot[Annotated[tuple[Literal["gdpr", "hipaa", "financial"], ...], Meta(max_length=3)]] = ()
+    """Rules that come with the program (`arqon policy packs`); starting points, and no legal advice."""
     ttl: Annotated[int, Meta(ge=1, le=16)] = 8
     """Clusters that a message may cross."""
     outbox: OutboxSettings = OutboxSettings()

@@ -6,7 +6,8 @@
                                         all of it settled ─▶ BusAck upstream
 
 Rules: nothing crosses a cluster's border unless its export rules allow the channel and the importer's rules too;
-every hop checks its own. Nodes of one cluster exchange everything. A message is delivered at most once per node (inbox
+every hop checks its own. Nodes of one cluster exchange everything but what pins keep in regions (residency.py): those
+hold on every link. A message is delivered at most once per node (inbox
 window, on disk before delivery) and not lost between two nodes that part, nor when one on its way crashes: the sender
 keeps a batch until it is acknowledged (in memory while the link is up, so a crash of the origin loses what nobody has
 yet), and a node acknowledges once the batch is delivered and every next hop has it, or a row on disk does.
@@ -24,9 +25,9 @@ numbers (RFC 9000, 12.3: never reused) for the numbering of a link.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final, NamedTuple, cast
 
 from arqonmesh.config.model import FederationSettings
 from arqonmesh.core.events import (
@@ -38,11 +39,14 @@ from arqonmesh.core.events import (
     LinkUp,
     MemberAdmitted,
     MemberChanged,
+    MemberDescribed,
+    MemberExpelled,
     Persisted,
     Published,
     TransportDown,
     TransportUp,
 )
+from arqonmesh.core.federation.aggregate import Aggregator
 from arqonmesh.core.federation.arrival import Arrival, Refusal, open_head, open_sections, refuse_unproven
 from arqonmesh.core.federation.batch import (
     BATCH_BYTES_MAX,
@@ -53,7 +57,6 @@ from arqonmesh.core.federation.batch import (
     Head,
     Parcel,
     Section,
-    decode_section,
     encode_sections,
     parcel_of,
     section_hash,
@@ -63,7 +66,10 @@ from arqonmesh.core.federation.custody import Custody, Upstream
 from arqonmesh.core.federation.decisions import Decision, Decisions
 from arqonmesh.core.federation.inbox import Inbox, Seen
 from arqonmesh.core.federation.outbox import Entry, Outbox
-from arqonmesh.core.federation.patterns import RuleSet, Ruling
+from arqonmesh.core.federation.patterns import Ruling
+from arqonmesh.core.federation.policy import SAME_CLUSTER, Policy, PolicyRule
+from arqonmesh.core.federation.residency import Pinned, origins
+from arqonmesh.core.federation.rows import parcel_from_row, permitted
 from arqonmesh.core.kernel import (
     MILLISECOND,
     Delete,
@@ -82,7 +88,7 @@ from arqonmesh.core.kernel import (
 )
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.codec import decode_message, encode_message
+from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import MAX_HOPS, BusAck, BusBatch, WireMessage
 
 CUSTODY_PATIENCE_US: Final = 20 * MILLISECOND
@@ -132,6 +138,16 @@ class Counters:
     dropped: int = 0
 
 
+class _Section(NamedTuple):
+    """One section of ours on its way into a batch."""
+
+    encoded: bytes
+    messages: int
+    allowed: bool
+    """By the export rules."""
+    pinned: Pinned | None
+
+
 class Federation:
     """The state machine of one node's borders. `flush` belongs at the end of every tick; a timer calls it otherwise."""
 
@@ -145,6 +161,8 @@ class Federation:
         LinkDown,
         MemberAdmitted,
         MemberChanged,
+        MemberDescribed,
+        MemberExpelled,
     )
 
     def __init__(self, env: Env, settings: FederationSettings, *, keys: Lookup, cluster_of: ClusterOf) -> None:
@@ -152,8 +170,9 @@ class Federation:
         self._settings = settings
         self._keys = keys
         self._cluster_of = cluster_of
-        self._export_rules = RuleSet("export", settings.export)
-        self._import_rules = RuleSet("import", settings.import_)
+        self._policy = Policy(env.region, settings)
+        self._residency = self._policy.residency
+        self._aggregator = Aggregator(env)
         self._hold = settings.outbox.when_down == "hold"
         self._upstream_bytes_max = max(UPSTREAM_BYTES_MAX, 4 * settings.outbox.window_bytes)
         self._decisions = Decisions()
@@ -162,6 +181,8 @@ class Federation:
         self._fresh: dict[str, list[bytes]] = {}
         self._fresh_bytes = 0
         self._next_section = 1
+        self._said: list[Effect] = []
+        """Told with the next flush."""
 
         self._inbox = Inbox()
         self._forwarded = Inbox()
@@ -188,20 +209,32 @@ class Federation:
             LinkDown: self._link_down,
             MemberAdmitted: self._member_admitted,
             MemberChanged: self._member_changed,
+            MemberDescribed: self._member_described,
+            MemberExpelled: self._member_expelled,
         }
 
     # --- what others ask ----------------------------------------------------------------------------------
 
     def exported(self, channel: str) -> bool:
         """Whether events on this channel leave the node: the rules allow it, or another node shares our cluster."""
-        if self._export_rules.ruling(channel).allowed:
+        if self._policy.leaving(channel).allowed:
             return True
         return any(self._cluster_of(peer) == self._env.cluster for peer in self._outboxes)
 
     def adopt(self, settings: FederationSettings) -> None:
-        """Other rules from now on; what is on its way goes on."""
-        self._export_rules = RuleSet("export", settings.export)
-        self._import_rules = RuleSet("import", settings.import_)
+        """Other rules from now on. What waits for a link goes on, unless a pin keeps it back now."""
+        if self._policy.adopt(settings):
+            for box in self._outboxes.values():
+                self._enforce(0, box, self._said, everything=True)
+
+    def rules(self) -> tuple[PolicyRule, ...]:
+        """Pins, aggregates and packs, as they hold."""
+        return tuple(self._policy.rules())
+
+    def verdict(self, channel: str, peer: NodeId) -> Ruling:
+        """Whether events on this channel may be sent to this member, and the rule that says so."""
+        inside = self._cluster_of(peer) == self._env.cluster
+        return self._policy.verdict(channel, inside=inside, region=self._residency.region_of(peer))
 
     def backlog(self, peer: NodeId) -> int:
         """Messages that this peer has not acknowledged, held ones included."""
@@ -233,7 +266,7 @@ class Federation:
         out: list[Effect] = []
         for peer, order, encoded in cast("list[tuple[str, int, bytes]]", rows):
             try:
-                self._outbox(NodeId(peer)).restore(order, _parcel_from_row(encoded))
+                self._outbox(NodeId(peer)).restore(order, parcel_from_row(encoded, self._residency))
             except DecodeError as error:
                 self._commit.writes.append(Delete("outbox", (peer, order)))
                 out.append(Emit(Dropped(self.NAME, "outbox-unreadable", 1, error.code)))
@@ -259,6 +292,8 @@ class Federation:
         out: list[Effect] = []
         self._take_custody(now)
         self._give_up_strangers(now, out)
+        if self._aggregator.due is not None and self._aggregator.due <= now:
+            self._note_work(now)
         return out + self.flush(now)
 
     def next_deadline(self) -> Instant | None:
@@ -267,6 +302,7 @@ class Federation:
             *([self._work_since] if self._work_since is not None else ()),
             *([self._custody_due[0].taken_at + CUSTODY_PATIENCE_US] if self._custody_due else ()),
             *([self._strangers[0][0]] if self._strangers else ()),
+            *([self._aggregator.due] if self._aggregator.due is not None else ()),
         ]
         return min(deadlines, default=None)
 
@@ -280,8 +316,8 @@ class Federation:
         if self._work_since is None:
             return []
         self._work_since = None
-        out: list[Effect] = []
-        if self._fresh:
+        out, self._said = self._said, []
+        if self._fresh or self._aggregator.due is not None:
             self._export(now, out)
         self._write(now, out)
         for peer, upstream in self._ack_due.items():
@@ -312,20 +348,32 @@ class Federation:
     def _export(self, now: Instant, out: list[Effect]) -> None:
         fresh, self._fresh, self._fresh_bytes = self._fresh, {}, 0
         links = self._open_links(())
-        clusters = list(dict.fromkeys(cluster for _, cluster in links if cluster != self._env.cluster))
+        clusters = self._foreign(links)
         inside = any(cluster == self._env.cluster for _, cluster in links)
-        sections: list[tuple[bytes, int, bool]] = []
-        size = 0
+        leaving = [(channel, frames, False) for channel, frames in fresh.items()]
         for channel, frames in fresh.items():
-            ruling = self._export_rules.ruling(channel)
-            self._judged(channel, ruling, clusters, len(frames), out)
-            if not inside and not (ruling.allowed and clusters):
-                continue
-            for section, messages in encode_sections(channel, frames):
+            summed = self._policy.summed(channel)
+            if summed is not None and not self._aggregator.take(now, channel, summed, frames):
+                self._drop(out, "aggregate-channels", len(frames), channel)
+        leaving += [(told.channel, [told.frame], True) for told in self._aggregator.close(now)]
+        sections: list[_Section] = []
+        size = 0
+        for channel, frames, aggregate in leaving:
+            ruling = self._policy.leaving(channel, aggregate=aggregate)
+            pinned = self._residency.pinned(channel)
+            if pinned is not None:
+                if not self._judged_pinned(channel, ruling, pinned, links, len(frames), out):
+                    continue
+            else:
+                self._judged(channel, ruling, clusters, len(frames), out)
+                if not inside and not (ruling.allowed and clusters):
+                    continue
+            pins = () if pinned is None else pinned.pins
+            for section, messages in encode_sections(channel, frames, pins, aggregate):
                 if sections and (len(sections) == SECTIONS_MAX or size + len(section) > BATCH_BYTES_MAX):
                     self._originate(now, sections, links, out)
                     sections, size = [], 0
-                sections.append((section, messages, ruling.allowed))
+                sections.append(_Section(section, messages, ruling.allowed, pinned))
                 size += len(section)
         if sections:
             self._originate(now, sections, links, out)
@@ -339,29 +387,98 @@ class Federation:
         for cluster in clusters:
             self._decided("export", channel, cluster, ruling, messages, out)
 
+    def _judged_pinned(
+        self,
+        channel: str,
+        ruling: Ruling,
+        pinned: Pinned,
+        links: list[tuple[Outbox, str]],
+        messages: int,
+        out: list[Effect],
+    ) -> bool:
+        """Count what the rules say of these events of ours; whether they may take any link."""
+        verdicts = self._verdicts(ruling, pinned, links)
+        abroad = [verdict.allowed for cluster, verdict in verdicts if cluster != self._env.cluster]
+        if any(abroad):
+            self.counters.exported += messages
+        elif abroad or not ruling.allowed:
+            self.counters.kept_local += messages
+        if not ruling.allowed:
+            self._decided("export", channel, "*", ruling, messages, out)
+        for cluster, verdict in verdicts:
+            if verdict is not SAME_CLUSTER:
+                self._decided("export", channel, cluster, verdict, messages, out)
+        return any(verdict.allowed for _, verdict in verdicts)
+
+    def _foreign(self, links: list[tuple[Outbox, str]]) -> list[str]:
+        """The other clusters that these links lead to, each once."""
+        return list(dict.fromkeys(cluster for _, cluster in links if cluster != self._env.cluster))
+
+    def _verdicts(self, ruling: Ruling, pinned: Pinned, links: list[tuple[Outbox, str]]) -> list[tuple[str, Ruling]]:
+        """(cluster, what holds on the way there), each once; not those that the export rules keep out anyway."""
+        found: dict[tuple[str, Ruling], None] = {}
+        for box, cluster in links:
+            if cluster == self._env.cluster:
+                leaving = SAME_CLUSTER
+            elif ruling.allowed:
+                leaving = ruling
+            else:
+                continue
+            refusal = pinned.refusal(self._residency.region_of(box.peer))
+            found[cluster, refusal or leaving] = None
+        return list(found)
+
     def _originate(
-        self, now: Instant, sections: list[tuple[bytes, int, bool]], links: list[tuple[Outbox, str]], out: list[Effect]
+        self, now: Instant, sections: list[_Section], links: list[tuple[Outbox, str]], out: list[Effect]
     ) -> None:
         """One head, one signature, and the batch into every link's outbox."""
         env = self._env
-        hashes = tuple(section_hash(section) for section, _, _ in sections)
+        hashes = tuple(section_hash(section.encoded) for section in sections)
         head = Head(env.node_id, env.cluster, env.boot_epoch, self._next_section, hashes).encode()
         self._next_section += len(sections)
         signature = env.crypto.sign(signed_bytes(env.mesh_id, head))
+        rights = [(section.encoded, section.messages, section.allowed, section.pinned) for section in sections]
+        self._send_on(now, (env.node_id,), self._settings.ttl - 1, head, signature, rights, links, None, out)
 
-        def parcel(everything: bool) -> Parcel | None:
-            kept = tuple(section if everything or allowed else WITHHELD for section, _, allowed in sections)
-            if not any(kept):
-                return None
-            messages = sum(count for _, count, allowed in sections if everything or allowed)
-            return parcel_of((env.node_id,), self._settings.ttl - 1, head, signature, kept, messages)
-
-        whole = parcel(True)
-        exported = whole if all(allowed for _, _, allowed in sections) else parcel(False)
+    def _send_on(
+        self,
+        now: Instant,
+        via: tuple[str, ...],
+        ttl: int,
+        head: bytes,
+        signature: bytes,
+        rights: Sequence[tuple[bytes, int, bool, Pinned | None]],
+        links: list[tuple[Outbox, str]],
+        custody: Custody | None,
+        out: list[Effect],
+    ) -> int:
+        """A batch into the outboxes of these links: to each the sections that may go there, in one copy for all links
+        with the same rights. `rights`: (section, messages, whether other clusters may have it, pins). Returns the
+        messages that are on their way, once per link."""
+        residency = self._residency
+        pinned = any(pins is not None for _, _, _, pins in rights)
+        alike = all(allowed for _, _, allowed, _ in rights)
+        parcels: dict[tuple[bool, str], Parcel] = {}
+        total = 0
         for box, cluster in links:
-            mine = whole if cluster == env.cluster else exported
-            if mine is not None:
-                self._enqueue(now, box, mine, None, out)
+            everything = alike or cluster == self._env.cluster
+            region = residency.region_of(box.peer) if pinned else ""
+            parcel = parcels.get((everything, region))
+            if parcel is None:
+                kept, messages, marked = [], 0, False
+                for section, count, allowed, pins in rights:
+                    if (everything or allowed) and (pins is None or pins.refusal(region) is None):
+                        kept.append(section)
+                        messages += count
+                        marked = marked or pins is not None
+                    else:
+                        kept.append(WITHHELD)
+                parcel = parcel_of(via, ttl, head, signature, tuple(kept), messages, marked)
+                parcels[everything, region] = parcel
+            if parcel.messages:
+                total += parcel.messages
+                self._enqueue(now, box, parcel, custody, out)
+        return total
 
     # --- batches of others --------------------------------------------------------------------------------
 
@@ -450,15 +567,16 @@ class Federation:
                 self._inbox.add(arrival.origin, head.epoch, seq)
             if index in unforwarded:
                 self._forwarded.add(arrival.origin, head.epoch, seq)
-            if foreign:
-                ruling = self._import_rules.ruling(section.channel)
+            misplaced = origins(section.pins).refusal(self._env.region) if section.pins else None
+            if foreign or misplaced is not None:
+                ruling = misplaced or self._policy.entering(section.channel)
                 if first_time:
                     count = len(section.frames)
                     self._decided("import", section.channel, arrival.cluster, ruling, count, out)
                     self.counters.import_denied += 0 if ruling.allowed else count
                 if not ruling.allowed:
                     continue
-            if first_time:
+            if first_time and (foreign or not section.aggregate):
                 arrival.deliver.append(section)
             if index in unforwarded:
                 arrival.forward.append((index, section))
@@ -476,29 +594,25 @@ class Federation:
         """To every link that the batch has not visited, what may go there."""
         batch = arrival.batch
         links = self._open_links(batch.via)
-        clusters = list(dict.fromkeys(cluster for _, cluster in links if cluster != self._env.cluster))
-        via = (*batch.via, self._env.node_id)
-        ttl = min(batch.ttl, self._settings.ttl) - 1
-        inside: list[bytes] = [WITHHELD] * len(batch.sections)
-        outside = inside.copy()
-        messages_inside = messages_outside = 0
+        clusters = self._foreign(links)
+        rights: list[tuple[bytes, int, bool, Pinned | None]] = [(WITHHELD, 0, False, None)] * len(batch.sections)
         for index, section in arrival.forward:
             count = len(section.frames)
-            inside[index] = batch.sections[index]
-            messages_inside += count
-            ruling = self._export_rules.ruling(section.channel)
-            for cluster in clusters:
-                self._decided("transit", section.channel, cluster, ruling, count, out)
-            if ruling.allowed:
-                outside[index] = batch.sections[index]
-                messages_outside += count
-        whole = parcel_of(via, ttl, batch.head, batch.signature, tuple(inside), messages_inside)
-        exported = parcel_of(via, ttl, batch.head, batch.signature, tuple(outside), messages_outside)
-        for box, cluster in links:
-            parcel = whole if cluster == self._env.cluster else exported
-            if parcel.messages:
-                self.counters.forwarded += parcel.messages
-                self._enqueue(now, box, parcel, arrival.custody, out)
+            ruling = self._policy.leaving(section.channel, aggregate=section.aggregate)
+            pinned = self._residency.pinned_with(section.channel, section.pins)
+            rights[index] = (batch.sections[index], count, ruling.allowed, pinned)
+            if pinned is None or not ruling.allowed:
+                for cluster in clusters:
+                    self._decided("transit", section.channel, cluster, ruling, count, out)
+            if pinned is not None:
+                for cluster, verdict in self._verdicts(ruling, pinned, links):
+                    if verdict is not SAME_CLUSTER:
+                        self._decided("transit", section.channel, cluster, verdict, count, out)
+        via = (*batch.via, self._env.node_id)
+        ttl = min(batch.ttl, self._settings.ttl) - 1
+        self.counters.forwarded += self._send_on(
+            now, via, ttl, batch.head, batch.signature, rights, links, arrival.custody, out
+        )
 
     def _refuse(self, upstream: Upstream, number: int, refusal: Refusal, out: list[Effect]) -> None:
         """A refused batch is settled too: sent again it would be refused again."""
@@ -657,9 +771,10 @@ class Federation:
 
     def _replay(self, now: Instant, box: Outbox) -> list[Effect]:
         box.rewind()
-        self.counters.replayed += box.messages
         self._note_work(now)
         out: list[Effect] = []
+        self._enforce(now, box, out)
+        self.counters.replayed += box.messages
         self._pump(box, out)
         return out
 
@@ -703,6 +818,40 @@ class Federation:
         self._commit.writes.append(Delete("scalars", (self.NAME, f"link/{event.node}")))
         self._note_work(now)
         return out
+
+    def _member_described(self, now: Instant, event: MemberDescribed) -> list[Effect]:
+        """Its region may be another one: what waits for it is judged again."""
+        out: list[Effect] = []
+        if self._residency.described(event.node, event.region) and (box := self._outboxes.get(event.node)) is not None:
+            self._enforce(now, box, out)
+        return out
+
+    def _member_expelled(self, now: Instant, event: MemberExpelled) -> list[Effect]:
+        out: list[Effect] = []
+        self._residency.forget(event.node)
+        if (box := self._outboxes.get(event.node)) is not None:
+            self._enforce(now, box, out)
+        return out
+
+    def _enforce(self, now: Instant, box: Outbox, out: list[Effect], *, everything: bool = False) -> None:
+        """Take out of an outbox what pins do not let go to its peer (any more). What flies may have arrived; it is not
+        sent again. `everything`: also what was not pinned when it was put there."""
+        for entry in box.entries():
+            parcel = entry.parcel
+            if not parcel.pinned and not everything:
+                continue
+            left = permitted(parcel, self._residency, box.peer)
+            if left is parcel:
+                continue
+            if left.messages:
+                box.replace(entry, left)
+                if entry.stored:
+                    self._store(now, entry)
+            else:
+                box.withdraw(entry)
+                self._left(entry)
+            self._note_work(now)
+            self._drop(out, "pinned", parcel.messages - left.messages, box.peer)
 
     def _discard(self, box: Outbox, reason: str, out: list[Effect]) -> None:
         messages = box.messages
@@ -799,15 +948,6 @@ class Federation:
 
 def _key(head: Head) -> tuple[str, int, int]:
     return head.origin, head.epoch, head.first
-
-
-def _parcel_from_row(encoded: bytes) -> Parcel:
-    """Raises DecodeError when the row is not one of ours."""
-    batch = decode_message(encoded)
-    if not isinstance(batch, BusBatch):
-        raise DecodeError("federation.outbox-row", f"an outbox row holds a {type(batch).__name__}; it needs a BusBatch")
-    messages = sum(len(decode_section(section).frames) for section in batch.sections if section)
-    return parcel_of(batch.via, batch.ttl, batch.head, batch.signature, batch.sections, messages)
 
 
 __all__ = ["Decision", "Federation"]

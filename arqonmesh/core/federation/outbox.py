@@ -125,6 +125,23 @@ class Outbox:
             self._leave(entry)
         return out
 
+    def replace(self, entry: Entry, parcel: Parcel) -> None:
+        """Another parcel in an entry's place."""
+        self.messages += parcel.messages - entry.parcel.messages
+        self.bytes += parcel.size - entry.parcel.size
+        if entry in self._flying:
+            self._flying_bytes += parcel.size - entry.parcel.size
+        entry.parcel = parcel
+
+    def withdraw(self, entry: Entry) -> None:
+        """Take one out, wherever it is. If it flies its number is settled with those after it."""
+        if entry in self._flying:
+            self._flying.remove(entry)
+            self._flying_bytes -= entry.parcel.size
+        else:
+            self._waiting.remove(entry)
+        self._leave(entry)
+
     def crossed(self) -> bool | None:
         """True or False when the backlog of an up link rose above its mark or fell below half of it, else None."""
         window = self._settings.window_bytes
