@@ -54,6 +54,7 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._pinged_at_s: float | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._why = ""
+        self._hung_up = False
 
     @classmethod
     async def open(
@@ -113,7 +114,8 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
             raw.pause_reading()
 
     def hang_up(self) -> None:
-        """Gone at once, without a word."""
+        """Gone at once, without a word; nobody is told."""
+        self._hung_up = True
         if self._beat is not None:
             self._beat.cancel()
         if self._transport is not None and not self._transport.is_disconnected:
@@ -162,7 +164,8 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         said = handshake.recv if handshake is not None else None
         if said is not None:
             self._why = f"closed with {int(said.code)} {said.reason or ''}".strip()
-        self._owner.lost(self, self._why or "connection lost")
+        if not self._hung_up:
+            self._owner.lost(self, self._why or "connection lost")
 
     def pause_writing(self) -> None:
         self.can_write = False

@@ -161,6 +161,8 @@ class Session:
                 return
         if message.type == "system":
             self._notice(object_of(message).get("event"))
+        elif message.type == "error" and object_of(message).get("code") == "bus.rate-limited":
+            self.subscriptions.too_fast()
         if self.boxes.put(message):
             self._hold_back(connection)
 
@@ -193,9 +195,9 @@ class Session:
         self._connection = None
         problem = ended(self.endpoints.current, why)
         self.questions.fail(problem)
-        self.endpoints.lost(asyncio.get_running_loop().time() - self._since_s)
         if self._redial is not None and not self._redial.done():
-            return  # it sees for itself
+            return  # it sees for itself, and goes on to the next node
+        self.endpoints.lost(asyncio.get_running_loop().time() - self._since_s)
         if self._reconnect and not self._closing:
             self._become("reconnecting")
             self._redial = asyncio.get_running_loop().create_task(self._dial_again())
@@ -279,6 +281,7 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.hang_up()
+            self.questions.fail(ended(self.endpoints.current, "connection given up"))
 
     # --- inside ----------------------------------------------------------------------------------------------
 

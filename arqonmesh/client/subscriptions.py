@@ -12,6 +12,8 @@ from arqonmesh.client.message import Message, object_of
 from arqonmesh.client.resume import Positions, Resumed, is_pattern, resumed_of
 
 JOINS_AT_ONCE_MAX: Final = 64
+RATE_PAUSE_S: Final = 1.0
+"""A bus that drops frames above a rate counts them by the second."""
 
 
 class Subscriptions:
@@ -25,6 +27,9 @@ class Subscriptions:
         self.catch_up = CatchUp(self.positions, take)
         self._endpoints = endpoints
         self._ask = ask
+        self._at_once = JOINS_AT_ONCE_MAX
+        """Fewer once a bus said that this is too fast for it."""
+        self._slower = asyncio.Event()
 
     async def join(self, channel: str, since: Mapping[str, int] | None) -> Resumed:
         """Subscribe, from a position where one is given; from now on it is joined again after each loss."""
@@ -40,16 +45,41 @@ class Subscriptions:
         self.catch_up.forget(channel)
 
     async def join_again(self) -> list[Resumed]:
-        """Every subscription on a new connection. Raises what the first refusal says."""
-        few = asyncio.Semaphore(JOINS_AT_ONCE_MAX)
+        """Every subscription on a new connection, a few at a time. Raises what the first refusal says."""
+        resumed: list[Resumed] = []
+        left = list(self.joined)
+        while left:
+            few, left = left[: self._at_once], left[self._at_once :]
+            joins = {channel: asyncio.ensure_future(self._join_one_again(channel)) for channel in few}
+            together: asyncio.Future[Any] = asyncio.gather(*joins.values())
+            dropped: asyncio.Future[Any] = asyncio.ensure_future(self._dropped())
+            try:
+                await asyncio.wait({together, dropped}, return_when=asyncio.FIRST_COMPLETED)
+                if together.done():
+                    together.result()
+                else:  # nobody is told which were dropped: those that are not answered by now
+                    left = [channel for channel, join in joins.items() if not join.done()] + left
+                    self._at_once = max(1, self._at_once // 2)
+                resumed += [one for join in joins.values() if join.done() for one in join.result()]
+            finally:
+                for task in (dropped, together, *joins.values()):
+                    task.cancel()
+                await asyncio.gather(dropped, together, *joins.values(), return_exceptions=True)
+        return resumed
 
-        async def join(channel: str) -> list[Resumed]:
-            async with few:
-                if is_pattern(channel):
-                    return await self._join_pattern(channel)
-                return [await self._join(channel, self._position(channel))]
+    def too_fast(self) -> None:
+        """The bus has dropped some of what was sent."""
+        self._slower.set()
+        self._slower = asyncio.Event()
 
-        return [resumed for some in await asyncio.gather(*map(join, list(self.joined))) for resumed in some]
+    async def _dropped(self) -> None:
+        await self._slower.wait()
+        await asyncio.sleep(RATE_PAUSE_S)
+
+    async def _join_one_again(self, channel: str) -> list[Resumed]:
+        if is_pattern(channel):
+            return await self._join_pattern(channel)
+        return [await self._join(channel, self._position(channel))]
 
     def _position(self, channel: str) -> dict[str, int] | None:
         return self.positions.of(channel) if self.positions.known(channel) else None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from arqonmesh.client import BusClient, Gap, Message, Resumed, catch_up
+from arqonmesh.client import connection as connection_module
 from arqonmesh.client import endpoints as endpoints_module
 from arqonmesh.config.model import BusSettings, HistorySettings
 from arqonmesh.core.events import Imported
@@ -16,6 +18,7 @@ from arqonmesh.errors import ArqonError, Denied, PeerError, UsageError
 from arqonmesh.ids import ClientId, ClusterId, NodeId
 from bench.lone_bus import LoneBus
 from tests.client.conftest import Connect, cut, url_of
+from tests.client.nodes import OddNode
 from tests.waiting import until
 
 
@@ -341,3 +344,71 @@ async def test_a_client_whose_bus_dropped_something_is_told(open_bus: LoneBus, c
     open_bus.server.deliver((ClientId(client.client_id),), (open_bus.core.gap_notice(ClientId(client.client_id), 7),))
     await until(lambda: len(told) == 1)
     assert (told[0].channel, told[0].recovered) == ("*", False)
+
+
+async def test_of_two_nodes_that_hang_up_neither_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that ends while its channels are joined again is one failure, not two."""
+    monkeypatch.setattr(endpoints_module, "RECONNECT_MIN_S", 0.001)
+    async with (
+        OddNode("answers") as one,
+        OddNode("hangs up") as other,
+        await BusClient.connect([one.url, other.url]) as member,
+    ):
+        await member.join("a:b")
+        one.manner = "hangs up"
+        await member.publish("a:b", "the last")
+        await until(lambda: one.came > 3 and other.came > 3)
+        one.manner = "answers"
+        await until(lambda: member.state == "connected")
+        assert member.url == one.url
+
+
+async def test_a_node_that_was_given_up_says_nothing_about_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection ends while the next one is being made."""
+    monkeypatch.setattr(connection_module, "CONNECT_TIMEOUT_S", 0.05)
+    async with OddNode("says nothing") as mute, OddNode("answers") as other:
+        async with await BusClient.connect([mute.url, other.url]) as member:
+            assert (member.url, other.came) == (other.url, 1)
+        await until(lambda: mute.here == other.here == 0)
+
+
+async def test_joins_that_were_given_up_are_not_sent_on_the_next_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each channel is asked for once per connection, however many attempts there were before."""
+    monkeypatch.setattr(endpoints_module, "RECONNECT_MIN_S", 0.001)
+    channels = [f"a:{number}" for number in range(100)]
+    async with OddNode("answers") as node, await BusClient.connect(node.url) as member:
+        await asyncio.gather(*map(member.join, channels))
+        node.manner = "hangs up"
+        await member.publish("a:b", "the last")
+        await until(lambda: node.came > 3)
+        node.manner, node.asked = "answers", []
+        await until(lambda: member.state == "connected")
+        assert sorted(node.asked) == sorted(channels)
+
+
+async def test_a_client_with_more_channels_than_its_rate_comes_back(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bus drops joins that come too fast and does not say which; they are sent again, more slowly."""
+    monkeypatch.setattr(endpoints_module, "RECONNECT_MIN_S", 0.001)
+    slow = LoneBus(BusSettings(rate_per_s=60))
+    member = await connect(await slow.start())
+    told = resumes(member)
+    channels = [f"a:{number}" for number in range(100)]
+    for start in (0, 50):
+        await asyncio.gather(*map(member.join, channels[start : start + 50]))
+        await until(lambda: room_for(slow, member, 60))
+    cut(slow, member)
+    await until(lambda: len(told) == 100)
+    assert {one.channel for one in told} == set(channels)
+    assert (member.reconnects, all(one.recovered for one in told)) == (1, True)
+    await member.close()
+    await slow.stop()
+
+
+def room_for(bus: LoneBus, client: BusClient, frames: int) -> bool:
+    """Whether the client may send so many now."""
+    limits = bus.core.clients[ClientId(client.client_id)].limits
+    assert limits is not None
+    assert limits.frames is not None
+    return limits.frames.available(int(time.monotonic() * 1e6)) >= frames
