@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from arqonmesh.core.admission.tickets import Tickets
 from arqonmesh.core.broadcast.core import Plumtree
 from arqonmesh.core.broadcast.promises import Promises
-from arqonmesh.core.bus import imports
+from arqonmesh.core.bus.streams import Streams
 from arqonmesh.core.coordinates.core import Coordinates
 from arqonmesh.core.coordinates.residuals import Residuals
 from arqonmesh.core.events import BroadcastJudged
@@ -52,7 +52,7 @@ def _one_claim_is_enough(claim: Callable[..., Adjacency | None]) -> Callable[...
 
 
 FORK_CHECK = _replaced((merge, "fork_against", lambda *_: None), (merge, "fork_within", lambda *_: None))
-INBOX = _replaced((Inbox, "look", lambda *_: Seen.NEW), (imports, "_sort", lambda _, readable: (readable, [])))
+INBOX = _replaced((Inbox, "look", lambda *_: Seen.NEW), (Streams, "arrived", lambda *_: True))
 """With it the bus's own count of what it has of each stream, which would take nothing twice either."""
 SIGNATURES = _replaced((merge, "verify_statement", lambda *_: True))
 REFUTATION = _replaced((OwnRecord, "accused", lambda *_: False))
