@@ -11,7 +11,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Choose a name such as `factory` or `eu-west.prod` and run the command again.",
     ),
     "config.needs-restart": (
-        "A running node can take some settings and not others; what it can take does not fit what it has of the others.",
+        "A running node can take some settings and not others; what it can take does not fit what it keeps.",
         "Restart the node, or change the named setting alone. `arqon config diff` says which settings are which.",
     ),
     "config.other-cluster": (
@@ -806,6 +806,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Run `arqon mesh status` to see who is missing and since when, and bring them back; or ask on the other side.",
     ),
     "mesh.policy": ("A join policy is one of open, key, closed.", "Choose one of them."),
+    "peer.is-cluster": (
+        "What was given is the name of a cluster, and a node was meant.",
+        "Give the beginning of one node's id; the message lists those of the cluster.",
+    ),
     "peer.ambiguous": ("Several members' ids begin so.", "Give more of the id; `arqon peer ls` shows them."),
     "peer.unknown": ("No member's id begins so.", "See `arqon peer ls`."),
     "link.unknown": ("No such link was added by hand on this node.", "See `arqon link ls`."),

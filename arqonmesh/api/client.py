@@ -133,7 +133,7 @@ class NodeClient:
 
     async def invite_new(self, cluster: str, role: str, expires_s: float, uses: int) -> tuple[str, InviteView]:
         request = pb.CreateInviteRequest(cluster=cluster, role=role, expires_s=expires_s, uses=uses)
-        answer = await self._call(request)
+        answer = await self._call(request, JOIN_TIMEOUT_S)  # it may wait for a quorum
         return answer.ticket, to_view(answer.invite, InviteView)
 
     async def invites(self) -> tuple[InviteView, ...]:

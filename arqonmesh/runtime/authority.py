@@ -11,8 +11,9 @@ from typing import Final
 from arqonmesh.core.admission.judge import Admit
 from arqonmesh.core.events import Applied
 from arqonmesh.core.kernel import Event
+from arqonmesh.core.partition.refusal import READ_ONLY
 from arqonmesh.ids import MeshId, NodeId
-from arqonmesh.runtime.governed import wait_until_writable
+from arqonmesh.runtime.governed import wait_until_writable, waited
 from arqonmesh.runtime.host import Host
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
 from arqonmesh.wire.statement import Kind, NodeRecord
@@ -59,7 +60,8 @@ class RosterAuthority:
                 return JoinReject("join.no-mesh", "this node has just left its mesh; join through another member")
         verdict = plane.admission.judge(self._host.node.world.wall_ms(), request, node, channel_binding)
         if not isinstance(verdict, Admit):
-            return JoinReject(verdict.code, verdict.sentence)
+            said = waited(verdict.sentence) if verdict.code == READ_ONLY else verdict.sentence
+            return JoinReject(verdict.code, said)
         if verdict.publish:
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(node, []).append(written)

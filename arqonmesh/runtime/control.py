@@ -83,7 +83,8 @@ class Control:
         return tuple(views.peer_view(node, plane, other, self._service.host.now()) for other in others)
 
     async def peer(self, prefix: str) -> PeerView:
-        return self._peer_view(self._found(prefix))
+        """By the beginning of its id, or by the name of a cluster of which it is the only member beside this node."""
+        return self._peer_view(self._only_of(prefix) or self._found(prefix))
 
     async def peer_ban(self, prefix: str, reason: str) -> PeerView:
         return self._ruled(prefix, reason, banned=True)
@@ -107,6 +108,12 @@ class Control:
         plane, own = self._plane(), self._service.node.world.node_id
         members = (member.node for member in plane.admission.members() if member.node != own)
         found = [member for member in members if member.startswith(prefix.lower())]
+        if not found and (cluster := self._cluster(prefix)):
+            raise UsageError(
+                "peer.is-cluster",
+                f"{prefix!r} is a cluster, of which this node knows {_nodes(cluster)}; it needs to be one of them",
+                hint="arqon peer ls --sort cluster",
+            )
         if not found or not prefix:
             raise NotFound("peer.unknown", f"no member's id begins with {prefix!r}", hint="arqon peer ls")
         if len(found) > 1:
@@ -115,6 +122,18 @@ class Control:
                 "peer.ambiguous", f"{len(found)} members begin with {prefix!r}: {several}", hint="arqon peer ls"
             )
         return found[0]
+
+    def _only_of(self, name: str) -> NodeId | None:
+        """The only other member of the cluster of this name; ids go before names."""
+        if any(member.node.startswith(name.lower()) for member in self._plane().admission.members()):
+            return None
+        nodes = self._cluster(name)
+        return nodes[0] if len(nodes) == 1 else None
+
+    def _cluster(self, name: str) -> list[NodeId]:
+        """The other members of a cluster."""
+        plane, own = self._plane(), self._service.node.world.node_id
+        return [member.node for member in plane.admission.members() if member.cluster == name and member.node != own]
 
     async def invites(self) -> tuple[InviteView, ...]:
         return views.invite_views(self._plane())
@@ -351,6 +370,11 @@ class Control:
             ) from None
         finally:
             host.unwatch(Applied, note)
+
+
+def _nodes(nodes: list[NodeId]) -> str:
+    shown = ", ".join(short(node) for node in nodes[:5])
+    return f"{shown} and {len(nodes) - 5} more" if len(nodes) > 5 else shown
 
 
 def _unknown_ticket(ticket_id: str) -> NotFound:

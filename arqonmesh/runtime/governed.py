@@ -1,8 +1,9 @@
 """Governed writes: whatever changes who belongs to the mesh, or by which rules, needs a quorum on this side.
 
 Admissions and invites are refused on the side without one, with all that an operator needs to see. Withdrawing a ticket
-is not refused anywhere: it opens nothing. A side that has a quorum in reach says for up to a second that it has none
-(a link that comes and goes is not believed at once), so a write waits that long before it is refused.
+is not refused anywhere: it opens nothing. A side that has a quorum in reach says for a while that it has none: a link
+that comes and goes is not believed at once, and where nodes join one soon after the other, those that count already
+may not have met. So a write waits for a while before it is refused, and the refusal says how long.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from arqonmesh.core.partition.refusal import READ_ONLY, sentence_of
 from arqonmesh.errors import Degraded, UsageError
 from arqonmesh.runtime.host import Host
 
-PATIENCE_S: Final = 2.5
+PATIENCE_S: Final = 10.0
+"""Less than a join's own timeout (joining.JOIN_TIMEOUT_S), so that the joiner hears why."""
 
 
 def refusal(host: Host) -> str | None:
@@ -28,8 +30,8 @@ def refusal(host: Host) -> str | None:
     return None if view.writable else sentence_of(view)
 
 
-async def wait_until_writable(host: Host, patience_s: float = PATIENCE_S) -> str | None:
-    """As `refusal`, after waiting for a quorum for up to `patience_s`."""
+async def wait_until_writable(host: Host, patience_s: float | None = None) -> str | None:
+    """As `refusal`, after waiting for a quorum for up to `patience_s`, else `PATIENCE_S`."""
     if refusal(host) is None:
         return None
     changed = asyncio.Event()
@@ -40,7 +42,7 @@ async def wait_until_writable(host: Host, patience_s: float = PATIENCE_S) -> str
 
     host.watch(PartitionChanged, note)
     try:
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(PATIENCE_S if patience_s is None else patience_s):
             await changed.wait()
     except TimeoutError:
         pass
@@ -49,10 +51,15 @@ async def wait_until_writable(host: Host, patience_s: float = PATIENCE_S) -> str
     return refusal(host)
 
 
+def waited(said: str) -> str:
+    """A refusal that also says how long a quorum was waited for."""
+    return f"{said}, after {PATIENCE_S:g} s of waiting"
+
+
 async def require_quorum(host: Host, wish: str) -> None:
     """Raises Degraded `mesh.read-only` when this side cannot do what is wished; UsageError when it left the mesh."""
     said = await wait_until_writable(host)
     if said is not None:
-        raise Degraded(READ_ONLY, f"{said}; it cannot {wish}", hint="arqon mesh status")
+        raise Degraded(READ_ONLY, f"{waited(said)}; it cannot {wish}", hint="arqon mesh status")
     if host.node.plane is None:
         raise UsageError("mesh.none", "this node belongs to no mesh", hint="arqon mesh seed NAME")

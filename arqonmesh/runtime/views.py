@@ -134,17 +134,19 @@ def _node_view(node: Node, plane: Plane, member: Member) -> NodeView:
 
 
 def _link_views(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkView, ...]:
-    """Every link of the mesh once: ours with live figures, the others as their owners tell. Who has left has none."""
+    """Every link of the mesh once: ours with live figures, the others as their owners tell. Who has left has none, and
+    one between two who are dead is down: nobody is there to say so."""
     own = node.world.node_id
     views = {}
     for edge in plane.routing.edges():
-        if "left" in (plane.membership.state_of(edge.a), plane.membership.state_of(edge.b)):
+        ends = plane.membership.state_of(edge.a), plane.membership.state_of(edge.b)
+        if "left" in ends:
             continue  # what it last said of its links stands in its records for ever
         a, b = sorted((edge.a, edge.b))
         views[a, b] = LinkView(
             a=a,
             b=b,
-            state=edge.state,
+            state="down" if ends == ("dead", "dead") else edge.state,
             transport=edge.transport,
             rtt_ms=edge.rtt_us / 1_000,
             loss=edge.loss_ppm / 1_000_000,

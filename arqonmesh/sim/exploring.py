@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -125,13 +126,19 @@ class _Answer(Struct):
     data: Explored
 
 
+def unwritable(path: Path, error: OSError) -> ConfigError:
+    """What is said of a file that cannot be written."""
+    hint = f"ls -ld {shlex.quote(str(path.parent))}"
+    return ConfigError("sim.save", f"{path} cannot be written: {error.strerror}", hint=hint)
+
+
 def write_explored(path: Path, explored: Explored) -> None:
     """Raises ConfigError `sim.save`."""
     text = msgspec.json.format(msgspec.json.encode(_Answer(1, True, explored)), indent=2)
     try:
         path.write_bytes(text + b"\n")
     except OSError as error:
-        raise ConfigError("sim.save", f"{path} cannot be written: {error.strerror}") from None
+        raise unwritable(path, error) from None
 
 
 class Compared(Struct, frozen=True):

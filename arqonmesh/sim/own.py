@@ -74,14 +74,14 @@ def tell_trial(trial: Trial) -> tuple[Verdict, Simulation]:
         raise UsageError(
             "sim.span",
             f"--at {_span(trial.at_us)} is not before the end of the story at {_span(trial.for_us)}; it needs to be",
-            hint=f"--for {_span(trial.at_us + 60 * SECOND)}",
+            hint=f"arqon sim from FILE FILE ... --for {_span(trial.at_us + 60 * SECOND)}",
         )
     if trial.heal_at_us is not None and not trial.at_us < trial.heal_at_us < trial.for_us:
         raise UsageError(
             "sim.span",
             f"--heal-at {_span(trial.heal_at_us)} needs to lie between --at {_span(trial.at_us)} and "
             f"--for {_span(trial.for_us)}",
-            hint=f"--for {_span(trial.heal_at_us + 60 * SECOND)}",
+            hint=f"arqon sim from FILE FILE ... --for {_span(trial.heal_at_us + 60 * SECOND)}",
         )
     configs = name_them([(path, load(path, {})) for path in trial.files])
     configs = dict(sorted(configs.items(), key=lambda named: named[1].node.role == "spoke"))  # a hub founds the mesh
@@ -120,14 +120,14 @@ def read_failure(text: str, configs: dict[str, Config]) -> _Failure:
             "sim.unknown-name",
             f"--fail {text} names no link; it needs two of the nodes {', '.join(names)}, "
             f"as in link:{names[0]}-{names[1]}",
-            hint=f"--fail link:{names[0]}-{names[1]}",
+            hint=f"arqon sim from FILE FILE ... --fail link:{names[0]}-{names[1]}",
         )
     if kind == "node" and what:
         if what not in configs:
             raise NotFound(
                 "sim.unknown-name",
                 f"--fail {text} names no node; it needs to be one of {', '.join(names)}",
-                hint=f"--fail node:{names[0]}",
+                hint=f"arqon sim from FILE FILE ... --fail node:{names[0]}",
             )
         return _Failure(f"node {what}", (what,), (), ())
     if kind == "site" and what:
@@ -139,12 +139,12 @@ def read_failure(text: str, configs: dict[str, Config]) -> _Failure:
         raise NotFound(
             "sim.unknown-name",
             f"--fail {text} names {'everyone' if inside else 'no site'}; it needs to be one of {', '.join(sites)}",
-            hint=f"--fail site:{sites[0]}",
+            hint=f"arqon sim from FILE FILE ... --fail site:{sites[0]}",
         )
     raise UsageError(
         "sim.fail",
         f"--fail {text!r} has no form that works; it needs to be link:A-B, node:A or site:A",
-        hint=f"--fail link:{names[0]}-{names[1]}",
+        hint=f"arqon sim from FILE FILE ... --fail link:{names[0]}-{names[1]}",
     )
 
 

@@ -131,6 +131,7 @@ def decode_plan(text: bytes | str, name: str = "plan") -> Plan:
                     "sim.plan",
                     f"{name} names {who!r} in `{action.kind}` at {action.at_us / 1e6:g} s; it needs one of "
                     f"{', '.join(sorted(known))}",
+                    hint="arqon sim run swarm --save FILE",
                 )
     return plan
 
@@ -140,7 +141,7 @@ def read_plan(path: Path) -> Plan:
     try:
         return decode_plan(path.read_bytes(), str(path))
     except OSError as error:
-        raise ConfigError("sim.plan", f"{path} cannot be read: {error.strerror}") from None
+        raise ConfigError("sim.plan", f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from None
 
 
 def told(action: Action) -> str:

@@ -23,6 +23,7 @@ from arqonmesh.errors import DecodeError
 from arqonmesh.wire.cbor import convert, decode, encode
 from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.messages import (
+    PLAIN,
     U32,
     U63,
     AddressText,
@@ -31,6 +32,8 @@ from arqonmesh.wire.messages import (
     NameText,
     NodeText,
     Offset,
+    PlainText,
+    RegionText,
     ShortText,
     Signature64,
     UlidText,
@@ -217,12 +220,12 @@ class NodeRecord(Body, frozen=True):
     node_key: Key32
     cluster: NameText
     role: NameText
-    region: Annotated[str, Meta(max_length=64)]
+    region: RegionText
     addresses: Annotated[tuple[AddressText, ...], Meta(max_length=8)]
     incarnation: U63
     leaving: bool
-    software: ShortText
-    capabilities: Annotated[tuple[ShortText, ...], Meta(max_length=32)]
+    software: PlainText
+    capabilities: Annotated[tuple[PlainText, ...], Meta(max_length=32)]
 
 
 class Adjacency(Body, frozen=True):
@@ -230,7 +233,7 @@ class Adjacency(Body, frozen=True):
 
     peer: NodeText
     state: Annotated[str, Meta(pattern="^(up|down)$")]
-    transport: Annotated[str, Meta(max_length=16)]
+    transport: Annotated[str, Meta(max_length=16, pattern=PLAIN)]
     rtt_us: U63
     loss_ppm: Annotated[int, Meta(ge=0, le=1_000_000)]
 
@@ -316,7 +319,7 @@ class RegionSummary(Body, frozen=True):
     clusters: Annotated[tuple[NameText, ...], Meta(max_length=64)]
     """Sorted; beyond 64 the rest is left out."""
     root: Hash32
-    software: Annotated[tuple[tuple[ShortText, U32], ...], Meta(max_length=16)]
+    software: Annotated[tuple[tuple[PlainText, U32], ...], Meta(max_length=16)]
     """Version and how many run it, the most widespread first."""
 
 

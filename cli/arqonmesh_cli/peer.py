@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 app = noun("Members of the mesh as this node knows them.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The node's id, or the beginning of it.")]
+IdOrCluster = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="The node's id, the beginning of it, or its cluster if it is the only one there."
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in its timeline.", show_default=False)]
 
 
@@ -72,8 +78,10 @@ def ls(
     return Answer({"peers": peers}, text)
 
 
-@verb(app, "show", "arqon peer show k3v7q2ab", "arqon peer show k3v7 --json | jq .data.causes")
-def show(id_: Id, data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
+@verb(
+    app, "show", "arqon peer show k3v7q2ab", "arqon peer show factory", "arqon peer show k3v7 --json | jq .data.causes"
+)
+def show(id_: IdOrCluster, data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
     """Show one member: addresses, latency, standing, and the timeline of its reputation with causes."""
     peer = ask_at(data_dir, context, lambda node: node.peer(id_))
     return Answer(peer, lambda screen: _shown(screen, peer))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arqonmesh.errors import ConfigError
+from arqonmesh.sim.exploring import unwritable
 
 if TYPE_CHECKING:
     from arqonmesh.sim.exploring import Compared, Explored
@@ -45,6 +46,6 @@ def draw_plot(path: Path, before: Explored, now: Explored, rows: Sequence[Compar
     try:
         figure.savefig(path, format="png", dpi=120)
     except OSError as error:
-        raise ConfigError("sim.save", f"{path} cannot be written: {error.strerror}") from None
+        raise unwritable(path, error) from None
     finally:
         pyplot.close(figure)

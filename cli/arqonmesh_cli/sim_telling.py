@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from arqonmesh.core.kernel import SECOND
-from arqonmesh.errors import ConfigError
+from arqonmesh.sim.exploring import unwritable
 from arqonmesh.sim.plan import encode_plan, told
 from arqonmesh.sim.play import minimised
 from arqonmesh_cli.answer import Answer
@@ -34,7 +34,7 @@ def write_plan(path: Path, plan: Plan) -> None:
     try:
         path.write_text(encode_plan(plan))
     except OSError as error:
-        raise ConfigError("sim.save", f"{path} cannot be written: {error.strerror}") from None
+        raise unwritable(path, error) from None
 
 
 def result_answer(result: Result, sim: Simulation, *, quiet: bool, plan: Plan | None) -> Answer:

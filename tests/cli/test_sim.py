@@ -148,6 +148,24 @@ def test_a_wrong_word_says_what_would_be_right(
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("from", "FILES", "--fail", "node:moon"),
+        ("from", "FILES", "--fail", "everything"),
+        ("from", "FILES", "--fail", "node:hq", "--at", "90s"),
+        ("run", "swarm", "--save", "/no/such/folder/x.json"),
+        ("replay", "no-such-file"),
+    ],
+)
+def test_the_hint_of_an_error_is_a_command(arqon: Arqon, files: list[str], words: tuple[str, ...]) -> None:
+    """As one would type it."""
+    typed = [part for word in words for part in (files if word == "FILES" else [word])]
+    error = json.loads(arqon("sim", *typed, "--json").out)["error"]
+    assert error["code"].startswith("sim.")
+    assert error["hint"].startswith(("arqon sim ", "ls -l"))
+
+
+@pytest.mark.parametrize(
     ("words", "code"),
     [
         (("run", "nothing"), "sim.scenario"),

@@ -121,6 +121,32 @@ async def test_enter_shows_details_and_esc_comes_back(client: NodeClient) -> Non
     assert (await capture(client, looks=1, keys=("enter", "escape"))).splitlines()[2] == SNAPSHOT.splitlines()[2]
 
 
+async def test_the_detail_page_follows_what_changes_and_pauses_with_the_screen(
+    client: NodeClient, node: FakeNode
+) -> None:
+    """It asks again with every look."""
+    app = LiveMesh(client)
+
+    async def looks(count: int) -> None:
+        before = app.looks
+        while app.looks < before + count:
+            await pilot.pause(0.01)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await looks(1)
+        await pilot.press("down", "enter")
+        await looks(2)
+        assert "score" in app.text()
+        asked = len([call for call in node.calls if call[0] == "peer"])
+        await looks(2)
+        assert len([call for call in node.calls if call[0] == "peer"]) >= asked + 2
+        await pilot.press("space")
+        await looks(1)
+        asked = len([call for call in node.calls if call[0] == "peer"])
+        await looks(2)
+        assert len([call for call in node.calls if call[0] == "peer"]) == asked
+
+
 async def test_the_help_page_explains_keys_and_signs(client: NodeClient) -> None:
     """Dense output has a legend."""
     text = await capture(client, looks=1, keys=("question_mark",))

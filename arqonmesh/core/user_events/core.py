@@ -80,6 +80,12 @@ class UserEvents:
                 f"an event name of {len(name.encode())} bytes; it needs 1 to {NAME_BYTES_MAX}",
                 hint="arqon mesh event deploy v1.2.3",
             )
+        if not name.isprintable():
+            raise ConfigError(
+                "user-events.name",
+                f"an event name {name!r}; it needs to be text without control characters",
+                hint="arqon mesh event deploy v1.2.3",
+            )
         if len(payload) > PAYLOAD_BYTES_MAX:
             raise ConfigError(
                 "user-events.size",

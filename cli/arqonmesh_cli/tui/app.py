@@ -71,6 +71,7 @@ class LiveMesh(App[None]):
         while True:
             try:
                 self.state.answered(await self._client.mesh_status())
+                await self._look_closer()
             except ArqonError as error:
                 self.state.silent(error, time.monotonic())
             self.looks += 1
@@ -87,8 +88,9 @@ class LiveMesh(App[None]):
             await asyncio.sleep(POLL_S)
 
     async def _look_closer(self) -> None:
+        """What the detail page says, also of what has changed since it was opened."""
         status, chosen = self.state.status, self.state.detail
-        if status is None or chosen is None:
+        if status is None or chosen is None or (self.state.paused and self.state.detail_lines is not None):
             return
         lines = await details(self._client, status, chosen)
         if self.state.detail is chosen:

@@ -1,4 +1,4 @@
-"""What the detail page says about one node or link, asked from the node when the page opens."""
+"""What the detail page says about one node or link, asked when the page opens and with every look."""
 
 from __future__ import annotations
 

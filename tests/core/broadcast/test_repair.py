@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arqonmesh.core.broadcast.core import ANNOUNCED_MAX
-from arqonmesh.core.broadcast.neighbours import LOSSY_PPM, PROMISE_MIN_US
+from arqonmesh.core.broadcast.neighbours import LOSSY_PPM, PROMISE_MIN_US, PROMISE_UNMEASURED_US
 from arqonmesh.core.events import Dropped, Late, LinkMeasured, LinkUp
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Emit
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPrune
@@ -78,6 +78,19 @@ def test_who_announces_and_does_not_send_is_blamed_though_another_one_sent_it() 
     assert arrived(hand.hear("b", payload())) == [BIG]
     assert faults(hand.wait(PROMISE_MIN_US)) == [(peer("liar"), "broken-promise")]
     assert faults(hand.wait(10 * SECOND)) == []
+
+
+def test_a_link_that_was_never_measured_has_twenty_seconds_to_keep_a_promise() -> None:
+    """Nobody knows how far away it is; once measured, the promise is one of round trips."""
+    hand = Hand("b")
+    hand.tell(LinkUp(peer("new"), "quic"))
+    hand.hear("new", have())
+    asked = hand.wait(SECOND)
+    assert list(sends(asked, BroadcastGraft)) == [peer("new")]
+    assert arrived(hand.hear("b", payload())) == [BIG]
+    assert faults(hand.wait(PROMISE_UNMEASURED_US - SECOND)) == []
+    assert faults(hand.wait(SECOND)) == [(peer("new"), "broken-promise")]
+    assert PROMISE_UNMEASURED_US == 20 * SECOND > PROMISE_MIN_US
 
 
 def test_who_sends_what_it_announced_is_not_blamed_though_it_comes_second() -> None:

@@ -212,3 +212,15 @@ def test_what_was_forgotten_is_not_taken_for_new() -> None:
 def test_a_signed_event_is_a_fixed_array() -> None:
     """Field order is the wire's."""
     assert SignedEvent.__struct_fields__ == ("author", "lamport", "name", "payload", "sent_ms", "signature")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "a\u202eb", "\x00"])
+def test_a_name_that_cannot_be_printed_is_refused_at_the_sender(name: str) -> None:
+    """It would end on every member's screen; no number is spent on it."""
+    sender = core()
+    with pytest.raises(ConfigError) as refused:
+        sender.fire(0, name, b"")
+    assert refused.value.code == "user-events.name"
+    assert repr(name) in str(refused.value)
+    assert sender.lamport == 0
+    sender.fire(0, "déploy v1.2 ✓", b"")
