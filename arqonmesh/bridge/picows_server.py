@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]
 
@@ -95,7 +96,8 @@ class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types fo
         if acceptor.per_address_max and acceptor.by_address[self._address] >= acceptor.per_address_max:
             self._turned_away = True
             acceptor.refused("connections", _address(transport))
-            _say_and_close(transport, b"429 Too Many Requests")
+            sentence = f"{acceptor.per_address_max} connections come from this address already, which is the most"
+            _say_and_close(transport, b"429 Too Many Requests", "bus.connections", sentence)
             return
         if len(acceptor.handshakes) >= HANDSHAKES_MAX:
             # Who means it is done within milliseconds: the oldest is the least likely to be an honest one.
@@ -119,20 +121,23 @@ class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types fo
         raw = self.transport.underlying_transport
         self._acceptor.handshakes.pop(self, None)
         self._acceptor.refused("handshakes-max", _address(raw))
-        _say_and_close(raw, b"503 Service Unavailable")
+        _say_and_close(raw, b"503 Service Unavailable", "bus.handshake", "too many handshakes are half done")
 
     def _handshake_timeout_callback(self) -> None:
         raw = self.transport.underlying_transport
         self._acceptor.refused("handshake-slow", _address(raw))
-        _say_and_close(raw, b"408 Request Timeout")
+        sentence = f"the request did not arrive within {HANDSHAKE_TIMEOUT_S:g} s"
+        _say_and_close(raw, b"408 Request Timeout", "bus.handshake", sentence)
 
     def _upgrade(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         self._acceptor.handshakes.pop(self, None)
         return self._acceptor.accept(request)
 
 
-def _say_and_close(transport: Any, status: bytes) -> None:
-    transport.write(b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
+def _say_and_close(transport: Any, status: bytes, code: str, sentence: str) -> None:
+    body = msgspec.json.encode({"error": {"code": code, "message": sentence, "hint": f"arqon explain {code}"}})
+    head = b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    transport.write(head % (status, len(body)) + body)
     transport.close()
 
 

@@ -143,11 +143,13 @@ async def test_rubbish_without_end_ends(bus: RunningBus) -> None:
 
 
 async def test_one_address_has_as_many_connections_as_it_may(start_bus: StartBus) -> None:
-    """429 for one more; one that ends makes room."""
+    """429 for one more, with the reason as in every other refusal; one that ends makes room."""
     bus = await start_bus(connections_per_address_max=3)
     members = [await RawClient.upgraded(bus.url) for _ in range(3)]
     refused = await RawClient.open(bus.url)
-    assert (await refused.rest()).startswith(b"HTTP/1.1 429 ")
+    head, _, body = (await refused.rest()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 429 ")
+    assert json.loads(body)["error"]["code"] == "bus.connections"
     await refused.hang_up()
     assert bus.drops() == [("bridge", "connections")]
     await members[0].hang_up()

@@ -269,7 +269,9 @@ async def test_a_slow_handshake_is_ended_and_counted(bus: RunningBus, monkeypatc
     await gone.hang_up()
     slow = await RawClient.open(bus.url)
     await slow.write(b"GET / HTTP/1.1\r\n")
-    assert (await slow.rest()).startswith(b"HTTP/1.1 408 ")
+    head, _, body = (await slow.rest()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["error"]["code"] == "bus.handshake"
     await slow.hang_up()
     assert bus.drops() == [("bridge", "handshake-slow")]
 

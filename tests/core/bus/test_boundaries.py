@@ -170,3 +170,23 @@ def test_rules_that_are_reloaded_count_for_the_next_event() -> None:
     assert house.take(listener) == []
     house.bus.adopt(house.now, BusSettings(auth=AuthSettings(rooms=(SECRET,))))
     assert house.ask(publisher, event)["payload"]["code"] == "bus.forbidden"
+
+
+@pytest.mark.requirement("R-BU-11")
+def test_a_short_listing_takes_its_room_beside_its_type() -> None:
+    """As every short form of a command: {"type": "list", "room": "plant"}."""
+    house = House()
+    house.member("plant:press")
+    client = house.member("chat:lobby")
+    answer = house.ask(client, {"type": "list", "room": "plant"})["payload"]
+    assert [channel["id"] for channel in answer["channels"]] == ["plant:press"]
+
+
+@pytest.mark.requirement("R-BU-11")
+def test_a_channel_tells_when_it_was_created() -> None:
+    """A channel of this node alone: the time at which it was first joined, not the beginning of time."""
+    house = House()
+    client = house.member("plant:press")
+    house.wait(5_000)
+    channel = house.ask(client, {"type": "channel_info", "channel": "plant:press"})["payload"]["channel"]
+    assert channel["created_at"] == channel["members"][0]["since"] == "2026-01-01T00:00:00.000Z"

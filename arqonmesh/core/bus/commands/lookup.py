@@ -27,7 +27,7 @@ LISTED_MAX: Final = 1_000
 def _list_channels(bus: Bus, request: Request) -> dict[str, Any]:
     limit = request.limit(LISTED_DEFAULT, LISTED_MAX)
     identity = request.client.identity
-    room = request.args.room.partition(":")[0]
+    room = (request.args.room or request.room).partition(":")[0]
     listed, total = bus.channels.listing(identity, room, limit)
     summaries = [_summary(bus, channel.name, channel) for channel in listed]
     elsewhere = bus.exchange.view.names(identity.tenant, inside(identity.tenant, room) if room else "")
@@ -61,7 +61,7 @@ def _channel_info(bus: Bus, request: Request) -> dict[str, Any]:
     return {
         "channel": {
             **_summary(bus, name, channel),
-            "created_at": iso(min(time for time in times if time or channel is not None)),
+            "created_at": iso(min([time for time in times if time], default=0)),
             "history": 0 if channel is None else len(channel.ring.frames),
             "members": list(islice(_members(bus, name), request.limit(LISTED_DEFAULT, LISTED_MAX))),
         }
