@@ -74,7 +74,7 @@ class Node:
             durable=world.durable_history,
             links_mates=config.links.auto != "none",
         )
-        self.bus = Bus(bus_env, config.bus, self._is_exported, self._cluster_of)
+        self.bus = Bus(bus_env, config.bus, self._is_exported, self._cluster_of, self._shares)
         self.plane: Plane | None = None
         self._router = Router((self.bus,))
         self._neighbours: dict[NodeId, None] = {}
@@ -267,6 +267,9 @@ class Node:
 
     def _cluster_of(self, node: NodeId) -> str | None:
         return None if self.plane is None else self.plane.admission.cluster_of(node)
+
+    def _shares(self, channel: str, node: NodeId) -> bool:
+        return self.plane is not None and self.plane.federation.shares(channel, node)
 
     def _is_exported(self, channel: str) -> bool:
         return self.plane is not None and self.plane.federation.exported(channel)

@@ -103,7 +103,8 @@ class BusEnv:
 
 
 class Bus:
-    """One node's bus. `exported(channel)` says whether federation would carry that channel anywhere."""
+    """One node's bus. `exported(channel)` says whether federation would carry that channel anywhere,
+    `shares(channel, node)` whether residency lets a node of the cluster have its history."""
 
     NAME: ClassVar[str] = "bus"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (
@@ -134,11 +135,13 @@ class Bus:
         settings: BusSettings,
         exported: Callable[[str], bool] = lambda channel: True,
         cluster_of: mesh_room.ClusterOf = lambda node: None,
+        shares: Callable[[str, NodeId], bool] = lambda channel, node: True,
     ) -> None:
         self.env = env
         self.settings = settings
         self.exported = exported
         self.cluster_of = cluster_of
+        self.shares = shares
         self.stamps = Stamps(env.rng)
         self.history = History(settings.history.per_channel)
         self.credentials = Credentials()

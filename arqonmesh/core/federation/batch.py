@@ -107,6 +107,11 @@ def decode_section(data: bytes) -> Section:
     return decode_as(data, Section, max_bytes=2 * BATCH_BYTES_MAX)
 
 
+def decode_pins(data: bytes) -> tuple[tuple[str, ...], ...]:
+    """Pins as they are remembered over a restart. Raises DecodeError."""
+    return decode_as(data, tuple[tuple[str, ...], ...], max_bytes=HEAD_BYTES_MAX)
+
+
 def encode_sections(
     channel: str, frames: Sequence[bytes], pins: tuple[tuple[str, ...], ...] = (), aggregate: bool = False
 ) -> Iterable[tuple[bytes, int]]:

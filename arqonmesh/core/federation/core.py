@@ -57,6 +57,7 @@ from arqonmesh.core.federation.batch import (
     Head,
     Parcel,
     Section,
+    decode_pins,
     encode_sections,
     parcel_of,
     section_hash,
@@ -88,6 +89,7 @@ from arqonmesh.core.kernel import (
 )
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
+from arqonmesh.wire.cbor import encode
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import MAX_HOPS, BusAck, BusBatch, WireMessage
 
@@ -104,6 +106,8 @@ COMMIT_BYTES_MAX: Final = 4 << 20
 UPSTREAM_BYTES_MAX: Final = 32 << 20
 """Unsettled bytes of one link; more than any honest window, and the link is closed."""
 LINKS_MAX: Final = 1_024
+PIN_ROW: Final = "pin/"
+"""Before the channel, in the rows that remember pins of others."""
 
 Lookup = Callable[[NodeId], "bytes | None"]
 ClusterOf = Callable[[NodeId], "str | None"]
@@ -227,6 +231,10 @@ class Federation:
             for box in self._outboxes.values():
                 self._enforce(0, box, self._said, everything=True)
 
+    def shares(self, channel: str, peer: NodeId) -> bool:
+        """Whether pins, ours and those that came with its events, let the history of a channel go to this member."""
+        return self._residency.shares(channel, peer)
+
     def rules(self) -> tuple[PolicyRule, ...]:
         """Pins, aggregates and packs, as they hold."""
         return tuple(self._policy.rules())
@@ -259,9 +267,11 @@ class Federation:
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
         self._inbox.load(durable.get("inbox", ()))
-        for core, name, _ in durable.get("scalars", ()):
+        for core, name, value in durable.get("scalars", ()):
             if core == self.NAME and cast(str, name).startswith("link/"):
                 self._outbox(NodeId(cast(str, name).removeprefix("link/")))
+            elif core == self.NAME and cast(str, name).startswith(PIN_ROW):
+                self._residency.load(cast(str, name).removeprefix(PIN_ROW), decode_pins(cast(bytes, value)))
         rows = sorted(durable.get("outbox", ()), key=lambda row: (row[0], row[1]))
         out: list[Effect] = []
         for peer, order, encoded in cast("list[tuple[str, int, bytes]]", rows):
@@ -576,6 +586,9 @@ class Federation:
                     self.counters.import_denied += 0 if ruling.allowed else count
                 if not ruling.allowed:
                     continue
+            if section.pins and (learned := self._residency.learn(section.channel, section.pins)) is not None:
+                row = (self.NAME, f"{PIN_ROW}{section.channel}", encode(learned))
+                self._commit.writes.append(Put("scalars", row))
             if first_time and (foreign or not section.aggregate):
                 arrival.deliver.append(section)
             if index in unforwarded:

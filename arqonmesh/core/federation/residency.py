@@ -23,6 +23,7 @@ from arqonmesh.config.model import PinRule
 from arqonmesh.core.bus.cluster.calls import PRIVATE
 from arqonmesh.core.bus.tenants import SEPARATOR
 from arqonmesh.core.events import CLUSTER_ONLY
+from arqonmesh.core.federation.batch import PINS_MAX
 from arqonmesh.core.federation.patterns import CACHE_MAX, Ruling, covers, matches
 from arqonmesh.ids import NodeId
 
@@ -30,11 +31,16 @@ HERE: Final = "@here"
 """In a rule: the region of this node."""
 PRIVATE_NAME: Final = "$private"
 ORIGIN_RULE_LENGTH_MAX: Final = 120
+LEARNED_MAX: Final = 16_384
+"""Channels of which the pins of others are remembered. Beyond it nothing is shared with members of other regions."""
 MEMBERS_MAX: Final = 8_192
 """Regions remembered, those of members that told one; more members than this have none and get nothing pinned."""
 
 Pins: TypeAlias = tuple[tuple[str, ...], ...]
 """Of each pin the patterns of its regions. A pin without any allows nobody."""
+
+
+NOBODY: Final[Pins] = ((),)
 
 
 class Pinned:
@@ -66,6 +72,8 @@ class Residency:
         self._regions: dict[NodeId, str] = {}
         self._rules: list[tuple[tuple[str, ...], tuple[str, ...], str]] = []
         self._cache: dict[str, Pinned | None] = {}
+        self._learned: dict[str, Pins] = {}
+        self._overflowed = False
 
     def adopt(self, rules: Iterable[tuple[str, PinRule]]) -> bool:
         """These pins from now on, each with the name that it has in the configuration. Whether any is new."""
@@ -102,6 +110,33 @@ class Residency:
         if not pins:
             return ours
         return origins(pins) if ours is None else ours.with_origins(pins)
+
+    def load(self, channel: str, pins: Pins) -> None:
+        """What `learn` said in an earlier life."""
+        self._learned[channel] = pins
+
+    def learn(self, channel: str, pins: Pins) -> Pins | None:
+        """These pins came with events on this channel, which are in our history now. What is to be remembered of the
+        channel over a restart, when that is news: all pins that ever came, as old events are kept."""
+        known = self._learned.get(channel, ())
+        more = tuple(pin for pin in pins if pin not in known)
+        if not more:
+            return None
+        if not known and len(self._learned) >= LEARNED_MAX:
+            self._overflowed = True
+            return None
+        learned = (*known, *more)
+        if len(learned) > PINS_MAX:
+            learned = NOBODY
+        self._learned[channel] = learned
+        return learned
+
+    def shares(self, channel: str, node: NodeId) -> bool:
+        """Whether what is kept of a channel may be handed to this member, as history."""
+        pinned = self.pinned_with(channel, self._learned.get(channel, ()))
+        if pinned is None:
+            return not self._overflowed or self.region_of(node) == self._here != ""
+        return pinned.refusal(self.region_of(node)) is None
 
     def region_of(self, node: NodeId) -> str:
         """As the member tells; "" when it tells none, or has not been heard."""

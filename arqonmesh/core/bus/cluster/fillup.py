@@ -6,6 +6,8 @@
     wanted ─▶ frames, from the ring or the durable history (never on the loop)
     frames ─▶ into the history and, as far as late.py says, to clients; they count as heard
 
+A channel that residency keeps from a mate's region is neither told of nor handed to it.
+
 It has the lowest priority: the bulk lane, PIECE_BYTES at a time, nothing while a link has a backlog, publishers are
 paused, clients' reads queue, or more than BUSY_EVENTS came since the last tick (after PAUSE_MAX_US one piece goes
 through). A node that crashed learns here how far the streams of its earlier lives went (`Streams.unsure`).
@@ -185,7 +187,7 @@ class Fillup:
                 continue
             names = mate.walk[-WALK_ROWS:]
             del mate.walk[-WALK_ROWS:]
-            rows = (self._holdings.row(name) for name in reversed(names))
+            rows = (self._holdings.row(name) for name in reversed(names) if self._bus.shares(name, peer))
             told = packed((row for row in rows if row is not None), answer=False)
             effects += [Send(peer, Lane.BULK, message) for message in told]
         return effects
@@ -195,7 +197,9 @@ class Fillup:
         for name, holdings in message.channels:
             for holding in holdings:
                 self._wants.told(now, peer, name, holding)
-            if not message.answer and self._holdings.exceeds(name, holdings):
+            if message.answer or not self._bus.shares(name, peer):
+                continue
+            if self._holdings.exceeds(name, holdings):
                 row = self._holdings.row(name)
                 if row is not None:
                     answer.append(row)
@@ -212,7 +216,7 @@ class Fillup:
         ranges = [(message.epoch, first, last) for first, last in message.stretches]
         channel = bus.channels.find(message.channel)
         held, complete = ([], False) if channel is None else channel.ring.select(ranges)
-        if not self._holdings.is_ours(message.epoch):
+        if not self._holdings.is_ours(message.epoch) or not bus.shares(message.channel, peer):
             held, complete = [], True
         if complete or not bus.env.durable:
             return [self._piece(peer, message.token, held, False)]
