@@ -188,6 +188,9 @@ export class Session {
       }
     }
     if (message.type === "system") this.notice((message.payload as { event?: unknown } | null)?.event);
+    else if (message.type === "error" && (message.payload as { code?: unknown } | null)?.code === "bus.rate-limited") {
+      this.subscriptions.tooFast();
+    }
     this.handOn(message);
   }
 
@@ -201,8 +204,8 @@ export class Session {
     clearInterval(this.heartbeat);
     const problem = ended(this.endpoints.current, why);
     this.questions.fail(problem);
+    if (this.redialling || this.closing) return; // it sees for itself, and goes on to the next node
     this.endpoints.lost(Date.now() - this.since);
-    if (this.redialling || this.closing) return; // it sees for itself
     if (this.options.reconnect) {
       this.become("reconnecting");
       void this.dialAgain();

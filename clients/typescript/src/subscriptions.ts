@@ -5,6 +5,8 @@ import { Message } from "./message.js";
 import { Positions, isPattern, type Gap, type Position, type Resumed } from "./positions.js";
 
 const JOINS_AT_ONCE_MAX = 64;
+/** A bus that drops frames above a rate counts them by the second. */
+const RATE_PAUSE_MS = 1_000;
 /** Channels of patterns that one reconnect catches up. */
 const CATCH_UP_MAX = 256;
 /** Live messages per channel that wait for older ones; beyond it they are handed on out of order. */
@@ -27,6 +29,9 @@ export class Subscriptions {
   /** When each pattern was joined: what was published before that was not missed. */
   private readonly began = new Map<string, string>();
   private readonly held = new Map<string, Message[]>();
+  /** Fewer once a bus said that this is too fast for it. */
+  private atOnce = JOINS_AT_ONCE_MAX;
+  private slower: (() => void) | undefined;
 
   constructor(endpoints: Endpoints, ask: Ask, take: (message: Message) => void) {
     this.endpoints = endpoints;
@@ -48,18 +53,41 @@ export class Subscriptions {
     this.began.delete(channel);
   }
 
-  /** Every subscription on a new connection. */
+  /** Every subscription on a new connection, a few at a time. */
   async joinAgain(): Promise<Resumed[]> {
     const resumed: Resumed[] = [];
-    const channels = [...this.joined];
-    while (channels.length > 0) {
-      const few = channels.splice(0, JOINS_AT_ONCE_MAX).map(async (channel) => {
-        if (isPattern(channel)) return this.joinPattern(channel);
-        return [await this.joinNow(channel, this.positions.known(channel) ? this.positions.of(channel) : undefined)];
+    const left = [...this.joined];
+    while (left.length > 0) {
+      const few = left.splice(0, this.atOnce);
+      const done = new Map<string, Resumed[]>();
+      const together = Promise.all(few.map(async (channel) => done.set(channel, await this.joinOneAgain(channel))));
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const dropped = new Promise<"dropped">((resolve) => {
+        this.slower = () => (timer ??= setTimeout(() => resolve("dropped"), RATE_PAUSE_MS));
       });
-      resumed.push(...(await Promise.all(few)).flat());
+      try {
+        if ((await Promise.race([together, dropped])) === "dropped") {
+          together.catch(() => undefined); // what nobody answers is given up in time
+          left.unshift(...few.filter((channel) => !done.has(channel))); // nobody is told which were dropped
+          this.atOnce = Math.max(1, Math.floor(this.atOnce / 2));
+        }
+      } finally {
+        clearTimeout(timer);
+        this.slower = undefined;
+      }
+      for (const channel of few) resumed.push(...(done.get(channel) ?? []));
     }
     return resumed;
+  }
+
+  /** The bus has dropped some of what was sent. */
+  tooFast(): void {
+    this.slower?.();
+  }
+
+  private async joinOneAgain(channel: string): Promise<Resumed[]> {
+    if (isPattern(channel)) return this.joinPattern(channel);
+    return [await this.joinNow(channel, this.positions.known(channel) ? this.positions.of(channel) : undefined)];
   }
 
   /** Keep a live message for later, if its channel is being caught up. */

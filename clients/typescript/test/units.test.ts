@@ -11,7 +11,9 @@ import type { Received } from "../src/frames.generated.js";
 import { Mailbox } from "../src/mailboxes.js";
 import { Message, read } from "../src/message.js";
 import { EPOCHS_MAX, HOLES_MAX, Positions } from "../src/positions.js";
+import { BusClient } from "../src/client.js";
 import { Questions } from "../src/questions.js";
+import type { WebSocketFactory, WebSocketLike } from "../src/socket.js";
 
 const event = (epoch: string, offset: number, channel = "c"): Message =>
   new Message({ type: "event", id: "i", from: "f", timestamp: "", v: 1, room: "r", channel, payload: 1, epoch, offset });
@@ -109,4 +111,79 @@ test("an answer goes to who asked, once, and a late one to nobody", async () => 
 test("what is no envelope is not read as one", () => {
   for (const text of ["", "{", "1", "null", "[]", '{"type":1}']) assert.equal(read(text), undefined);
   assert.equal(read('{"type":"event","room":"a","channel":"b"}')?.channel, "a:b");
+});
+
+/** A bus by itself: `answer` says what comes back for a command, or hangs up (null). */
+function oddBus(answer: (url: string, command: { id: string; args: { channel?: string } }) => object | null): WebSocketFactory {
+  let count = 0;
+  const bus = { type: "system", id: "arq_odd", from: "arqonbus", timestamp: "2026-01-01T00:00:00.000Z", v: 1 };
+  return (url) => {
+    const socket = { bufferedAmount: 0, onopen: null, onmessage: null, onclose: null, onerror: null } as unknown as {
+      -readonly [Key in keyof WebSocketLike]: WebSocketLike[Key];
+    };
+    const say = (frame: object): void => {
+      setImmediate(() => socket.onmessage?.({ data: JSON.stringify({ ...bus, ...frame }) } as never));
+    };
+    socket.send = (data) => {
+      const frame = answer(url, JSON.parse(data));
+      if (frame === null) socket.close();
+      else say(frame);
+    };
+    socket.close = () => setImmediate(() => socket.onclose?.({ code: 1006, reason: "" } as never));
+    setImmediate(() => socket.onopen?.({} as never));
+    say({ payload: { welcome: "odd", client_id: `c${(count += 1)}` } });
+    return socket;
+  };
+}
+
+const joinedAt = (id: string): object => ({ type: "response", request_id: id, payload: { success: true, position: {} } });
+
+test("of two nodes that hang up neither is passed over", async () => {
+  const came: string[] = [];
+  let failing = false;
+  const webSocket = oddBus((url, command) => {
+    if (failing) came.push(new URL(url).hostname);
+    return failing ? null : joinedAt(command.id);
+  });
+  const client = await BusClient.connect(["ws://one:1", "ws://other:1"], { webSocket });
+  await client.join("a:b");
+  failing = true;
+  const back = new Promise<void>((resolve) => {
+    client.onState((state) => {
+      if (state === "connected") resolve();
+    });
+  });
+  await client.publish("a:b", "the last");
+  while (came.length < 5) await new Promise((resolve) => setTimeout(resolve, 5));
+  failing = false;
+  await back;
+  assert.deepEqual(new Set(came.slice(1, 3)), new Set(["one", "other"]));
+  await client.close();
+});
+
+test("a client with more channels than its rate comes back", async () => {
+  const taken = new Set<string>();
+  let limit = Infinity;
+  const webSocket = oddBus((_url, command) => {
+    if ((limit -= 1) < 0) return { type: "error", payload: { code: "bus.rate-limited", message: "too fast", dropped: 1 } };
+    taken.add(command.args.channel ?? "");
+    return joinedAt(command.id);
+  });
+  const client = await BusClient.connect("ws://one:1", { webSocket });
+  const channels = Array.from({ length: 40 }, (_, number) => `a:${number}`);
+  for (const channel of channels) await client.join(channel);
+  taken.clear();
+  const back = new Promise<void>((resolve) => {
+    client.onState((state) => {
+      if (state === "connected") resolve();
+      else limit = 25;
+    });
+  });
+  const again = setInterval(() => (limit = 25), 900);
+  (client as unknown as { session: { connection: { closed(code: number, reason: string): void } } }).session.connection.closed(1006, "");
+  await back;
+  clearInterval(again);
+  assert.deepEqual(taken, new Set(channels));
+  assert.equal(client.reconnects, 1);
+  await client.close();
 });
