@@ -22,7 +22,8 @@ HANDSHAKE_TIMEOUT_S: Final = 5.0
 HANDSHAKES_MAX: Final = 2_048
 """Connections whose handshake is not done, beyond which the oldest of them gives way: more than come at once when all
 clients of a node return together (the kernel queues `_BACKLOG` of them, and one turn of the loop accepts them all)."""
-_READ_BUFFER_BYTES: Final = 16_384
+_READ_BUFFER_BYTES: Final = 2_048
+"""Per connection from its start on; most are idle, and who sends more gets more, see below. picows takes no less."""
 _KERNEL_BUFFER_BYTES: Final = 131_072
 """SO_RCVBUF of clients. picows doubles its read buffer whenever a read fills it, so this bounds that too."""
 _BACKLOG: Final = 1_024
@@ -45,8 +46,10 @@ class Acceptor:
         self.handshakes: dict[_Connection, None] = {}
         """Connections whose handshake is not done, oldest first."""
         # picows logs every connection and every mistake of a client; we count them instead.
-        self.logger = logging.getLogger("arqonmesh.bridge.picows")
-        self.logger.setLevel(logging.CRITICAL)
+        # As an adapter, because of a plain logger picows makes a child for each connection.
+        logger = logging.getLogger("arqonmesh.bridge.picows")
+        logger.setLevel(logging.CRITICAL)
+        self.logger = logging.LoggerAdapter(logger)
 
     async def listen(self, host: str, port: int) -> asyncio.Server:
         """Listen on HOST:PORT; port 0 takes a free one. Raises OSError."""

@@ -628,6 +628,12 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
             return
         self._batch = []
         server = self._server
+        assert self._transport is not None
+        if self._transport.is_close_frame_sent:  # picows refused a frame for its size, and goes on reading
+            bytes_max = server._settings.frame_bytes_max
+            batch = batch[: next((at for at, frame in enumerate(batch) if len(frame) > bytes_max), len(batch))]
+            if not batch:
+                return
         server.counters["frames_in"] += len(batch)
         self.frames_in += len(batch)
         if server.nothing_waits:
