@@ -6,6 +6,7 @@ import pytest
 
 from arqonmesh.config.model import AuthSettings, BusSettings, RoomRule
 from arqonmesh.core.bus.identity import Identity
+from arqonmesh.core.bus.reads import READS_PER_CLIENT_MAX
 from arqonmesh.core.events import ClientCame, ClientWent, HistoryRead
 from tests.core.bus.cluster.town import Town
 from tests.core.bus.house import House
@@ -190,3 +191,20 @@ def test_a_channel_tells_when_it_was_created() -> None:
     house.wait(5_000)
     channel = house.ask(client, {"type": "channel_info", "channel": "plant:press"})["payload"]["channel"]
     assert channel["created_at"] == channel["members"][0]["since"] == "2026-01-01T00:00:00.000Z"
+
+
+def test_one_client_that_asks_for_much_of_the_past_leaves_room_for_others() -> None:
+    """Reads that wait for the disk are bounded per client; what is answered makes room again."""
+    house = House(node="n", boot_epoch=2, durable=True)
+    house.bus.start(house.now, {"streams": [("a:b", "nnnnnnnnnn-1", 3, "", 1)]})
+    greedy, modest = house.connect(), house.connect()
+    ask = {"type": "history", "channel": "a:b"}
+    house.take(greedy)
+    house.send(greedy, *[ask] * (READS_PER_CLIENT_MAX + 10))
+    assert {frame["payload"]["code"] for frame in house.take(greedy)} == {"bus.history-busy"}
+    assert len(house.asked) == READS_PER_CLIENT_MAX
+    house.send(modest, ask)
+    assert len(house.asked) == READS_PER_CLIENT_MAX + 1
+    house.tell(HistoryRead(house.asked[0].token, ()))
+    house.send(greedy, ask)
+    assert len(house.asked) == READS_PER_CLIENT_MAX + 2
