@@ -5,6 +5,7 @@ Rates are over the last whole span of `SPAN_S`; `sample` is called once a second
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from arqonmesh.bridge.http.messages import RoomFigures, Rooms
@@ -67,13 +68,14 @@ class BusFigures:
             "rooms": [_plain(room) for room in rooms.rooms],
         }
 
-    def rooms(self, tenant: str, room: str, limit: int) -> Rooms:
-        """The rooms of a tenant with most messages; those without a tenant also hear of the sum of all others."""
+    def rooms(self, tenant: str, room: str, limit: int, sees: Callable[[str], bool] = lambda home: True) -> Rooms:
+        """The rooms of a tenant with most messages, of those that `sees`; those without a tenant also hear of the sum
+        of all others."""
         analytics = self._bus.analytics
         found = [
             (home, counted)
             for home, counted in analytics.rooms()
-            if tenant_of(home) == tenant and room in ("", outside(home))
+            if tenant_of(home) == tenant and room in ("", outside(home)) and sees(home)
         ]
         found.sort(key=lambda one: -one[1].messages)
         other = self._room(OTHER, analytics.other) if not tenant else RoomFigures(OTHER, 0, 0, 0.0, 0.0, 0, 0, 0)

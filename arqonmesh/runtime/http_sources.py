@@ -59,7 +59,12 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
         )
 
     def rooms(identity: Identity, query: ListingQuery) -> Rooms:
-        return service.figures.rooms(identity.tenant, query.room, query.limit)
+        def sees(home: str) -> bool:
+            return bus.permissions.unrestricted(identity) or any(
+                bus.permissions.may_see(identity, channel.name) for channel in bus.channels.in_room(home)
+            )
+
+        return service.figures.rooms(identity.tenant, query.room, query.limit, sees)
 
     def clients(identity: Identity, query: ClientsQuery) -> Clients:
         seen = [client for client in bus.clients.values() if not identity.tenant or same_bus(client.identity, identity)]

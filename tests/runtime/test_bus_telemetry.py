@@ -24,6 +24,7 @@ SETTINGS = """
 node: {{cluster: hq}}
 listen: {{quic: "127.0.0.1:0", bus: "127.0.0.1:0", http: "127.0.0.1:0", telemetry: "{telemetry}"}}
 telemetry: {{batch_ms: 5, activity_s: 0.05, stats_s: 0.05}}
+bus: {{auth: {{rooms: [{{rooms: ["secret:*"], join: granted, history: granted}}]}}}}
 """
 Start = Callable[..., Awaitable[Service]]
 
@@ -185,6 +186,22 @@ async def test_rooms_latencies_and_commands_are_in_status_and_metrics(start: Sta
         assert line in metrics
     _, rooms = await get(service, "/rooms")
     assert rooms["rooms"][0]["messages"] == 1
+
+
+@pytest.mark.requirement("R-BU-14")
+@pytest.mark.requirement("R-OB-6")
+async def test_rooms_are_told_to_who_may_see_a_channel_of_them(start: Start) -> None:
+    """A room that listings hide is hidden here too, by name as well."""
+    service = await start()
+    async with connect("ws://{}:{}/".format(*service.bus.address), proxy=None) as publisher:
+        await receive(publisher)
+        for channel in ("secret:plans", "a:b"):
+            frame = {"type": "event", "channel": channel, "payload": 1, "metadata": {"ack": True}}
+            await publisher.send(json.dumps(frame))
+            assert (await receive(publisher))["status"] == "success"
+    for query, names in (("", ["a"]), ("?room=secret", []), ("?room=a", ["a"])):
+        _, rooms = await get(service, f"/rooms{query}")
+        assert ([room["room"] for room in rooms["rooms"]], rooms["total"]) == (names, len(names))
 
 
 @pytest.mark.requirement("R-HT-2")
