@@ -811,6 +811,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Give the beginning of one node's id; the message lists those of the cluster.",
     ),
     "peer.ambiguous": ("Several members' ids begin so.", "Give more of the id; `arqon peer ls` shows them."),
+    "policy.target": (
+        "Nobody in the mesh is meant by this target.",
+        "Name the beginning of a member's id, a cluster or a region: `arqon peer ls` has them.",
+    ),
     "peer.unknown": ("No member's id begins so.", "See `arqon peer ls`."),
     "link.unknown": ("No such link was added by hand on this node.", "See `arqon link ls`."),
     "store.slow": (

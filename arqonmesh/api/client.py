@@ -153,8 +153,8 @@ class NodeClient:
     async def certificate_rotate(self) -> CertificateView:
         return to_view(await self._call(pb.RotateCertificateRequest()), CertificateView)
 
-    async def policy(self) -> PolicyView:
-        return to_view(await self._call(pb.GetPolicyRequest()), PolicyView)
+    async def policy(self, channel: str = "", target: str = "") -> PolicyView:
+        return to_view(await self._call(pb.GetPolicyRequest(channel=channel, target=target)), PolicyView)
 
     async def config_changes(self, apply: bool) -> ConfigChangesView:
         return to_view(await self._call(pb.ReloadConfigRequest(apply=apply)), ConfigChangesView)

@@ -272,6 +272,29 @@ class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
     previous_valid_until_ms: int | None
 
 
+class PolicyRuleView(msgspec.Struct, frozen=True, kw_only=True):
+    """A pin, an aggregate or a denial of a compliance pack."""
+
+    name: str
+    kind: str
+    channels: tuple[str, ...]
+    regions: tuple[str, ...] = ()
+    every_s: int = 0
+    to: str = ""
+
+
+class PolicyVerdictView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether events on a channel may be sent to this member. `linked`: over a link that is up."""
+
+    node: str
+    cluster: str
+    region: str
+    linked: bool
+    allowed: bool
+    rule: str
+    reason: str
+
+
 class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     export_allow: tuple[str, ...]
     export_deny: tuple[str, ...]
@@ -279,6 +302,9 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     import_deny: tuple[str, ...]
     decisions: tuple[dict[str, Any], ...]
     """Counts so far: direction, channel, cluster, allowed, rule, messages."""
+    rules: tuple[PolicyRuleView, ...] = ()
+    verdicts: tuple[PolicyVerdictView, ...] = ()
+    """For the channel that was asked about."""
 
 
 class ConfigChangeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -369,7 +395,9 @@ class NodeControl(Protocol):
     async def invite_revoke(self, ticket_id: str) -> InviteView: ...
     async def certificate(self) -> CertificateView: ...
     async def certificate_rotate(self) -> CertificateView: ...
-    async def policy(self) -> PolicyView: ...
+    async def policy(self, channel: str = "", target: str = "") -> PolicyView:
+        """With a channel: may it go to `target`, the beginning of a member's id, a cluster or a region? Else to all."""
+        ...
     async def config_changes(self, apply: bool) -> ConfigChangesView:
         """What differs between the running node and its file; `apply`: and take what can be taken. An invalid file
         raises, and nothing is changed."""

@@ -124,7 +124,7 @@ class MeshService:
         return to_message(await self._control.certificate_rotate(), pb.Certificate)
 
     async def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.Policy:
-        policy = await self._control.policy()
+        policy = await self._control.policy(request.channel, request.target)
         message = to_message(policy, pb.Policy)
         del message.decisions[:]
         for decision in policy.decisions:

@@ -110,6 +110,8 @@ def describe(kind: mi.Type) -> str:
             return "a list of groups of " + ", ".join(field.encode_name for field in fields)
         case mi.VarTupleType():
             most = f"at most {kind.max_length:,}" if kind.max_length else "any number"
+            if kind.min_length and kind.max_length:
+                most = f"{kind.min_length:,} to {kind.max_length:,}"
             return f"a list of {most}, each {describe(kind.item_type)}"
         case mi.StructType():
             return "a group of settings"

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from arqonmesh.config.model import Config
+from arqonmesh.config.packs import packs_of
 from arqonmesh.config.problems import Problem, Where
 from arqonmesh.errors import ConfigError
 from arqonmesh.ids import parse_cluster
 
+_CHANNEL: Final = re.compile(r"[\w.@/+~#=-]{1,64}:[\w.@/+~#=-]{1,64}")
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:\[\]/]+):([0-9]{1,5})")
 
 
@@ -55,6 +57,7 @@ def broken_relations(config: Config, where: Where) -> Iterator[Problem]:
         yield refuse("bus.buffer_bytes_max", f"at least bus.frame_bytes_max, which is {config.bus.frame_bytes_max}")
     if 0 < config.bus.rate_bytes_per_s < config.bus.frame_bytes_max:
         yield refuse("bus.rate_bytes_per_s", f"0, or at least bus.frame_bytes_max, {config.bus.frame_bytes_max}")
+    yield from _residency(config, where)
     sources = ("secret", "secret_file", "public_key_file", "jwks_file")
     given = [name for name in sources if getattr(config.bus.auth.jwt, name)]
     if len(given) > 1:
@@ -73,6 +76,34 @@ def broken_relations(config: Config, where: Where) -> Iterator[Problem]:
             "certificates.renew_after_s",
             f"less than certificates.lifetime_s, which is {config.certificates.lifetime_s:g}",
         )
+
+
+def _residency(config: Config, where: Where) -> Iterator[Problem]:
+    """Pins that this node could not keep to, and aggregates that would leave on no channel."""
+    federation = config.federation
+    pinning = ["federation.pin"] if federation.pin else []
+    pinning += ["federation.packs" for pack in packs_of(federation.packs) if pack.pin][:1]
+    if pinning and not config.node.region:
+        name = pinning[0]
+        yield Problem(
+            "config.relation",
+            name,
+            f"{name} keeps channels in regions, and node.region is empty; "
+            "it needs to be given, or other members send nothing pinned to this node",
+            where(tuple(name.split("."))),
+            "node: {region: eu-west}",
+        )
+    for index, rule in enumerate(federation.aggregate):
+        if rule.to and _CHANNEL.fullmatch(rule.to) is None:
+            name = f"federation.aggregate[{index}].to"
+            yield Problem(
+                "config.relation",
+                name,
+                f"{name} is {show(rule.to)}; it needs to be ROOM:CHANNEL of letters, digits and . _ - @ / + ~ # =, "
+                "without a tenant: aggregates of a tenant's channels stay that tenant's",
+                where(("federation", "aggregate", index, "to")),
+                "to: metrics:summary",
+            )
 
 
 def _listening(config: Config, where: Where) -> Iterator[Problem]:

@@ -40,6 +40,7 @@ from arqonmesh.runtime.bus_clients import client_views
 from arqonmesh.runtime.governed import require_quorum
 from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
 from arqonmesh.runtime.matrix import matrix_view
+from arqonmesh.runtime.policy_view import policy_view
 from arqonmesh.runtime.reload import pending, reload
 from arqonmesh.runtime.service import Service
 from arqonmesh.trust import join_key, tickets
@@ -147,8 +148,8 @@ class Control:
     async def config_changes(self, apply: bool) -> ConfigChangesView:
         return reload(self._service) if apply else pending(self._service)
 
-    async def policy(self) -> PolicyView:
-        return views.policy_view(self._service.node)
+    async def policy(self, channel: str = "", target: str = "") -> PolicyView:
+        return policy_view(self._service.node, channel, target)
 
     # --- mesh ---------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from arqonmesh.api.control import (
     PartitionView,
     PeerClusterView,
     PeerView,
-    PolicyView,
     RegionSummaryView,
     RegionView,
     SelectionView,
@@ -278,16 +277,4 @@ def invite_views(plane: Plane) -> tuple[InviteView, ...]:
             inviter=ticket.inviter,
         )
         for ticket in plane.admission.invites()
-    )
-
-
-def policy_view(node: Node) -> PolicyView:
-    rules = node.config.federation
-    decisions = () if node.plane is None else node.plane.federation.decisions()
-    return PolicyView(
-        export_allow=rules.export.allow,
-        export_deny=rules.export.deny,
-        import_allow=rules.import_.allow,
-        import_deny=rules.import_.deny,
-        decisions=tuple(decision._asdict() for decision in decisions),
     )

@@ -24,6 +24,8 @@ from arqonmesh.api.control import (
     OwnLinkView,
     PartitionView,
     PeerView,
+    PolicyRuleView,
+    PolicyVerdictView,
     PolicyView,
     RegionSummaryView,
     RegionView,
@@ -382,13 +384,27 @@ class FakeNode:
             warnings=("ARQON_BUSS is read by nobody; did you mean ARQON_BUS__ROOMS",),
         )
 
-    async def policy(self) -> PolicyView:
-        self._called("policy")
+    async def policy(self, channel: str = "", target: str = "") -> PolicyView:
+        self._called("policy", *((channel, target) if channel else ()))
+        verdict = PolicyVerdictView(
+            node=FACTORY,
+            cluster="factory",
+            region="us-east",
+            linked=True,
+            allowed=False,
+            rule="pin[0] acme|* to eu-*",
+            reason="the channel is pinned, and its region is us-east",
+        )
         return PolicyView(
             export_allow=("telemetry:*",),
             export_deny=("telemetry:secret*",),
             import_allow=("*",),
             import_deny=(),
+            rules=(
+                PolicyRuleView(name="pin[0]", kind="pin", channels=("acme|*",), regions=("eu-*",)),
+                PolicyRuleView(name="aggregate[0]", kind="aggregate", channels=("metrics:*",), every_s=60, to="a:b"),
+            ),
+            verdicts=(verdict,) if channel else (),
             decisions=(
                 {
                     "direction": "export",

@@ -29,6 +29,8 @@ PAIRS: list[tuple[type[msgspec.Struct], type[Message]]] = [
     (control.InviteView, pb.Invite),
     (control.CertificateView, pb.Certificate),
     (control.PolicyView, pb.Policy),
+    (control.PolicyRuleView, pb.PolicyRule),
+    (control.PolicyVerdictView, pb.PolicyVerdict),
     (control.NodeStatus, pb.NodeStatus),
 ]
 

@@ -34,6 +34,7 @@ ASKING = (
     ["certs", "show"],
     ["certs", "rotate"],
     ["policy", "show"],
+    ["policy", "explain", "acme|plant:press", "--to", "factory"],
 )
 ids = [" ".join(words[:2]) + ("-address" if "--address" in words else "") for words in ASKING]
 

@@ -590,22 +590,64 @@ class BusClient(_message.Message):
     def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., subject: _Optional[str] = ..., role: _Optional[str] = ..., tenant: _Optional[str] = ..., via: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., subscriptions: _Optional[int] = ..., published: _Optional[int] = ..., in_per_s: _Optional[float] = ..., out_bytes_per_s: _Optional[float] = ..., queue_bytes: _Optional[int] = ..., dropped: _Optional[int] = ..., since_ms: _Optional[int] = ..., slow_ms: _Optional[int] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("channel", "target")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    target: str
+    def __init__(self, channel: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class Policy(_message.Message):
-    __slots__ = ("export_allow", "export_deny", "import_allow", "import_deny", "decisions")
+    __slots__ = ("export_allow", "export_deny", "import_allow", "import_deny", "decisions", "rules", "verdicts")
     EXPORT_ALLOW_FIELD_NUMBER: _ClassVar[int]
     EXPORT_DENY_FIELD_NUMBER: _ClassVar[int]
     IMPORT_ALLOW_FIELD_NUMBER: _ClassVar[int]
     IMPORT_DENY_FIELD_NUMBER: _ClassVar[int]
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
     export_allow: _containers.RepeatedScalarFieldContainer[str]
     export_deny: _containers.RepeatedScalarFieldContainer[str]
     import_allow: _containers.RepeatedScalarFieldContainer[str]
     import_deny: _containers.RepeatedScalarFieldContainer[str]
     decisions: _containers.RepeatedCompositeFieldContainer[Decision]
-    def __init__(self, export_allow: _Optional[_Iterable[str]] = ..., export_deny: _Optional[_Iterable[str]] = ..., import_allow: _Optional[_Iterable[str]] = ..., import_deny: _Optional[_Iterable[str]] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ...) -> None: ...
+    rules: _containers.RepeatedCompositeFieldContainer[PolicyRule]
+    verdicts: _containers.RepeatedCompositeFieldContainer[PolicyVerdict]
+    def __init__(self, export_allow: _Optional[_Iterable[str]] = ..., export_deny: _Optional[_Iterable[str]] = ..., import_allow: _Optional[_Iterable[str]] = ..., import_deny: _Optional[_Iterable[str]] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[PolicyRule, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[PolicyVerdict, _Mapping]]] = ...) -> None: ...
+
+class PolicyRule(_message.Message):
+    __slots__ = ("name", "kind", "channels", "regions", "every_s", "to")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    REGIONS_FIELD_NUMBER: _ClassVar[int]
+    EVERY_S_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: str
+    channels: _containers.RepeatedScalarFieldContainer[str]
+    regions: _containers.RepeatedScalarFieldContainer[str]
+    every_s: int
+    to: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., channels: _Optional[_Iterable[str]] = ..., regions: _Optional[_Iterable[str]] = ..., every_s: _Optional[int] = ..., to: _Optional[str] = ...) -> None: ...
+
+class PolicyVerdict(_message.Message):
+    __slots__ = ("node", "cluster", "region", "linked", "allowed", "rule", "reason")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    LINKED_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    cluster: str
+    region: str
+    linked: bool
+    allowed: bool
+    rule: str
+    reason: str
+    def __init__(self, node: _Optional[str] = ..., cluster: _Optional[str] = ..., region: _Optional[str] = ..., linked: _Optional[bool] = ..., allowed: _Optional[bool] = ..., rule: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("direction", "channel", "cluster", "allowed", "rule", "messages")

@@ -68,7 +68,7 @@ from arqonmesh.core.federation.decisions import Decision, Decisions
 from arqonmesh.core.federation.inbox import Inbox, Seen
 from arqonmesh.core.federation.outbox import Entry, Outbox
 from arqonmesh.core.federation.patterns import Ruling
-from arqonmesh.core.federation.policy import SAME_CLUSTER, Policy, PolicyRule
+from arqonmesh.core.federation.policy import SAME_CLUSTER, Explained, Policy, PolicyRule
 from arqonmesh.core.federation.residency import Pinned, origins
 from arqonmesh.core.federation.rows import parcel_from_row, permitted
 from arqonmesh.core.kernel import (
@@ -235,11 +235,15 @@ class Federation:
         """Whether pins, ours and those that came with its events, let the history of a channel go to this member."""
         return self._residency.shares(channel, peer)
 
+    def region_of(self, peer: NodeId) -> str:
+        """As the member tells in its record; "" when it tells none."""
+        return self._residency.region_of(peer)
+
     def rules(self) -> tuple[PolicyRule, ...]:
         """Pins, aggregates and packs, as they hold."""
         return tuple(self._policy.rules())
 
-    def verdict(self, channel: str, peer: NodeId) -> Ruling:
+    def verdict(self, channel: str, peer: NodeId) -> Explained:
         """Whether events on this channel may be sent to this member, and the rule that says so."""
         inside = self._cluster_of(peer) == self._env.cluster
         return self._policy.verdict(channel, inside=inside, region=self._residency.region_of(peer))

@@ -9,7 +9,7 @@ from arqonmesh.config.model import AggregateRule, FederationSettings
 from arqonmesh.config.packs import packs_of
 from arqonmesh.core.bus.tenants import inside, tenant_of
 from arqonmesh.core.events import CLUSTER_ONLY
-from arqonmesh.core.federation.patterns import CACHE_MAX, RuleSet, Ruling, covers
+from arqonmesh.core.federation.patterns import CACHE_MAX, DEFAULT_DENY, RuleSet, Ruling, covers
 from arqonmesh.core.federation.residency import Residency
 
 SAME_CLUSTER: Final = Ruling(True, "same cluster")
@@ -23,6 +23,14 @@ class Summed(NamedTuple):
     """The rule as it stands in arqon.yaml."""
     to: str
     """The channel, named inside, on which its aggregates leave."""
+
+
+class Explained(NamedTuple):
+    """A ruling, and its reason in words."""
+
+    allowed: bool
+    rule: str
+    reason: str
 
 
 class PolicyRule(NamedTuple):
@@ -86,12 +94,19 @@ class Policy:
         found = self._summed[channel] = self._summing(channel)
         return found
 
-    def verdict(self, channel: str, *, inside: bool, region: str) -> Ruling:
+    def verdict(self, channel: str, *, inside: bool, region: str) -> Explained:
         """Whether events on this channel may go to a member of this region, of our cluster or not, and why."""
         leaving = SAME_CLUSTER if inside else self.leaving(channel)
-        pinned = self.residency.pinned(channel) if leaving.allowed else None
+        if not leaving.allowed:
+            return Explained(False, leaving.rule, self._why_kept(channel, leaving))
+        pinned = self.residency.pinned(channel)
         refusal = None if pinned is None else pinned.refusal(region)
-        return leaving if refusal is None else refusal
+        if refusal is not None:
+            tells = f"its region is {region}" if region else "it tells no region"
+            return Explained(False, refusal.rule, f"the channel is pinned, and {tells}")
+        if pinned is not None:
+            return Explained(True, leaving.rule, f"its region, {region}, is one that the channel is pinned to")
+        return Explained(True, leaving.rule, "in one cluster everything is shared" if inside else "a rule lets it out")
 
     def rules(self) -> Iterator[PolicyRule]:
         """Pins, aggregates and the denials of packs, as they hold."""
@@ -101,6 +116,16 @@ class Policy:
             yield PolicyRule(name, "aggregate", rule.channels, every_s=rule.every_s, to=rule.to)
         for name, pattern in self._denials:
             yield PolicyRule(name, "deny", (pattern,))
+
+    def _why_kept(self, channel: str, ruling: Ruling) -> str:
+        summed = self.summed(channel)
+        if summed is not None and ruling.rule == summed.name:
+            return f"its events stay; an aggregate leaves every {summed.rule.every_s} s on {summed.to}"
+        if ruling is DEFAULT_DENY:
+            return "no rule lets it out"
+        if any(ruling.rule.startswith(name) for name, _ in self._aggregates):
+            return "its events stay, and no rule lets its aggregates out"
+        return "a rule keeps it in"
 
     def _summing(self, channel: str) -> Summed | None:
         if channel.startswith(CLUSTER_ONLY):

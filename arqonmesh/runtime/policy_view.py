@@ -1,0 +1,54 @@
+"""What `arqon policy` shows: the rules of a node's border, what they decided, and what they would say of a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from arqonmesh.api.control import PolicyRuleView, PolicyVerdictView, PolicyView
+from arqonmesh.core.federation.policy import Policy
+from arqonmesh.core.node import Node
+from arqonmesh.core.plane import Plane
+from arqonmesh.errors import NotFound
+
+
+def policy_view(node: Node, channel: str = "", target: str = "") -> PolicyView:
+    """With a channel, and of a node in a mesh, the verdicts for `target`, too; raises NotFound when that is nobody."""
+    settings, plane = node.config.federation, node.plane
+    rules = Policy(node.config.node.region, settings).rules()
+    verdicts = tuple(_verdicts(node, plane, channel, target)) if channel and plane is not None else ()
+    if target and channel and not verdicts:
+        raise NotFound(
+            "policy.target",
+            f"{target!r} is nobody; it needs to be the beginning of a member's id, a cluster or a region",
+            hint="arqon peer ls",
+        )
+    return PolicyView(
+        export_allow=settings.export.allow,
+        export_deny=settings.export.deny,
+        import_allow=settings.import_.allow,
+        import_deny=settings.import_.deny,
+        decisions=() if plane is None else tuple(one._asdict() for one in plane.federation.decisions()),
+        rules=tuple(PolicyRuleView(**rule._asdict()) for rule in rules),
+        verdicts=verdicts,
+    )
+
+
+def _verdicts(node: Node, plane: Plane, channel: str, target: str) -> Iterator[PolicyVerdictView]:
+    federation, own = plane.federation, node.world.node_id
+    linked = {report.peer: report.state == "up" for report in plane.links.report()}
+    for member in plane.admission.members():
+        region = federation.region_of(member.node)
+        if member.node == own or (
+            target and not member.node.startswith(target) and target not in (member.cluster, region)
+        ):
+            continue
+        explained = federation.verdict(channel, member.node)
+        yield PolicyVerdictView(
+            node=member.node,
+            cluster=member.cluster,
+            region=region,
+            linked=linked.get(member.node, False),
+            allowed=explained.allowed,
+            rule=explained.rule,
+            reason=explained.reason,
+        )
