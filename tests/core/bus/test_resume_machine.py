@@ -1,9 +1,9 @@
-"""Resume as a state machine: whatever is published, dropped, evicted, restarted or moved, a client that comes back sees
-every event of the channel once and in each stream's order, or is told by name what it will not see."""
+"""Resume as a state machine: whatever is published, dropped, evicted, restarted, killed or moved, a client that comes
+back sees every event of the channel once and in each stream's order, or is told by name what it will not see; and in the
+end all nodes hold the same."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -13,144 +13,79 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from arqonmesh.config.model import BusSettings, HistorySettings
 from arqonmesh.core.bus.streams import life_of, newest_lives
-from arqonmesh.core.events import HistoryRead, Imported
-from arqonmesh.core.kernel import HistoryQuery, KeepFrames
-from arqonmesh.ids import ClientId, NodeId
-from tests.core.bus.house import House
+from arqonmesh.ids import ClientId
+from tests.core.bus.mates import CHANNEL, Mates, Place
 
-CHANNEL = "telemetry:host"
 SETTINGS = BusSettings(history=HistorySettings(per_channel=3))
-Place = tuple[str, int]
-
-
-def place(frame: bytes) -> Place:
-    told = json.loads(frame)
-    return told["epoch"], told["offset"]
-
-
-class Disk:
-    """What `KeepFrames` and `ReadHistory` mean, in the plainest way."""
-
-    def __init__(self) -> None:
-        self.rows: list[bytes] = []
-
-    def keep(self, effect: KeepFrames) -> None:
-        self.rows += effect.frames
-
-    def streams(self, ended: str) -> list[tuple[Any, ...]]:
-        heads: dict[str, list[int]] = {}
-        for row in self.rows:
-            epoch, offset = place(row)
-            heads.setdefault(epoch, []).append(offset)
-        return [(CHANNEL, epoch, max(seen), _holes(seen), int(epoch == ended)) for epoch, seen in heads.items()]
-
-    def read(self, query: HistoryQuery) -> tuple[bytes, ...]:
-        wanted = {epoch: (first, last) for epoch, first, last in query.ranges or ()}
-        found = []
-        for row in self.rows:
-            epoch, offset = place(row)
-            first, last = wanted.get(epoch, (1, 0))
-            if first <= offset <= last:
-                found.append(row)
-        return tuple(found[-query.limit :])
-
-
-def _holes(seen: list[int]) -> str:
-    missing = sorted(set(range(1, max(seen))) - set(seen))
-    return ",".join(f"{offset}-{offset}" for offset in missing)
-
-
-class Side:
-    """One node over its lives: its bus, its disk, and what is on its way to it."""
-
-    def __init__(self, letter: str) -> None:
-        self.letter = letter
-        self.life = 0
-        self.disk = Disk()
-        self.way: list[bytes] = []
-        self.start("")
-
-    def start(self, ended: str) -> None:
-        self.life += 1
-        self.house = House(SETTINGS, node=self.letter, boot_epoch=self.life, durable=True)
-        self.house.bus.start(0, {"streams": self.disk.streams(ended)})
-
-    @property
-    def epoch(self) -> str:
-        return self.house.bus.shelf.epoch
+SIDES = st.integers(0, 2)
 
 
 class Resuming(RuleBasedStateMachine):
-    """Two nodes of one cluster, one client that moves between them."""
+    """Three nodes of one cluster, one client that moves between them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sides = [Side("n"), Side("f")]
+        self.mates = Mates("nfq", SETTINGS)
+        self.sides = self.mates.sides
         self.published: dict[Place, None] = {}
-        self.lost: dict[Place, None] = {}
-        """Had come to a node that crashed before it committed them: they are marked as arrived there, so that node will
-        not hear of them again. Clients see the hole in the offsets."""
         self.at: int | None = None
         self.client = ClientId("")
         self.seen: list[Place] = []
+        self.open: dict[Place, None] = {}
+        """What the offsets of live events jumped over."""
         self.named: list[dict[str, Any]] = []
         self.position: dict[str, int] | None = None
+        self.since: dict[str, int] = {}
+        """As it was said last."""
         self.begun: dict[str, int] = {}
         """Where it first joined."""
         self.waiting = False
 
-    @rule(side=st.integers(0, 1), count=st.integers(1, 5))
+    @rule(side=SIDES, count=st.integers(1, 5))
     def publish(self, side: int, count: int) -> None:
-        house = self.sides[side].house
-        publisher = house.connect()
-        for _ in range(count):
-            house.send(publisher, {"type": "event", "channel": CHANNEL, "payload": 0})
-        house.leave(publisher)
-        for event in house.published:
-            self.published[place(event.frame)] = None
-            self.sides[1 - side].way.append(event.frame)
-        house.published = []
+        self.published.update(dict.fromkeys(self.mates.publish(self.sides[side], count)))
         self.look()
 
-    @rule(side=st.integers(0, 1), count=st.integers(1, 9))
+    @rule(side=SIDES, count=st.integers(1, 9))
     def arrive(self, side: int, count: int) -> None:
-        """What is on its way comes, in its order; federation keeps it until then."""
-        here = self.sides[side]
-        frames, here.way = here.way[:count], here.way[count:]
-        origin = NodeId(self.sides[1 - side].letter * 32)
-        if frames:
-            here.house.tell(Imported(origin, "hq", CHANNEL, tuple(frames)))
+        self.sides[side].arrive(count)
         self.look()
 
-    @rule(side=st.integers(0, 1))
+    @rule(side=SIDES)
     def commit(self, side: int) -> None:
-        here = self.sides[side]
-        for effect in here.house.kept:
-            here.disk.keep(effect)
-        here.house.kept = []
+        self.sides[side].commit()
 
-    @rule(side=st.integers(0, 1))
+    @rule(side=SIDES)
     def answer_reads(self, side: int) -> None:
-        """The disk answers, after everything kept so far was committed."""
-        self.commit(side)
-        here = self.sides[side]
-        asked, here.house.asked = here.house.asked, []
-        for read in asked:
-            here.house.tell(HistoryRead(read.token, here.disk.read(read.query)))
+        self.sides[side].answer_reads()
         self.look()
 
-    @rule(side=st.integers(0, 1), clean=st.booleans())
+    @rule(side=SIDES, us=st.sampled_from([100_000, 1_000_000, 20_000_000]))
+    def pass_time(self, side: int, us: int) -> None:
+        self.sides[side].pass_time(us)
+
+    @rule(count=st.integers(1, 20))
+    def carry(self, count: int) -> None:
+        self.mates.carry(count)
+        self.look()
+
+    @rule(count=st.integers(1, 3))
+    def lose(self, count: int) -> None:
+        self.mates.lose(count)
+
+    @rule(side=SIDES, clean=st.booleans())
     def restart(self, side: int, clean: bool) -> None:
+        """What was not committed is gone from there; what had come by federation does not come again."""
         here = self.sides[side]
         self.look()
         if clean:
-            self.commit(side)
-        for effect in here.house.kept:
-            self.lost.update(dict.fromkeys(map(place, effect.frames)))
+            here.commit()
         epoch = here.epoch
+        self.mates.stop(here)
         if self.at == side:
             self.at, self.waiting = None, False
-        here.start(epoch if clean else "")
+        self.mates.start(here, epoch if clean else "")
+        self.look()
 
     @rule()
     def drop_client(self) -> None:
@@ -159,8 +94,9 @@ class Resuming(RuleBasedStateMachine):
             self.sides[self.at].house.leave(self.client)
             self.at, self.waiting = None, False
 
-    @rule(side=st.integers(0, 1))
+    @rule(side=SIDES)
     def come_back(self, side: int) -> None:
+        """A client that saw offsets jump, and did not get what is between, says how far it had everything."""
         if self.at is not None:
             return
         house = self.sides[side].house
@@ -168,7 +104,10 @@ class Resuming(RuleBasedStateMachine):
         house.take(self.client)
         frame: dict[str, Any] = {"type": "join", "channel": CHANNEL}
         if self.position is not None:
-            frame["since"] = self.position
+            self.since = dict(self.position)
+            for epoch, offset in self.open:
+                self.since[epoch] = min(self.since[epoch], offset - 1)
+            frame["since"] = self.since
         self.waiting = True
         house.send(self.client, frame)
         self.look()
@@ -179,15 +118,7 @@ class Resuming(RuleBasedStateMachine):
             return
         for told in self.sides[self.at].house.take(self.client):
             if told["type"] == "event":
-                mine = (told["epoch"], told["offset"])
-                assert mine not in self.seen, f"{mine} came twice"
-                assert self.position is not None
-                assert mine[1] > self.position.get(mine[0], 0), f"{mine} came after {self.position}"
-                assert mine[1] == self.position.get(mine[0], 0) + 1 or self.waiting or self.is_gap(mine), (
-                    f"a hole {mine}"
-                )
-                self.seen.append(mine)
-                self.position[mine[0]] = mine[1]
+                self.hear((told["epoch"], told["offset"]))
             elif told["type"] == "response":
                 payload = told["payload"]
                 assert self.waiting
@@ -198,17 +129,32 @@ class Resuming(RuleBasedStateMachine):
                 assert ("gaps" in payload) is (payload.get("recovered") is False)
                 before, self.position = self.position or {}, payload["position"]
                 for epoch, offset in before.items():
-                    assert epoch not in self.position or self.position[epoch] >= offset
+                    assert epoch not in self.position or self.position[epoch] >= self.since.get(epoch, offset)
+                    self.position[epoch] = max(self.position.get(epoch, 0), offset)
+                self.open.clear()
 
-    def is_gap(self, mine: Place) -> bool:
-        """Whether what is between the client's position and this event is nowhere, or was named."""
+    def hear(self, mine: Place) -> None:
         assert self.position is not None
-        return all(
-            self.is_named((mine[0], offset))
-            or (mine[0], offset) in self.lost
-            or (mine[0], offset) not in self.published
-            for offset in range(self.position.get(mine[0], 0) + 1, mine[1])
-        )
+        epoch, offset = mine
+        if self.waiting:
+            if mine in self.open:
+                del self.open[mine]
+            else:
+                assert mine not in self.seen or offset > self.since.get(epoch, 0), f"{mine} came twice"
+                assert mine in self.seen or offset > self.since.get(epoch, 0), f"{mine} came after {self.since}"
+        else:
+            assert mine not in self.seen, f"{mine} came twice"
+            if mine in self.open:
+                del self.open[mine]
+            else:
+                head = self.position.get(epoch, 0)
+                assert offset > head, f"{mine} came after {self.position}"
+                for number in range(head + 1, offset):
+                    if not self.is_named((epoch, number)):
+                        self.open[epoch, number] = None
+        if mine not in self.seen:
+            self.seen.append(mine)
+        self.position[epoch] = max(self.position.get(epoch, 0), offset)
 
     def is_named(self, mine: Place) -> bool:
         return any(
@@ -223,6 +169,7 @@ class Resuming(RuleBasedStateMachine):
             return
         seen = set(self.seen)
         lives = newest_lives(self.begun)
+        channel = self.sides[self.at].house.bus.channels.find(CHANNEL)
         for epoch, offset in self.position.items():
             life = life_of(epoch)
             assert life is not None
@@ -230,12 +177,49 @@ class Resuming(RuleBasedStateMachine):
                 continue  # over before the client first joined: it is not owed what was published then
             for number in range(self.begun.get(epoch, 0) + 1, offset + 1):
                 mine = (epoch, number)
-                assert mine in seen or self.is_named(mine) or mine in self.lost, f"{mine} is missing and was not named"
-        channel = self.sides[self.at].house.bus.channels.find(CHANNEL)
+                if mine in self.open:  # the node has it as little
+                    assert channel is not None
+                    assert any(first <= number <= last for first, last in channel.streams.holes[epoch])
+                else:
+                    assert mine in seen or self.is_named(mine), f"{mine} is missing and was not named"
         if channel is not None:
             for epoch, head in channel.streams.position().items():
                 assert self.position.get(epoch, 0) >= head, f"{epoch} goes to {head}, the client is at {self.position}"
 
+    def teardown(self) -> None:
+        """All hold the same, and say exactly what none of them holds."""
+        self.mates.settle()
+        self.look()
+        self.everything_up_to_its_position_was_seen_or_named()
+        held = [set(side.disk.places()) for side in self.sides]
+        assert held[0] == held[1] == held[2]
+        for side in self.sides:
+            assert len(side.disk.places()) == len(held[0]), "something is held twice"
+        if self.published:
+            for side in self.sides:
+                self.resume_from_nothing(side, held[0])
+        super().teardown()
 
-Resuming.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+    def resume_from_nothing(self, side: Any, held: set[Place]) -> None:
+        client = side.house.connect()
+        side.house.take(client)
+        since = {epoch: 0 for epoch, _ in self.published}
+        side.house.send(client, {"type": "join", "channel": CHANNEL, "since": since})
+        side.answer_reads()
+        told = side.house.take(client)
+        events = [(one["epoch"], one["offset"]) for one in told if one["type"] == "event"]
+        (payload,) = [one["payload"] for one in told if one["type"] == "response"]
+        assert (len(events), set(events)) == (len(held), held)
+        gaps = payload.get("gaps", [])
+        known = {epoch for epoch, _ in held}
+        for epoch in known:
+            heads = max(offset for one, offset in held if one == epoch)
+            missing = [(epoch, number) for number in range(1, heads) if (epoch, number) not in held]
+            exact = [gap for gap in gaps if gap["epoch"] == epoch and gap["last"] is not None]
+            named = [(epoch, number) for gap in exact for number in range(gap["first"], gap["last"] + 1)]
+            assert named == missing
+            assert [gap for gap in gaps if gap["epoch"] == epoch and gap["last"] is None] == [], gaps
+
+
+Resuming.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestResuming = pytest.mark.requirement("R-BU-24")(Resuming.TestCase)
