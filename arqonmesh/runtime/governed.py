@@ -53,7 +53,8 @@ async def wait_until_writable(host: Host, patience_s: float | None = None) -> st
 
 def waited(said: str) -> str:
     """A refusal that also says how long a quorum was waited for."""
-    return f"{said}, after {PATIENCE_S:g} s of waiting"
+    seen, semicolon, more = said.partition("; ")
+    return f"{seen}, after {PATIENCE_S:g} s of waiting{semicolon}{more}"
 
 
 async def require_quorum(host: Host, wish: str) -> None:

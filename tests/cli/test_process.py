@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,41 @@ def drained(listener: subprocess.Popen[str], until: str) -> list[str]:
         if until in line:
             return lines
     raise AssertionError(lines)
+
+
+@pytest.mark.requirement("R-CF-2")
+def test_a_running_node_reads_its_settings_again_by_command_and_by_signal(node: Node) -> None:
+    """What it can take holds at once; what needs a restart is named; an invalid file changes nothing."""
+    file = node.data_dir / "arqon.yaml"
+    first = file.read_text()
+
+    try:
+        file.write_text(first.replace("#rate_per_s: 0", "rate_per_s: 7000", 1).replace("#misses: 3", "misses: 4", 1))
+        told = node.data("config", "diff")
+        assert {change["key"]: change["hot"] for change in told["changes"]} == {
+            "bus.rate_per_s": True, "links.misses": False,
+        }  # fmt: skip
+        assert node.data("config", "reload")["restart"] == ["links.misses"]
+
+        file.write_text("bus: {")
+        node.run("config", "reload", code=2)
+        os.kill(node.pid, signal.SIGHUP)
+        until_logged(node, "settings not reloaded, nothing was changed")
+
+        file.write_text(first)
+        os.kill(node.pid, signal.SIGHUP)
+        until_logged(node, "settings reloaded: bus.rate_per_s 7000 -> 0")
+        assert node.data("config", "diff")["changes"] == []
+    finally:
+        file.write_text(first)
+
+
+def until_logged(node: Node, text: str) -> None:
+    """The log says so within ten seconds."""
+    deadline = time.monotonic() + 10
+    while text not in (node.data_dir / "node.log").read_text():
+        assert time.monotonic() < deadline, text
+        time.sleep(0.02)
 
 
 def test_a_started_node_says_who_and_where_it_is(node: Node) -> None:

@@ -27,15 +27,13 @@ async def test_a_refusal_says_how_long_a_quorum_was_waited_for(tmp_path: Path, m
     await node.open()
     try:
         await Control(node).seed("acme", "open", "")
-        monkeypatch.setattr(governed, "refusal", lambda host: "this side of the mesh is read-only")
+        monkeypatch.setattr(governed, "refusal", lambda host: "this side is read-only; missing: a")
         with pytest.raises(Degraded) as refused:
             await governed.require_quorum(node.host, "invite anyone")
     finally:
         await node.close()
     assert refused.value.code == "mesh.read-only"
-    assert str(refused.value) == (
-        "this side of the mesh is read-only, after 0.05 s of waiting; it cannot invite anyone"
-    )
+    assert str(refused.value) == "this side is read-only, after 0.05 s of waiting; missing: a; it cannot invite anyone"
 
 
 async def test_a_quorum_that_comes_in_time_ends_the_wait(tmp_path: Path) -> None:
