@@ -56,8 +56,8 @@ others speak only when it is not settled by then."""
 HELD_AT_ONCE_MAX: Final = 32
 """Up to so many voters say it at once, so that it travels together; more spread it, by `HELD_SPREAD_US` each."""
 HELD_SPREAD_US: Final = 10 * MILLISECOND
-HELD_PATIENCE_US: Final = SECOND
-"""How long the others wait."""
+HELD_PATIENCE_US: Final = 3 * SECOND
+"""How long the others wait: on a busy machine a quorum takes its time, and impatience would keep it busy."""
 
 
 class Partition:

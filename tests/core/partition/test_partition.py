@@ -327,11 +327,11 @@ def thirteenth(me: str) -> Side:
 
 
 def test_of_many_voters_a_quorum_says_that_it_holds_a_change_and_the_others_wait_for_it() -> None:
-    """Who was not drawn says so only when those who were have kept silent for a second."""
+    """Who was not drawn says so only when those who were have kept silent for three seconds."""
     drawn = 0
     for me in TWELVE[1:]:
         side = thirteenth(me)
-        side.run(900 * MS)
+        side.run(2_900 * MS)
         drawn += len(side.published)
         side.run(200 * MS)
         assert side.published == [Publish(Kind.HELD, "", Held(12))]
