@@ -106,6 +106,9 @@ class HistoryKeeper:
         except ArqonError as error:
             self.answered(HistoryRead(effect.token, (), failed=f"{error.code}: {error.sentence}"))
             return
+        except Exception as error:  # whatever it is: a client waits for the answer
+            self.answered(HistoryRead(effect.token, (), failed=f"store.io: {error!r}"))
+            return
         self.answered(HistoryRead(effect.token, tuple(found.frames), found.more))
 
 
