@@ -26,6 +26,9 @@ class Stamps:
     def __init__(self, rng: Rng) -> None:
         self._rng = rng
         self._id_ms = -1
+        self._id_high = -1
+        self._id_high_text = b""
+        """What ids of the same 1,024 milliseconds begin with."""
         self._id_prefix = b""
         self._counter = 0
         self._second = -1
@@ -63,7 +66,22 @@ class Stamps:
 
     def _begin(self, ms: int) -> None:
         self._id_ms = ms
-        self._id_prefix = b"arq_" + encode_ulid(ms, self._rng.getrandbits(60) << 20)[:22].encode()
+        if ms >> 10 != self._id_high:
+            self._id_high = ms >> 10
+            self._id_high_text = b"arq_" + encode_ulid(ms, 0)[:8].encode()
+        chance = self._rng.getrandbits(60)
+        self._id_prefix = b"".join(
+            (
+                self._id_high_text,
+                _PAIRS[ms & 1023],
+                _PAIRS[chance >> 50],
+                _PAIRS[chance >> 40 & 1023],
+                _PAIRS[chance >> 30 & 1023],
+                _PAIRS[chance >> 20 & 1023],
+                _PAIRS[chance >> 10 & 1023],
+                _PAIRS[chance & 1023],
+            )
+        )
         # Half of the counter is left free, so that a millisecond holds at least 500,000 ids.
         self._counter = self._rng.getrandbits(19)
 

@@ -23,6 +23,12 @@ _MINUTE: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]
 _REST: Final = re.compile(
     r"(?::(?:[0-5][0-9]|60)(?:[.,][0-9]{1,9})?)?(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
 )
+_SECONDS: Final = frozenset(f":{second:02d}" for second in range(61))
+_END: Final = re.compile(r"(?:[.,][0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?")
+"""What may follow the seconds; as at the end of `_REST`."""
+_END_LENGTH_MAX: Final = 16
+_ENDS_REMEMBERED: Final = 1_024
+"""All milliseconds of one zone."""
 _LONG_MONTHS: Final = (1, 3, 5, 7, 8, 10, 12)
 
 
@@ -50,13 +56,23 @@ def _nests_deeper(frame: bytes) -> bool:
 
 def timestamp_problem(text: str, latest: str) -> str:
     """What is wrong with a timestamp; empty when nothing is. `latest` is the last date that may stand in it."""
-    if _REST.fullmatch(text, 16) is None or not _is_minute(text[:16]):
+    if text[16:19] in _SECONDS and len(text) <= 19 + _END_LENGTH_MAX:
+        rest = _is_end(text[19:])
+    else:
+        rest = _REST.fullmatch(text, 16) is not None
+    if not rest or not _is_minute(text[:16]):
         return f"timestamp is {text[:64]!r}; it needs to be ISO 8601, such as 2026-03-01T12:00:00.123Z"
     if not EARLIEST <= text[:10] <= latest:  # dates of one form compare as text does
         return (
             f"timestamp is {text[:64]!r}; it needs to be from {EARLIEST} to {latest}, which is a day ahead of the bus"
         )
     return ""
+
+
+@lru_cache(_ENDS_REMEMBERED)
+def _is_end(text: str) -> bool:
+    """Whether `.123Z` may follow the seconds: clients write milliseconds, so there are few of them."""
+    return _END.fullmatch(text) is not None
 
 
 @lru_cache(_MINUTES_REMEMBERED)
