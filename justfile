@@ -53,11 +53,47 @@ sim-many SEEDS="200" *ARGS:
 lab SCENARIO="partition":
     arqon lab run {{ SCENARIO }}
 
-# the numbers: link, cross_node, fan_out
+# the numbers of links and of the way across two clusters
 bench *ARGS:
     python -m bench.link {{ ARGS }}
     python -m bench.cross_node {{ ARGS }}
+
+# the bus beside nats, picows, ws, socket.io and websockets, as far as installed: fan-out, and latency at 50 messages/s
+bench-fan-out *ARGS:
     python -m bench.fan_out {{ ARGS }}
+
+# 1,000 and 5,000 connections: time to connect, memory of each, p99 with 1 % of them active
+bench-connections *ARGS:
+    python -m bench.connections {{ ARGS }}
+
+# 1,000 clients in 200 rooms, each publishing 5 times a second
+bench-rooms *ARGS:
+    python -m bench.many_rooms {{ ARGS }}
+
+# how soon commands are answered while there are 10,000 channels
+bench-commands *ARGS:
+    python -m bench.bus_commands {{ ARGS }}
+
+# the durable history at 20,000 messages/s: kill -9, count what is there, read back
+bench-history *ARGS:
+    python -m bench.history {{ ARGS }}
+
+# what seven kinds of bad clients cost the good ones
+bench-bad-clients *ARGS:
+    python -m bench.bad_clients {{ ARGS }}
+
+# 1,000 clients, a third gone and back every minute: nothing lost, nothing twice, memory flat
+soak MINUTES="60" *ARGS:
+    python -m bench.soak --minutes {{ MINUTES }} {{ ARGS }}
+
+# all numbers of the bus, one after the other; an hour's soak comes on top (`just soak`)
+bench-bus:
+    python -m bench.fan_out
+    python -m bench.connections
+    python -m bench.many_rooms
+    python -m bench.bus_commands
+    python -m bench.history
+    python -m bench.bad_clients
 
 # the numbers of a mesh in trouble: killed hubs, certificates renewed every 5 s under traffic
 bench-trouble:
