@@ -27,7 +27,16 @@ from arqonmesh.core.router import Router
 from arqonmesh.errors import DecodeError, PeerError
 from arqonmesh.ids import ClientId, ClusterId, MeshId, NodeId
 from arqonmesh.wire.codec import UNKNOWN_MESSAGE, decode_message
-from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, BusAck, BusBatch, Relay
+from arqonmesh.wire.messages import (
+    MAX_DATAGRAM_BYTES,
+    MAX_FRAME_BYTES,
+    BusAck,
+    BusBatch,
+    HistoryFrames,
+    HistoryHeads,
+    HistoryWanted,
+    Relay,
+)
 
 LIMITED_LANES: Final = (Lane.DATAGRAM, Lane.CONTROL)
 """Lanes under the per-peer message rate; data is bounded by the outbox window instead."""
@@ -35,7 +44,9 @@ RELAYED_SHARE: Final = 2
 """Half of the rate that a peer grants us is for what others send through us: or they could use up all of it, and with
 our heartbeats unheard cut a link that is not theirs."""
 DATA: Final = (BusBatch, BusAck)
-"""What the other lanes carry, and nothing else, or the rate could be walked around."""
+HISTORY: Final = (HistoryHeads, HistoryWanted, HistoryFrames)
+"""What the other lanes carry, and nothing else, or the rate could be walked around. No window bounds history, so the
+rate does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +194,11 @@ class Node:
             limit = MAX_DATAGRAM_BYTES if lane is Lane.DATAGRAM else MAX_FRAME_BYTES
             message = decode_message(data, max_bytes=limit)
             if lane not in LIMITED_LANES and type(message) not in DATA:
-                return self._blame(now, link_peer, "malformed", "node.wrong-lane")
+                if type(message) not in HISTORY:
+                    return self._blame(now, link_peer, "malformed", "node.wrong-lane")
+                if not plane.peers.allow(now, link_peer):
+                    self._router.touch(plane.peers)
+                    return [Emit(Dropped("node", "rate-limited", 1, link_peer))]
             author = link_peer
             ignored = plane.peers.ignored(link_peer)
             if ignored:
