@@ -15,6 +15,7 @@ from arqonmesh.config.model import HistorySettings
 from arqonmesh.core.kernel import HistoryQuery, KeepFrames
 from arqonmesh.errors import StorageError
 from arqonmesh.store.history import BACKENDS, SqliteHistory, open_backend
+from arqonmesh.store.history import redis as redis_module
 from arqonmesh.store.history.redis import RedisHistory, heads_key, stream_key
 from tests.store.redis_server import RedisServer
 from tests.store.test_history import CHANNEL, EPOCH, frame, kept, offsets
@@ -232,4 +233,54 @@ async def test_a_channel_is_forgotten_in_one_pass_over_what_waits_for_redis(
     history.forget("a:b")
     assert time.process_time() - before_s < 0.2
     assert history.stats()["redis_waiting_bytes"] == sum(len(frame(offset)) for offset in range(1, 5_001))
+    await history.close(EPOCH)
+
+
+@pytest.mark.parametrize(("limit", "bytes_max"), [(5, 1 << 20), (1_000, 60_000), (40, 60_000), (1_000, 1 << 24)])
+@pytest.mark.parametrize("oldest", [True, False])
+async def test_a_long_past_is_read_without_holding_more_of_it_than_is_answered(
+    server: RedisServer,
+    worker: redis_client.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+    bytes_max: int,
+    oldest: bool,
+) -> None:
+    """The first or the last that there is room for, as SQLite answers; and no further pages once that is settled."""
+    monkeypatch.setattr(redis_module, "PAGE", 16)
+    pages: list[object] = []
+    history = history_of(server, tmp_path, durable=False, queue_bytes_max=1 << 24)
+    history.keep(kept(1, 100, size=2_000))
+    await settle(history, 100)
+    xrevrange = history._redis.xrevrange
+
+    def paged(*arguments: Any, **named: Any) -> Any:
+        pages.append(named)
+        return xrevrange(*arguments, **named)
+
+    monkeypatch.setattr(history._redis, "xrevrange", paged)
+    room = min(limit, bytes_max // len(frame(50, size=2_000)), 100)
+    found = await history.read(HistoryQuery(CHANNEL, limit, bytes_max, oldest, ranges=((EPOCH, 1, 100),)))
+    assert offsets(found.frames) == list(range(1, room + 1) if oldest else range(101 - room, 101))
+    assert found.more is (room < 100)
+    assert len(pages) == (7 if oldest else room // 16 + 1)
+    await history.close(EPOCH)
+
+
+async def test_a_disk_that_failed_does_not_make_redis_come_and_go(
+    server: RedisServer, worker: redis_client.Redis, tmp_path: Path
+) -> None:
+    """Each is told of by itself."""
+    history = history_of(server, tmp_path)
+    history.keep(kept(1))
+    await settle(history, 1)
+    assert history._behind is not None
+    asked = history._behind.reads
+    history._behind.failure = StorageError("store.io", "the disk is gone")
+    history.keep(kept(2))
+    history._wake.set()
+    await until(lambda: cast(SqliteHistory, history._behind).reads > asked)
+    health = history.health()
+    assert (health["connected"], health["ok"], history.stats()["redis_episodes"]) == (True, False, 0)
     await history.close(EPOCH)

@@ -23,6 +23,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -251,8 +252,8 @@ class RedisHistory(HistoryBackend):
                             await self._wake.wait()
             except (RedisError, OSError, TimeoutError) as error:
                 self._lost(error)
-            except StorageError as error:  # the disk failed: what is on it cannot be sent any more
-                self._lost(error)
+            except StorageError:  # the disk failed, and says so itself: what is on it cannot be sent any more
+                pause_s = RETRY_MAX_S
             await asyncio.sleep(pause_s)
             pause_s = min(RETRY_MAX_S, pause_s * 2)
 
@@ -334,8 +335,8 @@ class RedisHistory(HistoryBackend):
         """Backwards from the newest entry until everything that is wanted was seen, or the stream's beginning."""
         wanted = {epoch: (first, last) for epoch, first, last in query.ranges or ()}
         below = dict.fromkeys(wanted)
-        picked: list[bytes] = []
-        at, seen, ended = b"+", 0, False
+        picked: deque[bytes] = deque()
+        at, seen, size, ended = b"+", 0, 0, False
         while not ended and seen < SCAN_MAX and (query.ranges is None or below):
             entries = cast(_Entries, await self._redis.xrevrange(stream_key(query.channel), max=at, count=PAGE))
             ended = len(entries) < PAGE
@@ -357,12 +358,14 @@ class RedisHistory(HistoryBackend):
                     frame, query.after_ms, query.before_ms
                 ):
                     picked.append(frame)
-            if not query.oldest and len(picked) > query.limit:
+                    size += len(frame)
+                    while query.oldest and (len(picked) > query.limit + 1 or size - len(picked[0]) > query.bytes_max):
+                        size -= len(picked.popleft())  # newer than what there will be room for
+            if not query.oldest and (len(picked) > query.limit or size > query.bytes_max):
                 break
         more = len(picked) > query.limit or (not ended and not (query.ranges is not None and not below))
-        chosen = picked[::-1][: query.limit] if query.oldest else picked[: query.limit][::-1]
         size, fits = 0, []
-        for frame in chosen if query.oldest else reversed(chosen):
+        for frame in islice(reversed(picked) if query.oldest else picked, query.limit):
             size += len(frame)
             if size > query.bytes_max:
                 more = True
