@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from arqonmesh.config.model import FederationSettings
-from arqonmesh.core.events import Imported, LinkDown, LinkUp, Persisted, Published, TransportDown, TransportUp
+from arqonmesh.core.events import (
+    Imported,
+    LinkDown,
+    LinkUp,
+    MemberDescribed,
+    Persisted,
+    Published,
+    TransportDown,
+    TransportUp,
+)
 from arqonmesh.core.federation.core import Federation
 from arqonmesh.core.kernel import Delete, Disconnect, Effect, Emit, Env, Event, Persist, Put, Row, Send
 from arqonmesh.core.tables import BY_NAME
@@ -42,6 +51,7 @@ class Member:
     settings: FederationSettings
     public_key: bytes
     node_id: NodeId
+    region: str = ""
     epoch: int = 0
     core: Federation | None = None
     tables: dict[str, dict[Row, Row]] = field(default_factory=dict)
@@ -73,12 +83,23 @@ class Net:
 
     # --- building -----------------------------------------------------------------------------------------
 
-    def add(self, name: str, cluster: str, settings: FederationSettings | None = None) -> Member:
+    def add(
+        self, name: str, cluster: str, settings: FederationSettings | None = None, *, region: str = ""
+    ) -> Member:
         public_key = hashlib.sha256(name.encode()).digest()
-        member = Member(name, cluster, settings or FederationSettings(), public_key, node_id_of(public_key))
+        member = Member(name, cluster, settings or FederationSettings(), public_key, node_id_of(public_key), region)
         self.members[member.node_id] = member
         self.boot(member)
+        if region:
+            self.move(member, region)
         return member
+
+    def move(self, member: Member, region: str) -> None:
+        """The member tells everyone that this is its region; its own process is told by its configuration."""
+        member.region = region
+        for other in self.members.values():
+            if other is not member and other.core is not None:
+                self.tell(other, _described(member))
 
     def boot(self, member: Member) -> None:
         member.epoch += 1
@@ -87,7 +108,7 @@ class Net:
             public_key=member.public_key,
             cluster=ClusterId(member.cluster),
             role="hub",
-            region="",
+            region=member.region,
             mesh_id=MESH,
             rng=random.Random(1),
             wall_ms=lambda: 0,
@@ -97,6 +118,9 @@ class Net:
         member.core = Federation(env, member.settings, keys=self.key_of, cluster_of=self.cluster_of)
         durable = {name: list(rows.values()) for name, rows in member.tables.items()}
         self.perform(member, member.core.start(self.now, durable))
+        for other in self.members.values():
+            if other is not member and other.region:
+                self.tell(member, _described(other))
 
     def key_of(self, node: NodeId) -> bytes | None:
         member = self.members.get(node)
@@ -244,3 +268,7 @@ class Net:
     def shuffled(self, pairs: list[tuple[Member, Member]]) -> Iterator[tuple[Member, Member]]:
         self.rng.shuffle(pairs)
         return iter(pairs)
+
+
+def _described(member: Member) -> MemberDescribed:
+    return MemberDescribed(member.node_id, member.cluster, "hub", member.region, (), "test")
