@@ -1,6 +1,7 @@
-"""Resume as a state machine: whatever is published, dropped, evicted, restarted, killed or moved, a client that comes
-back sees every event of the channel once and in each stream's order, or is told by name what it will not see; and in the
-end all nodes hold the same."""
+"""Resume as a state machine: whatever is published, dropped, evicted, restarted, killed or moved.
+
+A client that comes back sees every event of the channel once and in each stream's order, or is told by name what it
+will not see; and in the end all nodes hold the same."""
 
 from __future__ import annotations
 
