@@ -20,6 +20,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -90,18 +91,15 @@ def judge(
         return TurnedAway(400, "bus.handshake", "the request target cannot be read", _CONNECT, "bad-target")
     origin = headers.get("Origin", "")
     if origin and not origin_is_welcome(origin, headers.get("Host", ""), settings.origins):
-        return TurnedAway(
-            403,
-            "bus.origin",
-            f"the page comes from {origin[:256]!r}, which is neither this host nor in bus.origins",
-            f'add it to bus.origins in arqon.yaml: origins: ["{origin[:256]}"]',
-            "origin",
-        )
+        return _stranger(origin, "which is neither this host nor in bus.origins")
     try:
         identity = (authenticator or Authenticator(settings)).identify(split.path, headers, query)
     except AuthRefused as no:
         challenge = {"WWW-Authenticate": 'Bearer realm="arqonbus"'} if no.status == 401 else {}
         return TurnedAway(no.status, no.code, no.sentence, no.hint, "auth", challenge)
+    trusting = identity.via == "anonymous" and settings.auth.anonymous == "auto"
+    if origin and trusting and not (_is_listed(origin, settings.origins) or _needs_no_dns(origin)):
+        return _stranger(origin, "a name that may be made to lead here, and the bus asks nobody who it is")
     return Admitted(
         split.path or "/",
         query,
@@ -125,13 +123,37 @@ def origin_is_welcome(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
     another program. An entry of the list is an origin such as `https://app.example.org`, may hold `*`, and `null`
     is the origin of files and sandboxes.
     """
-    if any(fnmatchcase(origin.lower(), pattern.lower()) for pattern in allowed):
+    if _is_listed(origin, allowed):
         return True
     try:
         page, here = urlsplit(origin).hostname, urlsplit(f"//{host}").hostname
     except ValueError:
         return False
     return page is not None and page == here
+
+
+def _is_listed(origin: str, allowed: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(origin.lower(), pattern.lower()) for pattern in allowed)
+
+
+def _needs_no_dns(origin: str) -> bool:
+    """Whether the page's host is localhost or an address. Any other name's owner can let it lead to this machine, and
+    its pages are then of the host that they ask (DNS rebinding)."""
+    try:
+        host = urlsplit(origin).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or bool(ip_address(host))
+    except ValueError:
+        return False
+
+
+def _stranger(origin: str, why: str) -> TurnedAway:
+    return TurnedAway(
+        403,
+        "bus.origin",
+        f"the page comes from {origin[:256]!r}, {why}",
+        f'add it to bus.origins in arqon.yaml: origins: ["{origin[:256]}"]',
+        "origin",
+    )
 
 
 _CONNECT: Final = "connect with WebSocket to ws://HOST:PORT/"

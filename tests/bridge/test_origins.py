@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from arqonmesh.bridge.handshake import origin_is_welcome
+from arqonmesh.config.model import AuthSettings
 from tests.bridge.conftest import StartBus
 from tests.bridge.raw import RawClient
 
@@ -50,3 +53,32 @@ async def test_a_page_of_another_host_is_told_how_to_be_let_in(start_bus: StartB
     assert bus.drops() == [("bridge", "origin")]
     async with bus.client():
         pass
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "welcome"),
+    [
+        ("evil.example", {}, False),
+        ("evil.example", {"origins": ("http://evil.example:9180",)}, True),
+        ("evil.example", {"auth": AuthSettings(anonymous="user")}, True),
+        ("localhost.evil.example", {}, False),
+        ("localhost", {}, True),
+        ("app.localhost", {}, True),
+        ("127.0.0.1", {}, True),
+        ("[::1]", {}, True),
+    ],
+)
+async def test_a_name_that_is_made_to_lead_here_opens_no_trusting_bus(
+    start_bus: StartBus, host: str, settings: dict[str, Any], welcome: bool
+) -> None:
+    """DNS rebinding: page and bus have the same host, whose owner chose the address. Where nobody shows who it is, only
+    hosts that no name server is asked about are let in, and those that are listed or meant by a role for anyone."""
+    bus = await start_bus(**settings)
+    client = await RawClient.open(bus.url)
+    await client.write(
+        b"GET / HTTP/1.1\r\nHost: %b:9100\r\nOrigin: http://%b:9180\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        % (host.encode(), host.encode())
+    )
+    assert (await client.reader.readline()).split()[1] == (b"101" if welcome else b"403")
+    await client.hang_up()
