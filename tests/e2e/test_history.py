@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import pytest
 import redis as redis_client
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from arqonmesh.store.history.redis import stream_key
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
@@ -158,6 +160,57 @@ async def test_a_node_that_was_away_has_the_history_of_its_cluster_when_it_is_ba
     assert [gap for gap in answer.get("gaps", []) if gap["last"] is not None] == []
     await back.socket.close()
     await talker.socket.close()
+
+
+@pytest.fixture
+def trio() -> Iterator[tuple[LoopbackNode, LoopbackNode, LoopbackNode]]:
+    """Three nodes of one cluster."""
+    with kit.nodes(SMALL) as mesh:
+        one = mesh.seed("hq")
+        two, three = [mesh.join(name, one, "hub", cluster="hq") for name in ("hq-two", "hq-three")]
+        until("the links", lambda: one.links_up() >= 2)
+        yield one, two, three
+
+
+@pytest.mark.process
+async def test_a_node_killed_under_load_is_filled_up_by_its_cluster(
+    trio: tuple[LoopbackNode, LoopbackNode, LoopbackNode],
+) -> None:
+    """The publisher's own: its mates have what its disk did not get, and it knows again how far it went."""
+    one, two, _ = trio
+    talker, listener = await Talker.at(one, "lab:load"), await Talker.at(two, "lab:load")
+    await listener.join()
+
+    async def load() -> None:
+        """Published and not waited for, until the node is gone."""
+        for number in range(1, 1_000_000):
+            await talker.socket.send(json.dumps({"type": "event", "channel": "lab:load", "payload": number}))
+            if number % 20 == 0:
+                await asyncio.sleep(0.005)
+
+    loading = asyncio.create_task(load())
+    await listener.hear(1_000)
+    old = max(listener.position, key=lambda epoch: listener.position[epoch])
+    one.kill()
+    with pytest.raises(ConnectionClosed):
+        await loading
+    with contextlib.suppress(TimeoutError):
+        while True:
+            await asyncio.wait_for(listener.read(), 1)  # what was on its way
+    heard = max(listener.seen)
+    assert listener.seen == list(range(1, heard + 1))
+    await asyncio.to_thread(one.start)
+    for _ in range(200):
+        back = await Talker.at(one, "lab:load")
+        answer = await back.join({old: max(0, heard - 2_000)})
+        if answer["recovered"] and answer["position"].get(old, 0) >= heard:
+            break
+        await back.socket.close()
+        await asyncio.sleep(0.1)
+    assert answer["recovered"], answer
+    assert back.seen == list(range(max(0, heard - 2_000) + 1, answer["position"][old] + 1))
+    for socket in (back.socket, listener.socket, talker.socket):
+        await socket.close()
 
 
 @pytest.fixture
