@@ -83,9 +83,7 @@ class Net:
 
     # --- building -----------------------------------------------------------------------------------------
 
-    def add(
-        self, name: str, cluster: str, settings: FederationSettings | None = None, *, region: str = ""
-    ) -> Member:
+    def add(self, name: str, cluster: str, settings: FederationSettings | None = None, *, region: str = "") -> Member:
         public_key = hashlib.sha256(name.encode()).digest()
         member = Member(name, cluster, settings or FederationSettings(), public_key, node_id_of(public_key), region)
         self.members[member.node_id] = member

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from arqonmesh.config.model import FederationSettings, PinRule, Rules
@@ -31,7 +33,7 @@ def chain(*regions: str, first: FederationSettings | None = None) -> tuple[Net, 
     members = [
         net.add(f"n{i}", f"c{i}", settings if i == 0 else FREE, region=region) for i, region in enumerate(regions)
     ]
-    for one, two in zip(members, members[1:], strict=False):
+    for one, two in pairwise(members):
         net.connect(one, two)
     return net, members
 
