@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -10,10 +11,13 @@ from arqonmesh.client.catch_up import CatchUp
 from arqonmesh.client.endpoints import Endpoints
 from arqonmesh.client.message import Message, object_of
 from arqonmesh.client.resume import Positions, Resumed, is_pattern, resumed_of
+from arqonmesh.errors import Denied
 
 JOINS_AT_ONCE_MAX: Final = 64
 RATE_PAUSE_S: Final = 1.0
 """A bus that drops frames above a rate counts them by the second."""
+
+_log: Final = logging.getLogger("arqonmesh.client")
 
 
 class Subscriptions:
@@ -77,9 +81,14 @@ class Subscriptions:
         await asyncio.sleep(RATE_PAUSE_S)
 
     async def _join_one_again(self, channel: str) -> list[Resumed]:
-        if is_pattern(channel):
-            return await self._join_pattern(channel)
-        return [await self._join(channel, self._position(channel))]
+        """One that this client may not join any more takes nothing from the others; it is tried at the next loss."""
+        try:
+            if is_pattern(channel):
+                return await self._join_pattern(channel)
+            return [await self._join(channel, self._position(channel))]
+        except Denied as denied:
+            _log.warning("%s could not be joined again: %s", channel, denied)
+            return [Resumed(channel, False, url=self._endpoints.current)]
 
     def _position(self, channel: str) -> dict[str, int] | None:
         return self.positions.of(channel) if self.positions.known(channel) else None

@@ -11,7 +11,7 @@ import pytest
 from arqonmesh.client import BusClient, Gap, Message, Resumed, catch_up
 from arqonmesh.client import connection as connection_module
 from arqonmesh.client import endpoints as endpoints_module
-from arqonmesh.config.model import BusSettings, HistorySettings
+from arqonmesh.config.model import BusSettings, HistorySettings, RoomRule
 from arqonmesh.core.events import Imported
 from arqonmesh.core.kernel import CloseClient
 from arqonmesh.errors import ArqonError, Denied, PeerError, UsageError
@@ -412,3 +412,26 @@ def room_for(bus: LoneBus, client: BusClient, frames: int) -> bool:
     assert limits is not None
     assert limits.frames is not None
     return limits.frames.available(int(time.monotonic() * 1e6)) >= frames
+
+
+async def test_a_channel_that_is_no_longer_allowed_takes_nothing_from_the_others(
+    open_bus: LoneBus, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and tried again at the next loss; the client and its other channels go on."""
+    publisher, member = await connect(), await connect()
+    told = resumes(member)
+    seen, secrets = collect(member, "a:b"), collect(member, "secret:x")
+    await member.join("secret:x")
+    await member.join("a:b")
+    open_bus.core.permissions.adopt((RoomRule(rooms=("secret:*",), join="granted"),))
+    cut(open_bus, member)
+    await until(lambda: len(told) == 2)
+    assert {one.channel: one.recovered for one in told} == {"secret:x": False, "a:b": True}
+    assert "secret:x could not be joined again" in caplog.text
+    await publisher.send("secret:x", 1)
+    await publisher.send("a:b", 1)
+    await until(lambda: seen == [1])
+    open_bus.core.permissions.adopt(())
+    cut(open_bus, member)
+    await until(lambda: len(told) == 4 and secrets == [1])
+    assert member.state == "connected"

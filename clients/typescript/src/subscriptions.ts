@@ -85,9 +85,16 @@ export class Subscriptions {
     this.slower?.();
   }
 
+  /** One that this client may not join any more takes nothing from the others; it is tried at the next loss. */
   private async joinOneAgain(channel: string): Promise<Resumed[]> {
-    if (isPattern(channel)) return this.joinPattern(channel);
-    return [await this.joinNow(channel, this.positions.known(channel) ? this.positions.of(channel) : undefined)];
+    try {
+      if (isPattern(channel)) return await this.joinPattern(channel);
+      return [await this.joinNow(channel, this.positions.known(channel) ? this.positions.of(channel) : undefined)];
+    } catch (wrong) {
+      if (!isOurs(wrong) || !wrong.denied) throw wrong;
+      console.warn(`${channel} could not be joined again: ${wrong.message}`);
+      return [{ channel, recovered: false, gaps: [], missed: 0, url: this.endpoints.current }];
+    }
   }
 
   /** Keep a live message for later, if its channel is being caught up. */

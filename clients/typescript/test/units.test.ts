@@ -187,3 +187,27 @@ test("a client with more channels than its rate comes back", async () => {
   assert.equal(client.reconnects, 1);
   await client.close();
 });
+
+test("a channel that is no longer allowed takes nothing from the others", async (t) => {
+  t.mock.method(console, "warn", () => undefined);
+  let secret = false;
+  const webSocket = oddBus((_url, { id, args }) => {
+    if (!secret || args.channel !== "secret:x") return joinedAt(id);
+    return { type: "error", request_id: id, payload: { code: "bus.forbidden", message: "not any more" } };
+  });
+  const client = await BusClient.connect("ws://one:1", { webSocket });
+  for (const channel of ["secret:x", "a:b"]) await client.join(channel);
+  const told = new Map<string, boolean | undefined>();
+  const both = new Promise<void>((resolve) => {
+    client.onResume((one) => {
+      told.set(one.channel, one.recovered);
+      if (told.size === 2) resolve();
+    });
+  });
+  secret = true;
+  (client as unknown as { session: { connection: { closed(code: number, reason: string): void } } }).session.connection.closed(1006, "");
+  await both;
+  assert.deepEqual([...told], [["secret:x", false], ["a:b", undefined]]);
+  assert.equal(client.state, "connected");
+  await client.close();
+});
