@@ -13,7 +13,7 @@ from arqonmesh.core.events import Applied
 from arqonmesh.core.kernel import Event
 from arqonmesh.core.partition.refusal import READ_ONLY
 from arqonmesh.ids import MeshId, NodeId
-from arqonmesh.runtime.governed import wait_until_writable, waited
+from arqonmesh.runtime.governed import patience_s, wait_until_writable, waited
 from arqonmesh.runtime.host import Host
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
 from arqonmesh.wire.statement import Kind, NodeRecord
@@ -54,13 +54,14 @@ class RosterAuthority:
             return JoinReject("join.no-mesh", "this node belongs to no mesh itself")
         if len(self._waiting) >= ADMISSIONS_WAITING_MAX:
             return JoinReject("join.busy", "too many are joining through this node right now; try again in a second")
+        waits_s = patience_s(self._host)
         if plane.admission.key_of(node) is None:
-            await wait_until_writable(self._host)
+            await wait_until_writable(self._host, waits_s)
             if self._host.node.plane is not plane:
                 return JoinReject("join.no-mesh", "this node has just left its mesh; join through another member")
         verdict = plane.admission.judge(self._host.node.world.wall_ms(), request, node, channel_binding)
         if not isinstance(verdict, Admit):
-            said = waited(verdict.sentence) if verdict.code == READ_ONLY else verdict.sentence
+            said = waited(verdict.sentence, waits_s) if verdict.code == READ_ONLY else verdict.sentence
             return JoinReject(verdict.code, said)
         if verdict.publish:
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -19,6 +19,9 @@ from arqonmesh.runtime.host import Host
 
 PATIENCE_S: Final = 10.0
 """Less than a join's own timeout (joining.JOIN_TIMEOUT_S), so that the joiner hears why."""
+PATIENCE_LATE_S: Final = 2.5
+"""Where somebody has been missing for longer than that: a cut that lasts is answered soon, and only the hysteresis of a
+quorum that just came back is waited for."""
 
 
 def refusal(host: Host) -> str | None:
@@ -30,8 +33,16 @@ def refusal(host: Host) -> str | None:
     return None if view.writable else sentence_of(view)
 
 
-async def wait_until_writable(host: Host, patience_s: float | None = None) -> str | None:
-    """As `refusal`, after waiting for a quorum for up to `patience_s`, else `PATIENCE_S`."""
+def patience_s(host: Host) -> float:
+    """How long a quorum is worth waiting for."""
+    plane = host.node.plane
+    missing = () if plane is None else plane.partition.view().missing
+    lasted_ms = host.node.world.wall_ms() - min((since for _, since in missing), default=host.node.world.wall_ms())
+    return min(PATIENCE_S, PATIENCE_LATE_S) if lasted_ms > PATIENCE_S * 1_000 else PATIENCE_S
+
+
+async def wait_until_writable(host: Host, patience_s: float) -> str | None:
+    """As `refusal`, after waiting for a quorum for up to `patience_s`."""
     if refusal(host) is None:
         return None
     changed = asyncio.Event()
@@ -42,7 +53,7 @@ async def wait_until_writable(host: Host, patience_s: float | None = None) -> st
 
     host.watch(PartitionChanged, note)
     try:
-        async with asyncio.timeout(PATIENCE_S if patience_s is None else patience_s):
+        async with asyncio.timeout(patience_s):
             await changed.wait()
     except TimeoutError:
         pass
@@ -51,16 +62,17 @@ async def wait_until_writable(host: Host, patience_s: float | None = None) -> st
     return refusal(host)
 
 
-def waited(said: str) -> str:
+def waited(said: str, waited_s: float) -> str:
     """A refusal that also says how long a quorum was waited for."""
     seen, semicolon, more = said.partition("; ")
-    return f"{seen}, after {PATIENCE_S:g} s of waiting{semicolon}{more}"
+    return f"{seen}, after {waited_s:g} s of waiting{semicolon}{more}"
 
 
 async def require_quorum(host: Host, wish: str) -> None:
     """Raises Degraded `mesh.read-only` when this side cannot do what is wished; UsageError when it left the mesh."""
-    said = await wait_until_writable(host)
+    waits_s = patience_s(host)
+    said = await wait_until_writable(host, waits_s)
     if said is not None:
-        raise Degraded(READ_ONLY, f"{waited(said)}; it cannot {wish}", hint="arqon mesh status")
+        raise Degraded(READ_ONLY, f"{waited(said, waits_s)}; it cannot {wish}", hint="arqon mesh status")
     if host.node.plane is None:
         raise UsageError("mesh.none", "this node belongs to no mesh", hint="arqon mesh seed NAME")

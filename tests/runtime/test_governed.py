@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from arqonmesh.core.events import PartitionChanged
@@ -34,6 +35,22 @@ async def test_a_refusal_says_how_long_a_quorum_was_waited_for(tmp_path: Path, m
         await node.close()
     assert refused.value.code == "mesh.read-only"
     assert str(refused.value) == "this side is read-only, after 0.05 s of waiting; missing: a; it cannot invite anyone"
+
+
+async def test_a_cut_that_has_lasted_is_answered_sooner(tmp_path: Path) -> None:
+    """Who has been missing for long will not be back within the wait."""
+    node = service(tmp_path, "hq", "hub")
+    await node.open()
+    try:
+        await Control(node).seed("acme", "open", "")
+        plane, wall_ms = node.host.node.plane, node.host.node.world.wall_ms()
+        assert plane is not None
+        for lasted_s, waits_s in ((9, governed.PATIENCE_S), (11, governed.PATIENCE_LATE_S)):
+            missing = ((node.key.node_id, wall_ms - lasted_s * 1_000),)
+            plane.partition._current = msgspec.structs.replace(plane.partition.view(), missing=missing)
+            assert governed.patience_s(node.host) == waits_s
+    finally:
+        await node.close()
 
 
 async def test_a_quorum_that_comes_in_time_ends_the_wait(tmp_path: Path) -> None:
