@@ -21,12 +21,14 @@ from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-de
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 HANDSHAKES_MAX: Final = 2_048
 """Connections whose handshake is not done, beyond which the oldest of them gives way: more than come at once when all
-clients of a node return together (the kernel queues `_BACKLOG` of them, and one turn of the loop accepts them all)."""
+clients of a node return together (the kernel queues `_BACKLOG` of them)."""
 _READ_BUFFER_BYTES: Final = 2_048
 """Per connection from its start on; most are idle, and who sends more gets more, see below. picows takes no less."""
 _KERNEL_BUFFER_BYTES: Final = 131_072
 """SO_RCVBUF of clients. picows doubles its read buffer whenever a read fills it, so this bounds that too."""
 _BACKLOG: Final = 1_024
+_ACCEPTED_AT_ONCE: Final = 16
+"""Per turn of the loop: those who are connected already are not to wait for hundreds who come at once."""
 
 Accept = Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener]
 Refused = Callable[[str, str], None]
@@ -62,7 +64,9 @@ class Acceptor:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER_BYTES)
             sock.bind(address)
-            return await loop.create_server(lambda: _Connection(self), sock=sock, backlog=_BACKLOG)
+            server = await loop.create_server(lambda: _Connection(self), sock=sock, backlog=_ACCEPTED_AT_ONCE)
+            sock.listen(_BACKLOG)  # asyncio has one number for what the kernel queues and what it accepts in a row
+            return server
         except BaseException:
             sock.close()
             raise
