@@ -121,7 +121,6 @@ class Side:
             self.house.tell(Imported(origin, "hq", CHANNEL, (frame,)))
 
     def pass_time(self, us: int) -> None:
-        """The wall clock stands still: whoever is connected was there when it was published."""
         until = self.house.now + us
         while (due := self.house.bus.next_deadline()) is not None and due <= until:
             self.house.now = max(self.house.now, due)
@@ -158,10 +157,12 @@ class Mates:
 
     def publish(self, side: Side, count: int) -> list[Place]:
         house = side.house
+        house.wall_ms += 120_000  # whoever is connected was there
         publisher = house.connect()
         for _ in range(count):
             house.send(publisher, {"type": "event", "channel": CHANNEL, "payload": 0})
         house.leave(publisher)
+        house.wall_ms -= 120_000
         frames, house.published = [event.frame for event in house.published if event.channel == CHANNEL], []
         for other in self.sides:
             if other is not side:
