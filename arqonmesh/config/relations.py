@@ -55,6 +55,15 @@ def broken_relations(config: Config, where: Where) -> Iterator[Problem]:
         )
     if config.bus.buffer_bytes_max < config.bus.frame_bytes_max:
         yield refuse("bus.buffer_bytes_max", f"at least bus.frame_bytes_max, which is {config.bus.frame_bytes_max}")
+    redis_url = config.bus.history.redis_url
+    if redis_url and not redis_url.lower().startswith(("redis://", "rediss://", "unix://")):
+        scheme, colon, _ = redis_url.partition("://")
+        seen = f"begins with {show(scheme + colon)}" if colon else "is no address"  # the rest may hold a password
+        yield refuse_as(
+            "bus.history.redis_url",
+            f"bus.history.redis_url {seen}; it needs to be redis://HOST:PORT/DB, rediss:// or unix://",
+            "ARQON_REDIS_URL=redis://127.0.0.1:6379/0",
+        )
     if 0 < config.bus.rate_bytes_per_s < config.bus.frame_bytes_max:
         yield refuse("bus.rate_bytes_per_s", f"0, or at least bus.frame_bytes_max, {config.bus.frame_bytes_max}")
     yield from _residency(config, where)

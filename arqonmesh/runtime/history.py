@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from arqonmesh.errors import ArqonError, StorageError
 from arqonmesh.store.history import Found, HistoryBackend, open_backend
 
 
+_log = logging.getLogger("arqonmesh.runtime.history")
+
+
 class HistoryKeeper:
     """Made before the node, closed after it. `answered` is called on the loop with what a read found."""
 
@@ -37,12 +41,19 @@ class HistoryKeeper:
         self._rows: Sequence[Row] = ()
         self._reads: set[asyncio.Task[None]] = set()
         try:
-            self.backend = open_backend(folder, settings)
-            if self.backend is not None:
-                self._rows = self.backend.load()
+            self._open(folder, settings)
         except StorageError as error:
             self.failure = error
-            self.backend = None
+            if error.code == "store.redis-url":  # what is on disk has nothing to do with it
+                with contextlib.suppress(StorageError):
+                    self._open(folder, msgspec.structs.replace(settings, redis_url=""))
+            instead = "memory" if self.backend is None else self.backend.NAME
+            _log.warning("%s: %s; %s keeps the history", error.code, error.sentence, instead)
+
+    def _open(self, folder: Path, settings: HistorySettings) -> None:
+        backend = open_backend(folder, settings)
+        self._rows = () if backend is None else backend.load()
+        self.backend = backend
 
     @property
     def durable(self) -> bool:
@@ -83,7 +94,8 @@ class HistoryKeeper:
         """For /health: `ok` is false while anything less is kept than was asked for."""
         if self.failure is not None:
             reason = f"{self.failure.code}: {self.failure.sentence}"
-            return {"ok": False, "backend": "memory", "reason": reason, "hint": self.failure.hint}
+            known = {"backend": "memory"} if self.backend is None else self.backend.health()
+            return {**known, "ok": False, "reason": reason, "hint": self.failure.hint}
         if self.backend is None:
             return {"ok": True, "backend": "memory"}
         return self.backend.health()

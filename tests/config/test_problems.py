@@ -231,3 +231,13 @@ def test_a_region_that_would_move_somebodys_cursor_is_refused(region: str) -> No
     assert loads(b'node: {cluster: hq, region: "S\xc3\xa3o Paulo"}') == Config(
         node=NodeSettings(cluster="hq", region="São Paulo")
     )
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@x", "localhost:6379"])
+def test_an_address_that_is_no_redis_is_found_before_the_start(url: str) -> None:
+    """From the file or the environment; what may be a password is not shown."""
+    ((code, key, place),) = found(MINIMAL.decode(), ARQON_REDIS_URL=url)
+    assert (code, key, place) == ("config.relation", "bus.history.redis_url", "environment ARQON_REDIS_URL")
+    (problem,) = examine(MINIMAL, environ={"ARQON_REDIS_URL": url}).problems
+    assert "secret" not in problem.sentence + problem.hint
+    assert not found(MINIMAL.decode(), ARQON_REDIS_URL="rediss://me:secret@x/0")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from arqonmesh.config.model import HistorySettings
 from arqonmesh.core.events import HistoryRead
-from arqonmesh.core.kernel import HistoryQuery, ReadHistory
+from arqonmesh.core.kernel import HistoryQuery, KeepFrames, ReadHistory
 from arqonmesh.runtime.history import HistoryKeeper
 from tests.waiting import until
 
@@ -22,3 +24,21 @@ async def test_a_question_that_comes_while_the_history_is_closed_is_answered(tmp
     keeper.read(ReadHistory(2, HistoryQuery("a:b", 10, 1 << 20)))
     await until(lambda: len(answers) == 2)
     assert [(answer.token, bool(answer.failed)) for answer in answers] == [(1, False), (2, True)]
+
+
+async def test_an_address_that_is_no_redis_costs_nothing_of_what_is_on_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk goes on keeping the history; /health and the log say what is wrong with the address."""
+    effect = KeepFrames("lost:x", "e", 1, 1, 1, (b'{"n":1}',), ours=True)
+    before = HistoryKeeper(tmp_path, HistorySettings())
+    before.keep(effect)
+    await before.close("e")
+    keeper = HistoryKeeper(tmp_path, HistorySettings(redis_url="redis://me:secret@host:port/0"))
+    health = keeper.health()
+    assert (keeper.durable, health["ok"], health["backend"]) == (True, False, "sqlite")
+    assert health["reason"].startswith("store.redis-url: ")
+    assert "sqlite keeps the history" in caplog.text
+    assert "secret" not in caplog.text + str(health)
+    assert len((await keeper.find(HistoryQuery("lost:x", 10, 1 << 20))).frames) == 1
+    await keeper.close("f")

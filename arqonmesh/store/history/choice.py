@@ -14,9 +14,13 @@ FILE: Final = "history.db"
 
 def open_backend(folder: Path, settings: HistorySettings) -> HistoryBackend | None:
     """None: memory is all there is. Raises StorageError."""
-    file = SqliteHistory.open(folder / FILE, settings) if settings.durable else None
     if settings.redis_url:
-        from arqonmesh.store.history.redis import RedisHistory  # 60 ms that only who uses it should wait
+        from arqonmesh.store.history.redis import RedisHistory, check_url  # 60 ms that only who uses it should wait
 
-        return RedisHistory(settings, file)
-    return file
+        check_url(settings.redis_url)  # before a file is open that nobody would close
+        return RedisHistory(settings, _file(folder, settings))
+    return _file(folder, settings)
+
+
+def _file(folder: Path, settings: HistorySettings) -> SqliteHistory | None:
+    return SqliteHistory.open(folder / FILE, settings) if settings.durable else None

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
 from arqonmesh.config.model import HistorySettings
@@ -70,6 +71,18 @@ return head
 """
 
 
+def check_url(url: str) -> None:
+    """Raises StorageError `store.redis-url` when this is no address of a Redis."""
+    try:
+        parse_url(url)
+    except ValueError as error:
+        raise StorageError(
+            "store.redis-url",
+            f"bus.history.redis_url is {_without_password(url)!r}: {error}",
+            hint="ARQON_REDIS_URL=redis://127.0.0.1:6379/0",
+        ) from error
+
+
 class RedisHistory(HistoryBackend):
     """Redis in front, SQLite behind it where there is one."""
 
@@ -108,16 +121,10 @@ class RedisHistory(HistoryBackend):
         self._emptied = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
-        try:
-            self._redis: Redis = Redis.from_url(
-                settings.redis_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None
-            )
-        except ValueError as error:
-            raise StorageError(
-                "store.redis-url",
-                f"bus.history.redis_url is {self._shown!r}: {error}",
-                hint="ARQON_REDIS_URL=redis://127.0.0.1:6379/0",
-            ) from error
+        check_url(settings.redis_url)
+        self._redis: Redis = Redis.from_url(
+            settings.redis_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None
+        )
         self._append = self._redis.register_script(APPEND)
         if behind is not None:
             behind.on_committed = self._committed
@@ -384,7 +391,10 @@ def heads_key(channel: str) -> str:
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.hostname}:{parts.port or 6379}"))
+    try:
+        parts = urlsplit(url)
+        if parts.password is None:
+            return url
+    except ValueError:  # brackets of an IPv6 address that are none
+        return url.partition("://")[0] + "://***"
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))
