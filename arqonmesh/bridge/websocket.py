@@ -68,6 +68,8 @@ MEASURE_EVERY_S: Final = 60.0
 MEASURED_PER_SWEEP_MAX: Final = 200
 CLOSE_GRACE_S: Final = 2.0
 """How long a client has to read its close frame and answer it."""
+SLOW_GRACE_S: Final = 20.0
+"""The same for one that is cut off because it does not read: what is on its way to it comes before the frame."""
 UNSENT_BYTES_MAX: Final = 256 << 20
 """Over all clients together; beyond it the slowest goes first."""
 FRAGMENTS_MAX: Final = 1_024
@@ -224,6 +226,7 @@ class BusServer:
         self._flush()
         for connection in list(self._connections.values()):
             connection.close(WSCloseCode.GOING_AWAY, reason)
+            connection.leave_within(CLOSE_GRACE_S)  # whoever is closing already, too
         if self._connections:
             self._emptied = asyncio.Event()
             await self._emptied.wait()  # each connection aborts itself after CLOSE_GRACE_S
@@ -363,12 +366,22 @@ class BusServer:
         connection.unsent = unsent
 
     def _too_slow(self, connection: _Connection, unsent: int) -> None:
+        if connection.closing:
+            return
+        _log.warning(
+            "client %s (%s) reads too slowly and is cut off: %d bytes wait; bus.slow.policy is %s",
+            connection.client,
+            connection.address,
+            unsent,
+            self._slow.policy,
+        )
         self.cut_off(
             connection,
             "slow-client",
             WSCloseCode.POLICY_VIOLATION,
             f"bus.slow-client: {unsent} bytes wait to be read, more than bus.buffer_bytes_max allows",
         )
+        connection.leave_within(SLOW_GRACE_S)
 
     def _recount(self) -> None:
         """Bring the sum of unsent bytes up to date, and cut off the slowest while it is too much."""
@@ -377,7 +390,7 @@ class BusServer:
         for connection in self._connections.values():
             connection.unsent = connection.waiting_bytes()
             self._unsent_bytes += connection.unsent
-            if connection.unsent and not connection.closing:
+            if connection.unsent:
                 by_unsent.append(connection)
         by_unsent.sort(key=lambda connection: connection.unsent)
         while by_unsent and self._unsent_bytes > self._unsent_bytes_max:
@@ -580,7 +593,13 @@ class _Connection(WSListener):  # type: ignore[misc]  # an extension class
         elif self._paused:
             self.raw.resume_reading()
         self._transport.send_close(code, _cut(reason))
-        self._grave = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
+        self.leave_within(CLOSE_GRACE_S)
+
+    def leave_within(self, grace_s: float) -> None:
+        """Be gone by then, whether the client has read its close frame or not."""
+        if self._grave is not None:
+            self._grave.cancel()
+        self._grave = asyncio.get_running_loop().call_later(grace_s, self.abort)
 
     def abort(self) -> None:
         if self.raw is not None:

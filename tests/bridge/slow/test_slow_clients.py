@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from arqonmesh.bridge import websocket
 from arqonmesh.config.model import SlowSettings
 from arqonmesh.core.events import Dropped
 from tests.bridge.conftest import RunningBus, StartBus, ask, receive
@@ -125,6 +127,35 @@ async def test_who_is_too_slow_for_the_policy_is_cut_off(start_bus: StartBus, po
     await sleeper.raw.hang_up()
     await until(lambda: bus.server.client_count == 0)
     assert bus.server.unsent_bytes() == bus.server._unsent_bytes == 0
+
+
+async def test_who_was_cut_off_reads_why_when_it_reads_again(
+    start_bus: StartBus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not reading, so the close frame is waited with for longer than for others; the log names it."""
+    monkeypatch.setattr(websocket, "CLOSE_GRACE_S", 0.0)
+    bus = await slow_bus(start_bus, "disconnect")
+    sleeper = await Sleeper.join(bus)
+    with caplog.at_level(logging.WARNING, "arqonmesh.bridge.websocket"):
+        await fill(bus, range(MESSAGES))
+    (line,) = [record.getMessage() for record in caplog.records if "is cut off" in record.getMessage()]
+    assert "bus.slow.policy is disconnect" in line
+    assert bus.server.unsent_bytes() < BUFFER
+    sleeper.raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    code, reason = await sleeper.raw.closed_with()
+    assert (code, reason.partition(":")[0]) == (1008, "bus.slow-client")
+    await sleeper.raw.hang_up()
+
+
+async def test_the_end_of_the_node_does_not_wait_for_who_was_cut_off(start_bus: StartBus) -> None:
+    """Whoever reads nothing has as long as everybody else then."""
+    bus = await slow_bus(start_bus, "disconnect")
+    sleeper = await Sleeper.join(bus)
+    await fill(bus, range(MESSAGES))
+    assert bus.server.client_count == 1
+    async with asyncio.timeout(websocket.CLOSE_GRACE_S + 3):
+        await bus.server.close()
+    await sleeper.raw.hang_up()
 
 
 async def test_a_slow_client_that_goes_leaves_nothing(start_bus: StartBus) -> None:
