@@ -3,7 +3,7 @@
 Two kinds come late. What fills a hole below the newest event of its stream goes to those who were there when the stream
 went past the hole: they saw its offsets jump, and everybody who came since has seen it elsewhere or was told of it by
 name. What a mate of the cluster adds at a stream's end goes to those who joined with `since` and have not seen it, and
-to those who were connected already when it was published. Nobody hears anything twice.
+to those who were connected for a while already when it was published. Nobody hears anything twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arqonmesh.core.bus.envelope import Stored, legacy_of
 from arqonmesh.core.bus.stamps import ms_of
-from arqonmesh.core.bus.streams import is_past, newest_lives
+from arqonmesh.core.bus.streams import HEADS_MAX, is_past, newest_lives
 from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.kernel import Deliver, Effect
 from arqonmesh.ids import ClientId
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 PASSED_MAX: Final = 32
 """Holes per channel of which it is known who was there; of an older one, history alone hears what comes late."""
+
+CLOCKS_APART_MS: Final = 60_000
+"""An event counts as published after a client came when the publishing node's clock says so by that much."""
 
 Event = tuple[bytes, Stored]
 
@@ -59,8 +62,10 @@ def note_passed(bus: Bus, channel: Channel, jumps: Sequence[tuple[str, int, int]
     del channel.passed[:-PASSED_MAX]
 
 
-def deliver_late(bus: Bus, channel: Channel, late: Sequence[Event], effects: list[Effect]) -> None:
-    """What fills holes: to those who were there when its stream went past."""
+def deliver_late(bus: Bus, channel: Channel, late: Sequence[Event], effects: list[Effect], *, fetched: bool) -> None:
+    """What fills holes: to those who were there when its stream went past. `fetched`: a mate adds it."""
+    if fetched:
+        late = [event for event in late if _is_of_this_life(bus, channel, event)]
     audience = bus.channels.audience(channel)
     here = dict.fromkeys((*audience.canonical, *audience.legacy))
     by_hole: dict[int, list[Event]] = {}
@@ -83,6 +88,7 @@ def deliver_fetched(bus: Bus, channel: Channel, events: Sequence[Event], effects
     epoch = events[0][1].epoch
     times = [ms_of(message.timestamp) or 0 for _, message in events]
     low_ms, high_ms = min(times), max(times)
+    known = _is_of_this_life(bus, channel, events[0])
     audience = bus.channels.audience(channel)
     for id_ in (*audience.canonical, *audience.legacy):
         client = bus.clients[id_]
@@ -93,11 +99,29 @@ def deliver_fetched(bus: Bus, channel: Channel, events: Sequence[Event], effects
                 rest = events if seen < events[0][1].offset else [one for one in events if one[1].offset > seen]
                 _hand(bus, id_, rest, effects)
             continue
-        came_ms = _came_ms(client, channel)
+        if not known:
+            continue
+        came_ms = _came_ms(client, channel) + CLOCKS_APART_MS
         if came_ms <= low_ms:
             _hand(bus, id_, events, effects)
         elif came_ms <= high_ms:
             _hand(bus, id_, [one for one, at_ms in zip(events, times, strict=True) if at_ms >= came_ms], effects)
+
+
+def note_live(channel: Channel, fresh: Sequence[Event]) -> None:
+    """These came from their own node. For a bus that keeps nothing on the disk."""
+    for _, message in fresh:
+        if message.epoch not in channel.live_from:
+            channel.live_from[message.epoch] = message.offset
+            if len(channel.live_from) > HEADS_MAX:
+                del channel.live_from[next(iter(channel.live_from))]
+
+
+def _is_of_this_life(bus: Bus, channel: Channel, event: Event) -> bool:
+    """Whether no earlier life of this bus can have delivered it. One that keeps nothing on the disk cannot tell of what
+    comes before the first event that it heard live."""
+    epoch, offset = event[1].epoch, event[1].offset
+    return bus.env.durable or offset > channel.live_from.get(epoch, offset)
 
 
 def _came_ms(client: Client, channel: Channel) -> int:
