@@ -14,9 +14,9 @@ from arqonmesh.core.kernel import Put
 from arqonmesh.core.tables import SCHEMA_VERSION, TABLES
 from arqonmesh.errors import CATALOGUE, StorageError
 from arqonmesh.store import Store
-from arqonmesh.store.migrations import version_of
+from arqonmesh.store.migrations import FIRST_TABLES, version_of
 from arqonmesh.store.opening import open_database
-from arqonmesh.store.schema import create_table
+from arqonmesh.store.schema import APPLICATION_ID, create_table
 
 
 def ours(path: Path) -> None:
@@ -149,6 +149,27 @@ def test_an_empty_file_becomes_ours(tmp_path: Path) -> None:
     path.touch()
     connection = open_database(path)
     assert version_of(connection) == SCHEMA_VERSION
+    connection.close()
+
+
+def test_a_file_of_the_first_version_is_taken_over_with_its_rows(tmp_path: Path) -> None:
+    """And says from then on that older programs are not to touch it: they would take shorter rows for damage."""
+    path = tmp_path / "mesh.db"
+    connection = sqlite3.connect(path)
+    for statement in FIRST_TABLES:
+        connection.execute(statement)
+    connection.execute("INSERT INTO statements VALUES ('a', 1, '', 1, 1, x'00')")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute(
+        'CREATE TABLE "_sqlite_migrations" (id INTEGER PRIMARY KEY, migration_set TEXT, name TEXT, applied_at TEXT)'
+    )
+    connection.execute("INSERT INTO _sqlite_migrations VALUES (1, 'arqonmesh', '0001 the first mesh', '2026-01-01')")
+    connection.commit()
+    connection.close()
+    connection = open_database(path)
+    assert version_of(connection) == 2
+    assert connection.execute("SELECT author, bytes FROM statements").fetchall() == [("a", b"\0")]
     connection.close()
 
 

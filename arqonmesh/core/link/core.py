@@ -47,7 +47,7 @@ from arqonmesh.core.kernel import (
     Send,
 )
 from arqonmesh.core.link.beats import MASK_BITS
-from arqonmesh.core.link.liveness import EARLY, Beat, Changed, LinkState, Liveness
+from arqonmesh.core.link.liveness import ASKED_US_MAX, EARLY, Beat, Changed, LinkState, Liveness
 from arqonmesh.core.link.pacing import Pacer
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
@@ -205,7 +205,7 @@ class Links:
         """Heartbeats are most of what an idle node says. So they have a budget, which many links share, and a mesh that
         the overlay holds together beats slower; what the operator set slower still stays."""
         settings = self._settings
-        share_ms = len(self._links) * 1_000 // settings.heartbeats_per_s_max
+        share_ms = min(len(self._links) * 1_000 // settings.heartbeats_per_s_max, ASKED_US_MAX // MILLISECOND)
         heartbeat_ms = max(settings.heartbeat_ms, share_ms, self._overlay_heartbeat_ms if self._overlay else 0)
         if heartbeat_ms == self._heartbeat_ms:
             return

@@ -554,3 +554,11 @@ def test_a_peer_cannot_ask_for_heartbeats_so_slow_that_nobody_would_miss_it() ->
     core.on_message(0, node_of("b"), HeartbeatAck(1))
     core.on_message(MS, node_of("b"), Heartbeat(1, False, 1, 0, 0, 2**32 - 1))
     assert [link.liveness.interval_us for link in core._links.values()] == [SECOND]
+
+
+def test_nobody_asks_for_heartbeats_slower_than_peers_would_follow() -> None:
+    """With a thousand links the budget is exceeded, and each still beats once a second."""
+    core = Links(env_of("hub"), LinkSettings())
+    for n in range(1_000):
+        core.on_event(0, TransportUp(node_of(f"spoke{n}"), "quic", False))
+    assert {link.liveness.interval_us for link in core._links.values()} == {SECOND}
