@@ -174,6 +174,20 @@ async def test_the_other_endpoints_answer(node: Node) -> None:
     assert (await node.get("/readyz"))[0] == 503
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("/rooms?limt=3", "'limt' is no parameter here; is `limit` meant?"),
+        ("/history?channel=a:b&colour=red", "'colour' is no parameter here; `channel`, `limit`, `since`, `before` are"),
+    ],
+)
+async def test_a_parameter_that_means_nothing_is_refused_with_the_nearest(node: Node, query: str, said: str) -> None:
+    """A typing error is not an answer to another question; a credential in the URL is none."""
+    status, _, body = await node.get(query, BEARER)
+    assert (status, json.loads(body)["error"]["message"]) == (400, said)
+    assert (await node.get("/channels?limit=1&token=s3cret"))[0] == 200
+
+
 async def test_history_gives_the_frames_to_who_shows_the_token(node: Node) -> None:
     """As JSON, newest last; messages are not for everyone who reaches the port."""
     publisher = node.house.connect()

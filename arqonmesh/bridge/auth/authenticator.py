@@ -26,7 +26,7 @@ from arqonmesh.core.bus.identity import Identity, Role
 from arqonmesh.core.bus.tenants import TENANT_FORM, is_tenant
 from arqonmesh.errors import ConfigError
 
-_IN_QUERY: Final = ("token", "access_token", "auth_token", "api_key")
+CREDENTIALS_IN_QUERY: Final = ("token", "access_token", "auth_token", "api_key")
 _TENANT_PATH: Final = "/t/"
 
 
@@ -191,7 +191,8 @@ def credential(headers: Any, query: Mapping[str, list[str]]) -> str:
         return str(shown.strip())
     if key := headers.get("x-api-key", "").strip():
         return str(key)
-    return next((values[0].strip() for name in _IN_QUERY if (values := query.get(name)) and values[0].strip()), "")
+    shown_in_query = (values[0].strip() for name in CREDENTIALS_IN_QUERY if (values := query.get(name)))
+    return next(filter(None, shown_in_query), "")
 
 
 def is_loopback(host: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import difflib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 import msgspec
 
+from arqonmesh.bridge.auth.authenticator import CREDENTIALS_IN_QUERY
 from arqonmesh.bridge.http.messages import ErrorDetail, Failure, Nothing
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 
@@ -92,6 +94,20 @@ def parameters(wanted: type, given: Mapping[str, str]) -> Any:
     """Texts to the fields of `wanted`; what it does not know is left alone. Raises msgspec.ValidationError."""
     known = {info.encode_name for info in msgspec.structs.fields(wanted)}
     return msgspec.convert({name: text for name, text in given.items() if name in known}, wanted, strict=False)
+
+
+def misspelt(wanted: type, given: Iterable[str]) -> str:
+    """What is wrong with the names of a query; empty where all of them mean something, a credential included."""
+    known = [info.encode_name for info in msgspec.structs.fields(wanted)]
+    strange = next((name for name in given if name not in known and name not in CREDENTIALS_IN_QUERY), None)
+    if strange is None:
+        return ""
+    near = difflib.get_close_matches(strange, known, n=1)
+    return f"{strange[:64]!r} is no parameter here; " + (f"is `{near[0]}` meant?" if near else f"{_listed(known)} are")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def match(template: str, parts: tuple[str, ...]) -> dict[str, str] | None:

@@ -25,9 +25,10 @@ from arqonmesh.bridge.http.exchange import (
     answer,
     failure,
     match,
+    misspelt,
     parameters,
 )
-from arqonmesh.bridge.http.messages import Index, OpenApi
+from arqonmesh.bridge.http.messages import Index, Nothing, OpenApi
 from arqonmesh.bridge.http.openapi import describe
 from arqonmesh.bridge.http.sources import HttpSources
 from arqonmesh.errors import ArqonError, ConfigError, Denied, NotFound
@@ -185,6 +186,8 @@ class HttpServer:
                 return msgspec.json.decode(request.body, type=endpoint.body)
             if found:
                 return parameters(endpoint.in_path, found)
+            if endpoint.query is not Nothing and (wrong_name := misspelt(endpoint.query, request.query)):
+                return failure(400, "http.parameter", wrong_name, f"GET /openapi.json describes {endpoint.path}")
             return parameters(endpoint.query, {name: values[-1] for name, values in request.query.items()})
         except msgspec.ValidationError as wrong:
             return failure(400, "http.parameter", _in_words(wrong), f"GET /openapi.json describes {endpoint.path}")
