@@ -82,7 +82,8 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         except TimeoutError:
             raise no_welcome(shown, CONNECT_TIMEOUT_S) from None
         except WSInvalidStatusError as refused:
-            raise not_a_bus(shown, int(refused.response.status) if refused.response is not None else 0) from None
+            status = int(refused.response.status) if refused.response is not None else 0
+            raise not_a_bus(shown, status, refused.raw_body or b"") from None
         except ArqonError:
             raise
         except Exception as wrong:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from arqonmesh.client.message import Message, object_of
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut, UsageError
 
 _DENIED: Final = frozenset(("bus.auth", "bus.denied", "bus.forbidden", "bus.not-allowed", "bus.permission"))
+WHERE: Final = "arqon node status  # shows where the bus listens"
+
+
+class _Told(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+class _Body(msgspec.Struct):
+    error: _Told = msgspec.field(default_factory=_Told)
 
 
 def told_by_the_bus(message: Message) -> ArqonError:
@@ -23,27 +37,38 @@ def bad_address(url: str) -> UsageError:
     return UsageError(
         "bus.address",
         f"{url!r} is no address of a bus; it needs to be ws://HOST:PORT or wss://HOST:PORT",
-        hint="arqon node status  # shows where the bus listens",
+        hint=WHERE,
     )
 
 
 def unreachable(url: str, wrong: object) -> PeerError:
-    return PeerError(
-        "bus.unreachable", f"no bus at {url}: {wrong}", hint="arqon node status  # shows where the bus listens"
-    )
+    hint = WHERE
+    if isinstance(wrong, ssl.SSLError) and not isinstance(wrong, ssl.SSLCertVerificationError):
+        hint = f"{_plain(url)}  # unless something in front of the bus speaks TLS"
+        wrong = f"no TLS is spoken there ({wrong.reason or wrong})"
+    return PeerError("bus.unreachable", f"no bus at {url}: {wrong}", hint=hint)
 
 
-def not_a_bus(url: str, status: int) -> ArqonError:
-    """A handshake answered with an HTTP status."""
-    if status == 401:
-        return Denied("bus.auth", f"{url} asks for a bearer token, and this one does not fit", hint="--token TOKEN")
-    if status == 403:
-        return Denied("bus.auth", f"{url} does not let this client in (HTTP 403)", hint="arqon bus token")
-    return PeerError("bus.unreachable", f"{url} answered with HTTP {status}, not as a bus")
+def not_a_bus(url: str, status: int, body: bytes = b"") -> ArqonError:
+    """A handshake answered with an HTTP status; a bus says in the body why: {"error": {"code", "message", "hint"}}."""
+    told = _told_over_http(body)
+    if status in (401, 403):
+        code = told.code or "bus.auth"
+        sentence = told.message or ("it asks for a token" if status == 401 else "it gives no reason (HTTP 403)")
+        hint = "--token TOKEN, or connect(url, token)" if code == "bus.auth" else told.hint or f"arqon explain {code}"
+        return Denied(code, f"{url} does not let this client in: {sentence}", hint=hint)
+    if told.code.startswith("bus."):
+        return PeerError(told.code, f"{url} did not take this client: {told.message}", hint=told.hint or WHERE)
+    return PeerError("bus.unreachable", f"{url} answered with HTTP {status}, not as a bus", hint=WHERE)
 
 
 def no_welcome(url: str, within_s: float) -> TimedOut:
-    return TimedOut("bus.timeout", f"no welcome from {url} within {within_s:g} s", hint="arqon node status")
+    hint = f"{_plain(url)}  # unless something in front of the bus speaks TLS" if url.startswith("wss:") else WHERE
+    return TimedOut("bus.timeout", f"no welcome from {url} within {within_s:g} s", hint=hint)
+
+
+def telemetry_instead(url: str) -> PeerError:
+    return PeerError("bus.unreachable", f"{url} is a node's telemetry, not its bus", hint=WHERE)
 
 
 def no_answer(url: str, what: str, within_s: float) -> TimedOut:
@@ -59,7 +84,8 @@ def nobody_answered(target: str, within_s: float) -> TimedOut:
 
 
 def ended(url: str, why: str) -> PeerError:
-    return PeerError("bus.closed", f"{url}: {why}", hint="arqon node status")
+    hint = "arqon node status  # a client may connect again: arqon sub --reconnect, BusClient.connect(reconnect=True)"
+    return PeerError("bus.closed", f"{url}: {why}", hint=hint)
 
 
 def token_failed(wrong: Exception) -> PeerError:
@@ -80,3 +106,15 @@ def none_of(urls: Sequence[str], failures: Sequence[ArqonError]) -> ArqonError:
     last = failures[-1]
     said = "; ".join(failure.sentence for failure in failures)
     return type(last)(last.code, f"none of {len(urls)} nodes took this client: {said}", hint=last.hint)
+
+
+def _told_over_http(body: bytes) -> _Told:
+    """What the body of a refusal says; nothing where it is cut off or somebody else's."""
+    try:
+        return msgspec.json.decode(body, type=_Body).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Told()
+
+
+def _plain(url: str) -> str:
+    return "ws://" + url.partition("://")[2]

@@ -18,7 +18,15 @@ from arqonmesh.client import connection as wire
 from arqonmesh.client import mailboxes
 from arqonmesh.client.connection import Connection
 from arqonmesh.client.endpoints import Endpoints
-from arqonmesh.client.failures import ended, no_answer, no_welcome, none_of, token_failed, told_by_the_bus
+from arqonmesh.client.failures import (
+    ended,
+    no_answer,
+    no_welcome,
+    none_of,
+    telemetry_instead,
+    token_failed,
+    told_by_the_bus,
+)
 from arqonmesh.client.mailboxes import Mailboxes
 from arqonmesh.client.message import Message, encode, object_of, read
 from arqonmesh.client.questions import Questions
@@ -158,6 +166,9 @@ class Session:
             if "welcome" in payload:
                 self._name_myself(str(payload.get("client_id", "")), str(payload.get("node", "")))
                 self._welcome.set_result("")
+                return
+            if message.type == "welcome":  # how the telemetry of a node greets
+                self._welcome.set_exception(telemetry_instead(self.endpoints.current))
                 return
         if message.type == "system":
             self._notice(object_of(message).get("event"))
