@@ -18,6 +18,7 @@ from arqonmesh.sim.field.graphs import regular_graph
 from arqonmesh.sim.governed import Governed
 from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.nemesis import Nemesis
+from arqonmesh.sim.residency import residency
 from arqonmesh.sim.restart import no_garbage, restart
 from arqonmesh.sim.rotation import rotation
 from arqonmesh.sim.simulation import Simulation
@@ -191,6 +192,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("idle1000", "1,000 nodes start again, settle, and live for a minute", idle1000),
         Scenario("rotation", "an hour of certificates renewed every 30 s, partitions, wrong clocks", rotation),
         Scenario("byzantine", "7 to 10 nodes, up to f of them adversaries of drawn kinds, then peace", byzantine),
+        Scenario("residency", "a cluster in two regions, a partner, a relay elsewhere, trouble; pins hold", residency),
         Scenario("chaos", "any mesh, any trouble, then peace", chaos),
         Scenario("swarm", "any mesh, a drawn set of troubles, a quorum healed alone, then peace", swarm),
     )

@@ -178,10 +178,10 @@ def test_fields_can_be_named() -> None:
 def test_fields_numbers_and_channels_are_bounded() -> None:
     """16 fields, numbers of 32 characters within 10^64, 1,024 channels; what is beyond is counted."""
     net, one, two = pair(summing("metrics:*", events_min=1))
-    many = {f"f{n}": n for n in range(FIELDS_MAX + 3)}
+    many: dict[str, object] = {f"f{n}": n for n in range(FIELDS_MAX + 3)}
     net.publish(one, "metrics:host", frame(**many))
-    for number in ("1e65", "1e-65", "0e999999999", "1" * 33):
-        net.publish(one, "metrics:host", b'{"payload":{"f0":%b}}' % number.encode())
+    for long in ("1e65", "1e-65", "0e999999999", "1" * 33):
+        net.publish(one, "metrics:host", b'{"payload":{"f0":%b}}' % long.encode())
     for odd in (b"no json", b'{"payload":[1]}', b'{"payload":{"a":}}', b'{"payload":"text"}', b"{}"):
         net.publish(one, "metrics:host", odd)
     window(net, one)

@@ -242,6 +242,8 @@ def test_what_flies_when_the_region_changes_is_not_sent_again() -> None:
     net.publish(home, "open:x", b"2")
     net.tick(home)
     net.move(other, "us")
+    box = home.fed._outboxes[other.node_id]
+    assert box._flying_bytes == box.bytes > 0 and box.messages == 1
     net.cut(home, other)
     net.crash(other)
     net.boot(other)
