@@ -388,7 +388,8 @@ class Backlog(Event, frozen=True, gc=False):
 
 
 class CredentialRevoked(Event, frozen=True, gc=False):
-    """A credential holds no longer; `via` as in bus.identity.Identity: key:PREFIX. From the runtime, for the bus."""
+    """A credential holds no longer; `via` as in bus.identity.Identity: key:PREFIX, or anonymous when nobody is let in
+    any more who shows nothing. From the runtime, for the bus."""
 
     via: str
 

@@ -27,7 +27,6 @@ from arqonmesh.core.kernel import ForgetHistory, HistoryQuery, KeepFrames, ReadH
 from arqonmesh.errors import ArqonError, StorageError
 from arqonmesh.store.history import Found, HistoryBackend, open_backend
 
-
 _log = logging.getLogger("arqonmesh.runtime.history")
 
 

@@ -379,8 +379,10 @@ class Service:
             self.throughput.sample(self.host.now(), self.endpoint.links())
             self.figures.sample(self.host.now())
             for via in self.authenticator.revoked():
-                self.log.add("node", f"bus: {via} was revoked; its clients are closed")
+                what = "who shows nothing is let in no more" if via == "anonymous" else f"{via} was revoked"
+                self.log.add("node", f"bus: {what}; its clients are closed")
                 self.host.perform(self.node.event(self.host.now(), CredentialRevoked(via)))
+                self.telemetry.server.look_at_credentials()
             await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def _renew(self) -> None:

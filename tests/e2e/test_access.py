@@ -30,9 +30,14 @@ async def test_a_key_lets_in_is_seen_and_its_end_closes_its_client(node: Loopbac
     url = f"ws://127.0.0.1:{node.bus}/"
     async with connect(url, proxy=None, subprotocols=["arqon.v1"]) as anyone:  # type: ignore[list-item]
         assert (await receive(anyone))["type"] == "system"
-    log = (node.data_dir / "node.log").read_text()
-    assert "lets anyone in who reaches it, as user" in log
-    made = await asyncio.to_thread(node, "bus", "key", "new", "press-7", "--tenant", "acme", "--role", "admin")
+        log = (node.data_dir / "node.log").read_text()
+        assert "lets anyone in who reaches it, as user" in log
+        made = await asyncio.to_thread(node, "bus", "key", "new", "press-7", "--tenant", "acme", "--role", "admin")
+        async with asyncio.timeout(10):
+            with pytest.raises(ConnectionClosed) as ended:
+                await anyone.recv()
+        assert ended.value.rcvd is not None
+        assert (ended.value.rcvd.code, ended.value.rcvd.reason.partition(":")[0]) == (4401, "bus.auth")
     with pytest.raises(InvalidStatus):
         await connect(url, proxy=None)
     bearer = {"Authorization": f"Bearer {made['key']}"}

@@ -20,11 +20,11 @@ from typing import Any, Final, cast
 from arqonmesh.bridge.auth.api_keys import MARK, ApiKeys
 from arqonmesh.bridge.auth.refused import HOW, AuthRefused, invalid
 from arqonmesh.bridge.auth.tokens import TokenReader
-from arqonmesh.bridge.door import Gate
+from arqonmesh.bridge.door import Gate, needs_no_dns
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.identity import Identity, Role
 from arqonmesh.core.bus.tenants import TENANT_FORM, is_tenant
-from arqonmesh.errors import ConfigError
+from arqonmesh.errors import ConfigError, Denied
 
 CREDENTIALS_IN_QUERY: Final = ("token", "access_token", "auth_token", "api_key")
 _TENANT_PATH: Final = "/t/"
@@ -52,13 +52,15 @@ class Authenticator:
         self._base = base or Path()
         self._wall_ms = wall_ms
         self._tokens = TokenReader(settings.auth.jwt, self._base, wall_ms)
+        self._let_anyone_in = self.anonymous != "off"
+        """As of the last look of `revoked`."""
 
     def candidate(self, settings: BusSettings) -> Authenticator:
         """One that judges by other settings. Raises ConfigError when its keys cannot be read."""
         return Authenticator(settings, base=self._base, keys=self._keys, wall_ms=self._wall_ms)
 
     def adopt(self, candidate: Authenticator) -> None:
-        """Judge as `candidate` would; who is let in already stays until its token ends."""
+        """Judge as `candidate` would; who showed something and is let in already stays until that ends."""
         self._settings, self._tokens = candidate._settings, candidate._tokens
 
     @property
@@ -97,7 +99,7 @@ class Authenticator:
 
     def gate_at(self, host: str) -> Gate:
         """The gate (bridge/door.py) of a server that listens on this address. Where others reach it, nobody is let in
-        just because the bus itself listens on loopback."""
+        just because the bus itself listens on loopback; and on loopback not by a name that may be made to lead there."""
         open_to_others = not is_loopback(host)
 
         def gate(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity | None:
@@ -105,8 +107,16 @@ class Authenticator:
                 identity = self.identify("/", headers, query)
             except AuthRefused:
                 return None
-            closed = open_to_others and self._settings.auth.anonymous == "auto"
-            return None if closed and identity.via == "anonymous" else identity
+            if identity.via != "anonymous" or self._settings.auth.anonymous != "auto":
+                return identity
+            asked = headers.get("host", "")
+            if asked and not open_to_others and not needs_no_dns(f"//{asked}"):
+                raise Denied(
+                    "http.host",
+                    f"the request is for {asked[:256]!r}, a name that may be made to lead here, and shows no token or key",
+                    hint="ask for localhost or the address itself, or arqon bus key new NAME and show the key",
+                )
+            return None if open_to_others else identity
 
         return gate
 
@@ -125,7 +135,9 @@ class Authenticator:
         return identity
 
     def ended(self, identity: Identity) -> str:
-        """The code of why what a client showed counts no more; empty while it does, and for who showed nothing."""
+        """The code of why this identity counts no more; empty while it does."""
+        if identity.via == "anonymous":
+            return "bus.auth" if self.anonymous == "off" else ""
         if identity.expires_ms and self._wall_ms() >= identity.expires_ms:
             return "bus.auth-expired"
         if self._keys is not None and identity.via.startswith("key:") and self._keys.is_revoked(identity.via[4:]):
@@ -133,14 +145,26 @@ class Authenticator:
         return ""
 
     def revoked(self) -> list[str]:
-        """`via` of every API key that was revoked since the last time this was asked."""
-        return [] if self._keys is None else [f"key:{prefix}" for prefix in self._keys.take_revoked()]
+        """`via` of whoever is to go since the last time this was asked: of each revoked API key, and `anonymous` when
+        nobody is let in any more without showing something, as from the first key on."""
+        ended = [] if self._keys is None else [f"key:{prefix}" for prefix in self._keys.take_revoked()]
+        before, self._let_anyone_in = self._let_anyone_in, self.anonymous != "off"
+        if before and not self._let_anyone_in:
+            ended.append("anonymous")
+        return ended
 
     def _judge(self, shown: str, tenant: str) -> Identity:
         if not shown or not self.configured:
             role = self.anonymous
             if role == "off":
                 raise AuthRefused("bus.auth", "the bus asks for a token or an API key, and none was shown", hint=HOW)
+            if tenant and self.configured:  # else a tenant would be whose name is known
+                raise AuthRefused(
+                    "bus.tenant",
+                    f"tenant {tenant} is for those who show a token or key of it, and none was shown",
+                    hint=HOW,
+                    status=403,
+                )
             return Identity(role=cast(Role, role), tenant=tenant)
         if shown.startswith(MARK) and self._keys is not None:
             return self._keys.judge(shown)

@@ -270,10 +270,15 @@ class TelemetryServer:
     def _sweep(self) -> None:
         assert self._loop is not None
         self._sweeper = self._loop.call_later(self._sweep_s, self._sweep)
+        self.look_at_credentials()
+        for feed in list(self._feeds):
+            feed.look_after(self._loop.time())
+
+    def look_at_credentials(self) -> None:
+        """Close whoever is let in no more."""
         for feed in list(self._feeds):
             if ended := self._authenticator.ended(feed.identity):
                 feed.cut_off(ended.removeprefix("bus."), NOT_AUTHENTICATED, f"{ended}: show a newer token or key")
-            feed.look_after(self._loop.time())
 
     # --- failures --------------------------------------------------------------------------------------------
 

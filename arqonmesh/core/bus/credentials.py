@@ -1,4 +1,5 @@
-"""Identities end: a token expires, a key is revoked. The client is told before, and closed after (4401).
+"""Identities end: a token expires, a key is revoked, anonymous access ends with the first key. The client is closed
+(4401); of what ends by the clock it is told before.
 
 It stays when it shows a newer token in time: {"type": "authenticate", "args": {"token": "..."}}. Rights may change
 with that; subscriptions that the new identity may not have are ended and named in the answer.
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 NOT_AUTHENTICATED: Final = 4401
 """Close code (RFC 6455, 7.4.2: 4000-4999 are ours): the credential ended. A client may come back with another."""
+
+
+_NOT_ANONYMOUS: Final = "bus.auth: the bus asks for a token or an API key from now on, and none was shown"
 
 
 class Credentials:
@@ -105,9 +109,10 @@ def tell_and_close(bus: Bus, now: Instant) -> list[Effect]:
 def take_revoked(bus: Bus, event: CredentialRevoked) -> list[Effect]:
     """Close whoever came in with this credential."""
     effects: list[Effect] = []
+    reason = _NOT_ANONYMOUS if event.via == "anonymous" else "bus.auth-revoked: the API key was revoked"
     for client in bus.clients.values():
         if client.identity.via == event.via and not client.closing:
-            effects += _close(bus, client, "bus.auth-revoked: the API key was revoked")
+            effects += _close(bus, client, reason)
     return effects
 
 

@@ -222,7 +222,19 @@ async def test_the_first_key_ends_anonymous_access(start: Start, tmp_path: Path)
     async with bus.connect(token="whatever") as client:
         assert (await who(client))["role"] == "user"
     beside = ApiKeys(tmp_path / "bus-keys.db", wall_clock_ms)
-    _, key = beside.new("a", "user")
+    async with bus.connect() as anyone:
+        anonymous = bus.authenticator.identify("/", {}, {})
+        assert (await who(anyone))["role"] == "user"
+        assert (bus.authenticator.revoked(), bus.authenticator.ended(anonymous)) == ([], "")
+        _, key = beside.new("a", "user")
+        assert bus.authenticator.ended(anonymous) == "bus.auth"
+        assert bus.authenticator.revoked() == ["anonymous"]
+        assert bus.authenticator.revoked() == [], "told once"
+        bus.on_event(CredentialRevoked("anonymous"))
+        with pytest.raises(ConnectionClosed) as closed:
+            await anyone.recv()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason.partition(":")[0]) == (4401, "bus.auth")
     assert await bus.refusal() == (401, "bus.auth")
     beside.revoke(key.prefix)
     beside.close()

@@ -128,6 +128,16 @@ def test_a_revoked_key_closes_its_clients_and_no_others() -> None:
     assert bus.ask(stays, {"type": "ping"})["status"] == "success"
 
 
+def test_the_end_of_anonymous_access_closes_who_showed_nothing() -> None:
+    """4401 bus.auth; whoever showed something stays."""
+    bus = house()
+    nobody, stays = bus.connect(), bus.connect(identity=Identity("a", via="key:k2"))
+    bus.tell(CredentialRevoked("anonymous"))
+    ((closed, code, reason),) = [(closed.client, closed.code, closed.reason) for closed in bus.closed]
+    assert (closed, code, reason.partition(":")[0]) == (nobody, NOT_AUTHENTICATED, "bus.auth")
+    assert bus.ask(stays, {"type": "ping"})["status"] == "success"
+
+
 def test_a_wall_clock_that_steps_back_closes_nobody_early() -> None:
     """The timer wakes, the wall clock decides, and it is looked at again."""
     bus = house(notice_s=0)
