@@ -67,7 +67,6 @@ class Channel:
         "kept",
         "leaf",
         "listed",
-        "live_from",
         "members",
         "name",
         "owed",
@@ -104,8 +103,6 @@ class Channel:
         """Members that have seen more of some streams than this node has."""
         self.owed: dict[ClientId, dict[str, int]] = {}
         """Members that came back, and what they had seen: what is found of what they missed goes to them."""
-        self.live_from: dict[str, int] = {}
-        """By epoch the first event that came from its own node in this life; kept where nothing is on the disk."""
         self.passed: list[Passed] = []
         """Holes that live events went past, and who was there."""
         self.published = 0

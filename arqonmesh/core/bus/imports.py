@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from arqonmesh.core.bus.envelope import EVENT_KINDS, Stored, legacy_of, parse_stored
 from arqonmesh.core.bus.keeping import keep, keep_late
-from arqonmesh.core.bus.late import deliver_fetched, deliver_late, note_live, note_passed
+from arqonmesh.core.bus.late import deliver_fetched, deliver_late, note_passed
 from arqonmesh.core.bus.names import resolve_target
 from arqonmesh.core.bus.protocol.bounds import is_too_deep
 from arqonmesh.core.bus.refusal import Refusal
@@ -62,8 +62,6 @@ def bring_in(
     fresh, late, jumps = _sort(channel.streams, readable)
     if jumps:
         note_passed(bus, channel, jumps)
-    if fresh and origin is not None and not bus.env.durable:
-        note_live(channel, fresh)
     bus.counters["import_known"] += len(readable) - len(fresh) - len(late)
     if late:
         bus.counters["import_late"] += len(late)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arqonmesh.core.bus.envelope import Stored, legacy_of
 from arqonmesh.core.bus.stamps import ms_of
-from arqonmesh.core.bus.streams import HEADS_MAX, is_past, newest_lives
+from arqonmesh.core.bus.streams import is_past, newest_lives
 from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.kernel import Deliver, Effect
 from arqonmesh.ids import ClientId
@@ -63,9 +63,10 @@ def note_passed(bus: Bus, channel: Channel, jumps: Sequence[tuple[str, int, int]
 
 
 def deliver_late(bus: Bus, channel: Channel, late: Sequence[Event], effects: list[Effect], *, fetched: bool) -> None:
-    """What fills holes: to those who were there when its stream went past. `fetched`: a mate adds it."""
-    if fetched:
-        late = [event for event in late if _is_of_this_life(bus, channel, event)]
+    """What fills holes: to those who were there when its stream went past. `fetched`: a mate adds it; a bus that keeps
+    nothing on the disk cannot tell whether its earlier life has delivered that, so it only goes into the history."""
+    if fetched and not bus.env.durable:
+        return
     audience = bus.channels.audience(channel)
     here = dict.fromkeys((*audience.canonical, *audience.legacy))
     by_hole: dict[int, list[Event]] = {}
@@ -88,7 +89,6 @@ def deliver_fetched(bus: Bus, channel: Channel, events: Sequence[Event], effects
     epoch = events[0][1].epoch
     times = [ms_of(message.timestamp) or 0 for _, message in events]
     low_ms, high_ms = min(times), max(times)
-    known = _is_of_this_life(bus, channel, events[0])
     audience = bus.channels.audience(channel)
     for id_ in (*audience.canonical, *audience.legacy):
         client = bus.clients[id_]
@@ -99,29 +99,13 @@ def deliver_fetched(bus: Bus, channel: Channel, events: Sequence[Event], effects
                 rest = events if seen < events[0][1].offset else [one for one in events if one[1].offset > seen]
                 _hand(bus, id_, rest, effects)
             continue
-        if not known:
+        if not bus.env.durable:
             continue
         came_ms = _came_ms(client, channel) + CLOCKS_APART_MS
         if came_ms <= low_ms:
             _hand(bus, id_, events, effects)
         elif came_ms <= high_ms:
             _hand(bus, id_, [one for one, at_ms in zip(events, times, strict=True) if at_ms >= came_ms], effects)
-
-
-def note_live(channel: Channel, fresh: Sequence[Event]) -> None:
-    """These came from their own node. For a bus that keeps nothing on the disk."""
-    for _, message in fresh:
-        if message.epoch not in channel.live_from:
-            channel.live_from[message.epoch] = message.offset
-            if len(channel.live_from) > HEADS_MAX:
-                del channel.live_from[next(iter(channel.live_from))]
-
-
-def _is_of_this_life(bus: Bus, channel: Channel, event: Event) -> bool:
-    """Whether no earlier life of this bus can have delivered it. One that keeps nothing on the disk cannot tell of what
-    comes before the first event that it heard live."""
-    epoch, offset = event[1].epoch, event[1].offset
-    return bus.env.durable or offset > channel.live_from.get(epoch, offset)
 
 
 def _came_ms(client: Client, channel: Channel) -> int:
