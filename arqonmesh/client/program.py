@@ -4,8 +4,7 @@ async def main(options: argparse.Namespace) -> None:
     async with await BusClient.connect(options.url, options.token) as bus:
         ...
 
-if __name__ == "__main__":
-    run(main, arguments(__doc__).parse_args())
+run(main)                                        # or with arguments of its own: run(main, parser.parse_args())
 """
 
 from __future__ import annotations
@@ -32,11 +31,13 @@ def arguments(description: str | None, *, url: bool = True) -> argparse.Argument
     return parser
 
 
-def run(main: Callable[[argparse.Namespace], Awaitable[None]], options: argparse.Namespace) -> None:
-    """Run it to its end, to Ctrl-C or SIGTERM; an error of the bus is two lines and the exit code of its kind."""
+def run(main: Callable[[argparse.Namespace], Awaitable[None]], options: argparse.Namespace | None = None) -> None:
+    """Run it to its end, to Ctrl-C or SIGTERM; an error of the bus is two lines and the exit code of its kind.
+    Without `options` those of `arguments` are read from the command line."""
+    given = arguments(None).parse_args() if options is None else options
 
     async def until_told() -> None:
-        task = asyncio.ensure_future(main(options))
+        task = asyncio.ensure_future(main(given))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, task.cancel)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from arqonmesh.client import BusClient
 from arqonmesh.client.program import arguments, run
+from arqonmesh.errors import UsageError
 
 HERE = Path(__file__).resolve().parent
 CLIENT = HERE.parents[1] / "clients" / "typescript" / "dist"
@@ -57,7 +58,14 @@ class Page(SimpleHTTPRequestHandler):
 def serving(options: argparse.Namespace) -> Iterator[str]:
     """Serve on a thread of its own; the page's address."""
     settings = json.dumps({"url": options.url, "token": options.token, "channels": options.channels}).encode()
-    server = ThreadingHTTPServer(("127.0.0.1", options.port), functools.partial(Page, settings=settings))
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", options.port), functools.partial(Page, settings=settings))
+    except OSError as wrong:
+        raise UsageError(
+            "dashboard.port",
+            f"the page cannot be served on 127.0.0.1:{options.port}: {wrong.strerror or wrong}",
+            hint="--port 0  # takes a free one",
+        ) from wrong
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 
@@ -54,3 +55,19 @@ async def test_the_page_draws_what_is_published() -> None:
         await process.wait()
         await bus.stop()
     assert process.returncode == 0
+
+
+async def test_a_port_that_is_taken_is_said_in_two_lines() -> None:
+    """With the option that helps, and none of Python's trace."""
+    kit.built("build")
+    bus = LoneBus(BusSettings())
+    url = await bus.start()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, DASHBOARD, url, "--port", port, stderr=asyncio.subprocess.PIPE
+        )
+        _, told = await asyncio.wait_for(process.communicate(), 20)
+    await bus.stop()
+    problem, hint = told.decode().splitlines()
+    assert (f"127.0.0.1:{port}" in problem, "--port" in hint, process.returncode) == (True, True, 2)

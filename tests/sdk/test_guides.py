@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,10 +31,14 @@ def programs(guide: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", guide.read_text(), re.M | re.S)
 
 
-async def printed(*command: str | Path, cwd: Path = ROOT) -> str:
-    process = await asyncio.create_subprocess_exec(
+async def start(*command: str | Path, cwd: Path = ROOT) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         *command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
+
+
+async def printed(*command: str | Path, cwd: Path = ROOT) -> str:
+    process = await start(*command, cwd=cwd)
     text, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0, text.decode()
     return text.decode()
@@ -44,9 +49,36 @@ async def test_the_python_guide_s_programs(url: str) -> None:
     """With an event loop in at most ten lines, and without."""
     first, second = programs(ROOT / "docs" / "sdk" / "python.md", "python")
     assert len([line for line in first.splitlines() if line.strip()]) <= LINES_MAX
-    assert ADDRESS in first
-    assert (await printed(sys.executable, "-c", first.replace(ADDRESS, url))).endswith(" {'text': 'hello'}\n")
+    assert (await printed(sys.executable, "-c", first, url)).endswith(" {'text': 'hello'}\n")
     assert await printed(sys.executable, "-c", second.replace(ADDRESS, url)) == "{'text': 'hello'}\n"
+
+
+def first_programs() -> list[str]:
+    """Of the front page and of the guide."""
+    return [programs(page, "python")[0] for page in (ROOT / "README.md", ROOT / "docs" / "sdk" / "python.md")]
+
+
+@pytest.mark.requirement("R-SD-3")
+@pytest.mark.parametrize("program", first_programs(), ids=["front page", "guide"])
+async def test_a_first_program_with_a_wrong_token_says_so_in_two_lines(program: str) -> None:
+    """Whoever begins is told what helps, and sees none of our code."""
+    bus = LoneBus(BusSettings(auth_token="s3cret"))
+    process = await start(sys.executable, "-c", program, await bus.start(), "--token", "wr0ng")
+    text, _ = await asyncio.wait_for(process.communicate(), 30)
+    await bus.stop()
+    problem, hint = text.decode().splitlines()
+    assert (problem.startswith("error: "), hint.startswith("hint: "), process.returncode) == (True, True, 4)
+
+
+@pytest.mark.requirement("R-SD-3")
+async def test_ctrl_c_ends_the_front_page_s_program_without_a_word(url: str) -> None:
+    """After it has printed its own message."""
+    process = await start(sys.executable, "-u", "-c", first_programs()[0], url)
+    assert process.stdout is not None
+    assert b"{'load': 0.4}" in await asyncio.wait_for(process.stdout.readline(), 30)
+    process.send_signal(signal.SIGINT)
+    text, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert (text, process.returncode) == (b"", 0)
 
 
 @pytest.mark.requirement("R-SD-3")
