@@ -176,7 +176,8 @@ class Resuming(RuleBasedStateMachine):
             assert life is not None
             if epoch not in self.begun and (life.boot, life.generation) < lives.get(life.node, (0, 0)):
                 continue  # over before the client first joined: it is not owed what was published then
-            if epoch not in self.since and (life.boot, life.generation) < newest_lives(self.since).get(life.node, (0, 0)):
+            later = newest_lives(self.since).get(life.node, (0, 0))
+            if epoch not in self.since and (life.boot, life.generation) < later:
                 continue  # it knew a later life of that node before it heard of this one, which counts as over before
             for number in range(self.begun.get(epoch, 0) + 1, offset + 1):
                 mine = (epoch, number)
