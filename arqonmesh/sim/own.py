@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from arqonmesh.config.load import load
 from arqonmesh.config.model import Config
-from arqonmesh.core.federation.patterns import RuleSet
+from arqonmesh.core.federation.policy import Policy
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.errors import NotFound, UsageError
 from arqonmesh.sim.broken import Broken
@@ -154,8 +154,7 @@ class _Story:
         self.configs = configs
         self.failures = failures
         self.sim = sim = Simulation(trial.seed)
-        self.exports = {name: RuleSet("export", config.federation.export) for name, config in configs.items()}
-        self.imports = {name: RuleSet("import", config.federation.import_) for name, config in configs.items()}
+        self.policies = {name: Policy(config.node.region, config.federation) for name, config in configs.items()}
         self.channels = self._channels()
         for name, config in configs.items():
             sim.add_config(name, config, talks_every_us=TALK_EVERY_US, channels=self.channels)
@@ -213,11 +212,15 @@ class _Story:
         named = [p.replace("*", "sim") if ":" in p else f"{p.replace('*', 'sim')}:sim" for p in patterns]
         return tuple(dict.fromkeys([*named[: CHANNELS_MAX - 1], UNEXPORTED]))
 
-    def _passes(self, a: str, b: str, channel: str) -> bool:
-        """From a node to the next: inside a cluster everything, else what both rules let through."""
+    def _passes(self, origin: str, a: str, b: str, channel: str) -> bool:
+        """From a node to the next: what the pins of both, origin and sender, leave there; inside a cluster all of it,
+        else what both rules let through."""
+        for pinned in (self.policies[who].residency.pinned(channel) for who in (origin, a)):
+            if pinned is not None and pinned.refusal(self.configs[b].node.region) is not None:
+                return False
         if self.configs[a].node.cluster == self.configs[b].node.cluster:
             return True
-        return self.exports[a].ruling(channel).allowed and self.imports[b].ruling(channel).allowed
+        return self.policies[a].leaving(channel).allowed and self.policies[b].entering(channel).allowed
 
     def _linked(self, a: str, b: str) -> bool:
         """Whether one of them dials the other by its settings (or is the founder, whom everyone dials once)."""
@@ -238,7 +241,7 @@ class _Story:
         while queue:
             here = queue.popleft()
             for there in self.configs:
-                if there not in reached and self._passes(here, there, channel):
+                if there not in reached and self._passes(origin, here, there, channel):
                     if linked and not self._linked(here, there):
                         continue
                     reached[there] = None
@@ -293,10 +296,11 @@ class _Story:
         return Flow(origin, listener, channel, len(said), heard, outcome)
 
     def _keeper(self, origin: str, listener: str, channel: str) -> str:
-        ruling = self.exports[origin].ruling(channel)
-        if not ruling.allowed:
-            return f"{origin}'s {ruling.rule}"
-        ruling = self.imports[listener].ruling(channel)
+        one, other = self.configs[origin].node, self.configs[listener].node
+        verdict = self.policies[origin].verdict(channel, inside=one.cluster == other.cluster, region=other.region)
+        if not verdict.allowed:
+            return f"{origin}'s {verdict.rule}"
+        ruling = self.policies[listener].entering(channel)
         return f"{listener}'s {ruling.rule}" if not ruling.allowed else "the rules of who is between"
 
     def _noticed(self) -> list[str]:
