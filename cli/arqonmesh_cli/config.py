@@ -49,13 +49,21 @@ def schema(as_json: Json = False) -> Answer:
 def check(file: File = None, data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
     """Check arqon.yaml with the environment over it, as the next start would, and tell every problem.
 
+    The files that it names are looked for in the node's data directory, or beside FILE where there is no node.
     Exit code 2 when there are any; --json prints what holds.
     """
     path, seen = _examined(file, data_dir, context)
+    problems = list(seen.problems)
+    if seen.config is not None:
+        from arqonmesh.runtime.preflight import refusals
+
+        place = place_of(data_dir, context)
+        node = place.data_dir if place.files.initialised else path.parent
+        problems += refusals(seen.config, node, seen)
     data = {
         "file": str(path),
-        "valid": seen.config is not None,
-        "problems": [_told(problem) for problem in seen.problems],
+        "valid": not problems,
+        "problems": [_told(problem) for problem in problems],
         "warnings": [
             {"variable": stranger.variable, "nearest": stranger.nearest, "message": str(stranger)}
             for stranger in seen.strangers
@@ -64,7 +72,7 @@ def check(file: File = None, data_dir: DataDir = None, context: Context = None, 
     }
 
     def text(screen: Screen) -> None:
-        for problem in seen.problems:
+        for problem in problems:
             sees, _, right = problem.sentence.partition("; ")
             screen.line((f"{problem.origin}: ", "bold"), (sees, "red"), (f" [{problem.code}]", "dim"))
             screen.line("    " + (right or f"arqon explain {problem.code}"))
@@ -72,14 +80,14 @@ def check(file: File = None, data_dir: DataDir = None, context: Context = None, 
                 screen.line(("    try: ", "bold"), problem.hint)
         for stranger in seen.strangers:
             screen.line(("warning: ", "yellow"), str(stranger))
-        if seen.problems:
-            count = len(seen.problems)
+        if problems:
+            count = len(problems)
             screen.line(f"{path}: {count} problem{'s' if count > 1 else ''}; a node would not start with it")
         else:
             screen.line(f"{path} holds together")
             screen.line(("a running node takes it with arqon config reload; arqon config diff says what of it", "dim"))
 
-    return Answer(data, text, exit_code=INVALID if seen.problems else 0)
+    return Answer(data, text, exit_code=INVALID if problems else 0)
 
 
 @verb(

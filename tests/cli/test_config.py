@@ -65,6 +65,35 @@ def test_check_of_a_file_that_holds_says_so_and_warns(
 
 
 @pytest.mark.requirement("R-CF-1")
+@pytest.mark.requirement("R-CF-1")
+def test_check_tells_what_the_start_would_refuse(arqon: Arqon, tmp_path: Path) -> None:
+    """A bus that others reach without anything that says who may use it; keys that are not there; until both are."""
+    from arqonmesh.bridge.auth.api_keys import FILE as KEYS
+    from arqonmesh.bridge.auth.api_keys import ApiKeys
+
+    node, new = tmp_path / "node", tmp_path / "new.yaml"
+    assert arqon("init", "--cluster", "hq", "--data-dir", str(node)).code == 0
+
+    def codes(text: str) -> tuple[int, list[tuple[str, str]]]:
+        new.write_text("node: {cluster: hq}\n" + text)
+        done = arqon("config", "check", str(new), "--data-dir", str(node), "--json")
+        return done.code, [(problem["code"], problem["key"]) for problem in done.json["data"]["problems"]]
+
+    everywhere = "listen: {bus: '0.0.0.0:9100', telemetry: '0.0.0.0:9101'}\n"
+    by_file = "bus: {auth: {jwt: {secret_file: bus.secret}}}\n"
+    assert codes(everywhere) == (2, [("bus.open", "listen.bus"), ("bus.open", "listen.telemetry")])
+    assert codes(by_file) == (2, [("bus.auth-keys", "bus.auth.jwt")])
+    assert not (node / KEYS).exists(), "a check makes nothing"
+    assert arqon("config", "check", str(new), "--data-dir", str(node)).out.startswith("new.yaml, line 2: ")
+    (node / "bus.secret").write_text("s" * 64)
+    (node / "bus.secret").chmod(0o600)
+    assert codes(everywhere + by_file) == (0, [])
+    keys = ApiKeys(node / KEYS, lambda: 1)
+    keys.new("first", "user")
+    keys.close()
+    assert codes(everywhere) == (0, [])
+
+
 def test_show_tells_each_value_and_where_it_comes_from(
     arqon: Arqon, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
