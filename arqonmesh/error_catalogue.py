@@ -182,8 +182,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         'Show a newer one: {"type": "authenticate", "args": {"token": "..."}}; compare the clocks of node and issuer.',
     ),
     "bus.auth-keys": (
-        "The keys that tokens are checked with cannot be used: the file is missing, too large, or holds no such key.",
-        "Look at bus.auth.jwt in arqon.yaml: a secret of 32 bytes, a public key in PEM (RSA or Ed25519), or a JWKS.",
+        "The keys that tokens are checked with cannot be used: the file is missing, too large, holds no such key, or is "
+        "a secret that others can read.",
+        "Look at bus.auth.jwt in arqon.yaml: a secret of 32 bytes (chmod 0600), a public key in PEM (RSA or Ed25519), "
+        "or a JWKS.",
     ),
     "bus.auth-not-yet": (
         "The token's `nbf` lies in the future.",

@@ -30,7 +30,8 @@ def mint(
         raise UsageError(
             "bus.no-secret",
             "this node has no secret to sign tokens with; it needs bus.auth.jwt.secret_file (HS256)",
-            hint="openssl rand -hex 32 > bus.secret, then secret_file: bus.secret under bus.auth.jwt in arqon.yaml",
+            hint="(umask 077; openssl rand -hex 32 > bus.secret), then secret_file: bus.secret under bus.auth.jwt in "
+            "arqon.yaml",
         )
     wrong = wrong_permission(permissions)
     if tenant and not is_tenant(tenant):

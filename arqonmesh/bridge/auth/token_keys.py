@@ -8,6 +8,7 @@ used any more is reported once, and the keys that were read before stay in force
 from __future__ import annotations
 
 import logging
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,8 @@ SECRET_BYTES_MIN: Final = 32
 RSA_BITS_MIN: Final = 2_048
 KEYS_MAX: Final = 64
 FILE_BYTES_MAX: Final = 1 << 20
+READ_BY_OTHERS: Final = 0o037
+"""Of a shared secret: its group may read it, as with what a service manager hands over, and nobody else anything."""
 
 _log = logging.getLogger("arqonmesh.bridge.auth")
 
@@ -129,6 +132,14 @@ def _secret(secret: bytes, where: str) -> TokenKey:
 
 
 def _read_secret(path: Path) -> tuple[TokenKey, ...]:
+    mode = path.stat().st_mode & 0o777
+    if mode & READ_BY_OTHERS:
+        raise ConfigError(
+            "bus.auth-keys",
+            f"{path} has mode {mode:04o}, so others can reach the secret that makes tokens; it needs to be 0600, or "
+            "0640 for a group that may",
+            hint=f"chmod 0600 {shlex.quote(str(path))}",
+        )
     return (_secret(_content(path).strip(), str(path)),)
 
 

@@ -50,6 +50,7 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "rsa.pem").write_bytes(pem(RSA))
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk(ED, "e1"), jwk(RSA, "r1")]}))
     (tmp_path / "secret").write_text(SECRET + "\n")
+    (tmp_path / "secret").chmod(0o600)
     return tmp_path
 
 
@@ -180,10 +181,26 @@ def _replace(path: Path, text: str) -> None:
 def test_keys_that_cannot_be_used_stop_the_start(tmp_path: Path, name: str, content: str) -> None:
     """ConfigError bus.auth-keys that names the file and what is wrong, not a bus that lets nobody in."""
     (tmp_path / "file").write_text(content)
+    (tmp_path / "file").chmod(0o600)
     for file in ("file", "absent"):
         with pytest.raises(ConfigError) as refused:
             TokenKeys(msgspec.convert({name: file}, JwtSettings), tmp_path)
         assert (refused.value.code, file in refused.value.sentence) == ("bus.auth-keys", True)
+
+
+@pytest.mark.parametrize(("mode", "taken"), [(0o600, True), (0o440, True), (0o644, False), (0o660, False)])
+def test_a_secret_that_others_can_reach_is_none(files: Path, mode: int, taken: bool) -> None:
+    """Whoever reads it can make tokens. Changed beside a running node, what was read before stays in force."""
+    told = JwtSettings(secret_file="secret")
+    running = TokenKeys(told, files)
+    (files / "secret").write_text("n" * 32)
+    (files / "secret").chmod(mode)
+    running.refresh()
+    assert running.signing_secret() == (b"n" * 32 if taken else SECRET.encode())
+    if not taken:
+        with pytest.raises(ConfigError) as refused:
+            TokenKeys(told, files)
+        assert (refused.value.code, refused.value.hint) == ("bus.auth-keys", f"chmod 0600 {files / 'secret'}")
 
 
 def test_a_minted_token_is_read_by_the_node_that_minted_it(files: Path) -> None:
