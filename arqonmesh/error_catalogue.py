@@ -182,8 +182,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         'Show a newer one: {"type": "authenticate", "args": {"token": "..."}}; compare the clocks of node and issuer.',
     ),
     "bus.auth-keys": (
-        "The keys that tokens are checked with cannot be used: the file is missing, too large, holds no such key, or is "
-        "a secret that others can read.",
+        "The keys that tokens are checked with cannot be used: the file is missing, too large, holds no such key, or "
+        "is a secret that others can read.",
         "Look at bus.auth.jwt in arqon.yaml: a secret of 32 bytes (chmod 0600), a public key in PEM (RSA or Ed25519), "
         "or a JWKS.",
     ),
@@ -390,6 +390,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "http.content-type": ("A body needs to say that it is JSON.", "Send `Content-Type: application/json`."),
     "http.head": ("The request's line and headers are over 8 KiB.", "Send shorter parameters."),
+    "http.host": (
+        "The request shows no token or key and asks by a name. Any web page's owner can make a name lead to this machine "
+        "(DNS rebinding), and a bus that trusts loopback would answer the page.",
+        "Ask for localhost or 127.0.0.1, or show a key: `arqon bus key new NAME`, `X-API-Key: KEY`.",
+    ),
     "http.internal": (
         "The node failed to answer; the bus is not concerned.",
         "`arqon node logs` has the trace; report it.",
