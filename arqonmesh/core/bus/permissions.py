@@ -80,10 +80,8 @@ class Permissions:
         if tenant_of(channel) != identity.tenant and not channel.startswith("$"):
             return False
         name = outside(channel)
-        for permission in reversed(identity.permissions):
-            what, _, pattern = permission.removeprefix("-").partition(":")
-            if what in (action, "*") and matches(pattern, name):
-                return not permission.startswith("-")
+        if permission := _deciding(identity, action, name):
+            return not permission.startswith("-")
         return identity.role == "admin" or identity.at_least(self.needed(action, name))
 
     def needed(self, action: Action, name: str) -> str:
@@ -103,9 +101,11 @@ class Permissions:
         if self.may(identity, action, channel):
             return
         name = outside(channel)
-        needed = self.needed(action, name)
-        by_role = needed != "granted" and not identity.at_least(needed)  # else a permission of its own forbids it
-        needs = f"the role {needed}" if by_role else f"a permission {action}:{name}"
+        needed, needs = self.needed(action, name), f"a permission {action}:{name}"
+        if forbidding := _deciding(identity, action, name):
+            needs = f"{needs} after its {forbidding}, which forbids it"
+        elif needed != "granted":
+            needs = f"the role {needed}"
         raise Refusal(
             "bus.forbidden",
             f"{identity.subject or 'an anonymous client'} ({identity.role}) may not {action} {name}; it needs {needs}",
@@ -121,6 +121,15 @@ class Permissions:
             known = next((rule for rule in self._rules if any(matches(p, name) for p in rule.rooms)), PUBLIC)
             self._remembered[name] = known
         return known
+
+
+def _deciding(identity: Identity, action: Action, name: str) -> str:
+    """The last of the identity's own permissions that matches; empty when none does."""
+    for permission in reversed(identity.permissions):
+        what, _, pattern = permission.removeprefix("-").partition(":")
+        if what in (action, "*") and matches(pattern, name):
+            return permission
+    return ""
 
 
 def check_role(identity: Identity, role: str, what: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from arqonmesh.config.model import AuthSettings, BusSettings, RoomRule
 from arqonmesh.core.bus.identity import RANKS, Identity
 from arqonmesh.core.bus.permissions import ACTIONS, Permissions, wrong_permission
+from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.tenants import inside, is_tenant, outside, tenant_of
 from arqonmesh.core.glob import matches
 from tests.core.bus.house import House
@@ -193,3 +194,24 @@ def test_a_guest_sends_no_private_messages() -> None:
     guest, user = house.connect(identity=Identity("eve", "guest")), house.connect()
     told = house.ask(guest, {"type": "private", "to": [user], "payload": 1})
     assert told["payload"]["code"] == "bus.forbidden"
+
+
+@pytest.mark.parametrize(
+    ("identity", "needs"),
+    [
+        (
+            Identity("press-7", "user", permissions=("-*:*", "publish:a:b")),
+            "a permission join:a:b after its -*:*, which",
+        ),
+        (Identity("press-7", "user", permissions=("-*:*", "-join:a:*")), "a permission join:a:b after its -join:a:*,"),
+        (Identity("press-7", "guest", permissions=("-*:*",)), "a permission join:a:b after its -*:*, which forbids it"),
+        (Identity("press-7", "guest"), "the role user"),
+    ],
+)
+def test_a_refusal_names_what_refuses(identity: Identity, needs: str) -> None:
+    """The permission that forbids it, though the role may be too low as well: no role would help."""
+    permissions = Permissions([RoomRule(rooms=("a:*",), join="user")])
+    with pytest.raises(Refusal) as refused:
+        permissions.check(identity, "join", "a:b")
+    said = f"press-7 ({identity.role}) may not join a:b; it needs {needs}"
+    assert refused.value.sentence.startswith(said), refused.value.sentence
