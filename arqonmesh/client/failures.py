@@ -30,7 +30,7 @@ def told_by_the_bus(message: Message) -> ArqonError:
     told = object_of(message)
     code, sentence = str(told.get("code", "bus.refused")), str(told.get("message", "the bus refused it"))
     kind = NotFound if code.startswith("bus.no-such") else Denied if code in _DENIED else PeerError
-    return kind(code, sentence, hint=str(told.get("hint", "")))
+    return kind(code, sentence, hint=_for_a_program(str(told.get("hint", ""))))
 
 
 def bad_address(url: str) -> UsageError:
@@ -79,7 +79,7 @@ def nobody_answered(target: str, within_s: float) -> TimedOut:
     return TimedOut(
         "bus.request-timeout",
         f"nobody answered the request to {target} within {within_s:g} s",
-        hint='{"type": "info", "channel": "ROOM:CHANNEL"}',
+        hint="bus.presence('ROOM:CHANNEL')  # who is there",
     )
 
 
@@ -114,6 +114,29 @@ def _told_over_http(body: bytes) -> _Told:
         return msgspec.json.decode(body, type=_Body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Told()
+
+
+def _for_a_program(hint: str) -> str:
+    """The bus shows its clients the frame that would be right; a program has a method for it."""
+    try:
+        frame = msgspec.json.decode(hint) if hint.startswith("{") else None
+    except msgspec.DecodeError:
+        return hint
+    if not isinstance(frame, dict) or "type" not in frame:
+        return hint
+    kind, channel = frame["type"], frame.get("channel", "ROOM:CHANNEL")
+    if kind == "authenticate":
+        return "connect(url, token) with a token or key that may  # bus.reauthenticate() shows a newer one"
+    if kind in ("join", "leave"):
+        return f"bus.{kind}({channel!r})"
+    if kind == "event":
+        return f"bus.publish({channel!r}, {frame.get('payload', {})!r})"
+    if kind == "private":
+        return f"bus.private('arq_...', {frame.get('payload', {})!r})"
+    if kind == "command":
+        kind, frame = frame.get("command", "help"), frame.get("args", {})
+    arguments = "".join(f", {name}={value!r}" for name, value in frame.items() if name != "type")
+    return f"bus.command({kind!r}{arguments})"
 
 
 def _plain(url: str) -> str:

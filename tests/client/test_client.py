@@ -75,7 +75,7 @@ async def test_commands_answer_or_raise_with_the_bus_s_own_code(bus: LoneBus) ->
         ]
         with pytest.raises(NotFound, match="no channel") as missing:
             await client.command("channel_info", channel="no:one")
-        assert (missing.value.code, missing.value.hint) == ("bus.no-such-channel", '{"type": "list_channels"}')
+        assert (missing.value.code, missing.value.hint) == ("bus.no-such-channel", "bus.command('list_channels')")
         with pytest.raises(PeerError, match="fly"):
             await client.command("fly")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 
@@ -11,7 +12,8 @@ import pytest
 from arqonmesh.bridge.telemetry import Hub, Origin, TelemetryServer
 from arqonmesh.client import BusClient
 from arqonmesh.client import connection as connection_module
-from arqonmesh.client.failures import not_a_bus
+from arqonmesh.client.failures import not_a_bus, told_by_the_bus
+from arqonmesh.client.message import read
 from arqonmesh.config.model import BusSettings, TelemetrySettings
 from arqonmesh.errors import Denied, PeerError, TimedOut
 from bench.lone_bus import LoneBus
@@ -108,3 +110,34 @@ async def test_a_connection_that_ended_names_the_ways_to_go_on(guarded: LoneBus)
         await client.wait_closed()
     assert over.value.code == "bus.closed"
     assert "--reconnect" in over.value.hint and "reconnect=True" in over.value.hint
+
+
+@pytest.mark.parametrize(
+    ("frame", "call"),
+    [
+        ({"type": "list_channels"}, "bus.command('list_channels')"),
+        ({"type": "info", "channel": "a:b"}, "bus.command('info', channel='a:b')"),
+        ({"type": "join", "channel": "a:b", "since": {}}, "bus.join('a:b')"),
+        ({"type": "event", "channel": "a:b", "payload": {"x": 1}}, "bus.publish('a:b', {'x': 1})"),
+        ({"type": "private", "to": ["arq_1"], "payload": 1}, "bus.private('arq_...', 1)"),
+        (
+            {"type": "command", "command": "update_client", "args": {"name": "x"}},
+            "bus.command('update_client', name='x')",
+        ),
+        ({"type": "authenticate", "args": {"token": "..."}}, "connect(url, token) with a token or key that may"),
+    ],
+)
+def test_a_hint_for_a_program_is_a_call_of_this_client(frame: dict[str, object], call: str) -> None:
+    """The bus shows the frame that would be right; nobody who has a client writes frames."""
+    payload = {"code": "bus.x", "message": "no", "hint": json.dumps(frame)}
+    message = read(json.dumps({"type": "error", "payload": payload}).encode())
+    assert message is not None
+    assert told_by_the_bus(message).hint.startswith(call)
+
+
+def test_a_hint_in_words_stays_as_it_is() -> None:
+    """So does one that only looks like a frame."""
+    for hint in ("help", "{x}", '{"a": 1}', ""):
+        message = read(json.dumps({"type": "error", "payload": {"code": "bus.x", "hint": hint}}).encode())
+        assert message is not None
+        assert told_by_the_bus(message).hint == hint
