@@ -267,8 +267,9 @@ class BusBatch(WireMessage, tag=50, frozen=True):
     transit nodes untouched; the other fields belong to the hop.
 
     `head` is the CBOR array [origin, origin cluster, boot epoch, first section seq, [sha256 of each section]]
-    and section i has sequence first + i. A section is the CBOR array [channel, [frame, ...]]; a hop that may
-    not forward one replaces it by an empty byte string, and the signature still holds.
+    and section i has sequence first + i. A section is the CBOR array [channel, [frame, ...]], or with pins or of
+    aggregates [channel, [frame, ...], [[region, ...], ...], aggregate]; a hop that may not forward one replaces it by
+    an empty byte string, and the signature still holds.
     """
 
     link_seq: U63

@@ -70,8 +70,26 @@ def test_tenants_do_not_reach_each_other_across_nodes(two: Town) -> None:
     two.settle()
     (frame,) = b.take(mate)
     call = {"to": [other], "tenant": "acme", "frame": frame}
-    b.tell(Imported(a.id, "hq", PRIVATE, (json.dumps(call).encode(),)))
+    b.tell(Imported(a.id, "hq", f"{PRIVATE}|acme", (json.dumps(call).encode(),)))
     assert b.take(other) == []
+
+
+@pytest.mark.requirement("R-RE-1")
+def test_a_call_says_the_tenant_whose_data_it_carries_where_federation_can_see_it(two: Town) -> None:
+    """Pins are asked by the channel; a call under another tenant's name was judged as that one's, and is refused."""
+    a, b = two["a"], two["b"]
+    acme = Identity(tenant="acme")
+    sender, mate = a.guest(identity=acme), b.guest(identity=acme)
+    two.settle()
+    a.send(sender, {"type": "private", "to": [mate], "payload": 2})
+    two.settle()
+    (frame,) = b.take(mate)
+    call = json.dumps({"to": [mate], "tenant": "acme", "frame": frame}).encode()
+    for channel in (PRIVATE, f"{PRIVATE}|umbrella"):
+        b.tell(Imported(a.id, "hq", channel, (call,)))
+    assert b.take(mate) == [] and b.bus.counters["import_refused"] == 2
+    b.tell(Imported(a.id, "hq", f"{PRIVATE}|acme", (call,)))
+    assert len(b.take(mate)) == 1
 
 
 @pytest.mark.parametrize("call", [b"", b"[]", b'{"to":[]}', b'{"to":["CLIENT"],"tenant":"","frame":7}', b"\xff"])
