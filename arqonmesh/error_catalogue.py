@@ -248,8 +248,9 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         'Name one: {"type": "event", "channel": "telemetry:host", "payload": {"load": 0.5}}.',
     ),
     "bus.channel-name": (
-        "A channel is ROOM:CHANNEL of letters, digits and . _ - @ / + ~ # =; only a subscription may end in `*`.",
-        "Use a name such as `telemetry:host`; `room:*` takes a whole room.",
+        "A channel is ROOM:CHANNEL of letters, digits and . _ - @ / + ~ # =; `*` stands for a whole side of it, never "
+        "for a part: `room:*` to subscribe or to publish, `*:channel` and `*` only to subscribe.",
+        "Use a name such as `telemetry:host`; an event to `room:*` reaches everyone in the room.",
     ),
     "bus.request-failed": (
         "Whoever was asked could not answer; the sentence is theirs.",
@@ -275,7 +276,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "As many clients are connected as bus.clients_max allows; the new one was closed with code 1013.",
         "Try again later, or raise bus.clients_max in arqon.yaml.",
     ),
-    "bus.closed": ("The connection to the bus ended.", "Look with `arqon node status`; a client may connect again."),
+    "bus.closed": (
+        "The connection to the bus ended.",
+        "Look with `arqon node status`. `arqon sub --reconnect` and BusClient.connect(reconnect=True) wait for the node "
+        "to come back and go on where they were.",
+    ),
     "bus.frame-too-large": (
         "The frame is larger than bus.frame_bytes_max.",
         "Send it in parts, or raise bus.frame_bytes_max in arqon.yaml.",

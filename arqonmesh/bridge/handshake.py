@@ -20,7 +20,6 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,6 +28,7 @@ import msgspec
 from arqonmesh.bridge import deflate
 from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.auth.refused import AuthRefused
+from arqonmesh.bridge.door import needs_no_dns
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.envelope import SUBPROTOCOLS
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
@@ -98,7 +98,7 @@ def judge(
         challenge = {"WWW-Authenticate": 'Bearer realm="arqonbus"'} if no.status == 401 else {}
         return TurnedAway(no.status, no.code, no.sentence, no.hint, "auth", challenge)
     trusting = identity.via == "anonymous" and settings.auth.anonymous == "auto"
-    if origin and trusting and not (_is_listed(origin, settings.origins) or _needs_no_dns(origin)):
+    if origin and trusting and not (_is_listed(origin, settings.origins) or needs_no_dns(origin)):
         return _stranger(origin, "a name that may be made to lead here, and the bus asks nobody who it is")
     return Admitted(
         split.path or "/",
@@ -134,16 +134,6 @@ def origin_is_welcome(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
 
 def _is_listed(origin: str, allowed: tuple[str, ...]) -> bool:
     return any(fnmatchcase(origin.lower(), pattern.lower()) for pattern in allowed)
-
-
-def _needs_no_dns(origin: str) -> bool:
-    """Whether the page's host is localhost or an address. Any other name's owner can let it lead to this machine, and
-    its pages are then of the host that they ask (DNS rebinding)."""
-    try:
-        host = urlsplit(origin).hostname or ""
-        return host == "localhost" or host.endswith(".localhost") or bool(ip_address(host))
-    except ValueError:
-        return False
 
 
 def _stranger(origin: str, why: str) -> TurnedAway:

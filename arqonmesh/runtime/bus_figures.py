@@ -68,9 +68,17 @@ class BusFigures:
             "rooms": [_plain(room) for room in rooms.rooms],
         }
 
-    def rooms(self, tenant: str, room: str, limit: int, sees: Callable[[str], bool] = lambda home: True) -> Rooms:
-        """The rooms of a tenant with most messages, of those that `sees`; those without a tenant also hear of the sum
-        of all others."""
+    def rooms(
+        self,
+        tenant: str,
+        room: str,
+        limit: int,
+        sees: Callable[[str], bool] = lambda home: True,
+        *,
+        other: bool = False,
+    ) -> Rooms:
+        """The rooms of a tenant with most messages, of those that `sees`; with `other` also the sum of those without
+        figures of their own, which is one of all tenants."""
         analytics = self._bus.analytics
         found = [
             (home, counted)
@@ -78,8 +86,8 @@ class BusFigures:
             if tenant_of(home) == tenant and room in ("", outside(home)) and sees(home)
         ]
         found.sort(key=lambda one: -one[1].messages)
-        other = self._room(OTHER, analytics.other) if not tenant else RoomFigures(OTHER, 0, 0, 0.0, 0.0, 0, 0, 0)
-        return Rooms(len(found), [self._room(home, counted) for home, counted in found[:limit]], other)
+        rest = self._room(OTHER, analytics.other) if other else RoomFigures(OTHER, 0, 0, 0.0, 0.0, 0, 0, 0)
+        return Rooms(len(found), [self._room(home, counted) for home, counted in found[:limit]], rest)
 
     def _room(self, home: str, counted: Counted) -> RoomFigures:
         span_s = counted.span_ms / 1_000 or SPAN_S

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import arqonmesh
+from arqonmesh.bridge.auth.authenticator import is_loopback
 from arqonmesh.bridge.http import HttpSources
 from arqonmesh.bridge.http.messages import (
     ChannelFigures,
@@ -20,7 +21,7 @@ from arqonmesh.bridge.http.messages import (
 )
 from arqonmesh.core.bus.administration import create_channel, delete_channel
 from arqonmesh.core.bus.identity import Identity, same_bus
-from arqonmesh.core.bus.tenants import outside
+from arqonmesh.core.bus.tenants import outside, tenant_of
 from arqonmesh.ids import ClientId
 from arqonmesh.observe.collectors import Exposition
 from arqonmesh.runtime import metrics
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
 PROTOCOLS = ("arqon.v1", "ArqonBus/1.0")
 SUBSCRIPTIONS_TOLD = 32
 NORMAL_CLOSURE = 1000
+
+
+def oversees(service: Service, identity: Identity) -> bool:
+    """Whether this client may know what happens on all buses of the node: an admin without a tenant, and whoever
+    reaches a loopback address of which nobody said who may use it."""
+    if identity.tenant:
+        return False
+    if identity.via == "anonymous":
+        return not service.authenticator.configured and is_loopback(service.config.listen.http.rpartition(":")[0])
+    return identity.at_least("admin")
 
 
 def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
@@ -58,13 +69,31 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
             ],
         )
 
-    def rooms(identity: Identity, query: ListingQuery) -> Rooms:
-        def sees(home: str) -> bool:
-            return bus.permissions.unrestricted(identity) or any(
-                bus.permissions.may_see(identity, channel.name) for channel in bus.channels.in_room(home)
-            )
+    def sees(identity: Identity, home: str) -> bool:
+        return bus.permissions.unrestricted(identity) or any(
+            bus.permissions.may_see(identity, channel.name) for channel in bus.channels.in_room(home)
+        )
 
-        return service.figures.rooms(identity.tenant, query.room, query.limit, sees)
+    def rooms(identity: Identity, query: ListingQuery) -> Rooms:
+        other = oversees(service, identity)
+        return service.figures.rooms(identity.tenant, query.room, query.limit, partial(sees, identity), other=other)
+
+    everything = Exposition(partial(metrics.samples, service))
+    without_rooms = Exposition(partial(metrics.samples, service, lambda home: False))
+
+    def exposition(identity: Identity | None) -> bytes:
+        if identity is None:
+            return without_rooms.render()
+        if oversees(service, identity):
+            return everything.render()
+
+        def may_know(home: str) -> bool:
+            return tenant_of(home) == identity.tenant and sees(identity, home)
+
+        return Exposition(partial(metrics.samples, service, may_know)).render()
+
+    def status(identity: Identity | None) -> dict[str, object] | None:
+        return service.status() if identity is not None and oversees(service, identity) else None
 
     def clients(identity: Identity, query: ClientsQuery) -> Clients:
         seen = [client for client in bus.clients.values() if not identity.tenant or same_bus(client.identity, identity)]
@@ -110,8 +139,8 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
         health=service.probes.read,
         ready=ready,
         version=lambda: {"version": arqonmesh.__version__, "software": "arqonmesh", "protocols": PROTOCOLS},
-        status=service.status,
-        metrics=Exposition(partial(metrics.samples, service)).render,
+        status=status,
+        metrics=exposition,
         history=history,
         channels=channels,
         rooms=rooms,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import arqonmesh
@@ -28,12 +28,13 @@ _BUS_OWN_NAMES = ("clients", "published", "delivered", "imported")
 """Bus counters that have metrics of their own, or are no events."""
 
 
-def samples(service: Service) -> Iterator[Sample | Distribution]:
-    """One scrape."""
+def samples(service: Service, sees: Callable[[str], bool] | None = None) -> Iterator[Sample | Distribution]:
+    """One scrape. `sees` tells of a room, named inside, whether who asks may know of it; the others are one sum then,
+    and so is what rules say of channels. None: everything."""
     yield from _node(service)
     yield from _bus(service)
     yield from _latency(service)
-    yield from _rooms(service)
+    yield from _rooms(service, sees)
     yield from _telemetry(service)
     yield from _store(service)
     yield from _connections(service)
@@ -43,7 +44,7 @@ def samples(service: Service) -> Iterator[Sample | Distribution]:
         yield from _gossip(plane)
         yield from _broadcast(plane)
         yield from _overlay(plane)
-        yield from _federation(plane)
+        yield from _federation(plane, named=sees is None)
         yield from _links(service, plane)
         yield from _peers(plane)
     for (where, reason), count in service.story.dropped.items():
@@ -92,13 +93,24 @@ def _distribution(name: str, histogram: Histogram, *labels: str) -> Distribution
     return Distribution(name, (*bounds, ("+Inf", histogram.count)), histogram.total / 1_000_000, labels)
 
 
-def _rooms(service: Service) -> Iterator[Sample]:
-    analytics = service.node.bus.analytics
-    for home, figures in (*analytics.rooms(), (OTHER, analytics.other)):
-        yield Sample("arqon_bus_room_messages_total", figures.messages, (home,))
-        yield Sample("arqon_bus_room_bytes_total", figures.bytes, (home,))
-        yield Sample("arqon_bus_room_publishers", figures.span_publishers, (home,))
-        yield Sample("arqon_bus_room_subscribers", service.figures.subscribers(home), (home,))
+def _rooms(service: Service, sees: Callable[[str], bool] | None) -> Iterator[Sample]:
+    analytics, other = service.node.bus.analytics, service.node.bus.analytics.other
+    messages, size, publishers, subscribers = other.messages, other.bytes, other.span_publishers, 0
+    for home, figures in analytics.rooms():
+        members = service.figures.subscribers(home)
+        if sees is None or sees(home):
+            yield from _room(home, figures.messages, figures.bytes, figures.span_publishers, members)
+        else:
+            messages, size = messages + figures.messages, size + figures.bytes
+            publishers, subscribers = publishers + figures.span_publishers, subscribers + members
+    yield from _room(OTHER, messages, size, publishers, subscribers)
+
+
+def _room(name: str, messages: int, size: int, publishers: int, subscribers: int) -> Iterator[Sample]:
+    yield Sample("arqon_bus_room_messages_total", messages, (name,))
+    yield Sample("arqon_bus_room_bytes_total", size, (name,))
+    yield Sample("arqon_bus_room_publishers", publishers, (name,))
+    yield Sample("arqon_bus_room_subscribers", subscribers, (name,))
 
 
 def _telemetry(service: Service) -> Iterator[Sample]:
@@ -201,12 +213,13 @@ def _stages(stages: Stages) -> Iterator[Distribution]:
         yield Distribution("arqon_gossip_stage_seconds", tuple(buckets), sum_ns / 1_000_000_000, (stage,))
 
 
-def _federation(plane: Plane) -> Iterator[Sample]:
+def _federation(plane: Plane, *, named: bool) -> Iterator[Sample]:
     for outcome, count in dataclasses.asdict(plane.federation.counters).items():
         yield Sample("arqon_federation_messages_total", count, (outcome,))
     for decision in plane.federation.decisions():
         verdict = "allowed" if decision.allowed else "denied"
-        labels = (decision.direction, decision.channel, decision.cluster, verdict, decision.rule)
+        channel, rule = (decision.channel, decision.rule) if named else (OTHER, OTHER)
+        labels = (decision.direction, channel, decision.cluster, verdict, rule)
         yield Sample("arqon_federation_decisions_total", decision.messages, labels)
 
 

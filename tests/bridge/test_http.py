@@ -62,7 +62,7 @@ class Node:
                 ready=lambda: self.is_ready,
                 version=lambda: {"version": "0.1.0", "software": "arqonmesh"},
                 status=self.status,
-                metrics=lambda: self.metrics,
+                metrics=lambda identity: self.metrics,
                 history=self.history,
                 channels=self.channels,
                 rooms=lambda identity, query: Rooms(0, [], RoomFigures("(other)", 0, 0, 0.0, 0.0, 0, 0, 0)),
@@ -77,10 +77,10 @@ class Node:
             idle_timeout_s=0.2,
         )
 
-    def status(self) -> dict[str, Any]:
+    def status(self, identity: Identity | None) -> dict[str, Any] | None:
         if "broken" in self.components:
             raise RuntimeError("a bug of ours")
-        return {"node": {"clients": 0}}
+        return {"node": {"clients": 0}} if identity is not None else None
 
     def history(self, identity: Identity, query: HistoryQuery) -> Any:
         if self.held is not None:
@@ -163,7 +163,8 @@ async def test_the_other_endpoints_answer(node: Node) -> None:
     """livez, readyz, version, status, metrics, rooms, and the list of them at /."""
     assert (await node.get("/livez"))[0] == 200
     assert json.loads((await node.get("/version"))[2])["version"] == "0.1.0"
-    assert json.loads((await node.get("/status?verbose=1"))[2]) == {"node": {"clients": 0}}
+    assert json.loads((await node.get("/status?verbose=1", BEARER))[2]) == {"node": {"clients": 0}}
+    assert json.loads((await node.get("/status"))[2])["status"] == "healthy", "to nobody in particular: its health"
     status, headers, body = await node.get("/metrics")
     assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert body == node.metrics

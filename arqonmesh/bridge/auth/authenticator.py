@@ -99,7 +99,8 @@ class Authenticator:
 
     def gate_at(self, host: str) -> Gate:
         """The gate (bridge/door.py) of a server that listens on this address. Where others reach it, nobody is let in
-        just because the bus itself listens on loopback; and on loopback not by a name that may be made to lead there."""
+        just because the bus itself listens on loopback; and on loopback not by a name that may be made to lead
+        there."""
         open_to_others = not is_loopback(host)
 
         def gate(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity | None:
@@ -113,7 +114,7 @@ class Authenticator:
             if asked and not open_to_others and not needs_no_dns(f"//{asked}"):
                 raise Denied(
                     "http.host",
-                    f"the request is for {asked[:256]!r}, a name that may be made to lead here, and shows no token or key",
+                    f"the request is for {asked[:256]!r}, a name that may be made to lead here, and shows no key",
                     hint="ask for localhost or the address itself, or arqon bus key new NAME and show the key",
                 )
             return None if open_to_others else identity

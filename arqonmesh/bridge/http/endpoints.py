@@ -28,6 +28,7 @@ from arqonmesh.bridge.http.messages import (
     Version,
 )
 from arqonmesh.bridge.http.sources import Frames, HttpSources
+from arqonmesh.core.bus.identity import Identity
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -61,17 +62,19 @@ def endpoints(sources: HttpSources) -> tuple[Endpoint, ...]:
         Endpoint(
             method="GET",
             path="/metrics",
-            summary="All figures, for Prometheus",
+            summary="All figures, for Prometheus; per room and channel as far as the client may see them",
             handler=here.metrics,
+            needs="anyone",
             answers={200: str},
             content_type=PROMETHEUS,
         ),
         Endpoint(
             method="GET",
             path="/status",
-            summary="Node, mesh, bus, telemetry and the flight recorder",
+            summary="Node, mesh, bus, telemetry and the flight recorder; to others than operators what /health tells",
             handler=here.status,
-            answers={200: Status},
+            needs="anyone",
+            answers={200: Status, 503: Health},
         ),
         Endpoint(
             method="GET",
@@ -170,10 +173,11 @@ class _Endpoints:
         return answer(200, self._sources.version())
 
     def metrics(self, request: Request, given: Given) -> Answer:
-        return Response(200, self._sources.metrics(), PROMETHEUS)
+        return Response(200, self._sources.metrics(_client(request)), PROMETHEUS)
 
     def status(self, request: Request, given: Given) -> Answer:
-        return answer(200, self._sources.status())
+        told = self._sources.status(_client(request))
+        return self.health(request, given) if told is None else answer(200, told)
 
     def rooms(self, request: Request, given: ListingQuery) -> Answer:
         return answer(200, self._sources.rooms(request.identity, given))
@@ -201,6 +205,10 @@ class _Endpoints:
         if self._sources.disconnect(request.identity, given.client):
             return Response(204)
         return failure(404, "bus.no-such-client", f"no client {given.client[:64]!r} is connected here", "GET /clients")
+
+
+def _client(request: Request) -> Identity | None:
+    return request.identity if request.let_in else None
 
 
 def _history(given: HistoryQuery, frames: Frames) -> Response:

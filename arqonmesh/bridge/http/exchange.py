@@ -17,8 +17,8 @@ from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 JSON: Final = "application/json"
 QUERY_FIELDS_MAX: Final = 32
 
-Needs: TypeAlias = Literal["nobody", "client", "admin"]
-"""Who may ask: anyone, whom the bus would let in, or an admin."""
+Needs: TypeAlias = Literal["nobody", "anyone", "client", "admin"]
+"""Who may ask: anyone; anyone, and whom the bus would let in is told more; whom the bus would let in; an admin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     identity: Identity = ANONYMOUS
+    let_in: bool = False
+    """Whether the bus would let this request's client in; always, where the endpoint needs a client or an admin."""
 
     @classmethod
     def of(cls, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:

@@ -134,9 +134,9 @@ class Version(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """Everything that the node says of itself; grows with it."""
+    """Everything that the node says of itself; grows with it. Who may not know it reads `Health` in its place."""
 
-    node: dict[str, Any]
+    node: dict[str, Any] = {}
     mesh: dict[str, Any] | None = None
     bus: dict[str, Any] = {}
     telemetry: dict[str, Any] = {}

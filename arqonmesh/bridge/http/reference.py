@@ -16,6 +16,7 @@ from arqonmesh.bridge.http.sources import HttpSources
 
 _WHO = {
     "nobody": "anyone who reaches the port",
+    "anyone": "anyone who reaches the port; whom the bus would let in is told what it may know",
     "client": "whom the bus would let in, with the rights that it has there",
     "admin": "an admin's token or API key, always",
 }

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arqonmesh.bridge.auth.authenticator import credential
 from arqonmesh.bridge.door import Gate, anyone
 from arqonmesh.bridge.http.connection import Connection
 from arqonmesh.bridge.http.endpoints import endpoints
@@ -31,6 +32,7 @@ from arqonmesh.bridge.http.exchange import (
 from arqonmesh.bridge.http.messages import Index, Nothing, OpenApi
 from arqonmesh.bridge.http.openapi import describe
 from arqonmesh.bridge.http.sources import HttpSources
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.errors import ArqonError, ConfigError, Denied, NotFound
 
 CONNECTIONS_MAX: Final = 128
@@ -160,7 +162,9 @@ class HttpServer:
 
     def _ask(self, endpoint: Endpoint, request: Request, found: dict[str, str]) -> Answer:
         if endpoint.needs != "nobody":
-            identity = self._gate(request.headers, request.query)
+            identity = self._client(endpoint, request)
+            if identity is None and endpoint.needs == "anyone" and not credential(request.headers, request.query):
+                return self._handle(endpoint, request, found)
             if identity is None:
                 return failure(
                     401,
@@ -173,7 +177,19 @@ class HttpServer:
                 if identity.via == "anonymous":
                     return failure(401, "http.admin", "this needs an admin's token", "arqon bus key new", _CHALLENGE)
                 return failure(403, "http.admin", f"this needs the role admin; yours is {identity.role}")
-            request = dataclasses.replace(request, identity=identity)
+            request = dataclasses.replace(request, identity=identity, let_in=True)
+        return self._handle(endpoint, request, found)
+
+    def _client(self, endpoint: Endpoint, request: Request) -> Identity | None:
+        """Whom the gate takes the request's client for. Raises Denied where one is needed and its host is doubtful."""
+        try:
+            return self._gate(request.headers, request.query)
+        except Denied:
+            if endpoint.needs == "anyone":
+                return None
+            raise
+
+    def _handle(self, endpoint: Endpoint, request: Request, found: dict[str, str]) -> Answer:
         given = self._given(endpoint, request, found)
         return given if isinstance(given, Response) else endpoint.handler(request, given)
 

@@ -29,9 +29,10 @@ class HttpSources:
     ready: Callable[[], bool]
     """False while starting and while draining."""
     version: Callable[[], Mapping[str, Any]]
-    status: Callable[[], Mapping[str, Any]]
-    metrics: Callable[[], bytes]
-    """Prometheus text format 0.0.4."""
+    status: Callable[[Identity | None], Mapping[str, Any] | None]
+    """Everything, for an operator; None for others. Their identity is None where the bus would not let them in."""
+    metrics: Callable[[Identity | None], bytes]
+    """Prometheus text format 0.0.4; what happens in rooms that this client may not see is one sum without names."""
     history: Callable[[Identity, HistoryQuery], Frames | Awaitable[Frames]]
     """Canonical frames of a channel, oldest first, as far as this client may read them."""
     channels: Callable[[Identity, ListingQuery], Channels]

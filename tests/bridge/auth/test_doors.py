@@ -128,13 +128,23 @@ async def test_the_tenant_of_the_path_and_of_the_token_agree(start: Start) -> No
     assert await none.refusal("/", acme) == (403, "bus.tenant")
 
 
-async def test_anonymous_clients_have_the_role_that_is_set_and_may_name_a_tenant(start: Start) -> None:
-    """Wrong credentials are refused all the same: whoever shows some believes to be someone."""
+async def test_anonymous_clients_have_the_role_that_is_set_and_no_tenant(start: Start) -> None:
+    """Wrong credentials are refused all the same: whoever shows some believes to be someone. A tenant is nobody's who
+    shows nothing of it."""
     bus = await start(anonymous="guest")
+    async with bus.connect() as client:
+        told = await who(client)
+        assert (told["subject"], told["role"], told["tenant"]) == ("", "guest", "")
+    assert await bus.refusal(token="rubbish") == (401, "bus.auth")
+    assert await bus.refusal("/t/acme") == (403, "bus.tenant")
+
+
+async def test_a_bus_that_asks_nobody_lets_anonymous_clients_name_a_tenant(start: Start) -> None:
+    """The development default: nothing is set up that could say whose a tenant is."""
+    bus = await start(jwt=JwtSettings())
     async with bus.connect("/t/acme") as client:
         told = await who(client)
-        assert (told["subject"], told["role"], told["tenant"]) == ("", "guest", "acme")
-    assert await bus.refusal(token="rubbish") == (401, "bus.auth")
+        assert (told["subject"], told["role"], told["tenant"]) == ("", "user", "acme")
 
 
 async def test_tenants_do_not_hear_each_other_over_the_wire(start: Start) -> None:
