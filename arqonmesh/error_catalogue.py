@@ -278,8 +278,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "bus.closed": (
         "The connection to the bus ended.",
-        "Look with `arqon node status`. `arqon sub --reconnect` and BusClient.connect(reconnect=True) wait for the node "
-        "to come back and go on where they were.",
+        "Look with `arqon node status`. `arqon sub --reconnect` and BusClient.connect(reconnect=True) wait for the "
+        "node to come back, and go on where they were.",
     ),
     "bus.frame-too-large": (
         "The frame is larger than bus.frame_bytes_max.",

@@ -355,6 +355,10 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     delivery_p99_us: int
     counters: dict[str, int]
     """published, delivered, exported, imported, kept_local, held, dropped ... since the start."""
+    telemetry: str = ""
+    """Where telemetry clients connect; empty while nobody listens there."""
+    telemetry_failure: str = ""
+    """What is wrong with it at the moment."""
 
 
 class MeshEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -398,6 +402,7 @@ class NodeControl(Protocol):
     async def policy(self, channel: str = "", target: str = "") -> PolicyView:
         """With a channel: may it go to `target`, the beginning of a member's id, a cluster or a region? Else to all."""
         ...
+
     async def config_changes(self, apply: bool) -> ConfigChangesView:
         """What differs between the running node and its file; `apply`: and take what can be taken. An invalid file
         raises, and nothing is changed."""

@@ -279,6 +279,7 @@ class Service:
         settings, plane = self.config.node, self.node.plane
         quic, bus = self.endpoint.address, self.bus.address
         http = self.http.address if self.config.listen.http else None
+        telemetry = self.telemetry.server.address
         stats = self.node.bus.stats()
         return NodeStatus(
             node_id=self.key.node_id,
@@ -292,6 +293,8 @@ class Service:
             quic=f"{quic[0]}:{quic[1]}",
             bus=f"ws://{bus[0]}:{bus[1]}",
             http=f"http://{http[0]}:{http[1]}" if http else "",
+            telemetry=f"ws://{telemetry[0]}:{telemetry[1]}" if telemetry else "",
+            telemetry_failure=self.telemetry.server.failure,
             data_dir=str(self.data_dir),
             clients=stats["clients_connected"],
             channels=stats["channels"],

@@ -90,7 +90,9 @@ def three_lines(error: ArqonError) -> tuple[str, str, str]:
 
 
 def _next_step(error: ArqonError) -> str:
-    if error.hint.startswith("{"):  # the bus shows its own clients the frame that would be right
+    if error.hint.startswith("connect("):
+        return f"--token TOKEN of somebody who may  # arqon explain {error.code}"
+    if error.hint.startswith(("{", "bus.")):  # what would be right is told to programs: a frame, a call
         return f"arqon explain {error.code}"
     return error.hint or f"arqon explain {error.code}"
 

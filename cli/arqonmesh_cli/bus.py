@@ -17,6 +17,7 @@ from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import client_of
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.options import Context, DataDir, Json
+from arqonmesh_cli.screen import tell_terminal
 from arqonmesh_cli.where import place_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def pub(
     as_json: Json = False,
 ) -> Answer:
     """Publish a message, or each line of standard input; returns when the bus has taken them all."""
+    _check_named(channel, "arqon pub telemetry:host '{\"load\": 0.4}'")
 
     async def publish() -> int:
         async with await _connect(url, token, data_dir, context, reconnect=False) as bus:
@@ -100,6 +102,7 @@ def sub(
     as_json: Json = False,
 ) -> None:
     """Print what is published on a channel, a line each, until Ctrl-C. With --json, one JSON answer per line."""
+    _check_named(channel, "arqon sub telemetry:host")
     _listen(channel, count, timeout, reconnect, url, token, data_dir, context, as_json)
 
 
@@ -116,6 +119,11 @@ def tail(
 ) -> None:
     """Print everything that passes on this node's bus, until Ctrl-C."""
     _listen("*", count, timeout, reconnect, url, token, data_dir, context, as_json)
+
+
+def _check_named(channel: str, example: str) -> None:
+    if not channel.strip():
+        raise UsageError("bus.channel-name", f"{channel!r} names no channel; it needs to be ROOM:CHANNEL", hint=example)
 
 
 def payload_of(text: str) -> bytes:
@@ -211,6 +219,7 @@ def _listen(
         bus = await _connect(url, token, data_dir, context, reconnect=reconnect)
         async with bus:
             await bus.join(channel)
+            tell_terminal(f"listening on {channel} at {bus.url}; Ctrl-C ends it")
             async for message in bus.messages():
                 if as_json:
                     sys.stdout.buffer.write(json_line(message.raw))

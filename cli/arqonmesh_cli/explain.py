@@ -30,8 +30,9 @@ def explain(
             lambda screen: screen.table(("CODE", "MEANING"), [(row["code"], row["meaning"]) for row in codes]),
         )
     if code not in CATALOGUE:
-        near = ", ".join(difflib.get_close_matches(code, CATALOGUE, n=3)) or "see the list"
-        raise NotFound("cli.code", f"no error has the code {code!r}; near it: {near}", hint="arqon explain")
+        near = difflib.get_close_matches(code, CATALOGUE, n=3)
+        right = f"near it: {', '.join(near)}" if near else "none is near it; without a code, explain lists them all"
+        raise NotFound("cli.code", f"no error has the code {code!r}; {right}", hint="arqon explain")
     meaning, action = CATALOGUE[code]
 
     def text(screen: Screen) -> None:

@@ -18,8 +18,8 @@ from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.logs import follow, last_lines
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.processes import gone, listener_pid, tell, wait_gone
-from arqonmesh_cli.screen import Screen
-from arqonmesh_cli.traffic import bus_traffic
+from arqonmesh_cli.screen import Screen, tell_terminal
+from arqonmesh_cli.traffic import bus_traffic, telemetry_of
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def start(
     if detach:
         from arqonmesh_cli.detach import start_detached
 
+        tell_terminal(f"starting the node in {place.data_dir}")
         start_detached(place, parse_duration(timeout))
         status = ask(place, lambda node: node.node_status())
         return Answer(status, lambda screen: _started(screen, status, place))
@@ -154,6 +155,8 @@ def _log_line(line: str, as_json: bool) -> None:
 def _started(screen: Screen, node: NodeStatus, place: Place) -> None:
     screen.line(f"node {node.node_id[:8]} of {node.cluster} is running, pid {node.pid}")
     screen.fields(_addresses(node, place.files.log))
+    if node.telemetry_failure:
+        screen.line((f"warning: {node.telemetry_failure}; it is tried again, and the bus goes on without it", "yellow"))
     if not node.mesh:
         step = f"next: arqon mesh seed NAME{place.suffix}, or arqon mesh join TICKET{place.suffix}"
         screen.line((step, "dim"))
@@ -162,6 +165,7 @@ def _started(screen: Screen, node: NodeStatus, place: Place) -> None:
 def _addresses(node: NodeStatus, log: Path) -> list[tuple[str, str]]:
     return [
         ("bus", node.bus),
+        ("telemetry", telemetry_of(node)),
         ("http", f"{node.http}/status"),
         ("quic", node.quic),
         ("data", node.data_dir),
@@ -180,6 +184,7 @@ def _status(screen: Screen, node: NodeStatus) -> None:
             ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
             ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
             ("traffic", bus_traffic(node)),
+            ("telemetry", node.telemetry_failure or telemetry_of(node)),
             ("http", f"{node.http}/status"),
             ("quic", node.quic),
             ("data", node.data_dir),

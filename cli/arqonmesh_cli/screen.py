@@ -6,6 +6,7 @@ A state is always told by a word, and by a glyph of its own shape; colour only r
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -38,6 +39,13 @@ Part = tuple[str, str]
 
 def glyph(state: str) -> str:
     return STATES.get(state, ("·", ""))[0]
+
+
+def tell_terminal(text: str) -> None:
+    """What a person wants to know while nothing else is printed: on standard error, where that is a terminal."""
+    screen = Screen(sys.stderr)
+    if screen.terminal:
+        screen.line((text, "dim"))
 
 
 def style(state: str) -> str:

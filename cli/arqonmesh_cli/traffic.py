@@ -1,4 +1,4 @@
-"""What a node's bus does right now, in one line."""
+"""What a node's bus and telemetry do right now, in one line each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def bus_traffic(node: NodeStatus) -> str:
     if not node.delivery_p99_us:
         return rates
     return f"{rates}, in {node.delivery_p50_us / 1_000:.1f} ms (p99 {node.delivery_p99_us / 1_000:.1f} ms)"
+
+
+def telemetry_of(node: NodeStatus) -> str:
+    """Where its telemetry is, or that it is nowhere."""
+    return node.telemetry or ("fails" if node.telemetry_failure else "off")
 
 
 def _rate(per_s: float) -> str:

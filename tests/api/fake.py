@@ -154,7 +154,8 @@ class FakeNode:
             delivered_per_s=1_250.0,
             delivery_p50_us=180,
             delivery_p99_us=2_400,
-            counters={"published": 1_000_000_000_000, "delivered": 7},
+            counters={"published": 1_000_000_000_000, "delivered": 7, "held": 0},
+            telemetry_failure="telemetry cannot listen on 127.0.0.1:9101: address already in use",
         )
 
     async def mesh_status(self) -> MeshStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -88,6 +89,36 @@ def drained(listener: subprocess.Popen[str], until: str) -> list[str]:
         if until in line:
             return lines
     raise AssertionError(lines)
+
+
+def test_a_started_node_says_where_its_telemetry_is_or_that_the_port_is_taken() -> None:
+    """A port that somebody else has is no reason not to run, and one to say so."""
+    with tempfile.TemporaryDirectory(prefix="arqon-") as directory, socket.create_server(("127.0.0.1", 0)) as taken:
+        node = Node(Path(directory) / "hq", 0)
+        bus, http, quic = (f"127.0.0.1:{port}" for port in free_ports(3))
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        node.run("init", "--cluster", "hq", "--quic", quic, "--bus", bus, "--http", http, "--telemetry", where)
+        try:
+            said = node.run("node", "start", "--detach")
+            assert f"warning: telemetry cannot listen on {where}" in said
+            told = node.data("node", "status")
+            assert (told["telemetry"], where in told["telemetry_failure"]) == ("", True)
+        finally:
+            subprocess.run([*RUN, "node", "stop", "--force", "--timeout", "5s", *node.at], timeout=60, check=False)
+
+
+def test_who_waits_at_a_terminal_is_told_for_what(node: Node) -> None:
+    """On standard error, so that standard output holds messages alone."""
+    terminal, end = pty.openpty()
+    listener = subprocess.Popen([*RUN, "sub", "a:quiet", *node.at], stdout=subprocess.PIPE, stderr=end)
+    os.close(end)
+    try:
+        assert b"listening on a:quiet at ws://" in os.read(terminal, 4_096)
+    finally:
+        listener.send_signal(signal.SIGINT)
+        out, _ = listener.communicate(timeout=30)
+        os.close(terminal)
+    assert (out, listener.returncode) == (b"", 0)
 
 
 @pytest.mark.requirement("R-CF-2")

@@ -107,6 +107,9 @@ async def test_the_filter_narrows_every_list(client: NodeClient) -> None:
     assert "facaaaaa" not in typed
     assert "stoaaaaa" in typed
     assert "/sto   ? help" in await capture(client, looks=1, keys=("slash", "s", "t", "o", "enter"))
+    heads = [line[:32].rstrip() for line in typed.splitlines() if line.startswith(("NODES", "LINKS"))]
+    assert heads == ["NODES  3 of 3 alive, 3 clusters;", "LINKS  2 of 2 up, 1 shown"], "the mesh is what it was"
+    assert "; 1 of 3 shown" in typed
     for keys in (("slash", "s", "escape"), ("slash", "s", "enter", "escape")):
         cleared = await capture(client, looks=1, keys=keys)
         assert "facaaaaa" in cleared
@@ -117,6 +120,8 @@ async def test_enter_shows_details_and_esc_comes_back(client: NodeClient) -> Non
     """Reputation and its causes for a peer, the process for this node, the dialling state for a link."""
     assert "bad-signature" in await capture(client, looks=1, keys=("down", "enter"))
     assert "version 0.1.0, up 1m 1s" in await capture(client, looks=1, keys=("enter",))
+    here = await capture(client, looks=1, keys=("enter",))
+    assert ("held" in here, "delivered" in here, "already in use" in here) == (False, True, True), "no zeros"
     assert "asked by" in await capture(client, looks=1, keys=("down", "down", "down", "enter"))
     assert (await capture(client, looks=1, keys=("enter", "escape"))).splitlines()[2] == SNAPSHOT.splitlines()[2]
 

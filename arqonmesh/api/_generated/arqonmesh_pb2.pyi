@@ -702,7 +702,7 @@ class GetNodeStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class NodeStatus(_message.Message):
-    __slots__ = ("node_id", "cluster", "role", "region", "version", "pid", "uptime_s", "mesh", "quic", "bus", "http", "data_dir", "clients", "channels", "counters", "published_per_s", "delivered_per_s", "delivery_p50_us", "delivery_p99_us")
+    __slots__ = ("node_id", "cluster", "role", "region", "version", "pid", "uptime_s", "mesh", "quic", "bus", "http", "data_dir", "clients", "channels", "counters", "published_per_s", "delivered_per_s", "delivery_p50_us", "delivery_p99_us", "telemetry", "telemetry_failure")
     class CountersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -729,6 +729,8 @@ class NodeStatus(_message.Message):
     DELIVERED_PER_S_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_P50_US_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_P99_US_FIELD_NUMBER: _ClassVar[int]
+    TELEMETRY_FIELD_NUMBER: _ClassVar[int]
+    TELEMETRY_FAILURE_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     cluster: str
     role: str
@@ -748,7 +750,9 @@ class NodeStatus(_message.Message):
     delivered_per_s: float
     delivery_p50_us: int
     delivery_p99_us: int
-    def __init__(self, node_id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime_s: _Optional[float] = ..., mesh: _Optional[str] = ..., quic: _Optional[str] = ..., bus: _Optional[str] = ..., http: _Optional[str] = ..., data_dir: _Optional[str] = ..., clients: _Optional[int] = ..., channels: _Optional[int] = ..., counters: _Optional[_Mapping[str, int]] = ..., published_per_s: _Optional[float] = ..., delivered_per_s: _Optional[float] = ..., delivery_p50_us: _Optional[int] = ..., delivery_p99_us: _Optional[int] = ...) -> None: ...
+    telemetry: str
+    telemetry_failure: str
+    def __init__(self, node_id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime_s: _Optional[float] = ..., mesh: _Optional[str] = ..., quic: _Optional[str] = ..., bus: _Optional[str] = ..., http: _Optional[str] = ..., data_dir: _Optional[str] = ..., clients: _Optional[int] = ..., channels: _Optional[int] = ..., counters: _Optional[_Mapping[str, int]] = ..., published_per_s: _Optional[float] = ..., delivered_per_s: _Optional[float] = ..., delivery_p50_us: _Optional[int] = ..., delivery_p99_us: _Optional[int] = ..., telemetry: _Optional[str] = ..., telemetry_failure: _Optional[str] = ...) -> None: ...
 
 class StopNodeRequest(_message.Message):
     __slots__ = ()

@@ -8,7 +8,7 @@ from arqonmesh.errors import ArqonError
 from arqonmesh_cli.durations import show_duration
 from arqonmesh_cli.screen import state_word
 from arqonmesh_cli.times import day_and_clock
-from arqonmesh_cli.traffic import bus_traffic
+from arqonmesh_cli.traffic import bus_traffic, telemetry_of
 from arqonmesh_cli.tui.state import Selection
 
 Lines = tuple[tuple[str, str], ...]
@@ -28,7 +28,7 @@ async def details(client: NodeClient, status: MeshStatus, chosen: Selection) -> 
 
 async def _self(client: NodeClient) -> Lines:
     node = await client.node_status()
-    counters = tuple((name, str(count)) for name, count in sorted(node.counters.items()))
+    counters = tuple((name, str(count)) for name, count in sorted(node.counters.items()) if count)
     return (
         ("id", node.node_id),
         ("cluster", f"{node.cluster}, {node.role}" + (f", {node.region}" if node.region else "")),
@@ -36,6 +36,7 @@ async def _self(client: NodeClient) -> Lines:
         ("quic", node.quic),
         ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
         ("traffic", bus_traffic(node)),
+        ("telemetry", node.telemetry_failure or telemetry_of(node)),
         ("http", node.http),
         ("data", node.data_dir),
         *counters,

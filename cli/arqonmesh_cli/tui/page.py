@@ -87,24 +87,33 @@ def _mesh(state: State, width: int, height: int, now_s: float) -> list[Line]:
     room = height - len(head) - 4
     node_lines, link_lines = _split(len(nodes), len(links), max(room - EVENTS_MIN, 2), max(1, width // GRID))
     chosen = state.selected()
-    alive = sum(node.state == "alive" for node in nodes)
-    clusters = len({node.cluster for node in nodes})
-    lines = [*head, _heading(f"NODES  {alive} of {len(nodes)} alive, {clusters} cluster{'' if clusters == 1 else 's'}")]
+    lines = [*head, _heading("NODES  " + _nodes_in_words(nodes, state.status.nodes))]
     if len(nodes) <= node_lines:
         lines += [_node(node, state, chosen) for node in nodes]
     else:
         lines += _grid(nodes, state, chosen, width, node_lines)
-    up = sum(link.state == "up" for link in links)
+    up = sum(link.state == "up" for link in state.status.links)
     first = _window(len(links), link_lines, _position(chosen, [link_key(link) for link in links]))
     part = f", {first + 1}-{first + link_lines} shown" if len(links) > link_lines else ""
+    every = state.status.links
+    if not part and len(links) < len(every):
+        part = f", {len(links)} shown"
     columns = f"{'RTT':>9}{'LOSS':>18}{'RATE':>11}{'HELD':>6}"
-    lines.append(_heading(set_cell_size(f"LINKS  {up} of {len(links)} up{part}", 33) + columns))
+    lines.append(_heading(set_cell_size(f"LINKS  {up} of {len(every)} up{part}", 33) + columns))
     lines += [_link(link, state, chosen) for link in links[first : first + link_lines]]
     if state.notes and height - len(lines) - len(state.notes) - 4 >= EVENTS_MIN:
         lines += [(), _heading("TRY IN ANOTHER TERMINAL"), *((("  " + note, ""),) for note in state.notes), ()]
     lines.append(_heading("EVENTS"))
     lines += [((clock(e.at_ms) + " ", "dim"), (e.kind.ljust(12), ""), (e.text, "")) for e in events]
     return lines
+
+
+def _nodes_in_words(shown: Sequence[NodeView], every: Sequence[NodeView]) -> str:
+    """Of the mesh, whatever the filter leaves of it."""
+    alive = sum(node.state == "alive" for node in every)
+    clusters = len({node.cluster for node in every})
+    part = f"; {len(shown)} of {len(every)} shown" if len(shown) < len(every) else ""
+    return f"{alive} of {len(every)} alive, {clusters} cluster{'' if clusters == 1 else 's'}{part}"
 
 
 def _split(nodes: int, links: int, room: int, columns: int) -> tuple[int, int]:
