@@ -25,9 +25,9 @@ numbers (RFC 9000, 12.3: never reused) for the numbering of a link.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, NamedTuple, cast
+from typing import ClassVar, Final, TypeAlias, cast
 
 from arqonmesh.config.model import FederationSettings
 from arqonmesh.core.events import (
@@ -142,14 +142,8 @@ class Counters:
     dropped: int = 0
 
 
-class _Section(NamedTuple):
-    """One section of ours on its way into a batch."""
-
-    encoded: bytes
-    messages: int
-    allowed: bool
-    """By the export rules."""
-    pinned: Pinned | None
+_Right: TypeAlias = tuple[bytes, int, bool, Pinned | None]
+"""A section on its way into links: its bytes, its messages, whether other clusters may have it, its pins."""
 
 
 class Federation:
@@ -364,17 +358,16 @@ class Federation:
         links = self._open_links(())
         clusters = self._foreign(links)
         inside = any(cluster == self._env.cluster for _, cluster in links)
-        leaving = [(channel, frames, False) for channel, frames in fresh.items()]
-        for channel, frames in fresh.items():
-            summed = self._policy.summed(channel)
-            if summed is not None and not self._aggregator.take(now, channel, summed, frames):
-                self._drop(out, "aggregate-channels", len(frames), channel)
-        leaving += [(told.channel, [told.frame], True) for told in self._aggregator.close(now)]
-        sections: list[_Section] = []
+        aggregates: list[tuple[str, list[bytes]]] = []
+        if self._policy.sums or self._aggregator.due is not None:
+            aggregates = self._aggregates(now, fresh, out)
+        sections: list[_Right] = []
         size = 0
-        for channel, frames, aggregate in leaving:
+        events, pins_any = len(fresh), self._residency.pins
+        for channel, frames in (*fresh.items(), *aggregates):
+            aggregate, events = events <= 0, events - 1
             ruling = self._policy.leaving(channel, aggregate=aggregate)
-            pinned = self._residency.pinned(channel)
+            pinned = self._residency.pinned(channel) if pins_any else None
             if pinned is not None:
                 if not self._judged_pinned(channel, ruling, pinned, links, len(frames), out):
                     continue
@@ -387,10 +380,20 @@ class Federation:
                 if sections and (len(sections) == SECTIONS_MAX or size + len(section) > BATCH_BYTES_MAX):
                     self._originate(now, sections, links, out)
                     sections, size = [], 0
-                sections.append(_Section(section, messages, ruling.allowed, pinned))
+                sections.append((section, messages, ruling.allowed, pinned))
                 size += len(section)
         if sections:
             self._originate(now, sections, links, out)
+
+    def _aggregates(
+        self, now: Instant, fresh: dict[str, list[bytes]], out: list[Effect]
+    ) -> list[tuple[str, list[bytes]]]:
+        """Count what was published into its windows; those that have ended, as (channel, frames)."""
+        for channel, frames in fresh.items():
+            summed = self._policy.summed(channel)
+            if summed is not None and not self._aggregator.take(now, channel, summed, frames):
+                self._drop(out, "aggregate-channels", len(frames), channel)
+        return [(told.channel, [told.frame]) for told in self._aggregator.close(now)]
 
     def _judged(self, channel: str, ruling: Ruling, clusters: list[str], messages: int, out: list[Effect]) -> None:
         if not ruling.allowed:
@@ -443,16 +446,15 @@ class Federation:
         return list(found)
 
     def _originate(
-        self, now: Instant, sections: list[_Section], links: list[tuple[Outbox, str]], out: list[Effect]
+        self, now: Instant, sections: list[_Right], links: list[tuple[Outbox, str]], out: list[Effect]
     ) -> None:
         """One head, one signature, and the batch into every link's outbox."""
         env = self._env
-        hashes = tuple(section_hash(section.encoded) for section in sections)
+        hashes = tuple([section_hash(section[0]) for section in sections])
         head = Head(env.node_id, env.cluster, env.boot_epoch, self._next_section, hashes).encode()
         self._next_section += len(sections)
         signature = env.crypto.sign(signed_bytes(env.mesh_id, head))
-        rights = [(section.encoded, section.messages, section.allowed, section.pinned) for section in sections]
-        self._send_on(now, (env.node_id,), self._settings.ttl - 1, head, signature, rights, links, None, out)
+        self._send_on(now, (env.node_id,), self._settings.ttl - 1, head, signature, sections, links, None, out)
 
     def _send_on(
         self,
@@ -461,24 +463,35 @@ class Federation:
         ttl: int,
         head: bytes,
         signature: bytes,
-        rights: Sequence[tuple[bytes, int, bool, Pinned | None]],
+        rights: list[_Right],
         links: list[tuple[Outbox, str]],
         custody: Custody | None,
         out: list[Effect],
     ) -> int:
         """A batch into the outboxes of these links: to each the sections that may go there, in one copy for all links
-        with the same rights. `rights`: (section, messages, whether other clusters may have it, pins). Returns the
-        messages that are on their way, once per link."""
+        with the same rights. Returns the messages that are on their way, once per link."""
         residency = self._residency
-        pinned = any(pins is not None for _, _, _, pins in rights)
-        alike = all(allowed for _, _, allowed, _ in rights)
+        pinned, alike = False, True
+        for _, _, allowed, pins in rights:
+            pinned = pinned or pins is not None
+            alike = alike and allowed
         parcels: dict[tuple[bool, str], Parcel] = {}
         total = 0
         for box, cluster in links:
             everything = alike or cluster == self._env.cluster
             region = residency.region_of(box.peer) if pinned else ""
             parcel = parcels.get((everything, region))
-            if parcel is None:
+            if parcel is None and everything and not pinned:
+                parcel = parcel_of(
+                    via,
+                    ttl,
+                    head,
+                    signature,
+                    tuple([right[0] for right in rights]),
+                    sum([right[1] for right in rights]),
+                )
+                parcels[everything, region] = parcel
+            elif parcel is None:
                 kept, messages, marked = [], 0, False
                 for section, count, allowed, pins in rights:
                     if (everything or allowed) and (pins is None or pins.refusal(region) is None):
@@ -612,7 +625,7 @@ class Federation:
         batch = arrival.batch
         links = self._open_links(batch.via)
         clusters = self._foreign(links)
-        rights: list[tuple[bytes, int, bool, Pinned | None]] = [(WITHHELD, 0, False, None)] * len(batch.sections)
+        rights: list[_Right] = [(WITHHELD, 0, False, None)] * len(batch.sections)
         for index, section in arrival.forward:
             count = len(section.frames)
             ruling = self._policy.leaving(section.channel, aggregate=section.aggregate)

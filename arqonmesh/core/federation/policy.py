@@ -77,6 +77,11 @@ class Policy:
         """Whether events, or aggregates, on this channel may leave for other clusters; pins are asked apart."""
         return (self._summaries if aggregate else self._raw).ruling(channel)
 
+    @property
+    def sums(self) -> bool:
+        """Whether there is any aggregate rule."""
+        return bool(self._aggregates)
+
     def entering(self, channel: str) -> Ruling:
         """Whether events on this channel are taken from other clusters."""
         return self._imports.ruling(channel)

@@ -85,6 +85,11 @@ class Residency:
         self._cache.clear()
         return any(rule not in before for rule in self._rules)
 
+    @property
+    def pins(self) -> bool:
+        """Whether our own rules pin anything."""
+        return bool(self._rules)
+
     def pinned(self, channel: str) -> Pinned | None:
         """What our own rules say of a channel, by its name inside; None: it may be anywhere."""
         if not self._rules:
