@@ -582,7 +582,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "`chmod 0700` it, or choose another with --data-dir or ARQON_DATA_DIR.",
     ),
     "config.duplicate-key": ("A setting stands twice in one section of arqon.yaml.", "Keep the one that is meant."),
-    "config.missing-file": ("There is no arqon.yaml in the data directory.", "`arqon init --cluster NAME` writes one."),
+    "config.missing-file": (
+        "There is no arqon.yaml in the data directory.",
+        "`arqon init --cluster NAME` writes one; a node that is there keeps its identity.",
+    ),
     "config.missing-key": ("A setting without a default is not given.", "Add it where the message says."),
     "config.relation": (
         "A setting does not fit another one, or its text has not the form that it needs.",
@@ -657,7 +660,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A node in the foreground logs to its terminal; only --detach writes node.log.",
         "Start it with `arqon node start --detach`.",
     ),
-    "cli.no-node": ("The data directory holds no node.", "`arqon init --cluster NAME` makes one; check --data-dir."),
+    "cli.no-node": (
+        "The data directory holds no node, or one without its arqon.yaml.",
+        "`arqon init --cluster NAME` makes one, or writes the file again and keeps the identity; check --data-dir.",
+    ),
     "cli.runtime-dir": (
         "The directory that holds the names of running demos can be written by others, who could mislead commands.",
         "Make it yours alone, with mode 0700, or set XDG_RUNTIME_DIR.",

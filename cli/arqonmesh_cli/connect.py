@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from arqonmesh.errors import ArqonError
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ def ask(place: Place, question: Callable[[NodeClient], Awaitable[T]]) -> T:
         async with client_of(place) as node:
             return await question(node)
 
-    return asyncio.run(once())
+    try:
+        return asyncio.run(once())
+    except ArqonError as error:
+        error.hint = place.hinted(error.hint)
+        raise
 
 
 def ask_at(data_dir: Path | None, context: str | None, question: Callable[[NodeClient], Awaitable[T]]) -> T:

@@ -26,11 +26,11 @@ from arqonmesh_cli.where import Place
 def start_detached(place: Place, patience_s: float) -> int:
     """Start the node behind `place` and wait until it is ready; returns its pid. Raises what its start raised."""
     if not place.files.initialised:
-        raise NotFound(
-            "cli.no-node",
-            f"no node has been made in {place.data_dir}; it needs to be made first",
-            hint=place.start_hint,
-        )
+        if place.files.node_key.exists():
+            said = f"the node in {place.data_dir} has no arqon.yaml; init writes one, and the node keeps its identity"
+        else:
+            said = f"no node has been made in {place.data_dir}; it needs to be made first"
+        raise NotFound("cli.no-node", said, hint=place.start_hint)
     running = listener_pid(place.socket)
     if running is not None:
         raise UsageError(

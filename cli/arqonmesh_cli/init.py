@@ -1,19 +1,26 @@
-"""`arqon init`: a node's data directory, with its identity and its settings. Never overwrites anything."""
+"""`arqon init`: a node's data directory, with its identity and its settings. Never overwrites anything.
+
+Where the settings of a node are gone and its identity is there, they are written again and the identity is kept.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from arqonmesh.errors import UsageError
+from arqonmesh.errors import TrustError, UsageError
 from arqonmesh.ids import parse_cluster
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.options import DataDir, Json
 from arqonmesh_cli.screen import Screen
 from arqonmesh_cli.where import Place, place_of
+
+if TYPE_CHECKING:
+    from arqonmesh.trust.keys import NodeKey
 
 app = noun("A new node.")
 
@@ -80,13 +87,16 @@ def init(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> Answer:
-    """Make a node: data directory, identity, arqon.yaml. Nothing is exported unless --export or the file says so."""
+    """Make a node: data directory, identity, arqon.yaml. Nothing is exported unless --export or the file says so.
+
+    A node that lost its arqon.yaml gets a new one, and keeps its identity, its mesh and its history.
+    """
     from arqonmesh.config import schema
     from arqonmesh.config.write import render
     from arqonmesh.trust.keystore import create_node_key
 
     place = place_of(data_dir, None)
-    _refuse_existing(place)
+    kept = _existing_key(place)
     listen = {"quic": quic, "bus": bus, "http": http, "telemetry": telemetry, "advertise": advertise}
     rules = {"allow": export, "deny": keep}
     values = {
@@ -96,12 +106,13 @@ def init(
     }
     text_of_file = render(_given(values), schema=schema.FILE_NAME)
     place.files.create()
-    key = create_node_key(place.files.node_key)
+    key = kept or create_node_key(place.files.node_key)
     (place.data_dir / schema.FILE_NAME).write_text(schema.render())
     _write_new(place.files.config, text_of_file)
 
     def text(screen: Screen) -> None:
-        screen.line(f"node {key.node_id[:8]} of cluster {cluster} is made in {place.data_dir}")
+        what = "is made" if kept is None else "keeps its identity and has new settings"
+        screen.line(f"node {key.node_id[:8]} of cluster {cluster} {what} in {place.data_dir}")
         screen.fields(
             (("identity", key.node_id), ("key", str(place.files.node_key)), ("settings", str(place.files.config)))
         )
@@ -126,15 +137,23 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value not in (None, {}, [])}
 
 
-def _refuse_existing(place: Place) -> None:
-    for path in (place.files.node_key, place.files.config):
-        if path.exists():
-            another = place.data_dir.with_name(place.data_dir.name + "-2")
-            raise UsageError(
-                "cli.already-initialised",
-                f"{path} exists; a node is never made over another one",
-                hint=f"arqon init --cluster NAME --data-dir {another}",
-            )
+def _existing_key(place: Place) -> NodeKey | None:
+    """The identity of a node without settings; None where there is no node. Raises UsageError where there is a whole
+    one, or a key that cannot be read."""
+    from arqonmesh.trust.keystore import load_node_key
+
+    found = [path for path in (place.files.node_key, place.files.config) if path.exists()]
+    if not found:
+        return None
+    if found == [place.files.node_key]:
+        with suppress(TrustError):
+            return load_node_key(place.files.node_key)
+    another = place.data_dir.with_name(place.data_dir.name + "-2")
+    raise UsageError(
+        "cli.already-initialised",
+        f"{found[0]} exists; a node is never made over another one",
+        hint=f"arqon init --cluster NAME --data-dir {another}",
+    )
 
 
 def _write_new(path: Path, text: str) -> None:

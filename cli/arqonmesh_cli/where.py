@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import time
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Final
 from arqonmesh.config.datadir import DataDir
 
 TOKEN_LIFETIME_S: Final = 86_400
+_COMMAND: Final = re.compile(r"arqon (?!explain|init|sim|.*--data-dir|.*--context)[^,;#()]+")
+"""A command for a node, whole and without a word about which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,13 @@ class Place:
         if self.context is not None:
             return f" --context {shlex.quote(self.context)}"
         return "" if self.data_dir == DataDir.choose(None, os.environ).root else f" {self.option}"
+
+    def hinted(self, hint: str) -> str:
+        """A hint of this node, which does not know by what name it was asked, as commands that mean it."""
+        commands = hint.split(", or ")
+        if not all(_COMMAND.fullmatch(command) for command in commands):
+            return hint
+        return ", or ".join(command + self.suffix for command in commands)
 
     def bus_token(self) -> str | None:
         """What this node's bus asks for: its one token, or a token for a day signed with its secret; None when it has

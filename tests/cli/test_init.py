@@ -58,6 +58,23 @@ def test_init_never_overwrites(kept: str, arqon: Arqon, tmp_path: Path) -> None:
     assert not {"node.key", "arqon.yaml"} - {kept} & set(os.listdir(tmp_path))
 
 
+def test_a_node_that_lost_its_settings_gets_new_ones_and_stays_itself(arqon: Arqon, tmp_path: Path) -> None:
+    """The way that the start names is one; nothing but arqon.yaml is written."""
+    at = tmp_path / "n"
+    made = arqon("init", "--cluster", "hq", "--data-dir", str(at), "--json").json["data"]
+    key = (at / "node.key").read_bytes()
+    (at / "arqon.yaml").unlink()
+    refused = arqon("node", "start", "--detach", "--data-dir", str(at), "--json").json["error"]
+    assert (refused["code"], refused["hint"]) == ("cli.no-node", f"arqon init --cluster NAME --data-dir {at}")
+    assert "keeps its identity" in refused["message"]
+    again = arqon(*refused["hint"].replace("NAME", "hq").split()[1:])
+    assert (again.code, "keeps its identity and has new settings" in again.out) == (0, True)
+    assert (at / "node.key").read_bytes() == key
+    assert load_node_key(at / "node.key").node_id == made["node_id"]
+    assert load(at / "arqon.yaml", {}).node.cluster == "hq"
+    assert arqon("init", "--cluster", "hq", "--data-dir", str(at)).code == 2
+
+
 @pytest.mark.parametrize(
     "wrong",
     [("--cluster", "Not A Name"), ("--cluster", "hq", "--quic", "nowhere"), ("--cluster", "hq", "--role", "boss")],

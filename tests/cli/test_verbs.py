@@ -85,16 +85,35 @@ def test_the_node_s_error_decides_the_exit_code(
 ) -> None:
     """0 ok, 1 failed, 2 usage, 3 node not running, 4 denied, 5 not found, 6 timeout, 7 degraded."""
     served.node.failure = kind("room.reason", "saw this; that is needed", hint="arqon do that")
+    hint = f"arqon do that --data-dir {served.data_dir}"
     done = arqon("peer", "ls", *served.at)
     assert done.code == code
-    assert done.err.splitlines() == ["error: saw this [room.reason]", "       that is needed", "try:   arqon do that"]
+    assert done.err.splitlines() == ["error: saw this [room.reason]", "       that is needed", f"try:   {hint}"]
     answer = arqon("peer", "ls", *served.at, "--json")
     assert answer.code == code
     assert answer.json == {
         "v": 1,
         "ok": False,
-        "error": {"code": "room.reason", "message": "saw this; that is needed", "hint": "arqon do that"},
+        "error": {"code": "room.reason", "message": "saw this; that is needed", "hint": hint},
     }
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("arqon mesh leave", "arqon mesh leave{}"),
+        ("arqon mesh seed NAME, or arqon mesh join TICKET", "arqon mesh seed NAME{}, or arqon mesh join TICKET{}"),
+        ("arqon invite new --cluster a (on a member)", "arqon invite new --cluster a (on a member)"),
+        ("arqon explain bus.open", "arqon explain bus.open"),
+        ("arqon node start --data-dir /x", "arqon node start --data-dir /x"),
+        ("set node.cluster: a, or arqon init elsewhere", "set node.cluster: a, or arqon init elsewhere"),
+    ],
+)
+def test_a_hint_of_the_node_means_the_node_that_was_asked(told: str, shown: str, arqon: Arqon, served: Served) -> None:
+    """Commands carry its data directory, where it is not the one meant anyway; what is no command stays."""
+    served.node.failure = Denied("room.reason", "saw this; that is needed", hint=told)
+    error = arqon("peer", "ls", *served.at, "--json").json["error"]
+    assert error["hint"] == shown.replace("{}", f" --data-dir {served.data_dir}")
 
 
 def test_mesh_status_has_the_promised_fields(arqon: Arqon, served: Served) -> None:
@@ -155,7 +174,11 @@ def test_an_invite_s_terms_reach_the_node(arqon: Arqon, served: Served) -> None:
     """Time spans are written as people write them."""
     done = arqon("invite", "new", "--cluster", "factory", "--expires", "1h30m", "--uses", "3", *served.at)
     assert done.out == "arqon1-ticket\n"
-    assert served.node.calls[0] == ("invite_new", ("factory", "spoke", 5_400.0, 3))
+    assert ("invite_new", ("factory", "spoke", 5_400.0, 3)) in served.node.calls
+    assert arqon("invite", "new", "--cluster", "hq", *served.at).code == 0
+    assert served.node.calls[-1][1][:2] == ("hq", "hub"), "of its own cluster, as `init` makes them"
+    assert arqon("invite", "new", "--cluster", "hq", "--role", "spoke", *served.at).code == 0
+    assert served.node.calls[-1][1][:2] == ("hq", "spoke")
     assert arqon("invite", "new", "--cluster", "factory", "--expires", "soon", *served.at).code == 2
     assert arqon("invite", "new", "--cluster", "Bad Name", *served.at).code == 2
 

@@ -64,7 +64,8 @@ def test_a_bus_on_a_network_address_starts_when_somebody_decided_who_may_use_it(
     path = node.data_dir / "arqon.yaml"
     path.write_text(path.read_text().replace(f"127.0.0.1:{node.bus}", f"0.0.0.0:{node.bus}"))
     done = foreground(node)
-    assert (done.code, done.error["code"], done.error["hint"]) == (2, "bus.open", "arqon bus key new NAME"), done.text
+    hint = f"arqon bus key new NAME --data-dir {node.data_dir}"
+    assert (done.code, done.error["code"], done.error["hint"]) == (2, "bus.open", hint), done.text
     node("bus", "key", "new", "first")
     node.start()
     assert json.dumps(node("node", "status")["bus"])

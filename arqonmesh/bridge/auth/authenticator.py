@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, cast
 
 from arqonmesh.bridge.auth.api_keys import MARK, ApiKeys
@@ -83,7 +84,8 @@ class Authenticator:
                 "bus.open",
                 f"{name} is {host}, which others can reach, and nothing says who may use the bus; it needs API keys, "
                 "bus.auth.jwt, bus.auth_token, or bus.auth.anonymous set to a role",
-                hint="arqon bus key new NAME",
+                hint="arqon bus key new NAME"
+                + ("" if self._base == Path() else f" --data-dir {quote(str(self._base))}"),
             )
 
     def identify(self, path: str, headers: Any, query: Mapping[str, list[str]]) -> Identity:
