@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,9 +12,10 @@ from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.options import Context, DataDir, Json
-from arqonmesh_cli.screen import Screen
+from arqonmesh_cli.screen import Screen, tell_terminal
 
 if TYPE_CHECKING:
+    from arqonmesh.api.client import NodeClient
     from arqonmesh.api.control import InviteView
 
 app = noun("Tickets that let nodes into the mesh.")
@@ -29,7 +29,14 @@ app = noun("Tickets that let nodes into the mesh.")
 )
 def new(
     cluster: Annotated[str, typer.Option("--cluster", metavar="NAME", help="The cluster that the ticket is for.")],
-    role: Annotated[Literal["hub", "spoke", "leader"], typer.Option("--role", help="The role it grants.")] = "spoke",
+    role: Annotated[
+        Literal["hub", "spoke", "leader"] | None,
+        typer.Option(
+            "--role",
+            help="The role it grants, as the node was made; by default spoke, and hub for this node's own cluster.",
+            show_default=False,
+        ),
+    ] = None,
     expires: Annotated[
         str, typer.Option("--expires", metavar="TIME", help="How long it holds: 90s, 15m, 1h, 7d.")
     ] = "1h",
@@ -41,14 +48,21 @@ def new(
     """Make a ticket and print it: one line, a secret, shown this once."""
     seconds = parse_duration(expires)
     name = parse_cluster(cluster)
-    ticket, invite = ask_at(data_dir, context, lambda node: node.invite_new(name, role, seconds, uses))
+
+    async def make(node: NodeClient) -> tuple[str, InviteView]:
+        # Nodes of one cluster are alike, and `arqon init` makes hubs; others are trusted with no more than they need.
+        chosen = role or ("hub" if (await node.node_status()).cluster == name else "spoke")
+        return await node.invite_new(name, chosen, seconds, uses)
+
+    ticket, invite = ask_at(data_dir, context, make)
 
     def text(screen: Screen) -> None:
         screen.line(ticket)
+        many = "one node" if uses == 1 else f"{uses} nodes"
         if screen.terminal:
-            many = "one node" if uses == 1 else f"{uses} nodes"
-            Screen(sys.stderr).line(
-                (f"for {many} of {cluster} ({role}), {show_duration(seconds)}; there: arqon mesh join TICKET", "dim")
+            tell_terminal(
+                f"for {many} of {name}, {show_duration(seconds)}; there: "
+                f"arqon init --cluster {name} --role {invite.role}, arqon node start --detach, arqon mesh join TICKET"
             )
 
     return Answer({"ticket": ticket, "invite": invite}, text)
