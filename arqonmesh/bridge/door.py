@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 
-Gate: TypeAlias = Callable[[Mapping[str, str], Mapping[str, list[str]]], "Identity | None"]
-"""Headers (names in lower case) and query of a request in; who that is out, None when what it shows is not valid.
-Raises Denied for who shows nothing and asks by a name that may be made to lead here."""
+Gate: TypeAlias = Callable[[Mapping[str, str], Mapping[str, list[str]]], Identity]
+"""Headers (names in lower case) and query of a request in; who that is out. Raises AuthRefused when what it shows is
+not enough, Denied for who shows nothing and asks by a name that may be made to lead here."""
 
 
 def anyone(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity:

@@ -355,6 +355,21 @@ async def test_administration_needs_an_admin(node: Node) -> None:
     assert (await node.send("DELETE", "/clients/arq_2", admin))[0] == 404
 
 
+async def test_a_refusal_says_what_is_wrong_with_what_was_shown(node: Node) -> None:
+    """Nothing, rubbish, and what has expired are three things; each with code, sentence and the next step."""
+    expired = jwt.encode({"sub": "ann", "exp": 1_000_000_000}, SECRET, "HS256")
+    told = {}
+    for shown, header in (("nothing", ""), ("rubbish", "x"), ("expired", expired)):
+        headers = f"Authorization: Bearer {header}\r\n" if header else ""
+        status, got, body = await node.get("/channels", headers)
+        assert (status, "Bearer" in got["www-authenticate"]) == (401, True)
+        told[shown] = json.loads(body)["error"]
+    assert [error["code"] for error in told.values()] == ["bus.auth", "bus.auth", "bus.auth-expired"]
+    assert "none was shown" in told["nothing"]["message"]
+    assert len({error["message"] for error in told.values()}) == 3
+    assert all(error["hint"] for error in told.values())
+
+
 @pytest.mark.requirement("R-HT-4")
 async def test_without_authentication_nobody_administers(node: Node) -> None:
     """Whoever reaches the port is no admin by that, also where the bus lets anyone in."""
@@ -362,7 +377,9 @@ async def test_without_authentication_nobody_administers(node: Node) -> None:
     assert (await node.get("/channels"))[0] == 200
     status, headers, body = await node.get("/clients")
     assert (status, "Bearer" in headers["www-authenticate"]) == (401, True)
-    assert json.loads(body)["error"]["code"] == "http.admin"
+    error = json.loads(body)["error"]
+    assert error["code"] == "http.admin"
+    assert error["hint"].startswith("arqon bus key new NAME --role admin  # the first key ends anonymous access")
     node.server._gate = lambda headers, query: Identity(role="admin")
     assert (await node.get("/clients"))[0] == 401, "anonymous, whatever role that has"
 

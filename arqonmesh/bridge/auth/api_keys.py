@@ -138,7 +138,7 @@ class ApiKeys:
         state = key.state(now_ms)
         if state != "active":
             code = "bus.auth-expired" if state == "expired" else "bus.auth-revoked"
-            raise AuthRefused(code, f"the API key {prefix} ({key.name}) is {state}", hint="arqon bus key new")
+            raise AuthRefused(code, f"the API key {prefix} ({key.name}) is {state}", hint="arqon bus key new NAME")
         if now_ms - key.last_used_ms >= USED_EVERY_MS:
             with suppress(sqlite3.Error):  # a disk that is full is no reason to turn a client away
                 self._write("UPDATE api_keys SET last_used_ms = ? WHERE prefix = ?", (now_ms, prefix))

@@ -105,11 +105,8 @@ class Authenticator:
         there."""
         open_to_others = not is_loopback(host)
 
-        def gate(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity | None:
-            try:
-                identity = self.identify("/", headers, query)
-            except AuthRefused:
-                return None
+        def gate(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity:
+            identity = self.identify("/", headers, query)
             if identity.via != "anonymous" or self._settings.auth.anonymous != "auto":
                 return identity
             asked = headers.get("host", "")
@@ -119,11 +116,13 @@ class Authenticator:
                     f"the request is for {asked[:256]!r}, a name that may be made to lead here, and shows no key",
                     hint="ask for localhost or the address itself, or arqon bus key new NAME and show the key",
                 )
-            return None if open_to_others else identity
+            if open_to_others:
+                raise AuthRefused("bus.auth", "others reach this address, so it needs a token or an API key", hint=HOW)
+            return identity
 
         return gate
 
-    def gate(self, headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity | None:
+    def gate(self, headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity:
         """Of a server that listens on loopback."""
         return self.gate_at("127.0.0.1")(headers, query)
 
@@ -192,12 +191,20 @@ class Authenticator:
     def _with_tenant(self, identity: Identity, asked: str) -> Identity:
         policy = self._settings.auth.tenants
         if policy == "off" and (asked or identity.tenant):
-            raise AuthRefused("bus.tenant", "this bus has no tenants: bus.auth.tenants is off", status=403)
+            raise AuthRefused(
+                "bus.tenant",
+                "this bus has no tenants: bus.auth.tenants is off",
+                hint="connect to / with a token or key of no tenant",
+                status=403,
+            )
         if asked and asked != identity.tenant:
             raise self._disagree(asked, identity.tenant)
         if policy == "required" and not identity.tenant:
             raise AuthRefused(
-                "bus.tenant", "every client of this bus has a tenant, and neither URL nor token names one", status=403
+                "bus.tenant",
+                "every client of this bus has a tenant, and neither URL nor token names one",
+                hint="arqon bus key new NAME --tenant TENANT",
+                status=403,
             )
         return identity
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from arqonmesh.bridge.auth.authenticator import credential
+from arqonmesh.bridge.auth.refused import AuthRefused
 from arqonmesh.bridge.door import Gate, anyone
 from arqonmesh.bridge.http.connection import Connection
 from arqonmesh.bridge.http.endpoints import endpoints
@@ -32,7 +33,6 @@ from arqonmesh.bridge.http.exchange import (
 from arqonmesh.bridge.http.messages import Index, Nothing, OpenApi
 from arqonmesh.bridge.http.openapi import describe
 from arqonmesh.bridge.http.sources import HttpSources
-from arqonmesh.core.bus.identity import Identity
 from arqonmesh.errors import ArqonError, ConfigError, Denied, NotFound
 
 CONNECTIONS_MAX: Final = 128
@@ -41,6 +41,7 @@ REQUEST_TIMEOUT_S: Final = 5.0
 IDLE_TIMEOUT_S: Final = 30.0
 """Between requests of one connection."""
 CORS_MAX_AGE_S: Final = 600
+_NEW_ADMIN: Final = "arqon bus key new NAME --role admin"
 _CHALLENGE: Final = ("WWW-Authenticate", 'Bearer realm="arqonbus"')
 
 _log = logging.getLogger("arqonmesh.bridge.http")
@@ -162,32 +163,23 @@ class HttpServer:
 
     def _ask(self, endpoint: Endpoint, request: Request, found: dict[str, str]) -> Answer:
         if endpoint.needs != "nobody":
-            identity = self._client(endpoint, request)
-            if identity is None and endpoint.needs == "anyone" and not credential(request.headers, request.query):
-                return self._handle(endpoint, request, found)
-            if identity is None:
-                return failure(
-                    401,
-                    "bus.auth",
-                    "this needs a valid token or API key",
-                    "Authorization: Bearer TOKEN, or X-API-Key: KEY",
-                    _CHALLENGE,
-                )
+            try:
+                identity = self._gate(request.headers, request.query)
+            except (AuthRefused, Denied) as refused:
+                if endpoint.needs == "anyone" and not credential(request.headers, request.query):
+                    return self._handle(endpoint, request, found)
+                if isinstance(refused, Denied):
+                    raise
+                challenge = (_CHALLENGE,) if refused.status == 401 else ()
+                return failure(refused.status, refused.code, refused.sentence, refused.hint, *challenge)
             if endpoint.needs == "admin" and not (identity.via != "anonymous" and identity.at_least("admin")):
                 if identity.via == "anonymous":
-                    return failure(401, "http.admin", "this needs an admin's token", "arqon bus key new", _CHALLENGE)
-                return failure(403, "http.admin", f"this needs the role admin; yours is {identity.role}")
+                    needs = "this needs an admin's token or API key, and none was shown"
+                    hint = f"{_NEW_ADMIN}  # the first key ends anonymous access to the bus"
+                    return failure(401, "http.admin", needs, hint, _CHALLENGE)
+                return failure(403, "http.admin", f"this needs the role admin; yours is {identity.role}", _NEW_ADMIN)
             request = dataclasses.replace(request, identity=identity, let_in=True)
         return self._handle(endpoint, request, found)
-
-    def _client(self, endpoint: Endpoint, request: Request) -> Identity | None:
-        """Whom the gate takes the request's client for. Raises Denied where one is needed and its host is doubtful."""
-        try:
-            return self._gate(request.headers, request.query)
-        except Denied:
-            if endpoint.needs == "anyone":
-                return None
-            raise
 
     def _handle(self, endpoint: Endpoint, request: Request, found: dict[str, str]) -> Answer:
         given = self._given(endpoint, request, found)

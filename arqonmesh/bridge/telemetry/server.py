@@ -249,7 +249,7 @@ class TelemetryServer:
         judged = judge(request.path, headers, self._bus, self._authenticator)
         if isinstance(judged, TurnedAway):
             self.refused(judged.reason or "bad-handshake", "")
-            return _refusal(judged.status, judged.code, judged.message, judged.headers)
+            return _refusal(judged.status, judged.code, judged.message, judged.headers, judged.hint)
         headers["Connection"], headers["Upgrade"] = "Upgrade", "websocket"  # judged; picows is stricter than the RFC
         if self._closed or len(self._feeds) >= self.settings.clients_max:
             self.refused("clients-max", "")
@@ -262,7 +262,8 @@ class TelemetryServer:
             return _refusal(400, "telemetry.filter", str(wrong))
         if judged.identity.tenant:
             self.refused("auth", "")
-            return _refusal(403, "telemetry.tenant", "telemetry is of all tenants, so none of them may see it")
+            none = "telemetry is of all tenants, so none of them may see it"
+            return _refusal(403, "telemetry.tenant", none, hint="show a token or key of no tenant")
         batch = query.get("batch", ["0"])[-1] in ("1", "true", "yes")
         feed = Feed(self, wanted, batch, judged.identity)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(None), feed)
@@ -340,8 +341,8 @@ def _wanted(query: Mapping[str, list[str]]) -> Filter | None:
 
 
 def _refusal(
-    status: int, code: str, sentence: str, headers: Mapping[str, str] = NO_HEADERS
+    status: int, code: str, sentence: str, headers: Mapping[str, str] = NO_HEADERS, hint: str = ""
 ) -> WSUpgradeResponseWithListener:
-    body = _encode({"error": {"code": code, "message": sentence}})
+    body = _encode({"error": {"code": code, "message": sentence, "hint": hint}})
     extra = {"Content-Type": "application/json", **headers}
     return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, body, extra), None)

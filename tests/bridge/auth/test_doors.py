@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from arqonmesh.bridge.auth.api_keys import ApiKeys
 from arqonmesh.bridge.auth.authenticator import Authenticator, is_loopback, wall_clock_ms
+from arqonmesh.bridge.auth.refused import AuthRefused
 from arqonmesh.config.model import AuthSettings, BusSettings, JwtSettings
 from arqonmesh.core.events import CredentialRevoked
 from arqonmesh.errors import ConfigError
@@ -48,7 +49,7 @@ class Guarded(LoneBus):
         assert body is not None
         told = json.loads(bytes(body))["error"]
         assert told["message"]
-        assert told["hint"] or told["code"] == "bus.tenant"
+        assert told["hint"] or told["code"] == "bus.auth-not-yet"
         assert token == "" or token not in str(told)
         return refused.value.response.status_code, told["code"]
 
@@ -255,7 +256,9 @@ async def test_what_loopback_gives_a_server_on_the_network_does_not(start: Start
     """The bus on loopback lets anyone in; history over HTTP on another address does not follow it."""
     bus = await start(jwt=JwtSettings())
     assert bus.authenticator.gate_at("127.0.0.1")({}, {}) is not None
-    assert bus.authenticator.gate_at("0.0.0.0")({}, {}) is None
+    with pytest.raises(AuthRefused) as refused:
+        bus.authenticator.gate_at("0.0.0.0")({}, {})
+    assert (refused.value.code, refused.value.status, bool(refused.value.hint)) == ("bus.auth", 401, True)
     key, _ = bus.keys.new("a", "user")
     identity = bus.authenticator.gate_at("0.0.0.0")({"authorization": f"Bearer {key}"}, {})
     assert identity is not None

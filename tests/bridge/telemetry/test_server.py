@@ -258,6 +258,8 @@ async def test_the_gate_is_asked_and_no_tenant_sees_the_telemetry_of_all(start: 
             async with watched.client(f"?token={shown}"):
                 pass
         assert refused.value.response.status_code == status
+        error = json.loads(bytes(refused.value.response.body or b""))["error"]
+        assert all(error[part] for part in ("code", "message", "hint")), error
     async with watched.client(f"?token={token(role='guest')}") as guest:
         told = await ask(guest, {"type": "telemetry", "eventType": "x", "payload": 1})
         assert told["error"]["code"] == "telemetry.role"
