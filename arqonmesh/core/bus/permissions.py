@@ -11,6 +11,9 @@ Asked in this order, the first answer counts:
 5. No rule: guests read (join, history, presence), users also publish and create, admins delete.
 
 Channels are matched as clients name them, without the tenant; a pattern means any run of characters by `*`.
+
+Private messages go past all channels: `private:PATTERN` is matched against what the message is addressed to, a client's
+id or an alias. Where no permission matches, users may send them.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from arqonmesh.core.glob import matches
 Action: TypeAlias = Literal["join", "publish", "history", "presence", "create", "delete"]
 
 ACTIONS: Final = ("join", "publish", "history", "presence", "create", "delete")
+"""In channels; rules are about these."""
+PRIVATE: Final = "private"
+"""To send private messages."""
 PERMISSIONS_MAX: Final = 64
 PERMISSION_CHARS_MAX: Final = 256
 _REMEMBERED_MAX: Final = 16_384
@@ -84,6 +90,11 @@ class Permissions:
             return not permission.startswith("-")
         return identity.role == "admin" or identity.at_least(self.needed(action, name))
 
+    def may_tell(self, identity: Identity, target: str) -> bool:
+        """Whether this client may send a private message to `target`, a client's id or an alias."""
+        permission = _deciding(identity, PRIVATE, target)
+        return not permission.startswith("-") if permission else identity.at_least("user")
+
     def needed(self, action: Action, name: str) -> str:
         """The least role for this, or `granted`; `name` as clients say it."""
         return str(getattr(self._flags(name), action))
@@ -95,6 +106,24 @@ class Permissions:
     def may_see(self, identity: Identity, channel: str) -> bool:
         """Whether listings show this channel: it belongs to the client's bus, and something of it may be had."""
         return self.may(identity, "join", channel) or self.may(identity, "history", channel)
+
+    def check_tell(self, identity: Identity, target: str) -> None:
+        """Raises Refusal `bus.forbidden` unless the client may send `target` a private message."""
+        if self.may_tell(identity, target):
+            return
+        forbidden = _deciding(identity, PRIVATE, target)
+        needs = (
+            f"a permission {PRIVATE}:{target[:64]} after its {forbidden}, which forbids it"
+            if forbidden
+            else "the role user"
+        )
+        raise Refusal(
+            "bus.forbidden",
+            f"{identity.subject or 'an anonymous client'} ({identity.role}) may not send a private message to "
+            f"{target[:64]!r}; it needs {needs}",
+            field="to",
+            hint='{"type": "authenticate", "args": {"token": "..."}}',
+        )
 
     def check(self, identity: Identity, action: Action, channel: str) -> None:
         """Raises Refusal `bus.forbidden` unless the client may."""
@@ -123,7 +152,7 @@ class Permissions:
         return known
 
 
-def _deciding(identity: Identity, action: Action, name: str) -> str:
+def _deciding(identity: Identity, action: str, name: str) -> str:
     """The last of the identity's own permissions that matches; empty when none does."""
     for permission in reversed(identity.permissions):
         what, _, pattern = permission.removeprefix("-").partition(":")
@@ -149,7 +178,7 @@ def wrong_permission(permissions: Sequence[str]) -> str:
         return f"{len(permissions)} permissions; at most {PERMISSIONS_MAX} are read"
     for permission in permissions:
         what, colon, pattern = permission.removeprefix("-").partition(":")
-        if what not in (*ACTIONS, "*") or not colon or not pattern or len(permission) > PERMISSION_CHARS_MAX:
-            known = ", ".join(ACTIONS)
+        if what not in (*ACTIONS, PRIVATE, "*") or not colon or not pattern or len(permission) > PERMISSION_CHARS_MAX:
+            known = ", ".join((*ACTIONS, PRIVATE))
             return f"{permission[:80]!r} is no permission; it needs to be ACTION:PATTERN, ACTION one of {known} or *"
     return ""

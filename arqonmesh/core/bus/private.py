@@ -36,7 +36,6 @@ from arqonmesh.core.bus.envelope import (
 )
 from arqonmesh.core.bus.flow import pause
 from arqonmesh.core.bus.names import is_pattern
-from arqonmesh.core.bus.permissions import check_role
 from arqonmesh.core.bus.profile import PEOPLE
 from arqonmesh.core.bus.protocol.inbound import EMPTY
 from arqonmesh.core.bus.refusal import Refusal, payload_missing, target_missing
@@ -74,7 +73,8 @@ def send_private(bus: Bus, sender: Client, message: Inbound, effects: list[Effec
         raise target_missing()
     if not message.payload:
         raise payload_missing()
-    check_role(sender.identity, "user", "a private message")
+    for target in targets:
+        bus.permissions.check_tell(sender.identity, target)
     hints = parse_hints(message.metadata) if message.metadata else NO_HINTS
     reached: dict[ClientId, bool] = {}
     missing: list[str] = []

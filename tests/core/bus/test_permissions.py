@@ -196,6 +196,62 @@ def test_a_guest_sends_no_private_messages() -> None:
     assert told["payload"]["code"] == "bus.forbidden"
 
 
+@pytest.mark.requirement("R-BU-14")
+@pytest.mark.parametrize(
+    ("permissions", "to", "may"),
+    [
+        ((), "friend", True),
+        (("-*:*",), "friend", False),
+        (("-*:*", "publish:plant:*"), "friend", False),
+        (("-private:*",), "friend", False),
+        (("-*:*", "private:*"), "friend", True),
+        (("-*:*", "private:human"), "friend", False),
+        (("-*:*", "private:human"), "human", True),
+        (("-*:secret:*",), "friend", True),
+    ],
+)
+def test_a_permission_for_private_messages_names_whom_they_are_to(
+    permissions: tuple[str, ...], to: str, may: bool
+) -> None:
+    """`-*:*` forbids everything, this too; by default users may."""
+    house = House()
+    friend = house.connect()
+    house.send(friend, {"type": "join", "channel": "a:b"}, {"type": "update_client", "args": {"type": "human"}})
+    sender = house.connect(identity=Identity("bob", "user"))
+    house.send(sender, {"type": "join", "channel": "a:b"})
+    house.bus.clients[sender].identity = Identity("bob", "user", permissions=permissions)
+    house.take(friend)
+    house.take(sender)
+    house.send(sender, {"type": "private", "to": [friend if to == "friend" else to], "payload": 1})
+    assert [frame["type"] for frame in house.take(friend)] == (["private"] if may else [])
+    refused = [frame["payload"]["code"] for frame in house.take(sender)]
+    assert refused == ([] if may else ["bus.forbidden"])
+    assert not wrong_permission(permissions)
+
+
+def test_a_guest_with_a_permission_sends_private_messages() -> None:
+    """A permission of its own goes before the role."""
+    house = House()
+    friend = house.connect()
+    guest = house.connect(identity=Identity("eve", "guest", permissions=("private:*",)))
+    house.take(friend)
+    house.send(guest, {"type": "private", "to": [friend], "payload": 1})
+    assert [frame["payload"] for frame in house.take(friend)] == [1]
+
+
+def test_how_many_are_in_a_channel_is_told_with_presence_alone() -> None:
+    """By a join's answer and by listings, as by channel_info."""
+    rule = RoomRule(rooms=("chat:*",), presence="user")
+    house = House(BusSettings(auth=AuthSettings(rooms=(rule,))))
+    told = {}
+    for role in ("user", "guest"):
+        client = house.connect(identity=Identity(role, role))
+        joined = house.ask(client, {"type": "join", "channel": "chat:lobby"})["payload"]
+        (listed,) = house.ask(client, {"type": "list_channels"})["payload"]["channels"]
+        told[role] = joined.get("members"), listed.get("member_count")
+    assert told == {"user": (1, 1), "guest": (None, None)}
+
+
 @pytest.mark.parametrize(
     ("identity", "needs"),
     [

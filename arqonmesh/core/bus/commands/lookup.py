@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.channels import Channel
 from arqonmesh.core.bus.commands.request import CHANNEL, Command, Request
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.names import EVERYTHING
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.stamps import iso
@@ -29,13 +30,13 @@ def _list_channels(bus: Bus, request: Request) -> dict[str, Any]:
     identity = request.client.identity
     room = (request.args.room or request.room).partition(":")[0]
     listed, total = bus.channels.listing(identity, room, limit)
-    summaries = [_summary(bus, channel.name, channel) for channel in listed]
+    summaries = [_summary(bus, identity, channel.name, channel) for channel in listed]
     elsewhere = bus.exchange.view.names(identity.tenant, inside(identity.tenant, room) if room else "")
     for name in elsewhere:
         if bus.channels.find(name) is None and bus.permissions.may_see(identity, name):
             total += 1
             if len(summaries) < limit:
-                summaries.append(_summary(bus, name, None))
+                summaries.append(_summary(bus, identity, name, None))
     return {"channels": summaries, "total": total, "returned": len(summaries)}
 
 
@@ -60,7 +61,7 @@ def _channel_info(bus: Bus, request: Request) -> dict[str, Any]:
     times = [*([] if channel is None else [channel.created_ms]), view.created_ms(name)]
     return {
         "channel": {
-            **_summary(bus, name, channel),
+            **_summary(bus, request.client.identity, name, channel),
             "created_at": iso(min([time for time in times if time], default=0)),
             "history": 0 if channel is None else len(channel.ring.frames),
             "members": list(islice(_members(bus, name), request.limit(LISTED_DEFAULT, LISTED_MAX))),
@@ -113,18 +114,16 @@ def _member(who: Client | Remote, since_ms: int, node: NodeId) -> dict[str, Any]
     return {**told, "since": iso(since_ms), "node": node}
 
 
-def _summary(bus: Bus, name: str, channel: Channel | None) -> dict[str, Any]:
-    """`published` counts at this node; 0 for a channel that only other nodes of the cluster have."""
+def _summary(bus: Bus, identity: Identity, name: str, channel: Channel | None) -> dict[str, Any]:
+    """`published` counts at this node; 0 for a channel that only other nodes of the cluster have. `member_count` is
+    presence: without the permission for it, it is left out."""
     shown = outside(name)
     room, _, leaf = shown.partition(":")
-    here = 0 if channel is None else len(channel.members)
-    return {
-        "id": shown,
-        "room": room,
-        "channel": leaf,
-        "member_count": here + len(bus.exchange.view.members(name)),
-        "published": 0 if channel is None else channel.published,
-    }
+    told = {"id": shown, "room": room, "channel": leaf, "published": 0 if channel is None else channel.published}
+    if bus.permissions.may(identity, "presence", name):
+        here = 0 if channel is None else len(channel.members)
+        told["member_count"] = here + len(bus.exchange.view.members(name))
+    return told
 
 
 LIST_CHANNELS: Final = Command(
