@@ -131,3 +131,19 @@ def test_what_comes_from_other_nodes_and_clusters_stays_with_its_tenant() -> Non
     heard = {tenant: [frame["payload"] for frame in house.take(reader)] for tenant, reader in readers.items()}
     assert heard == {"": [], "acme": [f"acme|{CHANNEL}"], "globex": []}
     assert house.bus.counters["import_refused"] == 3
+
+
+def test_status_counts_the_clients_own_bus_and_everything_for_an_admin() -> None:
+    """Who has no tenant does not hear of those who have one."""
+    house = House()
+    acme = house.connect(identity=Identity("ann", "user", "acme"))
+    plain, admin = house.connect(identity=Identity("bob", "user")), house.connect(identity=Identity("root", "admin"))
+    for _ in range(3):
+        house.send(acme, {"type": "event", "channel": CHANNEL, "payload": 1})
+    house.send(plain, {"type": "event", "channel": CHANNEL, "payload": 1})
+    told = [house.ask(client, {"type": "status"})["payload"] for client in (acme, plain, admin)]
+    assert [status["connections"]["active"] for status in told] == [1, 2, 3]
+    assert [status["connections"]["cluster"] for status in told] == [1, 2, 3]
+    assert [status["channels"] for status in told] == [1, 1, 2]
+    assert [status["messages"]["published"] for status in told] == [3, 1, 4]
+    assert ["total" in status["connections"] for status in told] == [False, False, True]

@@ -24,7 +24,7 @@ def _status(bus: Bus, request: Request) -> dict[str, Any]:
     partition = bus.partition
     return {
         "server": {"status": "running", "node": bus.env.node_id, "cluster": bus.env.cluster},
-        **(_of_tenant(bus, request.client) if request.client.identity.tenant else _of_all(bus)),
+        **(_of_all(bus) if _oversees(request.client) else _of_its_bus(bus, request.client)),
         "cluster": {"nodes": bus.exchange.nodes + 1},
         "partition": None if partition is None else {"state": partition.state, "writable": partition.writable},
         "you": _record(request.client),
@@ -43,10 +43,22 @@ def _of_all(bus: Bus) -> dict[str, Any]:
     }
 
 
-def _of_tenant(bus: Bus, client: Client) -> dict[str, Any]:
-    """What is counted over all tenants would tell one of the others."""
-    active = sum(same_bus(other.identity, client.identity) for other in bus.clients.values())
-    return {"connections": {"active": active}, "channels": bus.channels.listing(client.identity, "", 0)[1]}
+def _oversees(client: Client) -> bool:
+    """What is counted over all tenants would tell others of them."""
+    return client.identity.role == "admin" and not client.identity.tenant
+
+
+def _of_its_bus(bus: Bus, client: Client) -> dict[str, Any]:
+    """Of the client's own bus, as far as it sees it; messages of the channels that there are."""
+    identity = client.identity
+    active = sum(same_bus(other.identity, identity) for other in bus.clients.values())
+    remote = sum(other.tenant == identity.tenant for other in bus.exchange.view.clients.values())
+    listed, total = bus.channels.listing(identity, "", len(bus.channels))
+    return {
+        "connections": {"active": active, "cluster": active + remote},
+        "channels": total,
+        "messages": {"published": sum(channel.published for channel in listed)},
+    }
 
 
 def _record(client: Client) -> dict[str, Any]:
