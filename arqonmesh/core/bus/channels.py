@@ -188,6 +188,12 @@ class Channels:
         self._idle[name] = channel
         return channel
 
+    def let_go(self, channel: Channel) -> None:
+        """End a channel that was obtained for somebody who then did not come in, unless there is something of it."""
+        wanted = channel.members or channel.ring.frames or channel.kept or channel.fixed or channel.tails
+        if channel.alive and not wanted:
+            self._remove(channel)
+
     def fix(self, name: str, wall_ms: int) -> None:
         """Have this channel from now on, whatever happens."""
         channel = self.obtain(name, wall_ms)
@@ -245,8 +251,8 @@ class Channels:
 
     # --- subscriptions ---------------------------------------------------------------------------------------
 
-    def subscribe(self, client: Client, name: str, wall_ms: int) -> Channel | None:
-        """Add a subscription; its channel, or None for a pattern. Repeats are harmless. Raises Refusal."""
+    def check_subscriptions(self, client: Client, name: str) -> None:
+        """Raises Refusal when the client has no room for this one."""
         if name not in client.subscriptions and len(client.subscriptions) >= self._subscriptions_max:
             raise Refusal(
                 "bus.subscriptions-full",
@@ -255,6 +261,10 @@ class Channels:
                 field="channel",
                 hint='{"type": "leave", "channel": "ROOM:CHANNEL"}',
             )
+
+    def subscribe(self, client: Client, name: str, wall_ms: int) -> Channel | None:
+        """Add a subscription; its channel, or None for a pattern. Repeats are harmless. Raises Refusal."""
+        self.check_subscriptions(client, name)
         if is_pattern(name):
             self._patterns.setdefault(name, {})[client.id] = client
             self._generation += 1

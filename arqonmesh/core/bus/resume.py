@@ -111,10 +111,12 @@ def _read(
     channel.tails = tuple(other for other in channel.tails if other is not tail)
     request.client.tails = tuple(other for other in request.client.tails if other is not tail)
     if bus.clients.get(request.client.id) is not request.client:
+        bus.channels.let_go(channel)
         return []
     try:
         return _finish(bus, request, channel, since, enter, read.frames, tail)
     except Refusal as refusal:
+        bus.channels.let_go(channel)
         effects: list[Effect] = []
         refuse(bus, request.client, request.message, refusal, effects)
         return effects

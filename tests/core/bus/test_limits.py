@@ -11,6 +11,7 @@ from arqonmesh.core.bus.answers import UNREADABLE_IN_A_ROW_MAX
 from arqonmesh.core.bus.channels import SUBSCRIPTIONS_MAX
 from arqonmesh.core.bus.history import History, Ring
 from arqonmesh.core.bus.ratelimit import TokenBucket
+from arqonmesh.core.events import HistoryRead
 from arqonmesh.core.kernel import SECOND
 from tests.core.bus.house import House, Json
 
@@ -192,3 +193,22 @@ def test_frames_of_an_unknown_client_are_nothing() -> None:
     house.leave(client)
     house.leave(client)
     assert house.send(client, {"type": "ping"}) == []
+
+
+def test_a_join_with_since_that_is_refused_leaves_no_channel() -> None:
+    """Neither at once, nor when the client's last place is taken, or the client gone, while the disk is read."""
+    house = House(BusSettings(subscriptions_max=1), boot_epoch=2, durable=True)
+    rows = [(f"new:{n}", "nnnnnnnnnn-1", 1, "", 1) for n in (1, 2, 3)]
+    house.bus.start(house.now, {"streams": rows})
+    full, late, gone = house.member("a:b"), house.connect(), house.connect()
+    refused = house.ask(full, {"type": "join", "channel": "new:1", "since": {}})
+    assert code_of(refused) == "bus.subscriptions-full"
+    assert house.bus.channels.find("new:1") is None
+    for channel, client in (("new:2", late), ("new:3", gone)):
+        house.send(client, {"type": "join", "channel": channel, "since": {}})
+    house.send(late, {"type": "join", "channel": "a:b"})
+    house.leave(gone)
+    assert len(house.asked) == 2
+    for asked in house.asked:
+        house.tell(HistoryRead(asked.token, ()))
+    assert [channel.name for channel in house.bus.channels.all()] == ["a:b"]

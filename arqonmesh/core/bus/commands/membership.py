@@ -44,8 +44,14 @@ def _join(bus: Bus, request: Request) -> dict[str, Any] | None:
         )
     for action in _WITH_PAST:
         bus.permissions.check(client.identity, action, name)
+    position = position_of(since)
+    bus.channels.check_subscriptions(client, name)
     channel = bus.channels.obtain(name, bus.wall_ms)
-    resume(bus, request, channel, position_of(since), partial(_enter_with_past, bus, client, name))
+    try:
+        resume(bus, request, channel, position, partial(_enter_with_past, bus, client, name))
+    except Refusal:
+        bus.channels.let_go(channel)
+        raise
     return None
 
 
@@ -66,7 +72,8 @@ def _enter(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Ef
         hear_live(bus, client)
     answer: dict[str, Any] = {"success": True, "channel": outside(name), "subscriptions": len(client.subscriptions)}
     if channel is not None:
-        answer["members"] = len(channel.members) + len(bus.exchange.view.members(name))
+        if bus.permissions.may(client.identity, "presence", name):
+            answer["members"] = len(channel.members) + len(bus.exchange.view.members(name))
         if name == mesh_room.NAME:
             effects.extend(tell_mesh_state(bus, client))
             return answer, effects
