@@ -89,3 +89,17 @@ async def test_the_typescript_guide_s_program(url: str, guide: str, typescript: 
     assert len([line for line in program.splitlines() if line.strip()]) <= LINES_MAX
     text = await printed("node", "--input-type=module", "--eval", program.replace(ADDRESS, url), cwd=TYPESCRIPT)
     assert "{ text: 'hello' }" in text
+
+
+@pytest.mark.requirement("R-SD-3")
+async def test_the_typescript_guide_s_program_says_in_two_lines_that_a_token_is_wanted(typescript: Path) -> None:
+    """No dump of the client's code, and the exit code of a refusal."""
+    bus = LoneBus(BusSettings(auth_token="s3cret"))
+    (program,) = programs(ROOT / "docs/sdk/typescript.md", "ts")
+    program = program.replace(ADDRESS, (await bus.start()).rstrip("/"))
+    process = await start("node", "--input-type=module", "--eval", program, cwd=TYPESCRIPT)
+    text, _ = await asyncio.wait_for(process.communicate(), 30)
+    await bus.stop()
+    problem, hint = text.decode().splitlines()
+    assert ("none was shown [bus.auth]" in problem, hint) == (True, "hint: connect(url, { token })")
+    assert process.returncode == 4

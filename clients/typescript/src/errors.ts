@@ -13,9 +13,18 @@ export class ArqonError extends Error {
 
   /** Whether a token or a permission is what is missing. */
   get denied(): boolean {
-    return this.code === "bus.auth" || this.code === "bus.forbidden";
+    return DENIED.has(this.code);
   }
 }
+
+const DENIED: ReadonlySet<string> = new Set([
+  "bus.auth",
+  "bus.auth-expired",
+  "bus.auth-revoked",
+  "bus.forbidden",
+  "bus.origin",
+  "bus.tenant",
+]);
 
 const STATUS = "arqon node status  # shows where the bus listens";
 
@@ -40,15 +49,30 @@ export const nobodyAnswered = (target: string, withinMs: number): ArqonError =>
     '{"type": "info", "channel": "ROOM:CHANNEL"}',
   );
 
-/** A handshake answered with an HTTP status. */
-export function notABus(url: string, status: number): ArqonError {
-  if (status === 401) {
-    return new ArqonError("bus.auth", `${url} asks for a bearer token, and this one does not fit`, "connect(url, { token })");
+/** A handshake answered with an HTTP status; a bus says in the body why: {"error": {code, message, hint}}. */
+export function notABus(url: string, status: number, body = ""): ArqonError {
+  const told = toldOverHttp(body);
+  if (status === 401 || status === 403) {
+    const why = told?.message ?? (status === 401 ? "it asks for a token" : "it gives no reason (HTTP 403)");
+    const code = told?.code ?? "bus.auth";
+    const hint = code === "bus.auth" ? "connect(url, { token })" : told?.hint || `arqon explain ${code}`;
+    return new ArqonError(code, `${url} does not let this client in: ${why}`, hint);
   }
-  if (status === 403) {
-    return new ArqonError("bus.auth", `${url} does not let this client in (HTTP 403)`, "arqon bus token; bus.origins in arqon.yaml");
-  }
+  if (told?.code.startsWith("bus.")) return new ArqonError(told.code, `${url} did not take this client: ${told.message}`, told.hint);
   return new ArqonError("bus.unreachable", `${url} answered with HTTP ${status}, not as a bus`, STATUS);
+}
+
+export const telemetryInstead = (url: string): ArqonError =>
+  new ArqonError("bus.unreachable", `${url} is a node's telemetry, not its bus`, STATUS);
+
+/** The error in the body of a refusal; nothing where it is somebody else's. */
+function toldOverHttp(body: string): ArqonError | undefined {
+  try {
+    const { error } = JSON.parse(body) as { error?: { code?: unknown } | null };
+    return typeof error?.code === "string" ? toldError(error) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** An `error` frame's payload, or the `metadata.error` of an answer. */

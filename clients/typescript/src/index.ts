@@ -17,5 +17,6 @@ export type { Handler } from "./mailboxes.js";
 export { Message } from "./message.js";
 export type { Gap, Position, Resumed } from "./positions.js";
 export type { State, TokenSource } from "./session.js";
+export { run } from "./program.js";
 export { defaultWebSocket } from "./socket.js";
 export type { WebSocketFactory, WebSocketLike } from "./socket.js";

@@ -1,5 +1,5 @@
 import type { Endpoints } from "./endpoints.js";
-import { ArqonError, ended, noAnswer, noWelcome, noneOf, toldError } from "./errors.js";
+import { ArqonError, ended, noAnswer, noWelcome, noneOf, telemetryInstead, toldError } from "./errors.js";
 import type { ErrorFrame } from "./frames.generated.js";
 import { Handlers, Mailbox, QUEUE_MAX, isFor } from "./mailboxes.js";
 import { CARRIED, read, type Message } from "./message.js";
@@ -48,6 +48,7 @@ export class Session {
   private readonly options: SessionOptions;
   private connection: Connection | undefined;
   private welcomed: ((why: string) => void) | undefined;
+  private elsewhere: (() => void) | undefined;
   private since = 0;
   private pastIds: string[] = [];
   private boxes = new Map<Mailbox, string>();
@@ -186,6 +187,7 @@ export class Session {
         this.welcomed("");
         return;
       }
+      if ((message.type as string) === "welcome") this.elsewhere?.(); // how the telemetry of a node greets
     }
     if (message.type === "system") this.notice((message.payload as { event?: unknown } | null)?.event);
     else if (message.type === "error" && (message.payload as { code?: unknown } | null)?.code === "bus.rate-limited") {
@@ -252,12 +254,14 @@ export class Session {
     const token = await this.presentToken();
     const url = this.endpoints.current;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const welcome = new Promise<string>((resolve) => {
+    const welcome = new Promise<string>((resolve, reject) => {
+      this.elsewhere = () => reject(telemetryInstead(url));
       this.welcomed = (why) => {
         this.welcomed = undefined;
         resolve(why);
       };
     });
+    welcome.catch(() => undefined); // awaited below, once the handshake is done
     let connection: Connection | undefined;
     try {
       connection = await Connection.open(this, this.endpoints.target(), token, this.options.webSocket, CONNECT_TIMEOUT_MS);
@@ -271,7 +275,7 @@ export class Session {
       throw wrong;
     } finally {
       clearTimeout(timer);
-      this.welcomed = undefined;
+      this.welcomed = this.elsewhere = undefined;
     }
     if (this.closing) {
       connection.hangUp();

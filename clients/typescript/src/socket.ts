@@ -4,6 +4,16 @@ export const SUBPROTOCOL = "arqon.v1";
 /** Unsent bytes above which a sender waits. */
 export const WRITE_HIGH_BYTES = 1 << 20;
 
+/** Of what a refusal says; the rest is not read. */
+const BODY_MAX = 4_096;
+
+/** The part of Node's http.IncomingMessage that is used. */
+export interface HttpResponse {
+  statusCode: number;
+  setEncoding(encoding: "utf8"): unknown;
+  on(event: "data" | "close", listener: (part: string) => void): unknown;
+}
+
 /** The part of a WebSocket that is used; the browser's, Node's and that of the `ws` package all fit. */
 export interface WebSocketLike {
   readonly bufferedAmount: number;
@@ -16,6 +26,8 @@ export interface WebSocketLike {
   /** Where the socket can be read more slowly (`ws`): stop, and go on. */
   pause?(): void;
   resume?(): void;
+  /** Told of a handshake that was answered with an HTTP status (`ws`). */
+  on?(event: "unexpected-response", listener: (request: { destroy(): void }, response: HttpResponse) => void): unknown;
   /** Gone at once (`ws`). */
   terminate?(): void;
 }
@@ -105,6 +117,17 @@ export class Connection {
         if (status !== undefined) reject(notABus(shown, Number(status)));
         else void refusal(url, token, shown, why).then(reject);
       }) as never;
+      socket.on?.("unexpected-response", (request, response) => {
+        let body = "";
+        response.setEncoding("utf8");
+        response.on("data", (part) => (body = (body + part).slice(0, BODY_MAX)));
+        response.on("close", () => {
+          clearTimeout(timer);
+          connection.closed(1006, "");
+          reject(notABus(shown, response.statusCode, body));
+          request.destroy();
+        });
+      });
     });
   }
 
@@ -180,8 +203,7 @@ export class Connection {
 async function refusal(url: string, token: string, shown: string, why: string): Promise<ArqonError> {
   try {
     const answer = await fetch(withToken(url, token).replace(/^ws/, "http"), { signal: AbortSignal.timeout(2_000) });
-    if (answer.status === 401 || answer.status === 403) return notABus(shown, answer.status);
-    if (answer.status !== 426 && answer.status !== 503) return notABus(shown, answer.status);
+    if (answer.status !== 426 && answer.status !== 503) return notABus(shown, answer.status, (await answer.text()).slice(0, BODY_MAX));
     return ended(shown, "it took the connection and ended it at once");
   } catch {
     return unreachable(shown, why);

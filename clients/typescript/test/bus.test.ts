@@ -1,5 +1,6 @@
 // The client against a real node.
 import assert from "node:assert/strict";
+import http from "node:http";
 import net from "node:net";
 import { after, before, test } from "node:test";
 import { ArqonError, connect, type BusClient, type Message, type Resumed, type State } from "../src/index.js";
@@ -271,6 +272,41 @@ test("where no bus is, the error says what was tried and what helps", async () =
   await fails(`ws://127.0.0.1:${port}`, "bus.unreachable");
   await fails([`ws://127.0.0.1:${port}`, `ws://localhost:${port}`], "bus.unreachable");
   await fails("http://127.0.0.1:1", "bus.address");
+});
+
+test("a refusal is told in the bus's own words; what is no bus is called what it is", async () => {
+  const answers: Record<string, [number, string]> = {
+    "/tenant": [403, '{"error":{"code":"bus.tenant","message":"the connection is of tenant other","hint":"connect to /t/TENANT"}}'],
+    "/none": [401, '{"error":{"code":"bus.auth","message":"none was shown","hint":"Authorization"}}'],
+    "/full": [429, '{"error":{"code":"bus.connections","message":"8 come from here","hint":""}}'],
+    "/proxy": [403, "<html>"],
+    "/http": [200, "{}"],
+  };
+  const server = http.createServer();
+  server.on("upgrade", (request, socket) => {
+    const [status, body] = answers[request.url ?? ""] ?? [404, ""];
+    socket.end(`HTTP/1.1 ${status} No\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as net.AddressInfo;
+  const refusal = async (path: string): Promise<ArqonError> => {
+    const wrong: unknown = await connect(`ws://127.0.0.1:${port}${path}`, { reconnect: false }).catch((error: unknown) => error);
+    assert.ok(wrong instanceof ArqonError);
+    return wrong;
+  };
+  const told = [];
+  for (const path of Object.keys(answers)) {
+    const { code, denied, message, hint } = await refusal(path);
+    told.push([code, denied, message.split(/: |with /).at(-1), hint.split("  ")[0]]);
+  }
+  assert.deepEqual(told, [
+    ["bus.tenant", true, "the connection is of tenant other", "connect to /t/TENANT"],
+    ["bus.auth", true, "none was shown", "connect(url, { token })"],
+    ["bus.connections", false, "8 come from here", ""],
+    ["bus.auth", true, "it gives no reason (HTTP 403)", "connect(url, { token })"],
+    ["bus.unreachable", false, "HTTP 200, not as a bus", "arqon node status"],
+  ]);
+  await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 
 test("a handler that throws does not stop the others", async (t) => {
