@@ -322,6 +322,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "An iterator of a client fell too far behind, on a socket that cannot be read more slowly.",
         "Take messages faster, or join fewer channels.",
     ),
+    "bus.payload-unreadable": (
+        "A message holds JSON that the client's language has no value for, such as the number 1e999.",
+        "Python: `bytes(message.payload_)` is the payload as it came; ask its publisher to send what can be read.",
+    ),
     "bus.payload-missing": ("The message has no payload.", "Add one; any JSON value will do."),
     "user-events.name": (
         "A user event has a name of 1 to 64 bytes; it says what happened, the payload says the rest.",
@@ -396,8 +400,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "http.content-type": ("A body needs to say that it is JSON.", "Send `Content-Type: application/json`."),
     "http.head": ("The request's line and headers are over 8 KiB.", "Send shorter parameters."),
     "http.host": (
-        "The request shows no token or key and asks by a name. Any web page's owner can make a name lead to this machine "
-        "(DNS rebinding), and a bus that trusts loopback would answer the page.",
+        "The request shows no token or key and asks by a name. Any web page's owner can make a name lead to this "
+        "machine (DNS rebinding), and a bus that trusts loopback would answer the page.",
         "Ask for localhost or 127.0.0.1, or show a key: `arqon bus key new NAME`, `X-API-Key: KEY`.",
     ),
     "http.internal": (

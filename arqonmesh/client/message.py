@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from arqonmesh.errors import PeerError
+
 _NULL: Final = Raw(b"null")
 CARRIED: Final = frozenset(("event", "telemetry", "private"))
 """The types that somebody published; the others are what the bus itself says."""
@@ -39,12 +41,25 @@ class Message(Struct, gc=False):
 
     @property
     def payload(self) -> Any:
-        """The payload as plain Python values."""
-        return msgspec.json.decode(self.payload_)
+        """The payload as plain Python values. Raises PeerError `bus.payload-unreadable` for what Python has no value
+        for, such as 1e999; `payload_` is it as it came."""
+        return self._values("payload", self.payload_)
 
     @property
     def metadata(self) -> Any:
-        return msgspec.json.decode(self.metadata_)
+        """As `payload`."""
+        return self._values("metadata", self.metadata_)
+
+    def _values(self, name: str, raw: Raw) -> Any:
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+            where = f"{self.type} {self.id[:64]} of {self.from_[:64] or 'the bus'}"
+            raise PeerError(
+                "bus.payload-unreadable",
+                f"the {name} of {where} is JSON that Python has no value for: {wrong}",
+                hint=f"bytes(message.{name}_)  # as it came",
+            ) from wrong
 
 
 _decode: Final = msgspec.json.Decoder(Message).decode

@@ -11,7 +11,9 @@ from msgspec import Raw
 
 from arqonmesh.client import Message, Resumed, resume
 from arqonmesh.client.endpoints import RECONNECT_MAX_S, RECONNECT_MIN_S, STEADY_S, Endpoints
+from arqonmesh.client.message import read
 from arqonmesh.client.resume import Positions, matches, resumed_of
+from arqonmesh.errors import ArqonError
 
 
 def event(epoch: str, offset: int) -> Message:
@@ -112,3 +114,17 @@ def test_what_the_bus_should_know_of_a_client_goes_with_the_address() -> None:
     """Beside what stands there already."""
     endpoints = Endpoints("127.0.0.1:9100/t?x=1", name="é b", kind="service")
     assert endpoints.target == "ws://127.0.0.1:9100/t?x=1&name=%C3%A9%20b&type=service"
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b'{"deep":[1,1e400]}', b"1" * 5_000])
+def test_what_python_has_no_value_for_is_an_error_that_says_so(number: bytes) -> None:
+    """The bus carries any JSON number; the application's loop gets one of our errors, and the text as it came."""
+    frame = b'{"type":"event","id":"arq_1","room":"a","channel":"b","from":"x","payload":%b,"metadata":%b}'
+    message = read(frame % (number, number))
+    assert message is not None
+    for name in ("payload", "metadata"):
+        with pytest.raises(ArqonError) as wrong:
+            getattr(message, name)
+        assert wrong.value.code == "bus.payload-unreadable"
+        assert name in wrong.value.sentence and "arq_1" in wrong.value.sentence
+    assert bytes(message.payload_) == number
