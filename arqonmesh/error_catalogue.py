@@ -221,6 +221,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "This node has no secret of its own to sign tokens with: it checks tokens by public keys, or not at all.",
         "Ask the issuer for a token, or set bus.auth.jwt.secret_file to a file with 32 random bytes.",
     ),
+    "bus.operator-token": (
+        "The token for the node's own operator, operator.token in the data directory, cannot be written.",
+        "Check the directory's owner and the free space.",
+    ),
     "bus.open": (
         "The bus would listen where others reach it, and nothing says who may use it.",
         "Make an API key (`arqon bus key new NAME`), set bus.auth.jwt or bus.auth_token, listen on 127.0.0.1, or say "

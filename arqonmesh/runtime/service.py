@@ -20,6 +20,7 @@ import msgspec
 
 import arqonmesh
 from arqonmesh.api.control import NodeStatus
+from arqonmesh.bridge.auth import operator
 from arqonmesh.bridge.auth.api_keys import FILE as API_KEYS_FILE
 from arqonmesh.bridge.auth.api_keys import ApiKeys
 from arqonmesh.bridge.auth.authenticator import Authenticator
@@ -86,7 +87,9 @@ class Service:
         self.operator_links = {str(address): str(peer) for address, peer, _ in durable.get("links", ())}
         self._mesh = mesh_state.load(durable)
         self.keys = ApiKeys(data_dir / API_KEYS_FILE, wall_ms)
-        self.authenticator = Authenticator(config.bus, base=data_dir, keys=self.keys, wall_ms=wall_ms)
+        self.authenticator = Authenticator(
+            config.bus, base=data_dir, keys=self.keys, operator=operator.renew(data_dir), wall_ms=wall_ms
+        )
         epoch = mesh_state.next_epoch(mesh_state.boot_epoch(durable), wall_ms())
         self.history = HistoryKeeper(data_dir, config.bus.history)
         world = World(

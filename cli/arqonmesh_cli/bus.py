@@ -22,6 +22,7 @@ from arqonmesh_cli.where import place_of
 
 if TYPE_CHECKING:
     from arqonmesh.client import BusClient, Message
+    from arqonmesh.client.session import TokenSource
 
 app = noun("The bus.")
 
@@ -157,12 +158,14 @@ def json_line(frame: bytes) -> bytes:
 async def _connect(url: str | None, token: str | None, data_dir: Any, context: str | None, **how: Any) -> BusClient:
     from arqonmesh.client import BusClient
 
+    shown: TokenSource = token
     if url is None:
         place = place_of(data_dir, context)
         async with client_of(place) as node:
             url = (await node.node_status()).bus
-        token = token or place.bus_token()
-    return await BusClient.connect(url, token, **how)
+        if not token and place.bus_token():  # what is wrong with the settings is said here
+            shown = place.bus_token  # a node that was started again asks for a new one
+    return await BusClient.connect(url, shown, **how)
 
 
 async def _publish(bus: BusClient, channel: str, text: str) -> int:

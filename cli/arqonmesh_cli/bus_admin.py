@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 app = noun("Who uses this node's bus, and who may.")
 keys = noun("API keys of this node's bus. They take effect at once, also in a running node.")
 app.add_typer(keys, name="key")
+
+_FIRST_KEY: Final = (
+    "the first key: clients that show none are refused from now on, and closed, unless bus.auth.anonymous says "
+    "otherwise; arqon pub and sub at this node go on as its operator, elsewhere they take --token KEY"
+)
 
 Role = Literal["guest", "user", "admin"]
 RoleOption = Annotated[Role, typer.Option("--role", help="What its owner may do: read, use, or also delete.")]
@@ -65,14 +70,17 @@ def key_new(
     lifetime_ms = 0 if expires is None else int(parse_duration(expires, "--expires 90d") * 1_000)
     with closing(_keys(place_of(data_dir, context))) as store:
         shown, key = store.new(name, role, tenant=tenant, permissions=permission or (), lifetime_ms=lifetime_ms)
+        first = len(store.all()) == 1
 
     def text(screen: Screen) -> None:
         screen.line(shown)
         if screen.terminal:
             said = f"for {key.name} ({key.role}), {_until(key)}; send it as Authorization: Bearer KEY"
             Screen(sys.stderr).line((said, "dim"))
+            if first:
+                Screen(sys.stderr).line((_FIRST_KEY, "yellow"))
 
-    return Answer({"key": shown, **_told(key)}, text)
+    return Answer({"key": shown, "first": first, **_told(key)}, text)
 
 
 @verb(keys, "ls", "arqon bus key ls", "arqon bus key ls --json | jq '.data.keys[] | select(.state == \"active\")'")

@@ -58,8 +58,8 @@ class Place:
         return ", or ".join(command + self.suffix for command in commands)
 
     def bus_token(self) -> str | None:
-        """What this node's bus asks for: its one token, or a token for a day signed with its secret; None when it has
-        neither or its settings are elsewhere."""
+        """What this node's bus asks for: its one token, a token for a day signed with its secret, or the operator's
+        own; None where there is no node, or one that never ran."""
         if not self.files.initialised:
             return None
         from arqonmesh.config.load import load
@@ -67,7 +67,9 @@ class Place:
         settings = load(self.files.config, os.environ).bus
         told = settings.auth.jwt
         if settings.auth_token or not (told.secret or told.secret_file):
-            return settings.auth_token or None
+            from arqonmesh.bridge.auth import operator
+
+            return settings.auth_token or operator.read(self.data_dir)
         from arqonmesh.bridge.auth.mint import mint
         from arqonmesh.bridge.auth.token_keys import TokenKeys
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from arqonmesh.bridge.auth import operator
 from arqonmesh.bridge.auth.api_keys import FILE, ApiKeys
 from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon, Served
@@ -37,10 +38,13 @@ def test_a_key_is_shown_once_listed_and_revoked(arqon: Arqon, home: str) -> None
     (told,) = arqon("bus", "key", "ls", "--json", "--data-dir", home).json["data"]["keys"]
     assert (told["prefix"], told["state"], told["permissions"]) == (prefix, "active", ["-*:*", "publish:plant:*"])
     assert "hash" not in told
+    second = arqon("bus", "key", "new", "other", "--json", "--data-dir", home).json["data"]
+    assert second["first"] is False
+    assert arqon("bus", "key", "revoke", "other", "--data-dir", home).code == 0
     assert arqon("bus", "key", "revoke", "press-7", "--data-dir", home).code == 0
     assert "revoked" in arqon("bus", "key", "ls", "--data-dir", home).out
     store = ApiKeys(Path(home) / FILE, lambda: 0)
-    assert [one.state(0) for one in store.all()] == ["revoked"]
+    assert [one.state(0) for one in store.all()] == ["revoked", "revoked"]
     store.close()
 
 
@@ -85,9 +89,11 @@ def test_a_token_is_signed_with_the_nodes_secret(arqon: Arqon, home: str, monkey
 def test_who_holds_the_nodes_secret_needs_no_token_for_pub_and_sub(
     arqon: Arqon, home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Commands at the node itself sign one; where there is no secret there is nothing to sign with."""
+    """Commands at the node itself sign one; where there is no secret to sign with, they show the operator's own."""
     place = place_of(Path(home), None)
     assert place.bus_token() is None
+    assert place.bus_token() != operator.renew(Path(home)) == place.bus_token()
+    assert (Path(home) / operator.FILE).stat().st_mode & 0o777 == 0o600
     monkeypatch.setenv("ARQON_BUS__AUTH__JWT__SECRET", SECRET)
     token = place.bus_token()
     assert token is not None

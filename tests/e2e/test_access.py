@@ -40,6 +40,9 @@ async def test_a_key_lets_in_is_seen_and_its_end_closes_its_client(node: Loopbac
         assert (ended.value.rcvd.code, ended.value.rcvd.reason.partition(":")[0]) == (4401, "bus.auth")
     with pytest.raises(InvalidStatus):
         await connect(url, proxy=None)
+    assert made["first"] is True
+    said = await asyncio.to_thread(node, "pub", "plant:operator", "1")
+    assert said["published"] == 1, "whose node it is goes on without a key"
     bearer = {"Authorization": f"Bearer {made['key']}"}
     async with connect(url, proxy=None, additional_headers=bearer, subprotocols=["arqon.v1"]) as client:  # type: ignore[list-item]
         await receive(client)

@@ -2,9 +2,9 @@
 
     Authorization: Bearer X   X-API-Key: X   ?token=X   ?access_token=X   ?auth_token=X   ?api_key=X
 
-X is an API key, the bus's one token (`bus.auth_token`), or a JSON Web Token. Who shows something that does not hold up
-is refused, also where anonymous clients are let in: it believes to be someone. Where nothing is set up that could
-judge it, what is shown is not looked at.
+X is an API key, the bus's one token (`bus.auth_token`), a JSON Web Token, or the operator's own (operator.py). Who shows
+something that does not hold up is refused, also where anonymous clients are let in: it believes to be someone. Where
+nothing is set up that could judge it, what is shown is not looked at.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ class Authenticator:
         *,
         base: Path | None = None,
         keys: ApiKeys | None = None,
+        operator: str = "",
         wall_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self.counters: Counter[str] = Counter()
-        """accepted_VIA (anonymous, token, jwt, key) and refused_REASON."""
+        """accepted_VIA (anonymous, token, jwt, key, operator) and refused_REASON."""
         self._settings = settings
         self._keys = keys
+        self._operator = operator
         self._base = base or Path()
         self._wall_ms = wall_ms
         self._tokens = TokenReader(settings.auth.jwt, self._base, wall_ms)
@@ -58,7 +60,7 @@ class Authenticator:
 
     def candidate(self, settings: BusSettings) -> Authenticator:
         """One that judges by other settings. Raises ConfigError when its keys cannot be read."""
-        return Authenticator(settings, base=self._base, keys=self._keys, wall_ms=self._wall_ms)
+        return Authenticator(settings, base=self._base, keys=self._keys, operator=self._operator, wall_ms=self._wall_ms)
 
     def adopt(self, candidate: Authenticator) -> None:
         """Judge as `candidate` would; who showed something and is let in already stays until that ends."""
@@ -170,6 +172,8 @@ class Authenticator:
             return Identity(role=cast(Role, role), tenant=tenant)
         if shown.startswith(MARK) and self._keys is not None:
             return self._keys.judge(shown)
+        if self._operator and hmac.compare_digest(shown.encode("utf-8", "replace"), self._operator.encode()):
+            return Identity("operator", "admin", via="operator")
         one = self._settings.auth_token
         if one and hmac.compare_digest(shown.encode("utf-8", "replace"), one.encode()):
             return Identity("token", "user", via="token")

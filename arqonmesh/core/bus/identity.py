@@ -29,7 +29,7 @@ class Identity:
     expires_ms: int = 0
     """Wall clock, milliseconds since 1970, when this ends; 0: never."""
     via: str = "anonymous"
-    """What showed it: anonymous, token, jwt, or key:PREFIX."""
+    """What showed it: anonymous, token, jwt, operator, or key:PREFIX."""
 
     def at_least(self, role: str) -> bool:
         """Whether this role includes that one."""

@@ -16,6 +16,7 @@ from arqonmesh.bridge.auth.api_keys import ApiKeys
 from arqonmesh.bridge.auth.authenticator import Authenticator, is_loopback, wall_clock_ms
 from arqonmesh.bridge.auth.refused import AuthRefused
 from arqonmesh.config.model import AuthSettings, BusSettings, JwtSettings
+from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.events import CredentialRevoked
 from arqonmesh.errors import ConfigError
 from bench.lone_bus import LoneBus
@@ -271,3 +272,16 @@ def test_what_counts_as_loopback() -> None:
     others = {"0.0.0.0": False, "::": False, "10.0.0.1": False, "example.org": False, "": False}
     for host, expected in {**hosts, **others}.items():
         assert is_loopback(host) is expected, host
+
+
+def test_the_operator_of_a_node_is_its_admin() -> None:
+    """By the token in the data directory, after a reload as well; that of an earlier start is rubbish."""
+    settings = BusSettings(auth_token="s3cret")
+    authenticator = Authenticator(settings, operator="arqo_now")
+    for judge in (authenticator, authenticator.candidate(settings)):
+        identity = judge.identify("/", {"authorization": "Bearer arqo_now"}, {})
+        assert identity == Identity("operator", "admin", via="operator")
+        with pytest.raises(AuthRefused):
+            judge.identify("/", {"authorization": "Bearer arqo_before"}, {})
+    with pytest.raises(AuthRefused):
+        Authenticator(settings).identify("/", {}, {"token": [""]})
