@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.request
 from dataclasses import dataclass
 
 import pytest
@@ -145,3 +147,21 @@ def test_a_node_that_does_not_run_is_exit_code_three(mesh: LoopbackMesh) -> None
     done = line("mesh", "status", "--data-dir", str(node.data_dir))
     assert (done.code, done.error["code"]) == (3, "api.not-running")
     assert "arqon node start" in done.error["hint"]
+
+
+def test_a_second_node_of_a_cluster_needs_no_role_on_its_ticket_and_is_given_the_past(mesh: LoopbackMesh) -> None:
+    """What each published before they met is in the history of both."""
+    one, two = mesh.make("duo", "hub"), mesh.make("duo-two", "hub", cluster="duo")
+    for node, channel in ((one, "a:one"), (two, "a:two")):
+        node.start()
+        for i in range(7):
+            node("pub", channel, json.dumps({"i": i}))
+    one("mesh", "seed", "pair")
+    two("mesh", "join", one("invite", "new", "--cluster", "duo")["ticket"])
+
+    def held(node: LoopbackNode, channel: str) -> list[int]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{node.http}/history?channel={channel}", timeout=10) as told:
+            return [frame["payload"]["i"] for frame in json.load(told)["history"]]
+
+    everything = list(range(7))
+    until("the past", lambda: held(two, "a:one") == held(one, "a:two") == everything)
