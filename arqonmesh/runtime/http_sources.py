@@ -54,13 +54,14 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
 
     def channels(identity: Identity, query: ListingQuery) -> Channels:
         found, total = bus.channels.listing(identity, query.room, query.limit)
+        may = bus.permissions.may
         return Channels(
             total,
             [
                 ChannelFigures(
                     channel=channel.shown,
                     room=channel.room,
-                    members=len(channel.members),
+                    members=len(channel.members) if may(identity, "presence", channel.name) else None,
                     published=channel.published,
                     history=len(channel.ring.frames),
                     created_ms=channel.created_ms,

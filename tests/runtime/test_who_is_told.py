@@ -22,7 +22,8 @@ from arqonmesh.trust.keys import NodeKey
 SETTINGS = """
 node: {{cluster: hq}}
 listen: {{quic: "127.0.0.1:0", bus: "127.0.0.1:0", http: "{http}", telemetry: ""}}
-bus: {{auth: {{rooms: [{{rooms: ["secret:*"], join: granted, history: granted}}]}}}}
+bus: {{auth: {{rooms: [{{rooms: ["secret:*"], join: granted, history: granted}},
+                      {{rooms: ["hall:*"], presence: admin}}]}}}}
 """
 HIDDEN = ('room="secret"', 'room="acme|plant"', 'room="a"')
 Get = Callable[..., Any]
@@ -149,3 +150,14 @@ async def test_the_sum_of_the_other_rooms_is_told_to_operators(start: Get) -> No
     guest, _ = told.service.keys.new("panel", "guest")
     counted = [(await told.get("/rooms", key))[1]["other"]["messages"] for key in (admin, guest)]
     assert counted == [7, 0]
+
+
+async def test_how_many_are_in_a_channel_is_told_with_presence_alone(start: Get) -> None:
+    """As by the join's answer and `list_channels`."""
+    told = await start()
+    told.publish("", "hall:one")
+    admin, _ = told.service.keys.new("root", "admin")
+    user, _ = told.service.keys.new("panel", "user")
+    for key, members in ((admin, 0), (user, None)):
+        _, answered = await told.get("/channels?room=hall", key)
+        assert [channel["members"] for channel in answered["channels"]] == [members]

@@ -153,7 +153,9 @@ class History(Struct, frozen=True):
 class ChannelFigures(Struct, frozen=True):
     channel: str
     room: str
-    members: Annotated[Count, Meta(description="Clients of this node that joined it.")]
+    members: Annotated[
+        Count | None, Meta(description="Clients of this node that joined it; null without the permission `presence`.")
+    ]
     published: Annotated[Count, Meta(description="Messages since the node started.")]
     history: Annotated[Count, Meta(description="Messages kept in memory.")]
     created_ms: WallMs

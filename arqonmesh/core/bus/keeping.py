@@ -1,4 +1,7 @@
-"""Every finished event of a channel passes here once: into the ring, to those who are catching up, and to the disk."""
+"""Every finished event of a channel passes here once: into the ring, to those who are catching up, and to the disk.
+
+Those of `room:*` too: no client reads them again, but a mate of the cluster that missed some fetches them here.
+"""
 
 from __future__ import annotations
 

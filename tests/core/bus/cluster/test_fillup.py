@@ -102,6 +102,24 @@ def test_who_saw_the_offsets_jump_hears_late_what_was_between_and_nobody_else(ma
     assert ([event["offset"] for event in events], answer["payload"]["recovered"]) == ([2, 3, 4, 5], True)
 
 
+def test_what_was_said_to_a_whole_room_is_fetched_from_a_mates_disk_too(
+    mates: Mates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No client asks for the history of `room:*`; mates do, which is why it is kept: who was there hears it late."""
+    monkeypatch.setattr("tests.core.bus.mates.CHANNEL", "telemetry:*")
+    publisher, here, mate = mates.sides
+    witness = join(here)
+    here.house.take(witness)
+    mates.publish(publisher, 5)
+    frames = tuple(frame for _, frame in here.way)
+    here.way.clear()
+    mate.arrive(5)
+    for frame in (frames[0], frames[4]):
+        here.house.tell(Imported(publisher.id, "hq", "telemetry:*", (frame,)))
+    mates.settle()
+    assert offsets(here, witness) == [1, 5, 2, 3, 4]
+
+
 def test_what_was_published_before_a_client_came_is_not_live_for_it(mates: Mates) -> None:
     """A node that fills up from nothing does not tell its clients the cluster's past, except who asked by `since`."""
     publisher, here, mate = mates.sides
