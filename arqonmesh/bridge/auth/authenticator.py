@@ -2,9 +2,9 @@
 
     Authorization: Bearer X   X-API-Key: X   ?token=X   ?access_token=X   ?auth_token=X   ?api_key=X
 
-X is an API key, the bus's one token (`bus.auth_token`), a JSON Web Token, or the operator's own (operator.py). Who shows
-something that does not hold up is refused, also where anonymous clients are let in: it believes to be someone. Where
-nothing is set up that could judge it, what is shown is not looked at.
+X is an API key, the bus's one token (`bus.auth_token`), a JSON Web Token, or the operator's own (operator.py). Who
+shows something that does not hold up is refused, also where anonymous clients are let in: it believes to be someone.
+Where nothing is set up that could judge it, what is shown is not looked at.
 """
 
 from __future__ import annotations
