@@ -34,7 +34,8 @@ export const badAddress = (url: string): ArqonError =>
 export const unreachable = (url: string, why: string): ArqonError =>
   new ArqonError("bus.unreachable", `no bus at ${url}: ${why}`, STATUS);
 
-export const ended = (url: string, why: string): ArqonError => new ArqonError("bus.closed", `${url}: ${why}`, STATUS);
+export const ended = (url: string, why: string): ArqonError =>
+  new ArqonError("bus.closed", `${url}: ${why}`, "arqon node status; connect(url, { reconnect: true }) connects again");
 
 export const noWelcome = (url: string, withinMs: number): ArqonError =>
   new ArqonError("bus.timeout", `no welcome from ${url} within ${withinMs / 1000} s`, STATUS);
@@ -46,7 +47,7 @@ export const nobodyAnswered = (target: string, withinMs: number): ArqonError =>
   new ArqonError(
     "bus.request-timeout",
     `nobody answered the request to ${target} within ${withinMs / 1000} s`,
-    '{"type": "info", "channel": "ROOM:CHANNEL"}',
+    'bus.presence("ROOM:CHANNEL")  // who is there',
   );
 
 /** A handshake answered with an HTTP status; a bus says in the body why: {"error": {code, message, hint}}. */
@@ -81,8 +82,27 @@ export function toldError(told: unknown, sentence: (message: string) => string =
   return new ArqonError(
     typeof code === "string" ? code : "bus.refused",
     sentence(typeof message === "string" ? message : "the bus refused it"),
-    typeof hint === "string" ? hint : "",
+    typeof hint === "string" ? forAProgram(hint) : "",
   );
+}
+
+/** The bus shows its clients the frame that would be right; a program has a method for it. */
+function forAProgram(hint: string): string {
+  let frame: Record<string, unknown>;
+  try {
+    frame = JSON.parse(hint) as Record<string, unknown>;
+  } catch {
+    return hint;
+  }
+  if (typeof frame !== "object" || frame === null || typeof frame["type"] !== "string") return hint;
+  const { type, ...rest } = frame as { type: string; channel?: unknown; payload?: unknown; command?: unknown; args?: unknown };
+  const channel = JSON.stringify(rest.channel ?? "ROOM:CHANNEL");
+  if (type === "authenticate") return "connect(url, { token }) with a token or key that may";
+  if (type === "join" || type === "leave") return `bus.${type}(${channel})`;
+  if (type === "event") return `bus.publish(${channel}, ${JSON.stringify(rest.payload ?? {})})`;
+  if (type === "private") return `bus.private("arq_...", ${JSON.stringify(rest.payload ?? {})})`;
+  const [name, args] = type === "command" ? [rest.command, rest.args ?? {}] : [type, rest];
+  return `bus.command(${JSON.stringify(name)}${Object.keys(args as object).length > 0 ? `, ${JSON.stringify(args)}` : ""})`;
 }
 
 /** What to say when every node of a cluster was tried. */

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { Endpoints, RECONNECT_MAX_MS, RECONNECT_MIN_MS, STEADY_MS } from "../src/endpoints.js";
-import { ArqonError } from "../src/errors.js";
+import { ArqonError, toldError } from "../src/errors.js";
 import type { Received } from "../src/frames.generated.js";
 import { Mailbox } from "../src/mailboxes.js";
 import { Message, read } from "../src/message.js";
@@ -137,6 +137,22 @@ function oddBus(answer: (url: string, command: { id: string; args: { channel?: s
 }
 
 const joinedAt = (id: string): object => ({ type: "response", request_id: id, payload: { success: true, position: {} } });
+
+test("a hint for a program is a call of this client", () => {
+  const hints: [unknown, string][] = [
+    [{ type: "list_channels" }, 'bus.command("list_channels")'],
+    [{ type: "info", channel: "a:b" }, 'bus.command("info", {"channel":"a:b"})'],
+    [{ type: "join", channel: "a:b", since: {} }, 'bus.join("a:b")'],
+    [{ type: "event", channel: "a:b", payload: { x: 1 } }, 'bus.publish("a:b", {"x":1})'],
+    [{ type: "private", to: ["arq_1"], payload: 1 }, 'bus.private("arq_...", 1)'],
+    [{ type: "command", command: "update_client", args: { name: "x" } }, 'bus.command("update_client", {"name":"x"})'],
+    [{ type: "authenticate", args: { token: "..." } }, "connect(url, { token }) with a token or key that may"],
+    [{ a: 1 }, '{"a":1}'],
+    [null, "null"],
+  ];
+  for (const [frame, call] of hints) assert.equal(toldError({ code: "bus.x", hint: JSON.stringify(frame) }).hint, call);
+  assert.equal(toldError({ code: "bus.x", hint: "help" }).hint, "help");
+});
 
 test("of two nodes that hang up neither is passed over", async () => {
   const came: string[] = [];
