@@ -18,7 +18,8 @@ from tests.cli.conftest import Arqon, Served
 EXPECTED = {
     "init", "node start", "node stop", "node status", "node logs", "mesh seed", "mesh join", "mesh status",
     "mesh leave", "invite new", "invite ls", "invite revoke", "link add", "link rm", "link ls", "peer ls", "peer show",
-    "pub", "sub", "tail", "status", "certs show", "certs rotate", "policy show", "policy explain", "policy packs", "lab up", "lab cut", "lab heal",
+    "pub", "sub", "tail", "status", "certs show", "certs rotate", "policy show", "policy explain", "policy packs",
+    "lab up", "lab cut", "lab heal",
     "lab status", "lab run", "lab down", "demo", "explain", "version", "config schema",
     "config check", "config show", "config diff", "config reload",
     "bus key new", "bus key ls", "bus key revoke", "bus token", "bus clients",
