@@ -15,10 +15,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from arqonmesh.bridge.auth.api_keys import ApiKeys
 from arqonmesh.bridge.auth.authenticator import Authenticator, is_loopback, wall_clock_ms
 from arqonmesh.bridge.auth.refused import AuthRefused
+from arqonmesh.client import BusClient
 from arqonmesh.config.model import AuthSettings, BusSettings, JwtSettings
 from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.events import CredentialRevoked
-from arqonmesh.errors import ConfigError
+from arqonmesh.errors import ConfigError, Denied
 from bench.lone_bus import LoneBus
 from tests.bridge.auth.makers import SECRET, hs
 from tests.bridge.conftest import ask, receive
@@ -201,6 +202,20 @@ async def test_a_key_revoked_by_another_process_closes_its_clients(start: Start,
             await client.recv()
         assert closed.value.rcvd is not None
         assert (closed.value.rcvd.code, closed.value.rcvd.reason.partition(":")[0]) == (4401, "bus.auth-revoked")
+
+
+async def test_who_comes_back_with_a_revoked_key_hears_that_it_was_revoked(start: Start) -> None:
+    """The bus's own code and sentence reach the program, whose client tried to connect again."""
+    bus = await start()
+    key, made = bus.keys.new("a", "user")
+    async with await BusClient.connect(bus.url, key, reconnect=True) as client:
+        bus.keys.revoke(made.prefix)
+        bus.on_event(CredentialRevoked(f"key:{made.prefix}"))
+        async with asyncio.timeout(10):
+            with pytest.raises(Denied) as refused:
+                _ = [message async for message in client.messages(all_types=True)]
+    assert (refused.value.code, "revoked" in refused.value.sentence) == ("bus.auth-revoked", True)
+    assert refused.value.hint == "arqon bus key new NAME"
 
 
 @pytest.mark.parametrize(
