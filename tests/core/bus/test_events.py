@@ -60,7 +60,15 @@ def test_a_client_cannot_speak_in_another_ones_name() -> None:
     publisher, member = house.connect(), house.member(CHANNEL)
     house.send(
         publisher,
-        {"type": "event", "id": "arq_x", "from": "boss", "channel": CHANNEL, "payload": 1, "timestamp": "2001-01-01T00:00", "v": 1},
+        {
+            "type": "event",
+            "id": "arq_x",
+            "from": "boss",
+            "channel": CHANNEL,
+            "payload": 1,
+            "timestamp": "2001-01-01T00:00",
+            "v": 1,
+        },
     )
     (frame,) = house.take(member)
     assert frame["from"] == publisher

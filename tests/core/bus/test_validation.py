@@ -215,6 +215,15 @@ def test_depth_is_that_of_the_arrays_and_objects(value: Any, shells: list[bool],
     assert is_too_deep(json.dumps(whole, indent=indent).encode()) is (depth_of(whole) > DEPTH_MAX)
 
 
+@pytest.mark.parametrize(("name", "deep"), [("]", True), ("}", True), ("[", True), ("a", True), ("]", False)])
+def test_brackets_in_names_hide_no_depth(name: str, deep: bool) -> None:
+    """Each would close the level that has just been opened."""
+    levels = 1_000 if deep else DEPTH_MAX
+    for escaped in ("", "\\n"):
+        frame = f'{{"{name}{escaped}":' * levels + "0" + "}" * levels
+        assert is_too_deep(frame.encode()) is deep
+
+
 def test_a_frame_that_nests_too_deeply_is_refused() -> None:
     """The envelope is the first level."""
     house = House()
