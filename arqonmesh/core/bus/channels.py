@@ -79,6 +79,7 @@ class Channel:
         "streams",
         "tails",
         "tenant",
+        "told",
     )
 
     def __init__(self, name: str, created_ms: int, streams: Streams) -> None:
@@ -103,6 +104,8 @@ class Channel:
         """Members that have seen more of some streams than this node has."""
         self.owed: dict[ClientId, dict[str, int]] = {}
         """Members that came back, and what they had seen: what is found of what they missed goes to them."""
+        self.told: dict[ClientId, dict[str, tuple[int, int]]] = {}
+        """Listeners that were handed, of `streams.untold`, from the first to the last of these (late.py prunes it)."""
         self.passed: list[Passed] = []
         """Holes that live events went past, and who was there."""
         self.published = 0

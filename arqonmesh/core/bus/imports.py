@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from arqonmesh.core.bus.envelope import EVENT_KINDS, Stored, legacy_of, parse_stored
 from arqonmesh.core.bus.keeping import keep, keep_late
-from arqonmesh.core.bus.late import deliver_fetched, deliver_late, note_passed
+from arqonmesh.core.bus.late import deliver_fetched, deliver_late, deliver_untold, note_passed
 from arqonmesh.core.bus.names import resolve_target
 from arqonmesh.core.bus.protocol.bounds import is_too_deep
 from arqonmesh.core.bus.refusal import Refusal
@@ -59,10 +59,12 @@ def bring_in(
         bus.counters["import_refused"] += len(readable)
         effects.append(Emit(Dropped("bus", refusal.code.removeprefix("bus."), len(readable), channel_name)))
         return effects
-    fresh, late, jumps = _sort(channel.streams, readable)
+    fresh, late, untold, jumps = _sort(channel.streams, readable, from_publisher=origin is not None)
     if jumps:
         note_passed(bus, channel, jumps)
-    bus.counters["import_known"] += len(readable) - len(fresh) - len(late)
+    bus.counters["import_known"] += len(readable) - len(fresh) - len(late) - len(untold)
+    if untold:
+        deliver_untold(bus, channel, untold, effects)
     if late:
         bus.counters["import_late"] += len(late)
         for epoch, first, low_ms, high_ms, run in _runs(late, bus.wall_ms):
@@ -84,12 +86,15 @@ def bring_in(
 
 
 def _sort(
-    streams: Streams, readable: list[tuple[bytes, Stored]]
-) -> tuple[list[tuple[bytes, Stored]], list[tuple[bytes, Stored]], list[tuple[str, int, int]]]:
-    """What is new, what was missing among older ones, and the stretches that are missing from now on. The rest is
-    known."""
+    streams: Streams, readable: list[tuple[bytes, Stored]], *, from_publisher: bool
+) -> tuple[
+    list[tuple[bytes, Stored]], list[tuple[bytes, Stored]], list[tuple[bytes, Stored]], list[tuple[str, int, int]]
+]:
+    """What is new, what was missing among older ones, what a mate gave us before and nobody here has heard, and the
+    stretches that are missing from now on. The rest is known."""
     fresh: list[tuple[bytes, Stored]] = []
     late: list[tuple[bytes, Stored]] = []
+    untold: list[tuple[bytes, Stored]] = []
     jumps: list[tuple[str, int, int]] = []
     for event in readable:
         epoch, offset = event[1].epoch, event[1].offset
@@ -98,13 +103,15 @@ def _sort(
         elif epoch != streams.epoch:
             newest = streams.arrived(epoch, offset)
             if newest is None:
+                if streams.untold and from_publisher and streams.tell(epoch, offset):
+                    untold.append(event)
                 continue
             (fresh if newest else late).append(event)
             if newest and streams.holes:
                 holes = streams.holes.get(epoch)
                 if holes and holes[-1][1] == offset - 1:
                     jumps.append((epoch, *holes[-1]))
-    return fresh, late, jumps
+    return fresh, late, untold, jumps
 
 
 def _deliver(bus: Bus, channel: Channel, fresh: list[tuple[bytes, Stored]], effects: list[Effect]) -> None:

@@ -3,7 +3,8 @@
 Two kinds come late. What fills a hole below the newest event of its stream goes to those who were there when the stream
 went past the hole: they saw its offsets jump, and everybody who came since has seen it elsewhere or was told of it by
 name. What a mate of the cluster adds at a stream's end goes to those who joined with `since` and have not seen it, and
-to those who were connected for a while already when it was published. Nobody hears anything twice.
+to those who were connected for a while already when it was published; the others hear it when the publisher's own copy
+comes, which a link that was down only holds back. Nobody hears anything twice.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def deliver_late(bus: Bus, channel: Channel, late: Sequence[Event], effects: lis
     """What fills holes: to those who were there when its stream went past. `fetched`: a mate adds it; a bus that keeps
     nothing on the disk cannot tell whether its earlier life has delivered that, so it only goes into the history."""
     if fetched and not bus.env.durable:
+        for _, message in late:
+            channel.streams.keep_untold(message.epoch, message.offset, message.offset)
         return
     audience = bus.channels.audience(channel)
     here = dict.fromkeys((*audience.canonical, *audience.legacy))
@@ -85,27 +88,44 @@ def deliver_late(bus: Bus, channel: Channel, late: Sequence[Event], effects: lis
 
 
 def deliver_fetched(bus: Bus, channel: Channel, events: Sequence[Event], effects: list[Effect]) -> None:
-    """What a mate added at the end of one stream, in its order."""
-    epoch = events[0][1].epoch
+    """What a mate added at the end of one stream, in its order. Who is not handed it now may hear it from its publisher
+    (`deliver_untold`)."""
+    epoch, first, last = events[0][1].epoch, events[0][1].offset, events[-1][1].offset
+    channel.streams.keep_untold(epoch, first, last)
+    _prune_told(bus, channel)
     times = [ms_of(message.timestamp) or 0 for _, message in events]
     low_ms, high_ms = min(times), max(times)
-    audience = bus.channels.audience(channel)
-    for id_ in (*audience.canonical, *audience.legacy):
-        client = bus.clients[id_]
+    for id_ in _members(bus, channel):
         since = channel.owed.get(id_)
         if since is not None:
-            if is_owed(since, epoch, events[-1][1].offset):
+            if is_owed(since, epoch, last):
                 seen = since.get(epoch, 0)
-                rest = events if seen < events[0][1].offset else [one for one in events if one[1].offset > seen]
-                _hand(bus, id_, rest, effects)
+                _hand(bus, id_, events if seen < first else [one for one in events if one[1].offset > seen], effects)
             continue
         if not bus.env.durable:
             continue
-        came_ms = _came_ms(client, channel) + CLOCKS_APART_MS
-        if came_ms <= low_ms:
-            _hand(bus, id_, events, effects)
-        elif came_ms <= high_ms:
-            _hand(bus, id_, [one for one, at_ms in zip(events, times, strict=True) if at_ms >= came_ms], effects)
+        came_ms = _came_ms(bus.clients[id_], channel) + CLOCKS_APART_MS
+        if came_ms <= high_ms:
+            mine = events if came_ms <= low_ms else [e for e, at in zip(events, times, strict=True) if at >= came_ms]
+            _hand(bus, id_, mine, effects)
+            told = channel.told.setdefault(id_, {})
+            told[epoch] = (told.get(epoch, (mine[0][1].offset, 0))[0], last)
+
+
+def deliver_untold(bus: Bus, channel: Channel, events: Sequence[Event], effects: list[Effect]) -> None:
+    """What a mate gave us comes from its publisher, too: to all members but those who joined with `since`, who had it
+    from the history or when the mate gave it, those who were handed it then, and those who saw it at another node."""
+    for id_ in _members(bus, channel):
+        if id_ in channel.owed:
+            continue
+        seen, told = channel.ahead.get(id_, {}), channel.told.get(id_, {})
+        fresh = []
+        for event in events:
+            epoch, offset = event[1].epoch, event[1].offset
+            low, high = told.get(epoch, (1, 0))
+            if offset > seen.get(epoch, 0) and not low <= offset <= high:
+                fresh.append(event)
+        _hand(bus, id_, fresh, effects)
 
 
 def _came_ms(client: Client, channel: Channel) -> int:
@@ -117,6 +137,22 @@ def _came_ms(client: Client, channel: Channel) -> int:
         inside(channel.tenant, "*"),
     )
     return min((client.subscriptions[name] for name in names if name in client.subscriptions), default=0)
+
+
+def _prune_told(bus: Bus, channel: Channel) -> None:
+    """Of clients that have gone, and of streams of which nothing is untold any more, nobody asks."""
+    untold = channel.streams.untold
+    for client, ranges in list(channel.told.items()):
+        kept = {epoch: handed for epoch, handed in ranges.items() if epoch in untold}
+        if client in bus.clients and kept:
+            channel.told[client] = kept
+        else:
+            del channel.told[client]
+
+
+def _members(bus: Bus, channel: Channel) -> tuple[ClientId, ...]:
+    audience = bus.channels.audience(channel)
+    return (*audience.canonical, *audience.legacy)
 
 
 def _hand(bus: Bus, id_: ClientId, events: Sequence[Event], effects: list[Effect]) -> None:

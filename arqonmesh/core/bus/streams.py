@@ -66,7 +66,7 @@ class Gap(NamedTuple):
 class Streams:
     """The streams of one channel, as far as this node has heard them."""
 
-    __slots__ = ("epoch", "heads", "holes", "offset", "unsure")
+    __slots__ = ("epoch", "heads", "holes", "offset", "unsure", "untold")
 
     def __init__(self, epoch: str) -> None:
         self.epoch = epoch
@@ -77,6 +77,9 @@ class Streams:
         """Highest offset heard of every other stream."""
         self.holes: dict[str, list[tuple[int, int]]] = {}
         """What is missing below, first and last of each stretch, lowest first."""
+        self.untold: dict[str, list[tuple[int, int]]] = {}
+        """What a mate of the cluster gave us and the members here have not heard: should the publisher's own copy come,
+        they will."""
         self.unsure: dict[str, None] = {}
         """Streams of our earlier lives that ended in a crash: their last events may not have reached the disk."""
 
@@ -109,6 +112,24 @@ class Streams:
         if not holes:
             del self.holes[epoch]
         return False
+
+    def keep_untold(self, epoch: str, first: int, last: int) -> None:
+        """We have these now, and nobody has been told."""
+        stretches = self.untold.setdefault(epoch, [])
+        if stretches and stretches[-1][1] == first - 1:
+            stretches[-1] = (stretches[-1][0], last)
+        else:
+            add_hole(stretches, first, last)
+        self._bound()
+
+    def tell(self, epoch: str, offset: int) -> bool:
+        """The publisher's own copy came of something known: whether the members here have yet to hear it. True once."""
+        stretches = self.untold.get(epoch)
+        if stretches is None or not fill_hole(stretches, offset, offset):
+            return False
+        if not stretches:
+            del self.untold[epoch]
+        return True
 
     def lacking(self, epoch: str, head: int, holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """What we have not heard of what somebody has who has all up to `head` but the holes; lowest first."""
@@ -184,6 +205,7 @@ class Streams:
             oldest = next(iter(self.heads))
             del self.heads[oldest]
             self.holes.pop(oldest, None)
+            self.untold.pop(oldest, None)
             self.unsure.pop(oldest, None)
 
 

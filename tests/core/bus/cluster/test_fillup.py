@@ -137,6 +137,41 @@ def test_what_was_published_before_a_client_came_is_not_live_for_it(mates: Mates
     assert [offsets(here, client) for client in (plain, pattern, asked, ahead)] == [[], [], [1, 2, 3], [3]]
 
 
+def test_what_a_mate_gave_before_the_publisher_could_is_heard_when_its_own_copy_comes(mates: Mates) -> None:
+    """The link to the publisher was down, and what it held back comes later: once, and not to who had it already."""
+    publisher, here, mate = mates.sides
+    here.house.wall_ms += 90_000  # within what clocks may differ
+    witness = join(here)
+    here.house.take(witness)
+    mates.publish(publisher, 3)
+    frames = tuple(frame for _, frame in here.way)
+    here.way.clear()
+    mate.arrive(3)
+    asked = join(here, {"qqqqqqqqqq-1": 0})
+    here.house.take(asked)
+    mates.settle()
+    assert (offsets(here, witness), offsets(here, asked)) == ([], [1, 2, 3])
+    for _ in range(2):
+        here.house.tell(Imported(publisher.id, "hq", CHANNEL, frames))
+    assert (offsets(here, witness), offsets(here, asked)) == ([1, 2, 3], [])
+    assert len(here.disk.rows) == 3, "kept once"
+
+
+def test_who_was_handed_what_a_mate_gave_does_not_hear_it_again(mates: Mates) -> None:
+    """It was connected long before it was published, by anybody's clock."""
+    publisher, here, mate = mates.sides
+    witness = join(here)
+    here.house.take(witness)
+    mates.publish(publisher, 3)
+    frames = tuple(frame for _, frame in here.way)
+    here.way.clear()
+    mate.arrive(3)
+    mates.settle()
+    assert offsets(here, witness) == [1, 2, 3]
+    here.house.tell(Imported(publisher.id, "hq", CHANNEL, frames))
+    assert offsets(here, witness) == []
+
+
 def test_what_no_mate_has_becomes_a_hole_that_is_told(mates: Mates) -> None:
     """A mate says how far it was, and has lost the middle: whoever resumes reads exactly that."""
     publisher, here, mate = mates.sides
