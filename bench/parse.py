@@ -1,6 +1,6 @@
 """What it costs the bus to read one frame of a client, in microseconds, by the kind of frame.
 
-    python -m bench.parse [--json]
+python -m bench.parse [--json]
 """
 
 from __future__ import annotations

@@ -185,8 +185,8 @@ class Resuming(RuleBasedStateMachine):
                     assert mine in seen or self.is_named(mine), f"{mine} is missing and was not named"
         if channel is not None:
             for epoch, head in channel.streams.position().items():
-                mine = self.position.get(epoch, 0)
-                assert mine >= head or self.counts_as_over(epoch), f"{epoch} goes to {head}, the client is at {mine}"
+                seen_to = self.position.get(epoch, 0)
+                assert seen_to >= head or self.counts_as_over(epoch), f"{epoch} goes to {head}, the client to {seen_to}"
 
     def counts_as_over(self, epoch: str) -> bool:
         """It knew a later life of that node before it heard of this one."""

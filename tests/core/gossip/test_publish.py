@@ -292,7 +292,9 @@ def test_a_row_with_another_byte_in_it_is_dropped(place: int) -> None:
     member.finish_writes()
     rows = member.disk.tables["statements"]
     slot = (member.id, Kind.NODE, "a")
-    kept = bytearray(rows[slot][-1])
+    row = rows[slot][-1]
+    assert isinstance(row, bytes)
+    kept = bytearray(row)
     kept[place] ^= 1
     rows[slot] = (*rows[slot][:-1], bytes(kept))
     member.crash()

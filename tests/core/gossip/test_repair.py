@@ -309,7 +309,7 @@ def test_the_root_follows_every_change_and_nothing_else() -> None:
 
 def test_an_equal_root_is_answered_and_a_silent_partner_replaced_within_the_round() -> None:
     """Whoever says nothing to our root is left aside for this round, and at most two others are asked in its place."""
-    gossip = Gossip(env_of("hub"), GossipSettings(repair_interval_ms=10_000), {}.get)
+    gossip = Gossip(env_of("hub"), GossipSettings(repair_interval_ms=10_000), lambda node: None)
     gossip.start(0, {})
     peers = [node_of(name) for name in ("ant", "bee", "cat", "dog")]
     for peer in peers:

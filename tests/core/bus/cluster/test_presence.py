@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arqonmesh.core.bus.cluster.exchange import FLUSH_US, ROWS_PER_MESSAGE
+from arqonmesh.core.bus.cluster.copies import ROWS_PER_MESSAGE
+from arqonmesh.core.bus.cluster.exchange import FLUSH_US
 from arqonmesh.core.bus.cluster.table import TOMBSTONES_MAX, Table
 from arqonmesh.core.events import MemberAdmitted, MemberChanged
 from arqonmesh.ids import NodeId
