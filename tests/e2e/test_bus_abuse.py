@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from arqonmesh.bridge.websocket import SLOW_GRACE_S
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 from bench.bus_load import connect, join, message, text_frame
 from bench.steady import Steady
@@ -138,7 +139,7 @@ def test_a_client_that_stops_reading_is_cut_off_and_others_go_on(node: LoopbackN
             assert time.monotonic() < deadline, "the lazy client was never cut off"
             busy.sendall(b"".join(text_frame(message("firehose:all", number + n, 0, 30_000)) for n in range(20)))
             number += 20
-        until("its end", lambda: node("node", "status")["clients"] == 3)
+        until("its end", lambda: node("node", "status")["clients"] == 3, SLOW_GRACE_S + 10)
     assert node.rss_mib() < 400
 
 
