@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from arqonmesh.bridge.auth.authenticator import Authenticator
-from arqonmesh.bridge.websocket import BusServer
+from arqonmesh.bridge.server import BusServer
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
 from arqonmesh.core.events import Dropped

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from arqonmesh.api.control import BusClientView
-from arqonmesh.bridge.websocket import BusServer
+from arqonmesh.bridge.server import BusServer
 from arqonmesh.core.bus.bus import Bus
 from arqonmesh.core.bus.tenants import outside
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from arqonmesh.bridge.http.messages import RoomFigures, Rooms
-from arqonmesh.bridge.websocket import BusServer
+from arqonmesh.bridge.server import BusServer
 from arqonmesh.core.bus.analytics import OTHER
 from arqonmesh.core.bus.analytics import RoomFigures as Counted
 from arqonmesh.core.bus.bus import Bus

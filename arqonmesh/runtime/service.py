@@ -25,7 +25,7 @@ from arqonmesh.bridge.auth.api_keys import FILE as API_KEYS_FILE
 from arqonmesh.bridge.auth.api_keys import ApiKeys
 from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.http import HttpServer
-from arqonmesh.bridge.websocket import BusServer
+from arqonmesh.bridge.server import BusServer
 from arqonmesh.config.model import Config
 from arqonmesh.core.events import CredentialRevoked
 from arqonmesh.core.kernel import Delete, Put, Write
@@ -319,6 +319,7 @@ class Service:
         found |= {f"dropped_{where}_{reason}": count for (where, reason), count in self.story.dropped.items()}
         found |= {f"auth_{name}": count for name, count in self.authenticator.counters.items()}
         found |= {name: self.bus.counters[name] for name in ("slow_dropped", "slow_episodes")}
+        found |= {f"join_{name}": count for name, count in self.authority.counters.items()}
         found["unsent"] = self.host.unsent
         found["certificate_rotations"] = self.certificates.rotations
         return found

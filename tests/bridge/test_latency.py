@@ -31,7 +31,7 @@ async def test_from_a_read_to_its_writes_is_measured_once_per_tick(bus: RunningB
         await publisher.send(json.dumps({**EVENT, "channel": "nobody:listens"}))
         assert (await ask(publisher, {"type": "ping"}))["status"] == "success"
         assert bus.server.written.count - before <= 2
-        assert bus.server.read_at_ns == 0
+        assert bus.server.outgoing.read_at_ns == 0
 
 
 @pytest.mark.requirement("R-OB-6")

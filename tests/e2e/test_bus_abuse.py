@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from arqonmesh.bridge.websocket import SLOW_GRACE_S
+from arqonmesh.bridge.closing import SLOW_GRACE_S
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, until
 from bench.bus_load import connect, join, message, text_frame
 from bench.steady import Steady

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from arqonmesh.bridge import websocket
+from arqonmesh.bridge import closing
 from arqonmesh.config.model import SlowSettings
 from arqonmesh.core.events import Dropped
 from tests.bridge.conftest import RunningBus, StartBus, ask, receive
@@ -101,14 +101,14 @@ async def test_messages_are_dropped_whole_and_the_client_is_told_how_many_where(
 async def test_spilled_messages_all_arrive(start_bus: StartBus, tmp_path: Path) -> None:
     """Nothing is lost, nothing is left on disk, memory stays bounded."""
     bus = await slow_bus(start_bus, "spill")
-    bus.server._slow._room.folder = tmp_path
+    bus.server.outgoing.slow._room.folder = tmp_path
     sleeper = await Sleeper.join(bus)
     await fill(bus, range(MESSAGES))
     (look,) = [look for look in bus.server.looks() if look.slow_ms]
     assert look.queue_bytes > 4 * BUFFER
     assert bus.server.unsent_bytes() <= BUFFER + (512 << 10)
     assert await sleeper.read_to(MESSAGES - 1) == (list(range(MESSAGES)), [])
-    assert bus.server._slow._room.bytes == 0
+    assert bus.server.outgoing.slow._room.bytes == 0
     assert os.listdir(tmp_path) == []
     await sleeper.raw.hang_up()
 
@@ -120,23 +120,23 @@ async def test_who_is_too_slow_for_the_policy_is_cut_off(start_bus: StartBus, po
     sleeper = await Sleeper.join(bus)
     await fill(bus, range(MESSAGES))
     assert ("bridge", "slow-client") in bus.drops()
-    assert bus.server._slow._room.bytes == 0
+    assert bus.server.outgoing.slow._room.bytes == 0
     sleeper.raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
     code, reason = await sleeper.raw.closed_with()
     assert (code, reason.partition(":")[0]) == (1008, "bus.slow-client")
     await sleeper.raw.hang_up()
     await until(lambda: bus.server.client_count == 0)
-    assert bus.server.unsent_bytes() == bus.server._unsent_bytes == 0
+    assert bus.server.unsent_bytes() == bus.server.outgoing.unsent_bytes == 0
 
 
 async def test_who_was_cut_off_reads_why_when_it_reads_again(
     start_bus: StartBus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is not reading, so the close frame is waited with for longer than for others; the log names it."""
-    monkeypatch.setattr(websocket, "CLOSE_GRACE_S", 0.0)
+    monkeypatch.setattr(closing, "CLOSE_GRACE_S", 0.0)
     bus = await slow_bus(start_bus, "disconnect")
     sleeper = await Sleeper.join(bus)
-    with caplog.at_level(logging.WARNING, "arqonmesh.bridge.websocket"):
+    with caplog.at_level(logging.WARNING, "arqonmesh.bridge.outgoing"):
         await fill(bus, range(MESSAGES))
     (line,) = [record.getMessage() for record in caplog.records if "is cut off" in record.getMessage()]
     assert "bus.slow.policy is disconnect" in line
@@ -153,7 +153,7 @@ async def test_the_end_of_the_node_does_not_wait_for_who_was_cut_off(start_bus: 
     sleeper = await Sleeper.join(bus)
     await fill(bus, range(MESSAGES))
     assert bus.server.client_count == 1
-    async with asyncio.timeout(websocket.CLOSE_GRACE_S + 3):
+    async with asyncio.timeout(closing.CLOSE_GRACE_S + 3):
         await bus.server.close()
     await sleeper.raw.hang_up()
 
@@ -165,7 +165,7 @@ async def test_a_slow_client_that_goes_leaves_nothing(start_bus: StartBus) -> No
     await fill(bus, range(MESSAGES // 2))
     sleeper.raw.writer.transport.abort()
     await until(lambda: bus.server.client_count == 0)
-    assert (bus.server._unsent_bytes, bus.server._slow._room.bytes) == (0, 0)
+    assert (bus.server.outgoing.unsent_bytes, bus.server.outgoing.slow._room.bytes) == (0, 0)
 
 
 async def test_a_client_that_keeps_up_is_never_held(bus: RunningBus) -> None:
