@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from arqonmesh.core.federation.core import LINKS_MAX, STRANGER_BYTES_MAX, STRANGERS_MAX
+from arqonmesh.core.federation.links import LINKS_MAX
+from arqonmesh.core.federation.strangers import STRANGER_BYTES_MAX, STRANGERS_MAX
 from arqonmesh.core.plane import Plane
 from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.network import LANE_BYTES_MAX
@@ -45,7 +46,7 @@ def _of_plane(process: Process, plane: Plane) -> Iterator[tuple[str, int, int]]:
     yield "federation.outbox-messages", max((box.messages for box in boxes), default=0), outbox.messages_max
     yield "federation.outbox-bytes", max((box.bytes for box in boxes), default=0), outbox.bytes_max
     yield "federation.strangers", len(federation._strangers), STRANGERS_MAX
-    yield "federation.stranger-bytes", federation._stranger_bytes, STRANGER_BYTES_MAX
+    yield "federation.stranger-bytes", federation._strangers.bytes, STRANGER_BYTES_MAX
     yield "broadcast.ids", len(broadcast._cache), process.config.broadcast.ids_max
     yield "broadcast.payload-bytes", broadcast._cache.bytes, process.config.broadcast.cache_bytes_max
     yield "gossip.waiting-authors", len(gossip._waiting), gossip._limits.waiting_authors

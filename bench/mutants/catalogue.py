@@ -145,15 +145,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         name="deliver-before-the-mark",
         rule="delivery waits until our memory of it is on disk",
-        path="arqonmesh/core/federation/core.py",
+        path="arqonmesh/core/federation/commits.py",
         old="answer = bool(commit.arrivals or commit.entries)",
-        new="for arrival in commit.arrivals:\n                self._complete(now, arrival, out)\n            commit.arrivals.clear()\n            answer = bool(commit.entries)",
+        new="for arrival in commit.arrivals:\n                complete(now, arrival, out)\n            commit.arrivals.clear()\n            answer = bool(commit.entries)",
         tests=(*_FEDERATION, "tests/sim/test_scenarios.py"),
     ),
     Mutant(
         name="custody-unsynced",
         rule="what upstream forgets on our word survives a loss of power",
-        path="arqonmesh/core/federation/core.py",
+        path="arqonmesh/core/federation/commits.py",
         old="out.append(Persist(token, tuple(commit.writes), sync=promised))",
         new="out.append(Persist(token, tuple(commit.writes), sync=False))",
         tests=(*_FEDERATION, "tests/sim/test_scenarios.py"),

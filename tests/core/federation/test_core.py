@@ -20,9 +20,11 @@ from arqonmesh.core.events import (
     TransportUp,
     Verdict,
 )
-from arqonmesh.core.federation import core as federation_core
+from arqonmesh.core.federation import commits
 from arqonmesh.core.federation.batch import FRAME_BYTES_MAX, Head, decode_head, encode_sections, parcel_of, signed_bytes
-from arqonmesh.core.federation.core import CUSTODY_PATIENCE_US, EARLY_FLUSH_BYTES, STRANGER_PATIENCE_US
+from arqonmesh.core.federation.custody import CUSTODY_PATIENCE_US
+from arqonmesh.core.federation.exports import EARLY_FLUSH_BYTES
+from arqonmesh.core.federation.strangers import STRANGER_PATIENCE_US
 from arqonmesh.core.kernel import Persist, Send
 from arqonmesh.ids import node_id_of
 from arqonmesh.wire.codec import decode_message
@@ -711,7 +713,7 @@ def test_the_imported_event_names_origin_and_cluster() -> None:
 
 def test_what_is_delivered_is_marked_in_the_same_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when so much has to be held in one tick that it takes several: no crash in between delivers it twice."""
-    monkeypatch.setattr(federation_core, "COMMIT_BYTES_MAX", 1)
+    monkeypatch.setattr(commits, "COMMIT_BYTES_MAX", 1)
     net = Net()
     a, b, c = (net.add(name, f"cluster-{name}", exporting("telemetry:*")) for name in "abc")
     net.connect(a, b)
