@@ -772,11 +772,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "join.broken": (
         "The connection ended in the middle of the join.",
-        "Try again; if it persists, `arqon node logs` on the member says why.",
+        "The command tries again for as long as --timeout says; after that, `arqon node logs` on the member says why.",
     ),
     "join.busy": (
         "Too many nodes join through this member at the same moment.",
-        "Try again in a second, or through another member.",
+        "The command tries again for as long as --timeout says; or join through another member.",
     ),
     "join.known-otherwise": (
         "This node's key was admitted with another cluster or role than arqon.yaml says. A key keeps both for life, "

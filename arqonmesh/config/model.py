@@ -74,6 +74,9 @@ class LinkSettings(Settings, frozen=True):
     reconnect_max_ms: Positive = 1_000
     """The pause doubles from min up to this, with full jitter on its upper half, for ever. A dial that nobody answers
     costs a few datagrams; more spares a hub to which thousands return at once, and finds a healed path later."""
+    handshake_ms: Annotated[int, Meta(ge=1_000, le=120_000)] = 20_000
+    """From the first datagram of a connection to the link or the join. An answer takes seconds where many nodes share
+    a starved machine; less frees the place of a stranger that falls silent sooner."""
     max_datagram_size: Annotated[int, Meta(ge=1_200, le=16_000)] = 1_200
     """QUIC packet size. 1,200 fits every path; larger only where both ends and the path carry it."""
 

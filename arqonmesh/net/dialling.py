@@ -21,10 +21,12 @@ from arqonmesh.net.dialer import Dialer, Wish
 from arqonmesh.net.udp import SockAddr
 
 DIAL_S: Final = 1.0
-"""How long most dials may take. Retransmissions within one dial thin out quickly, and a fresh dial finds a path that
-is only just back the sooner."""
+"""How long the first dial of each address may take. The next one gets twice the time, up to the whole handshake's: a
+peer that is only starved of processor time answers a dial late, and each fresh one costs it another handshake. Within
+a dial first packets are repeated steadily (quic_core.PROBE_DOUBLINGS_MAX), so a path that heals is found as soon."""
+TURN_S: Final = 4.0
+"""The most for one of several addresses: another one's turn must come. Every so many dials one gets the whole time."""
 LONG_DIAL_EVERY: Final = 16
-"""Every so many dials one gets the whole handshake time, so that paths with seconds of round trip get there, too."""
 
 
 class Dialling:
@@ -140,5 +142,12 @@ class Dialling:
         if self._authority.mesh_id is None:
             self.failed(wish, "link.no-mesh", "link.no-mesh: this node belongs to no mesh yet", self._loop.time())
             return
-        long = wish.attempt % LONG_DIAL_EVERY == 0
-        self._start(wish, sockaddr, self._handshake_s if long else min(DIAL_S, self._handshake_s))
+        self._start(wish, sockaddr, dial_patience_s(wish.attempt, len(wish.addresses), self._handshake_s))
+
+
+def dial_patience_s(attempt: int, addresses: int, handshake_s: float) -> float:
+    """How long the `attempt`-th dial (from 1) of a wish with so many addresses may take."""
+    if attempt % LONG_DIAL_EVERY == 0:
+        return handshake_s
+    grown_s = DIAL_S * 2.0 ** min((attempt - 1) // addresses, 10)
+    return min(grown_s, handshake_s if addresses == 1 else TURN_S, handshake_s)

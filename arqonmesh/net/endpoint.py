@@ -43,13 +43,12 @@ from arqonmesh.net.session import Frames, MeshSession
 from arqonmesh.net.timers import Timers
 from arqonmesh.net.tls import CONNECTION_ID_BYTES, JOIN_PROTOCOL, MESH_PROTOCOL, configuration
 from arqonmesh.net.udp import PathAddr, SockAddr, UdpSocket
+from arqonmesh.net.waiting_room import Stranger, WaitingRoom
 from arqonmesh.trust.certificates import Leaf
 from arqonmesh.wire.messages import JoinAccept, JoinOffer
 
 CONNECTIONS_MAX: Final = 2_048
-HANDSHAKE_S: Final = 5.0
-"""From the first datagram to the link, on both sides."""
-JOIN_S: Final = 30.0
+JOIN_S: Final = 45.0
 """A join connection's whole life at the member."""
 JOINS_MAX: Final = 64
 """Join connections at once: a stranger's certificate opens one, so they must not take the places of links."""
@@ -86,10 +85,10 @@ class QuicEndpoint:
         segmented: bool = True,
         fast: bool = True,
         intake: Intake | None = None,
-        handshake_s: float = HANDSHAKE_S,
+        handshake_s: float | None = None,
     ) -> None:
         """Bind and listen. `listen` is HOST:PORT, port 0 takes a free one. `segmented=False` forces the plain UDP path,
-        `fast=False` the library's own way for every packet.
+        `fast=False` the library's own way for every packet. `handshake_s`: instead of the settings' `handshake_ms`.
 
         Raises ConfigError: `link.listen`, `link.address`, `link.quic-core`.
         """
@@ -104,8 +103,9 @@ class QuicEndpoint:
         self._skew_ms = skew_ms
         self._wall_ms = wall_ms
         self._one_lane = one_lane
-        self._handshake_s = handshake_s
+        self._handshake_s = settings.handshake_ms / 1_000 if handshake_s is None else handshake_s
         self._intake = intake or Intake()
+        self._waiting_room = WaitingRoom(self._loop, self._let_in)
         self.counters: Counter[str] = Counter()
         """What was dropped, refused or lost here, by reason; see also `socket_counters`."""
         self._entries: dict[Entry, None] = {}
@@ -131,7 +131,7 @@ class QuicEndpoint:
             authority=authority,
             linked=self._links,
             counters=self.counters,
-            handshake_s=handshake_s,
+            handshake_s=self._handshake_s,
             start=self._dial,
             spawn=self._spawn,
         )
@@ -275,6 +275,7 @@ class QuicEndpoint:
         """Let go of the socket and of every timer, and tell nobody."""
         self._closing = True
         self._dialling.stop()
+        self._waiting_room.close()
         for entry in list(self._entries):
             self._remove(entry)
         self._dirty.clear()
@@ -314,51 +315,58 @@ class QuicEndpoint:
             entry = self._by_id.get(datagram[1 : 1 + CONNECTION_ID_BYTES])
         now = self._now
         if entry is None:
-            entry = self._stranger(datagram, path, now)
-            if entry is None:
-                return
-        elif entry.connection.outbound and path[1] is not None:
+            self._stranger(datagram, path, now)
+            return
+        if entry.connection.outbound and path[1] is not None:
             path = (path[0], None)
         entry.connection.receive(datagram, path, now)
         self._touched[entry] = None
 
-    def _stranger(self, datagram: bytes, path: PathAddr, now: float) -> Entry | None:
+    def _stranger(self, datagram: bytes, path: PathAddr, now: float) -> None:
+        """A datagram that leads to no connection: is its sender to wait for one?"""
         if self._closing:
-            return None
+            return
+        first_id = datagram[6 : 6 + datagram[5]] if len(datagram) > 6 else b""
+        if self._waiting_room.knows(first_id, datagram, path):
+            self.counters["intake.repeated"] += 1
+            return
         verdict = self._intake.judge(datagram, path[0], now)
         if isinstance(verdict, Answer):
             self.counters["intake.answered"] += 1
             self._udp.send([verdict.datagram], path)
-            return None
-        if isinstance(verdict, Accept):
-            if len(self._entries) < CONNECTIONS_MAX:
-                return self._accept(verdict, datagram, path, now)
-            self._endings.refused("link.connection-limit", show_address(path[0]))
+        elif isinstance(verdict, Accept):
+            places = CONNECTIONS_MAX - len(self._entries) - len(self._waiting_room)
+            if places > 0 and self._waiting_room.take(verdict, first_id, datagram, path):
+                self._intake.opened(path[0])
+            else:
+                self._endings.refused("link.connection-limit", show_address(path[0]))
         elif verdict.refused:
             self._endings.refused(verdict.reason, show_address(path[0]))
         else:
             self.counters[verdict.reason] += 1
-        return None
 
-    def _accept(self, verdict: Accept, datagram: bytes, path: PathAddr, now: float) -> Entry | None:
+    def _let_in(self, stranger: Stranger) -> None:
+        """Its turn: begin the handshake."""
+        verdict, path, datagrams = stranger
+        now = self._loop.time()
         quic = self._quic_class(
             configuration=self._server,
             original_destination_connection_id=verdict.original_destination,
             retry_source_connection_id=verdict.retry_source,
         )
         connection = Connection(quic, path, outbound=False, now=now)
-        first_id = datagram[6 : 6 + datagram[5]]
-        connection.connection_ids.add(first_id)
-        connection.receive(datagram, path, now)
+        connection.connection_ids.add(datagrams[0][6 : 6 + datagrams[0][5]])
+        for datagram in datagrams:
+            connection.receive(datagram, path, now)
         if quic.untouched:
             # Nothing in it could be decrypted: not the beginning of a connection, and not worth keeping.
             self.counters["drop.garbage"] += 1
-            return None
+            self._intake.settled(path[0])
+            return
         entry = self._add(connection, now)
         entry.half_open = path[0]
-        self._intake.opened(path[0])
-        self._touched[entry] = None
-        return None
+        self._process(entry, now)
+        self._flush(now)
 
     def _process(self, entry: Entry, now: float) -> None:
         """Look at what a connection received, or at what its timer did."""

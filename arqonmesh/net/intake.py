@@ -27,7 +27,8 @@ from arqonmesh.net.udp import SockAddr
 INITIAL_BYTES_MIN: Final = 1_200
 """RFC 9000, 14.1: a client's first datagram is at least this long."""
 HALF_OPEN_MAX: Final = 256
-HALF_OPEN_PER_ADDRESS_MAX: Final = 64
+HALF_OPEN_PER_ADDRESS_MAX: Final = 128
+"""A machine of many nodes, or a site behind one address, knocks with all of them after a cut."""
 RETRY_ABOVE: Final = 32
 """Open handshakes above which a newcomer's address is validated first."""
 
@@ -56,7 +57,7 @@ class Drop:
 
 
 class Intake:
-    """Counts the open handshakes and judges first datagrams."""
+    """Counts the open handshakes, those that wait for their turn among them, and judges first datagrams."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Intake:
         self.half_open = 0
 
     def opened(self, sockaddr: SockAddr) -> None:
-        """A handshake began."""
+        """A handshake began, or waits."""
         self.half_open += 1
         self._by_address[sockaddr[0]] += 1
 

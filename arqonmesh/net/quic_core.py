@@ -31,6 +31,9 @@ EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"
 BINDING_BYTES: Final = 32
 ACK_DELAY_S: Final = 0.002
 """How long an ACK may wait for company. Shorter wakes a quiet receiver more often; 25 ms is what we advertise."""
+PROBE_DOUBLINGS_MAX: Final = 2
+"""How often a client's probe timeout doubles during the handshake (RFC 9002, 6.2.1 would for ever): 0.8 s between two
+first packets, so that one long dial finds a path that heals as soon as a row of short ones would."""
 
 # The peer's mistakes are counted and reported by us; as log lines a stranger could fill the disk with them.
 logging.getLogger("quic").setLevel(logging.ERROR)
@@ -107,6 +110,12 @@ class MeshQuic(QuicConnection):
         if ack_at is not None and ack_at > now:
             self._spaces[tls.Epoch.ONE_RTT].ack_at = now
         return super().datagrams_to_send(now)
+
+    def handle_timer(self, now: float) -> None:
+        """As inherited; but a client whose handshake is under way goes on probing at a steady pace."""
+        super().handle_timer(now)
+        if self._is_client and not self._handshake_confirmed:
+            self._loss._pto_count = min(self._loss._pto_count, PROBE_DOUBLINGS_MAX)
 
     # --- what the driver needs to see ---------------------------------------------------------------------
 

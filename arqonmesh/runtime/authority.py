@@ -6,6 +6,7 @@ An admission is a promise, so `admit` returns only when the statement that makes
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Final
 
 from arqonmesh.core.admission.judge import Admit
@@ -18,7 +19,10 @@ from arqonmesh.runtime.host import Host
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
 from arqonmesh.wire.statement import Kind, NodeRecord
 
-ADMISSIONS_WAITING_MAX: Final = 64
+ADMISSIONS_AT_ONCE: Final = 8
+"""Judged and written together: enough to share one commit, few enough that the first ones get their answer while the
+last ones wait, and not all of them too late."""
+ADMISSIONS_WAITING_MAX: Final = 128
 PERSIST_TIMEOUT_S: Final = 10.0
 MEMBERS_TOLD_MAX: Final = 256
 
@@ -29,6 +33,11 @@ class RosterAuthority:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._waiting: dict[NodeId, list[asyncio.Future[None]]] = {}
+        self._places = asyncio.Semaphore(ADMISSIONS_AT_ONCE)
+        self._present = 0
+        """Joiners that wait for a place, or have one."""
+        self.counters: Counter[str] = Counter()
+        """`waited`: joins that found all places taken and queued; `busy`: those beyond the queue."""
         host.watch(Applied, self._applied)
 
     @property
@@ -49,11 +58,21 @@ class RosterAuthority:
         return plane.admission.offer()
 
     async def admit(self, request: JoinRequest, node: NodeId, channel_binding: bytes) -> JoinAccept | JoinReject:
+        if self._present >= ADMISSIONS_AT_ONCE + ADMISSIONS_WAITING_MAX:
+            self.counters["busy"] += 1
+            return JoinReject("join.busy", "too many are joining through this node right now; try again in a second")
+        self.counters["waited"] += self._places.locked()
+        self._present += 1
+        try:
+            async with self._places:
+                return await self._admit(request, node, channel_binding)
+        finally:
+            self._present -= 1
+
+    async def _admit(self, request: JoinRequest, node: NodeId, channel_binding: bytes) -> JoinAccept | JoinReject:
         plane = self._host.node.plane
         if plane is None:
             return JoinReject("join.no-mesh", "this node belongs to no mesh itself")
-        if len(self._waiting) >= ADMISSIONS_WAITING_MAX:
-            return JoinReject("join.busy", "too many are joining through this node right now; try again in a second")
         waits_s = patience_s(self._host)
         if plane.admission.key_of(node) is None:
             await wait_until_writable(self._host, waits_s)

@@ -21,7 +21,7 @@ from arqonmesh.trust.keys import NodeKey
 from arqonmesh.trust.tickets import Ticket, redemption_bytes, sign_redemption
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinRequest
 
-JOIN_TIMEOUT_S = 20.0
+JOIN_TIMEOUT_S = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

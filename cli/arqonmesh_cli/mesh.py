@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,9 +13,11 @@ from arqonmesh.observe.printable import printable
 from arqonmesh_cli.addresses import link_address
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
+from arqonmesh_cli.durations import parse_duration
 from arqonmesh_cli.events import show_events
 from arqonmesh_cli.matrix import show_matrix
 from arqonmesh_cli.options import Context, DataDir, Json
+from arqonmesh_cli.retrying import PASSING_JOIN, patiently
 from arqonmesh_cli.screen import Screen, state_word
 from arqonmesh_cli.times import day_and_clock
 from arqonmesh_cli.where import Place, place_of
@@ -98,6 +101,9 @@ def join(
             show_default=False,
         ),
     ] = "",
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="TIME", help="How long a busy member is asked again: 10s, 2m.")
+    ] = "60s",
     data_dir: DataDir = None,
     context: Context = None,
     as_json: Json = False,
@@ -106,12 +112,19 @@ def join(
     if (ticket is None) == (not address):
         seen = "neither a ticket nor an address" if ticket is None else "both a ticket and an address"
         raise UsageError("cli.join", f"{seen}; a join needs one of them", hint="arqon mesh join TICKET")
+    patience_s = parse_duration(timeout, "arqon mesh join TICKET --timeout 60s")
     if address:
         at, secret = link_address(address), _secret(key)
-        mesh = ask_at(data_dir, context, lambda node: node.join_address(at, secret))
+
+        def question() -> MeshView:
+            return ask_at(data_dir, context, lambda node: node.join_address(at, secret))
     else:
         text_of_ticket = sys.stdin.readline().strip() if ticket == "-" else (ticket or "").strip()
-        mesh = ask_at(data_dir, context, lambda node: node.join_ticket(text_of_ticket))
+
+        def question() -> MeshView:
+            return ask_at(data_dir, context, lambda node: node.join_ticket(text_of_ticket))
+
+    mesh = patiently(question, PASSING_JOIN, patience_s, rng=random.Random())
     place = place_of(data_dir, context)
     return Answer(mesh, lambda screen: _joined(screen, mesh, place))
 

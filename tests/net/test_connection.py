@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass, field
 
@@ -368,3 +369,21 @@ def test_a_peer_that_sends_far_ahead_of_a_gap_is_cut_off(monkeypatch: pytest.Mon
             break
     assert pair.server.closed[0].startswith("self: link.reassembly")
     assert not pair.server.data
+
+
+def test_a_dial_into_silence_repeats_its_first_packets_steadily_and_is_heard_when_the_wire_heals() -> None:
+    """Probe timeouts double twice and no more: a wire that heals after 15 s carries the handshake within 0.8 s."""
+    pair = Pair()
+    pair.cut = True
+    healed_at = pair.now + 15.0
+    asked: list[float] = []
+    while pair.now < healed_at:
+        before = pair.sent
+        pair.step()
+        if pair.sent > before:
+            asked.append(pair.now)
+    assert max(later - earlier for earlier, later in itertools.pairwise(asked)) < 1.0
+    pair.cut = False
+    while not (pair.client.handshakes and pair.server.handshakes):
+        pair.step()
+    assert pair.now - healed_at < 1.0

@@ -11,7 +11,8 @@ import pytest
 from arqonmesh.core.kernel import Lane
 from arqonmesh.ids import NodeId
 from arqonmesh.net.api import Endpoint
-from arqonmesh.net.endpoint import HANDSHAKE_S, QuicEndpoint
+from arqonmesh.net.dialling import DIAL_S, TURN_S, dial_patience_s
+from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.lanes import QUEUE_BYTES_MAX
 from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES
 from tests.net.kit import Member, hall, key, leaf_of
@@ -388,7 +389,7 @@ async def test_a_first_dial_that_nobody_answers_is_given_up_soon_and_tried_again
             began = asyncio.get_running_loop().time()
             a.endpoint.want(None, (f"127.0.0.1:{silent.getsockname()[1]}",))
             await a.heard.until(lambda: a.endpoint.dials()[0].attempt == 2)
-            assert asyncio.get_running_loop().time() - began < HANDSHAKE_S / 2
+            assert asyncio.get_running_loop().time() - began < 2 * DIAL_S
             assert a.endpoint.dials()[0].last_error.startswith("not reached: link.handshake-timeout")
 
 
@@ -418,3 +419,17 @@ async def test_a_frame_that_breaks_its_reader_costs_its_own_link_only(
         assert a.linked(c)
         assert not any(kind == "down" and peer == c.id for kind, peer, _ in a.heard.events)
         assert "broke its reader" in caplog.text
+
+
+def test_each_dial_waits_twice_as_long_as_the_one_before_up_to_the_handshakes_time() -> None:
+    """A starved peer answers late, and every fresh dial costs it another handshake: 1, 2, 4, 8, 16, 20, 20 ... s."""
+    assert [dial_patience_s(n, 1, 20.0) for n in range(1, 9)] == [1, 2, 4, 8, 16, 20, 20, 20]
+    assert dial_patience_s(10_000, 1, 20.0) == 20
+
+
+def test_an_address_among_several_has_its_turn_and_now_and_then_the_whole_time() -> None:
+    """A dead first address must not keep the second one waiting for twenty seconds."""
+    patience = [dial_patience_s(n, 2, 20.0) for n in range(1, 33)]
+    assert patience[:6] == [1, 1, 2, 2, 4, 4]
+    assert patience.count(20.0) == 2
+    assert max(wait for wait in patience if wait != 20.0) == TURN_S

@@ -1,0 +1,45 @@
+"""Asking again for what a busy member did not get done: with growing pauses, for as long as the user wants to wait."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from arqonmesh.errors import ArqonError
+from arqonmesh_cli.durations import show_duration
+from arqonmesh_cli.screen import tell_terminal
+
+T = TypeVar("T")
+
+PASSING_JOIN: Final = frozenset({"join.broken", "join.busy", "join.not-stored", "join.timeout", "join.too-many"})
+"""How a join ends at a member that is there and has no time."""
+PAUSE_MIN_S: Final = 0.5
+PAUSE_MAX_S: Final = 8.0
+
+
+def patiently(
+    question: Callable[[], T],
+    passing: frozenset[str],
+    patience_s: float,
+    *,
+    rng: random.Random,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    tell: Callable[[str], None] = tell_terminal,
+) -> T:
+    """The answer. An error whose code is passing is told and the question asked again, after a pause that doubles and
+    is drawn from its upper half; the last one is raised when no further try fits into `patience_s`."""
+    deadline = clock() + patience_s
+    pause_s = PAUSE_MIN_S
+    while True:
+        try:
+            return question()
+        except ArqonError as error:
+            waits_s = pause_s * (1 + rng.random()) / 2
+            if error.code not in passing or clock() + waits_s >= deadline:
+                raise
+            tell(f"{error.code}: {error.sentence}; again in {show_duration(waits_s)}")
+        sleep(waits_s)
+        pause_s = min(PAUSE_MAX_S, 2 * pause_s)
