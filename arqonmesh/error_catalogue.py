@@ -344,16 +344,23 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Send fewer, put several into one payload, or raise user_events.rate_per_s on all nodes.",
     ),
     "bus.rate-limited": (
-        "The client sends more frames per second than bus.rate_per_s allows; the rest was dropped.",
-        "Send more slowly, or raise bus.rate_per_s in arqon.yaml (0 is no limit).",
+        "The connections of one subject together send more than bus.rate_per_s frames or bus.rate_bytes_per_s bytes a "
+        "second; the rest was dropped. `limit` says which, `counted_by` what a subject is here.",
+        "Wait `retry_after_ms`, send more slowly, or raise the limit in arqon.yaml (0 is no limit).",
     ),
     "bus.slow-client": (
         "The client reads more slowly than it is sent to. By bus.slow.policy it is cut off (1008), or messages are "
         "dropped (it reads a `gap` notice with their number), or wait in a file.",
         "See who it is with `arqon bus clients --slow`; the client resumes with join_channel and `since`.",
     ),
+    "bus.subject-connections": (
+        "One subject (the `sub` of a token, the name of a key) may have bus.connections_per_subject_max connections "
+        "at a time at one node; one more is closed with 1013.",
+        "Close one, or raise bus.connections_per_subject_max in arqon.yaml; `arqon bus clients` shows them.",
+    ),
     "bus.subscriptions-full": (
-        "One client may hold as many subscriptions as bus.subscriptions_max says.",
+        "One client may hold as many subscriptions as bus.subscriptions_max says, and all connections of one subject "
+        "together as many as bus.subscriptions_per_subject_max.",
         "Leave some, or subscribe to a whole room: `room:*`.",
     ),
     "bus.target-missing": ("A private message names nobody.", 'Add `to`: {"type": "private", "to": ["arq_..."]}.'),

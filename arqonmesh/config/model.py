@@ -419,9 +419,17 @@ class BusSettings(Settings, frozen=True):
     buffer_bytes_max: Hot[Positive] = 8 << 20
     """Unsent bytes to one client above which `slow.policy` holds."""
     rate_per_s: Hot[Annotated[int, Meta(ge=0)]] = 0
-    """Frames per second per client (token bucket); 0 is no limit. Who stays far above it is closed (4429)."""
+    """Frames per second per subject, all its connections together (token bucket); 0 is no limit. A connection that
+    stays far above it is closed (4429)."""
     rate_bytes_per_s: Hot[Annotated[int, Meta(ge=0)]] = 0
-    """Bytes per second per client (token bucket), at least `frame_bytes_max`; 0 is no limit."""
+    """Bytes per second per subject (token bucket), at least `frame_bytes_max`; 0 is no limit."""
+    anonymous_counted_by: Hot[Literal["connection", "address"]] = "connection"
+    """What is one subject among clients that are nobody in particular (anonymous, or with `auth_token`): each
+    connection by itself, or all of one IP address. Behind a load balancer all come from its address."""
+    connections_per_subject_max: Hot[Annotated[int, Meta(ge=0)]] = 0
+    """Most connections of one subject at a time at this node; 0 is no limit."""
+    subscriptions_per_subject_max: Hot[Annotated[int, Meta(ge=0)]] = 0
+    """Channels and patterns that all connections of one subject together may be in; 0 is no limit."""
     connections_per_address_max: Hot[Annotated[int, Meta(ge=0)]] = 0
     """Most connections of one IP address at a time; 0 is no limit, for nodes behind a load balancer."""
     subscriptions_max: Hot[Annotated[int, Meta(gt=0, le=100_000)]] = 256

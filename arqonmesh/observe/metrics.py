@@ -55,6 +55,12 @@ METRICS: Final[tuple[Metric, ...]] = (
                "From reading clients' frames to having written to all whom they concern; once per turn of the loop."),
     _histogram("arqon_bus_command_seconds", "What the bus takes to answer a command.", "command"),
     _histogram("arqon_bus_client_round_trip_seconds", "From a ping to the client's pong."),
+    _counter(
+        "arqon_bus_rate_limited_total",
+        "Frames dropped by rate limits, of the subjects with most; the others are (other).",
+        "tenant",
+        "subject",
+    ),
     _counter("arqon_bus_room_messages_total", "Messages by room; rooms beyond the bound are (other).", "room"),
     _counter("arqon_bus_room_bytes_total", "Bytes of these messages.", "room"),
     _gauge("arqon_bus_room_publishers", "Different publishers in the room's last ten seconds.", "room"),

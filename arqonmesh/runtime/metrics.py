@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PARTITION_STATES = ("healthy", "degraded", "critical")
 MEMBER_STATES = ("alive", "suspect", "dead", "left", "unheard")
 """Unheard: on the roster, and has not spoken yet."""
+SUBJECTS_TOLD = 10
+"""Subjects that were rate limited most; the others are one sum."""
 _NO_DROPS = ("refused.", "link.", "intake.", "send.unsegmented")
 """What the transport counts beside its drops; refusals have a metric of their own."""
 _BUS_OWN_NAMES = ("clients", "published", "delivered", "imported")
@@ -33,6 +35,7 @@ def samples(service: Service, sees: Callable[[str], bool] | None = None) -> Iter
     and so is what rules say of channels. None: everything."""
     yield from _node(service)
     yield from _bus(service)
+    yield from _limited(service, named=sees is None)
     yield from _latency(service)
     yield from _rooms(service, sees)
     yield from _telemetry(service)
@@ -78,6 +81,14 @@ def _bus(service: Service) -> Iterator[Sample]:
     for name, count in counters.items():
         if name not in _BUS_OWN_NAMES:
             yield Sample("arqon_bus_operations_total", count, (name,))
+
+
+def _limited(service: Service, *, named: bool) -> Iterator[Sample]:
+    limited, told = service.node.bus.limited, 0
+    for tenant, subject, count in limited.most(SUBJECTS_TOLD if named else 0):
+        told += count
+        yield Sample("arqon_bus_rate_limited_total", count, (tenant, subject))
+    yield Sample("arqon_bus_rate_limited_total", limited.total() - told, ("", OTHER))
 
 
 def _latency(service: Service) -> Iterator[Distribution]:

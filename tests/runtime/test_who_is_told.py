@@ -88,14 +88,18 @@ async def test_a_scrape_without_a_credential_reads_sums_and_no_rooms(start: Get)
     admin, _ = told.service.keys.new("root", "admin")
     guest, _ = told.service.keys.new("panel", "guest")
     acme, _ = told.service.keys.new("acme-panel", "user", tenant="acme")
+    told.service.node.bus.limited.note("acme", "press-7", 5)
     status, nobody = await told.get("/metrics")
     assert status == 200
+    assert 'arqon_bus_rate_limited_total{subject="(other)",tenant=""} 5.0' in nobody
     assert not [name for name in HIDDEN if name in nobody]
     assert "arqon_bus_messages_published_total 3.0" in nobody
     assert 'arqon_bus_room_messages_total{room="(other)"} 3.0' in nobody
     for key, seen in ((admin, HIDDEN), (guest, ('room="a"',)), (acme, ('room="acme|plant"',))):
         _, answered = await told.get("/metrics", key)
         assert [name for name in HIDDEN if name in answered] == list(seen)
+        limited = 'arqon_bus_rate_limited_total{subject="press-7",tenant="acme"} 5.0'
+        assert (limited in answered) == (key == admin)
     assert (await told.get("/metrics", "arq_rubbish"))[0] == 401
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import mesh_room
+from arqonmesh.core.bus.allowances import Allowances
 from arqonmesh.core.bus.analytics import Analytics
 from arqonmesh.core.bus.channels import Channels
 from arqonmesh.core.bus.clients import Client, ClientInfo
@@ -25,7 +26,8 @@ from arqonmesh.core.bus.flow import resume, take_backlog
 from arqonmesh.core.bus.history import History
 from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.imports import take_imported
-from arqonmesh.core.bus.limits import ClientLimits
+from arqonmesh.core.bus.limited import Limited
+from arqonmesh.core.bus.limits import LIMITS, begin_anew
 from arqonmesh.core.bus.mesh_news import partition_changed, to_mesh_room
 from arqonmesh.core.bus.names import resolve
 from arqonmesh.core.bus.permissions import Permissions
@@ -79,6 +81,7 @@ _COUNTERS: Final = (
     "authenticated",
     "credentials_ended",
     "flooders_closed",
+    "turned_away",
 )
 
 
@@ -145,6 +148,10 @@ class Bus:
         self.stamps = Stamps(env.rng)
         self.history = History(settings.history.per_channel)
         self.credentials = Credentials()
+        self.allowances = Allowances()
+        """What each subject may use, shared by its connections."""
+        self.limited = Limited()
+        """Who was rate limited most."""
         self.permissions = Permissions(settings.auth.rooms)
         self.reads = Reads()
         self.shelf = Shelf(env.node_id, env.boot_epoch)
@@ -243,7 +250,7 @@ class Bus:
     def client_disconnected(self, now: Instant, client: ClientId) -> list[Effect]:
         """Forget a client, and tell those who shared its channels. Repeats are harmless."""
         self.look_at_the_clock()
-        return disconnect(self, client)
+        return disconnect(self, now, client)
 
     def client_frames(self, now: Instant, client: ClientId, frames: Sequence[bytes]) -> list[Effect]:
         """Text frames of one client, in the order of their arrival. Whatever is in them, this returns."""
@@ -257,10 +264,8 @@ class Bus:
         self.channels.adopt(settings.channels_max, settings.subscriptions_max)
         for client in self.clients.values():
             client.routes.clear()  # worked out by the rules of before
-        rates = ("rate_per_s", "rate_bytes_per_s")
-        if any(getattr(before, rate) != getattr(settings, rate) for rate in rates):
-            for client in self.clients.values():
-                client.limits = ClientLimits.of(now, settings)
+        if any(getattr(before, limit) != getattr(settings, limit) for limit in LIMITS):
+            begin_anew(self, now)
 
     def left_mesh(self) -> list[Effect]:
         """There is no link any more for which a publisher would have to wait, and no partition to be on a side of."""

@@ -10,7 +10,6 @@ from arqonmesh.core.bus.envelope import SUBPROTOCOL_CBOR, SUBPROTOCOLS, Dialect
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 from arqonmesh.core.bus.limits import ClientLimits
 from arqonmesh.core.bus.profile import profile_of
-from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import ClientId
 
 if TYPE_CHECKING:
@@ -72,9 +71,7 @@ class Client:
         "told_of_expiry",
     )
 
-    def __init__(
-        self, now: Instant, wall_ms: int, client: ClientId, info: ClientInfo, limits: ClientLimits | None = None
-    ) -> None:
+    def __init__(self, wall_ms: int, client: ClientId, info: ClientInfo) -> None:
         self.id = client
         self.info = info
         self.identity = info.identity
@@ -90,7 +87,8 @@ class Client:
         self.routes: dict[tuple[str, str, str], Route] = {}
         self.tails: tuple[Tail, ...] = ()
         """The channels whose past is being read for it; see resume.py."""
-        self.limits = limits
+        self.limits: ClientLimits | None = None
+        """Its part in what its subject may use; None where there are no limits."""
         self.published = 0
         self.bad_in_a_row = 0
         self.paused = False

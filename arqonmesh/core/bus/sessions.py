@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from arqonmesh.core.bus import mesh_room
+from arqonmesh.core.bus import limits, mesh_room
 from arqonmesh.core.bus.answers import say
 from arqonmesh.core.bus.clients import Client, ClientInfo
 from arqonmesh.core.bus.credentials import watch
-from arqonmesh.core.bus.limits import ClientLimits
 from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.events import ClientCame, ClientWent, Dropped
@@ -29,7 +28,11 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
         reason = f"{len(bus.clients)} clients are connected, which is all that bus.clients_max allows"
         dropped = Dropped("bus", "clients-max", 1, info.address)
         return [CloseClient(client, TRY_AGAIN_LATER, reason), Emit(dropped)]
-    connected = Client(now, bus.wall_ms, client, info, ClientLimits.of(now, bus.settings))
+    connected = Client(bus.wall_ms, client, info)
+    if reason := limits.enter(bus, now, connected, info.identity):
+        bus.counters["turned_away"] += 1
+        dropped = Dropped("bus", limits.CONNECTIONS_FULL.removeprefix("bus."), 1, info.address)
+        return [CloseClient(client, TRY_AGAIN_LATER, reason), Emit(dropped)]
     bus.clients[client] = connected
     bus.exchange.client_came(connected)
     watch(bus, now, connected)
@@ -46,13 +49,14 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
     ]
 
 
-def disconnect(bus: Bus, client: ClientId) -> list[Effect]:
+def disconnect(bus: Bus, now: Instant, client: ClientId) -> list[Effect]:
     """Forget a client, and tell those who shared its channels. Repeats are harmless."""
     gone = bus.clients.pop(client, None)
     if gone is None:
         return []
     bus.paused.pop(client, None)
     bus.credentials.forget(client)
+    limits.leave(bus, now, gone)
     said = gone.profile
     effects: list[Effect] = [Emit(ClientWent(client, said.type, said.screen_name, gone.published, gone.tenant))]
     for name in list(gone.subscriptions):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from arqonmesh.config.model import BusSettings
+from arqonmesh.core.bus.allowances import Allowance
 from arqonmesh.core.bus.limits import STRIKES_S, TOO_MUCH, ClientLimits
 from arqonmesh.core.bus.ratelimit import TokenBucket
 from arqonmesh.core.kernel import SECOND
@@ -61,8 +62,7 @@ TestBucket.settings = settings(max_examples=40, stateful_step_count=30)
 def test_what_is_let_in_is_a_beginning_within_both_rates(sizes: list[int], rate: int, bytes_rate: int) -> None:
     """And the longest such: one frame more would break one of them."""
     told = BusSettings(rate_per_s=rate, rate_bytes_per_s=bytes_rate, frame_bytes_max=400)
-    limits = ClientLimits.of(0, told)
-    assert limits is not None
+    limits = ClientLimits(0, told, Allowance(0, ("connection", "", "a"), told))
     frames = [b"x" * size for size in sizes]
     allowed = limits.allowed(0, frames)
     assert allowed <= rate

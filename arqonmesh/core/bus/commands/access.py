@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus.commands.request import Command, Request
 from arqonmesh.core.bus.credentials import replace_identity, told
+from arqonmesh.core.bus.limits import enter
 from arqonmesh.core.bus.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def _authenticate(bus: Bus, request: Request) -> dict[str, Any]:
     if bus.env.authenticate is None:
         raise Refusal("bus.auth", "this bus knows nobody by token or key", field="token", hint=EXAMPLE)
     identity = bus.env.authenticate(request.client.identity, token)
+    if full := enter(bus, request.now, request.client, identity):
+        code, _, why = full.partition(": ")
+        raise Refusal(code, why, field="token", hint="close a connection of this subject first")
     lost, effects = replace_identity(bus, request.now, request.client, identity)
     request.effects.extend(effects)
     bus.counters["authenticated"] += 1

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arqonmesh.core.bus import mesh_room
 from arqonmesh.core.bus.commands.request import CHANNEL, Command, Request
+from arqonmesh.core.bus.limits import check_subscriptions
 from arqonmesh.core.bus.mesh_news import tell_mesh_state
 from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.bus.past import position_of
 from arqonmesh.core.bus.permissions import Action
+from arqonmesh.core.bus.position import position_now
 from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.resume import hear_live, resume
@@ -66,6 +68,7 @@ def _enter(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Ef
     """Subscribe: what the client is answered, and what goes with it. Raises Refusal."""
     effects: list[Effect] = []
     fresh = name not in client.subscriptions
+    check_subscriptions(bus, client, name)
     channel = bus.channels.subscribe(client, name, bus.wall_ms)
     client.routes.clear()  # "no address" means the first subscription, which may just have changed
     if client.tails:
@@ -77,7 +80,7 @@ def _enter(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Ef
         if name == mesh_room.NAME:
             effects.extend(tell_mesh_state(bus, client))
             return answer, effects
-        answer["position"] = channel.streams.position()
+        answer["position"] = position_now(bus, channel.streams)
         if fresh:
             effects.extend(notice(bus, name, client, "joined"))
     return answer, effects
