@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -56,6 +57,17 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _set_aside_what_stays() -> None:
+    """What the start made lives as long as the process; the garbage collector need not look at it again.
+
+    It also is what a full collection waits for: Python makes one when a quarter as many objects as survived the last
+    one are new. Counted with the modules and the schemas (100,000 objects), some 4,000 connections that had ended, 2 KB
+    each in a ring of references (asyncio's transports refer to themselves), waited for it.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def _hung_up(service: Service, on_a_terminal: bool) -> None:
     """SIGHUP: read the settings again; from a terminal that is gone it means what it always meant (termios(4))."""
     if on_a_terminal and not sys.stdin.isatty():
@@ -79,6 +91,7 @@ async def _serve(make: Callable[[], Service], store: Store, layout: DataDir, rea
     try:
         await service.open()
         await api.start()
+        _set_aside_what_stays()
         if ready is not None:
             ready()
         await service.stopping.wait()
