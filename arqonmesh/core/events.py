@@ -315,10 +315,10 @@ CLUSTER_ONLY: Final = "$cluster:"
 
 
 class Published(Event, frozen=True, gc=False):
-    """A local client's event on a channel, as the finished canonical frame. Federation listens."""
+    """A local client's events on a channel, as finished canonical frames, oldest first. Federation listens."""
 
     channel: str
-    frame: bytes
+    frames: tuple[bytes, ...]
     client: ClientId | None
 
 

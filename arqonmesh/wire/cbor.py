@@ -181,6 +181,7 @@ class _EveryTag(dict[int, Callable[[Any, bool], Any]]):
 
 
 EVERY_TAG_REFUSED: Final = _EveryTag()
+_ONLY_BYTES: Final = {bytes}
 
 
 def _check_item_count(data: bytes) -> None:
@@ -190,6 +191,9 @@ def _check_item_count(data: bytes) -> None:
         if end - position <= allowed:
             return
         head = data[position]
+        if head == 0x59 and position + 2 < end:  # byte strings of 256 bytes to 64 KiB: nearly all of what is long
+            position += 3 + (data[position + 1] << 8 | data[position + 2])
+            continue
         argument = head & 0x1F
         position += 1
         if argument > 23:
@@ -206,6 +210,10 @@ def _check_item_count(data: bytes) -> None:
 
 def _canonical_length(items: Sequence[Value]) -> int:
     """The bytes that `encode` would give for the items together. Raises DecodeError outside the subset."""
+    if len(items) >= 16 and set(map(type, items)) == _ONLY_BYTES:  # frames of a section, as nearly all that is long
+        lengths = list(map(len, items))
+        if min(lengths) >= 0x100 and max(lengths) < 0x1_0000:
+            return sum(lengths) + 3 * len(lengths)
     total = 0
     for value in items:
         kind = type(value)

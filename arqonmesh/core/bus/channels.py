@@ -7,7 +7,7 @@ been without members longest makes room; when every channel has members, a new o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -227,7 +227,7 @@ class Channels:
         """The channels of a room, both named inside."""
         return list(self._rooms.get(room, {}).values())
 
-    def keep_frames(self, channel: Channel, frames: list[bytes], epoch: str = "", first: int = 0) -> None:
+    def keep_frames(self, channel: Channel, frames: Sequence[bytes], epoch: str = "", first: int = 0) -> None:
         """Count and remember what was published; a channel without members becomes the freshest of those."""
         channel.published += len(frames)
         self._history.extend(channel.name, channel.ring, frames, epoch, first)

@@ -38,15 +38,7 @@ def bring_in(
     bus: Bus, channel_name: str, frames: Sequence[bytes], origin: NodeId | None, *, ours: bool
 ) -> list[Effect]:
     """`origin`: who published them all; None when a node of our cluster passes on what it has of one stream."""
-    shown = outside(channel_name)
-    readable: list[tuple[bytes, Stored]] = []
-    for frame in frames:
-        message = None if is_too_deep(frame) else parse_stored(frame)
-        if message is None or f"{message.room}:{message.channel}" != shown or message.type not in EVENT_KINDS:
-            continue
-        if origin is not None and message.epoch and not _is_of(origin, message.epoch):
-            continue
-        readable.append((frame, message))
+    readable = _read(frames, outside(channel_name), origin)
     effects: list[Effect] = []
     if refused := len(frames) - len(readable):
         bus.counters["import_refused"] += refused
@@ -59,19 +51,22 @@ def bring_in(
         bus.counters["import_refused"] += len(readable)
         effects.append(Emit(Dropped("bus", refusal.code.removeprefix("bus."), len(readable), channel_name)))
         return effects
-    fresh, late, untold, jumps = _sort(channel.streams, readable, from_publisher=origin is not None)
-    if jumps:
-        note_passed(bus, channel, jumps)
-    bus.counters["import_known"] += len(readable) - len(fresh) - len(late) - len(untold)
-    if untold:
-        deliver_untold(bus, channel, untold, effects)
-    if late:
-        bus.counters["import_late"] += len(late)
-        for epoch, first, low_ms, high_ms, run in _runs(late, bus.wall_ms):
-            keep_late(bus, channel, run, epoch, first, low_ms, high_ms, effects, ours=ours)
-        deliver_late(bus, channel, late, effects, fetched=origin is None)
-    if not fresh:
-        return effects
+    if _follow(channel.streams, readable):
+        fresh = readable
+    else:
+        fresh, late, untold, jumps = _sort(channel.streams, readable, from_publisher=origin is not None)
+        if jumps:
+            note_passed(bus, channel, jumps)
+        bus.counters["import_known"] += len(readable) - len(fresh) - len(late) - len(untold)
+        if untold:
+            deliver_untold(bus, channel, untold, effects)
+        if late:
+            bus.counters["import_late"] += len(late)
+            for epoch, first, low_ms, high_ms, run in _runs(late, bus.wall_ms):
+                keep_late(bus, channel, run, epoch, first, low_ms, high_ms, effects, ours=ours)
+            deliver_late(bus, channel, late, effects, fetched=origin is None)
+        if not fresh:
+            return effects
     if origin is None:
         deliver_fetched(bus, channel, fresh, effects)
     else:
@@ -83,6 +78,38 @@ def bring_in(
         effects.append(Emit(Observed(channel.name, tuple([frame for frame, _ in fresh]))))
     bus.counters["imported"] += len(fresh)
     return effects
+
+
+def _read(frames: Sequence[bytes], shown: str, origin: NodeId | None) -> list[tuple[bytes, Stored]]:
+    """Those that clients can read, on the channel called so, and of streams that this origin may write."""
+    room, _, leaf = shown.partition(":")
+    readable: list[tuple[bytes, Stored]] = []
+    own = ""
+    for frame in frames:
+        message = None if is_too_deep(frame) else parse_stored(frame)
+        if message is None or message.channel != leaf or message.room != room or message.type not in EVENT_KINDS:
+            continue
+        epoch = message.epoch
+        if epoch != own and origin is not None:
+            if not _is_of(origin, epoch):
+                continue
+            own = epoch
+        readable.append((frame, message))
+    return readable
+
+
+def _follow(streams: Streams, readable: list[tuple[bytes, Stored]]) -> bool:
+    """Whether these are just what comes next of one stream without holes, as nearly all are; if so they are noted."""
+    epoch = readable[0][1].epoch
+    head = streams.heads.get(epoch)
+    if head is None or epoch == streams.epoch or epoch in streams.holes:
+        return False
+    for _, message in readable:
+        head += 1
+        if message.offset != head or message.epoch != epoch:
+            return False
+    streams.heads[epoch] = head
+    return True
 
 
 def _sort(
@@ -151,22 +178,33 @@ def _deliver_unseen(
 def _runs(events: list[tuple[bytes, Stored]], wall_ms: int) -> list[tuple[str, int, int, int, list[bytes]]]:
     """Consecutive events of one stream together: (epoch, first, earliest and latest time, frames)."""
     runs: list[tuple[str, int, int, int, list[bytes]]] = []
+    epoch, first, low_ms, high_ms, time = "", 0, 0, 0, ""
+    frames: list[bytes] = []
     for frame, message in events:
-        at_ms = ms_of(message.timestamp)
+        follows = message.epoch == epoch and (not epoch or message.offset == first + len(frames))
+        if follows and frames and message.timestamp == time:
+            frames.append(frame)
+            continue
+        time = message.timestamp
+        at_ms = ms_of(time)
         if at_ms is None:
             at_ms = wall_ms
-        if runs:
-            epoch, first, low_ms, high_ms, frames = runs[-1]
-            if message.epoch == epoch and (not epoch or message.offset == first + len(frames)):
-                frames.append(frame)
-                runs[-1] = (epoch, first, min(low_ms, at_ms), max(high_ms, at_ms), frames)
-                continue
-        runs.append((message.epoch, message.offset, at_ms, at_ms, [frame]))
+        if follows and frames:
+            frames.append(frame)
+            low_ms, high_ms = min(low_ms, at_ms), max(high_ms, at_ms)
+            continue
+        if frames:
+            runs.append((epoch, first, low_ms, high_ms, frames))
+        epoch, first, low_ms, high_ms, frames = message.epoch, message.offset, at_ms, at_ms, [frame]
+    if frames:
+        runs.append((epoch, first, low_ms, high_ms, frames))
     return runs
 
 
 def _is_of(origin: NodeId, epoch: str) -> bool:
-    """Whether this member may write that stream: only its own."""
+    """Whether this member may write that stream: its own, or none."""
+    if not epoch:
+        return True
     life = life_of(epoch)
     return life is not None and origin.startswith(life.node)
 

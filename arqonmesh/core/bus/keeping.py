@@ -5,6 +5,7 @@ Those of `room:*` too: no client reads them again, but a mate of the cluster tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arqonmesh.core.kernel import Effect, KeepFrames
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def keep(
     bus: Bus,
     channel: Channel,
-    frames: list[bytes],
+    frames: Sequence[bytes],
     epoch: str,
     first: int,
     low_ms: int,
@@ -38,7 +39,7 @@ def keep(
 def keep_late(
     bus: Bus,
     channel: Channel,
-    frames: list[bytes],
+    frames: Sequence[bytes],
     epoch: str,
     first: int,
     low_ms: int,

@@ -193,15 +193,15 @@ def _route(bus: Bus, sender: Client, kind: str, room: str, channel: str) -> Rout
 def _publish(bus: Bus, sender: Client, run: _Run, effects: list[Effect]) -> int:
     """Send a run on its way; how many clients of this node each of its events went to."""
     channel = run.route.channel
-    frames = run.frames
+    frames = tuple(run.frames)
     audience = run.audience
     canonical, legacy = (audience.canonical, audience.legacy) if run.echo else audience.without(sender.id)
     if canonical:
-        effects.append(Deliver(canonical, tuple(frames)))
+        effects.append(Deliver(canonical, frames))
     if legacy:
         effects.append(Deliver(legacy, tuple(run.legacy_frames)))
     name, publisher = channel.name, sender.id
-    effects.extend([Emit(Published(name, frame, publisher)) for frame in frames])
+    effects.append(Emit(Published(name, frames, publisher)))
     streams, wall_ms = channel.streams, bus.wall_ms
     streams.offset += len(frames)
     keep(bus, channel, frames, streams.epoch, run.first, wall_ms, wall_ms, effects)
@@ -209,7 +209,7 @@ def _publish(bus: Bus, sender: Client, run: _Run, effects: list[Effect]) -> int:
     sender.published += count
     bus.analytics.note(channel.home, publisher, frames, bus.wall_ms)
     if name in bus.observed:
-        effects.append(Emit(Observed(name, tuple(frames))))
+        effects.append(Emit(Observed(name, frames)))
     bus.counters["published"] += count
     bus.counters["delivered"] += count * reached
     if bus.backlogged and not sender.paused and bus.exported(name):

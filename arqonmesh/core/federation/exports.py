@@ -68,21 +68,25 @@ class Exports:
         return self._aggregator.due
 
     def take(self, now: Instant, event: Published, out: list[Effect]) -> None:
-        """One event of a client of ours."""
-        frame = event.frame
-        frames = self._fresh.get(event.channel)
-        if len(frame) > FRAME_BYTES_MAX:
-            self._books.drop(out, "frame-too-large", 1, event.channel)
-            return
-        if frames is not None:
-            frames.append(frame)
-        elif len(event.channel) > CHANNEL_LENGTH_MAX:
-            self._books.drop(out, "channel-name-too-long", 1)
+        """Events of a client of ours on one channel."""
+        frames, channel = event.frames, event.channel
+        longest = max(map(len, frames))
+        if longest > FRAME_BYTES_MAX:
+            fitting = tuple([frame for frame in frames if len(frame) <= FRAME_BYTES_MAX])
+            self._books.drop(out, "frame-too-large", len(frames) - len(fitting), channel)
+            frames = fitting
+            if not frames:
+                return
+        fresh = self._fresh.get(channel)
+        if fresh is not None:
+            fresh += frames
+        elif len(channel) > CHANNEL_LENGTH_MAX:
+            self._books.drop(out, "channel-name-too-long", len(frames))
             return
         else:
-            self._fresh[event.channel] = [frame]
+            self._fresh[channel] = list(frames)
             self._tick.note(now)
-        self._fresh_bytes += len(frame)
+        self._fresh_bytes += sum(map(len, frames))
 
     def flush(self, now: Instant, out: list[Effect]) -> None:
         """The tick is over: everything that may take any link leaves, in batches."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
-from arqonmesh.core.events import ClientCame, ClientWent, Dropped, Observed, Published
+from arqonmesh.core.events import ClientCame, ClientWent, Dropped, KeysLearned, Observed, Published
 from arqonmesh.core.kernel import (
     CloseClient,
     Deliver,
@@ -23,9 +23,18 @@ from arqonmesh.core.kernel import (
     Throttle,
 )
 from arqonmesh.ids import ClientId, ClusterId, NodeId
+from arqonmesh.wire.messages import KeyRecord
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 Json = dict[str, Any]
+
+
+class PublishedFrame(NamedTuple):
+    """One frame of what the bus said is published."""
+
+    channel: str
+    frame: bytes
+    client: ClientId | None
 
 
 class House:
@@ -54,7 +63,7 @@ class House:
         )
         self.bus = Bus(env, settings or BusSettings(), lambda channel: exported)
         self.inboxes: dict[ClientId, list[bytes]] = {}
-        self.published: list[Published] = []
+        self.published: list[PublishedFrame] = []
         self.dropped: list[Dropped] = []
         self.told: list[ClientCame | ClientWent | Observed] = []
         self.closed: list[CloseClient] = []
@@ -63,6 +72,7 @@ class House:
         self.kept: list[KeepFrames] = []
         self.asked: list[ReadHistory] = []
         self.forgotten: list[str] = []
+        self.learned: list[KeyRecord] = []
 
     def connect(self, subprotocol: str = "arqon.v1", name: str = "", identity: Identity = ANONYMOUS) -> ClientId:
         """A new client; its welcome stays in its inbox only until `take`."""
@@ -122,7 +132,7 @@ class House:
                     for client in effect.clients:
                         self.inboxes[client].extend(effect.frames)
                 case Emit(event=Published() as event):
-                    self.published.append(event)
+                    self.published += [PublishedFrame(event.channel, frame, event.client) for frame in event.frames]
                 case Emit(event=Dropped() as event):
                     self.dropped.append(event)
                 case Emit(event=ClientCame() | ClientWent() | Observed() as event):
@@ -135,6 +145,8 @@ class House:
                     self.forgotten.append(effect.channel)
                 case ReadHistory():
                     self.asked.append(effect)
+                case Emit(event=KeysLearned() as event):
+                    self.learned += event.keys
                 case Throttle():
                     self.throttled.append(effect)
                 case _:

@@ -163,7 +163,7 @@ class Net:
             self.cut(member, other)
 
     def publish(self, member: Member, channel: str, frame: bytes) -> None:
-        self.tell(member, Published(channel, frame, None))
+        self.tell(member, Published(channel, (frame,), None))
 
     def tell(self, member: Member, event: Event) -> None:
         self.perform(member, member.fed.on_event(self.now, event))

@@ -249,7 +249,8 @@ def test_a_tick_that_never_ends_is_flushed_when_much_has_been_published() -> Non
     _, one, _ = pair()
     frame = bytes(200_000)
     effects = [
-        one.fed.on_event(0, Published("telemetry:x", frame, None)) for _ in range(EARLY_FLUSH_BYTES // len(frame) + 1)
+        one.fed.on_event(0, Published("telemetry:x", (frame,), None))
+        for _ in range(EARLY_FLUSH_BYTES // len(frame) + 1)
     ]
 
     assert effects[0] == []

@@ -49,11 +49,11 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def call_private(to: list[str], tenant: str, frame: bytes) -> Effect:
     channel = f"{PRIVATE}{SEPARATOR}{tenant}" if tenant else PRIVATE
-    return Emit(Published(channel, _encode(PrivateCall(to, tenant, Raw(frame))), None))
+    return Emit(Published(channel, (_encode(PrivateCall(to, tenant, Raw(frame))),), None))
 
 
 def call_delete(channel: str, by: str) -> Effect:
-    return Emit(Published(DELETE, _encode(DeleteCall(channel, by)), None))
+    return Emit(Published(DELETE, (_encode(DeleteCall(channel, by)),), None))
 
 
 def take_calls(bus: Bus, event: Imported) -> list[Effect]:

@@ -159,7 +159,7 @@ class Town:
             sender, said = self.calls.popleft()
             for home in list(self.homes.values()):
                 if home.id != sender:
-                    home.tell(Imported(sender, self.clusters[sender], said.channel, (said.frame,)))
+                    home.tell(Imported(sender, self.clusters[sender], said.channel, said.frames))
 
 
 def only(frames: list[Json], event: str) -> list[Json]:
