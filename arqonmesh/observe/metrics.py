@@ -133,6 +133,28 @@ METRICS: Final[tuple[Metric, ...]] = (
     _counter("arqon_store_written_bytes_total", "Bytes of the rows handed to the store."),
     _gauge("arqon_store_waiting_bytes", "Bytes that wait to be written."),
     _counter("arqon_store_pressure_total", "Times that more waited than the mark, and producers were paused."),
+    # the durable history of the bus
+    _gauge("arqon_history_ok", "1 while all that was asked for is kept where it was asked for, else 0."),
+    _counter("arqon_history_frames_total",
+             "Events by what became of them: written; dropped, because too much waited; skipped, because of a key of "
+             "Redis. Dropped of Redis counts rows of the disk that were pruned before it had them, too.",
+             "backend", "fate"),
+    _counter("arqon_history_commits_total", "Commits of history.db."),
+    _counter("arqon_history_reads_total", "Questions to history.db."),
+    _counter("arqon_history_pruned_rows_total", "Rows of history.db that went because of age or size."),
+    _gauge("arqon_history_held_bytes", "Bytes in history.db, as bus.history.max_bytes counts them."),
+    _gauge("arqon_history_waiting_bytes", "Bytes in memory that wait to be written.", "backend"),
+    _gauge("arqon_history_redis_up", "1 while Redis takes what is written, else 0."),
+    _gauge("arqon_history_redis_behind_rows", "Rows of history.db that Redis does not have yet."),
+    _gauge("arqon_history_redis_lag_seconds", "For how long the oldest event that Redis lacks has been waiting."),
+    _gauge("arqon_history_redis_spoiled_keys", "Keys of Redis that cannot be written, as what they hold is not ours."),
+    _counter("arqon_history_redis_unions_total", "Answers put together from the disk and Redis."),
+    _counter("arqon_history_redis_total",
+             "Episodes: times that Redis went away or took nothing; reconnects: times that it came back; rewinds: times "
+             "that it came back with less than it had.",
+             "what"),
+    _counter("arqon_history_redis_failures_total",
+             "Failures by kind: gone, timeout, loading, auth, readonly, full, refused, key.", "kind"),
     # certificates
     _counter("arqon_certificate_rotations_total", "Leaf certificates made since the start."),
     _gauge("arqon_certificate_expiry_timestamp_seconds", "When the newest leaf certificate ends, Unix time."),

@@ -14,6 +14,7 @@ from arqonmesh.core.histogram import BOUNDS_US as LATENCY_BOUNDS_US
 from arqonmesh.core.histogram import Histogram
 from arqonmesh.core.plane import Plane
 from arqonmesh.observe.collectors import Distribution, Sample
+from arqonmesh.runtime.history_metrics import history_samples
 from arqonmesh.wire.statement import Kind
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def samples(service: Service, sees: Callable[[str], bool] | None = None) -> Iter
     yield from _rooms(service, sees)
     yield from _telemetry(service)
     yield from _store(service)
+    yield from history_samples(service.history)
     yield from _connections(service)
     plane = service.node.plane
     if plane is not None:

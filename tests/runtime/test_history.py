@@ -9,7 +9,9 @@ import pytest
 from arqonmesh.config.model import HistorySettings
 from arqonmesh.core.events import HistoryRead
 from arqonmesh.core.kernel import HistoryQuery, KeepFrames, ReadHistory
+from arqonmesh.observe.metrics import BY_NAME
 from arqonmesh.runtime.history import HistoryKeeper
+from arqonmesh.runtime.history_metrics import history_samples
 from tests.waiting import until
 
 
@@ -42,3 +44,25 @@ async def test_an_address_that_is_no_redis_costs_nothing_of_what_is_on_disk(
     assert "secret" not in caplog.text + str(health)
     assert len((await keeper.find(HistoryQuery("lost:x", 10, 1 << 20))).frames) == 1
     await keeper.close("f")
+
+
+@pytest.mark.requirement("R-OB-2")
+async def test_the_history_shows_itself_in_the_metrics(tmp_path: Path) -> None:
+    """Every sample is in the catalogue with its labels; what a node does not have it does not show."""
+    (tmp_path / "disk").mkdir()
+    shown: dict[str, set[str]] = {}
+    for name, settings in {
+        "none": HistorySettings(durable=False),
+        "disk": HistorySettings(),
+        "both": HistorySettings(redis_url="redis://127.0.0.1:1/0"),
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        keeper = HistoryKeeper(folder, settings)
+        found = list(history_samples(keeper))
+        for sample in found:
+            assert len(sample.labels) == len(BY_NAME[sample.name].labels), sample
+        shown[name] = {sample.name for sample in found}
+        assert next(iter(found)).value == (name != "both"), "no Redis is there"
+        await keeper.close("e")
+    assert shown["none"] == {"arqon_history_ok"} < shown["disk"] < shown["both"]
