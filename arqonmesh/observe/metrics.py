@@ -150,8 +150,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("arqon_history_redis_spoiled_keys", "Keys of Redis that cannot be written, as what they hold is not ours."),
     _counter("arqon_history_redis_unions_total", "Answers put together from the disk and Redis."),
     _counter("arqon_history_redis_total",
-             "Episodes: times that Redis went away or took nothing; reconnects: times that it came back; rewinds: times "
-             "that it came back with less than it had.",
+             "Episodes: times that Redis went away or took nothing; reconnects: times that it came back; rewinds: "
+             "times that it came back with less than it had.",
              "what"),
     _counter("arqon_history_redis_failures_total",
              "Failures by kind: gone, timeout, loading, auth, readonly, full, refused, key.", "kind"),
