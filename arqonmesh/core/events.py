@@ -6,6 +6,7 @@ from typing import Final
 
 from arqonmesh.core.kernel import Event
 from arqonmesh.ids import ClientId, NodeId
+from arqonmesh.wire.messages import KeyRecord
 from arqonmesh.wire.statement import Body
 
 
@@ -392,6 +393,18 @@ class CredentialRevoked(Event, frozen=True, gc=False):
     any more who shows nothing. From the runtime, for the bus."""
 
     via: str
+
+
+class KeysHeld(Event, frozen=True, gc=False):
+    """API keys that this node's file holds and did not before, or holds otherwise. From the runtime, for the bus."""
+
+    keys: tuple[KeyRecord, ...]
+
+
+class KeysLearned(Event, frozen=True, gc=False):
+    """What the cluster's other nodes know of API keys and this node did not. From the bus, for the runtime."""
+
+    keys: tuple[KeyRecord, ...]
 
 
 class Dropped(Event, frozen=True, gc=False):

@@ -27,7 +27,6 @@ from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.http import HttpServer
 from arqonmesh.bridge.server import BusServer
 from arqonmesh.config.model import Config
-from arqonmesh.core.events import CredentialRevoked
 from arqonmesh.core.kernel import Delete, Put, Write
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
@@ -39,6 +38,7 @@ from arqonmesh.observe.loop_lag import LoopLag
 from arqonmesh.runtime import mesh_state, views
 from arqonmesh.runtime.authority import RosterAuthority
 from arqonmesh.runtime.bus_figures import BusFigures
+from arqonmesh.runtime.bus_keys import BusKeys
 from arqonmesh.runtime.bus_telemetry import BusTelemetry
 from arqonmesh.runtime.certificates import Certificates
 from arqonmesh.runtime.crypto import NodeCrypto
@@ -132,6 +132,9 @@ class Service:
         self.telemetry = BusTelemetry(
             self.host, config, self.authenticator, self.figures, rng=world.rng_for("telemetry"), wall_ms=wall_ms
         )
+        self.bus_keys = BusKeys(
+            self.host, self.keys, self.authenticator, self.log, self.telemetry.server.look_at_credentials
+        )
         self.probes = probes_of(self)
         self.http = HttpServer(
             sources_of(self, ready=lambda: bool(self._tasks) and not self.stopping.is_set()),
@@ -161,6 +164,7 @@ class Service:
         begun = self.node.start(self.host.now(), durable, self._mesh)
         self._refuse_other_cluster()
         self.host.perform(begun)
+        self.bus_keys.look()
         self._describe()
         self._want_operator_links()
         self._durable = {}
@@ -210,6 +214,7 @@ class Service:
         await self.http.close()
         await self.history.close(self.node.bus.shelf.epoch)
         self.log.close()
+        self.bus_keys.close()
         self.keys.close()
         await self.store.close()
 
@@ -385,11 +390,7 @@ class Service:
         while True:
             self.throughput.sample(self.host.now(), self.endpoint.links())
             self.figures.sample(self.host.now())
-            for via in self.authenticator.revoked():
-                what = "who shows nothing is let in no more" if via == "anonymous" else f"{via} was revoked"
-                self.log.add("node", f"bus: {what}; its clients are closed")
-                self.host.perform(self.node.event(self.host.now(), CredentialRevoked(via)))
-                self.telemetry.server.look_at_credentials()
+            self.bus_keys.look()
             await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def _renew(self) -> None:

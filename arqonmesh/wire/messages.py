@@ -20,7 +20,7 @@ Units: *_us microseconds, *_ms milliseconds since the epoch, *_ppm millionths.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -461,6 +461,42 @@ class HistoryFrames(WireMessage, tag=94, frozen=True):
     frames: Annotated[tuple[bytes, ...], Meta(max_length=1_024)]
 
 
+# --- the bus of a cluster: its API keys ----------------------------------------------------------------------
+
+KeyDigest8: TypeAlias = Annotated[bytes, Meta(min_length=8, max_length=8)]
+
+
+class KeyRecord(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What a node keeps of an API key. Never the key: its SHA-256."""
+
+    prefix: Annotated[str, Meta(pattern="^[a-z2-7]{8}$")]
+    hash: Hash32
+    name: NameText
+    role: Literal["guest", "user", "admin"]
+    tenant: Annotated[str, Meta(max_length=63)]
+    permissions: Annotated[tuple[ShortText, ...], Meta(max_length=64)]
+    created_ms: U63
+    expires_ms: U63
+    revoked_ms: U63
+    """0: it is not."""
+    made_at: NodeText
+    """The node where it was made."""
+
+
+class KeyDigests(WireMessage, tag=95, frozen=True):
+    """What API keys I hold: one digest of all, or 64, by bucket. Answered where yours are others."""
+
+    answer: bool
+    """I want your digests as well, if they differ."""
+    digests: Annotated[tuple[KeyDigest8, ...], Meta(min_length=1, max_length=64)]
+
+
+class KeyRecords(WireMessage, tag=96, frozen=True):
+    """API keys that you may lack, or of which you may not know that they were revoked."""
+
+    keys: Annotated[tuple[KeyRecord, ...], Meta(max_length=256)]
+
+
 AnyMessage: TypeAlias = (
     Hello | JoinOffer | JoinRequest | JoinAccept | JoinReject
     | Ping | Ack | PingReq | Nack | SignedAck | PingFor
@@ -474,4 +510,5 @@ AnyMessage: TypeAlias = (
     | BroadcastPayload | BroadcastHave | BroadcastGraft | BroadcastPrune
     | PresenceDigest | PresenceRows
     | HistoryHeads | HistoryWanted | HistoryFrames
+    | KeyDigests | KeyRecords
 )  # fmt: skip

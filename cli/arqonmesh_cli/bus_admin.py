@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from arqonmesh.bridge.auth.api_keys import ApiKey, ApiKeys
 
 app = noun("Who uses this node's bus, and who may.")
-keys = noun("API keys of this node's bus. They take effect at once, also in a running node.")
+keys = noun("API keys of this node's cluster. They take effect at once, also in running nodes.")
 app.add_typer(keys, name="key")
 
 _FIRST_KEY: Final = (
@@ -66,7 +66,8 @@ def key_new(
     context: Context = None,
     as_json: Json = False,
 ) -> Answer:
-    """Make a key and print it: one line, a secret, shown this once. With the first key, anonymous clients end."""
+    """Make a key for all nodes of the cluster and print it: one line, a secret, shown this once. With the first key,
+    anonymous clients end."""
     lifetime_ms = 0 if expires is None else int(parse_duration(expires, "--expires 90d") * 1_000)
     with closing(_keys(place_of(data_dir, context))) as store:
         shown, key = store.new(name, role, tenant=tenant, permissions=permission or (), lifetime_ms=lifetime_ms)
@@ -85,14 +86,15 @@ def key_new(
 
 @verb(keys, "ls", "arqon bus key ls", "arqon bus key ls --json | jq '.data.keys[] | select(.state == \"active\")'")
 def key_ls(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
-    """List keys: whose, for what, until when, when last used. The keys themselves are nowhere to be had."""
+    """List the cluster's keys: whose, for what, until when, when last used here, at which node made. The keys themselves
+    are nowhere to be had."""
     with closing(_keys(place_of(data_dir, context))) as store:
         found = store.all()
     now_ms = _now_ms()
 
     def text(screen: Screen) -> None:
         screen.table(
-            ("PREFIX", "NAME", "ROLE", "TENANT", "STATE", "LAST USED", "PERMISSIONS"),
+            ("PREFIX", "NAME", "ROLE", "TENANT", "STATE", "LAST USED", "MADE AT", "PERMISSIONS"),
             [
                 (
                     key.prefix,
@@ -101,6 +103,7 @@ def key_ls(data_dir: DataDir = None, context: Context = None, as_json: Json = Fa
                     key.tenant or "-",
                     key.state(now_ms) if key.state(now_ms) != "active" else _until(key),
                     day_and_clock(key.last_used_ms) if key.last_used_ms else "never",
+                    key.made_at[:8] or "here",
                     " ".join(key.permissions) or "-",
                 )
                 for key in found
@@ -118,7 +121,7 @@ def key_revoke(
     context: Context = None,
     as_json: Json = False,
 ) -> Answer:
-    """Let nobody in with this key from now on, and close who came in with it."""
+    """Let nobody in with this key from now on, at no node of the cluster, and close who came in with it."""
     with closing(_keys(place_of(data_dir, context))) as store:
         revoked = store.revoke(key)
     return Answer(_told(revoked), lambda screen: screen.line(f"key {revoked.prefix} of {revoked.name} is revoked"))
@@ -232,6 +235,7 @@ def _told(key: ApiKey) -> dict[str, Any]:
         "expires_ms": key.expires_ms,
         "revoked_ms": key.revoked_ms,
         "last_used_ms": key.last_used_ms,
+        "made_at": key.made_at,
     }
 
 

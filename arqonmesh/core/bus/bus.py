@@ -43,6 +43,7 @@ from arqonmesh.core.events import (
     CredentialRevoked,
     HistoryRead,
     Imported,
+    KeysHeld,
     LinkDown,
     LinkUp,
     MemberAdmitted,
@@ -58,6 +59,8 @@ from arqonmesh.wire.messages import (
     HistoryFrames,
     HistoryHeads,
     HistoryWanted,
+    KeyDigests,
+    KeyRecords,
     PresenceDigest,
     PresenceRows,
     WireMessage,
@@ -113,6 +116,8 @@ class Bus:
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (
         PresenceDigest,
         PresenceRows,
+        KeyDigests,
+        KeyRecords,
         HistoryHeads,
         HistoryWanted,
         HistoryFrames,
@@ -124,6 +129,7 @@ class Bus:
         PartitionChanged,
         UserEvent,
         CredentialRevoked,
+        KeysHeld,
         LinkUp,
         LinkDown,
         MemberAdmitted,
@@ -197,7 +203,7 @@ class Bus:
         self.look_at_the_clock()
         if isinstance(message, HistoryHeads | HistoryWanted | HistoryFrames):
             return self.fillup.on_message(now, link_peer, message)
-        assert isinstance(message, PresenceDigest | PresenceRows)
+        assert isinstance(message, PresenceDigest | PresenceRows | KeyDigests | KeyRecords)
         return self.exchange.on_message(now, link_peer, message)
 
     def on_timer(self, now: Instant) -> list[Effect]:
@@ -228,6 +234,8 @@ class Bus:
                 return partition_changed(self, event)
             case CredentialRevoked():
                 return take_revoked(self, event)
+            case KeysHeld():
+                return self.exchange.keys_held(event)
             case UserEvent():
                 return to_mesh_room(self, mesh_room.event_payload(event, self.cluster_of))
             case LinkUp() | LinkDown() | MemberAdmitted() | MemberExpelled() | MemberChanged() | MemberDescribed():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from arqonmesh.bridge.auth.api_keys import USED_EVERY_MS, ApiKeys
 from arqonmesh.bridge.auth.refused import AuthRefused
 from arqonmesh.core.bus.identity import Identity
 from arqonmesh.errors import NotFound, StorageError, UsageError
+from arqonmesh.ids import NodeId
 
 pytestmark = pytest.mark.requirement("R-BU-14")
 
@@ -155,3 +158,53 @@ def test_the_schema_refuses_what_is_not_of_its_types(place: Place) -> None:
     place.cli.new("a", "user")
     with pytest.raises(sqlite3.IntegrityError):
         place.cli._db.execute("UPDATE api_keys SET expires_ms = 'never'")
+
+
+def test_keys_of_other_nodes_are_taken_told_and_revoked_as_our_own(tmp_path: Path) -> None:
+    """`take_changed` tells what `learn` takes; a revocation is in it once, and nothing takes it back."""
+    here, there = NodeId("a" * 32), NodeId("b" * 32)
+    one, other = (ApiKeys(tmp_path / name, lambda: 1_000) for name in ("one.db", "other.db"))
+    shown, key = one.new("dash", "guest", tenant="acme", permissions=["join:plant:*"], lifetime_ms=9_000)
+    told = one.take_changed(here)
+    assert [(record.prefix, record.made_at) for record in told] == [(key.prefix, here)]
+    assert one.take_changed(here) == []
+    other.learn(told)
+    assert other.judge(shown) == one.judge(shown)
+    assert other.take_changed(there) == told
+    assert (other.all()[0].made_at, one.all()[0].made_at) == (here, "")
+    other.revoke("dash")
+    (revoked,) = other.take_changed(there)
+    one.learn([revoked])
+    assert one.take_revoked() == [key.prefix]
+    one.learn(told)
+    assert refused(one, shown) == "bus.auth-revoked"
+    assert one.all()[0].revoked_ms == revoked.revoked_ms == 1_000
+    for keys in (one, other):
+        keys.close()
+
+
+def test_a_file_from_before_keys_were_of_the_cluster_is_read_and_goes_on(tmp_path: Path) -> None:
+    """Version 0 had no `made_at`: its keys were made here. A later version than ours is refused by name."""
+    path = tmp_path / "bus-keys.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute(
+            "CREATE TABLE api_keys (prefix TEXT PRIMARY KEY, hash BLOB NOT NULL, name TEXT NOT NULL, "
+            "role TEXT NOT NULL, tenant TEXT NOT NULL, permissions TEXT NOT NULL, created_ms INTEGER NOT NULL, "
+            "expires_ms INTEGER NOT NULL, revoked_ms INTEGER NOT NULL, last_used_ms INTEGER NOT NULL"
+            ") STRICT, WITHOUT ROWID"
+        )
+        shown = "arqk_k3v7x2mq_" + "x" * 43
+        row = ("k3v7x2mq", hashlib.sha256(shown.encode()).digest(), "old", "user", "", "[]", 1, 0, 0, 0)
+        old.execute("INSERT INTO api_keys VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+        old.commit()
+    keys = ApiKeys(path, lambda: 1_000)
+    assert keys.judge(shown).subject == "old"
+    assert [record.made_at for record in keys.take_changed(NodeId("a" * 32))] == ["a" * 32]
+    keys.new("newer", "user")
+    keys.close()
+    with closing(sqlite3.connect(path)) as later:
+        assert later.execute("PRAGMA user_version").fetchone() == (1,)
+        later.execute("PRAGMA user_version = 2")
+    with pytest.raises(StorageError, match="version 2") as error:
+        ApiKeys(path, lambda: 1_000)
+    assert error.value.code == "bus.key-file"

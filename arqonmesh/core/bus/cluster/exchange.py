@@ -14,12 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from arqonmesh.core.bus.cluster.copies import NODES_MAX, ROWS_PER_MESSAGE, Copies
+from arqonmesh.core.bus.cluster.keys import ClusterKeys
 from arqonmesh.core.bus.cluster.reach import LINKS, Reach, links_row
 from arqonmesh.core.bus.cluster.table import Facts, Table
 from arqonmesh.core.bus.cluster.view import View
 from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.events import (
     Dropped,
+    KeysHeld,
     LinkDown,
     LinkUp,
     MemberAdmitted,
@@ -29,7 +31,7 @@ from arqonmesh.core.events import (
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Instant, Lane, Send
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.messages import PresenceDigest, PresenceRow, PresenceRows
+from arqonmesh.wire.messages import KeyDigests, KeyRecords, PresenceDigest, PresenceRow, PresenceRows
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
@@ -60,6 +62,7 @@ class Exchange:
         self._repair_at: Instant | None = None
         self._turn = 0
         self.reach = Reach(bus.env.node_id, bus.env.links_mates)
+        self.keys = ClusterKeys(bus)
         self._rows_sent = 0
         self._full_sent = 0
 
@@ -87,6 +90,10 @@ class Exchange:
     def nodes(self) -> int:
         """Other nodes of the cluster of which rows are held."""
         return len(self._copies.tables)
+
+    def lives(self) -> list[tuple[NodeId, int]]:
+        """The other nodes of the cluster that have told of themselves, each with its boot epoch."""
+        return [(node, table.epoch) for node, table in self._copies.tables.items()]
 
     # --- our own clients -------------------------------------------------------------------------------------
 
@@ -159,9 +166,17 @@ class Exchange:
         self._flush_at = self._repair_at = None
         return effects + self.reach.clear()
 
-    def on_message(self, now: Instant, peer: NodeId, message: PresenceDigest | PresenceRows) -> list[Effect]:
+    def keys_held(self, event: KeysHeld) -> list[Effect]:
+        """The node's own file of API keys holds these now."""
+        return self.keys.held(event, self._mates())
+
+    def on_message(
+        self, now: Instant, peer: NodeId, message: PresenceDigest | PresenceRows | KeyDigests | KeyRecords
+    ) -> list[Effect]:
         if not self._copies.is_mate(peer):
             return [Emit(Dropped("bus", "cluster-stranger", 1, peer))]
+        if isinstance(message, KeyDigests | KeyRecords):
+            return self.keys.on_message(peer, message, self._mates())
         self._activate(now)
         if isinstance(message, PresenceDigest):
             return self._digested(peer, message)
@@ -191,7 +206,8 @@ class Exchange:
             mates = self._mates()
             if mates:
                 self._turn += 1
-                effects.append(self._digest(mates[self._turn % len(mates)]))
+                turn = mates[self._turn % len(mates)]
+                effects += [self._digest(turn), *self.keys.repair(turn)]
         if self.reach.look_at is not None and self.reach.look_at <= now:
             effects += self.reach.look(now, self._mates(), self._copies.tables)
         if self._flush_at is not None and self._flush_at <= now:
@@ -261,7 +277,7 @@ class Exchange:
         self._activate(now)
         self._relinked(now)
         self._greeted[peer] = None
-        return [self._digest(peer)]
+        return [self._digest(peer), *self.keys.greeting(peer)]
 
     def _digest(self, peer: NodeId) -> Effect:
         heads = tuple((node, *table.head) for node, table in self._tables()[:NODES_MAX])
