@@ -502,6 +502,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Redis, which keeps the bus's history, does not answer.",
         "Look with `redis-cli ping`; the node goes on without it and brings it up to date when it is back.",
     ),
+    "store.redis-key": (
+        "A key that the bus's history needs in Redis holds something else; what belongs there is skipped and counted.",
+        "See `redis-cli type KEY` and whose it is; once it is renamed or deleted, writing there goes on.",
+    ),
     "store.redis-url": (
         "bus.history.redis_url is not an address of a Redis.",
         "Write it as redis://HOST:PORT/DB (rediss:// for TLS), or leave it empty.",

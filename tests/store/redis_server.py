@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -23,12 +24,12 @@ class RedisServer:
             self.port = int(sock.getsockname()[1])
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self, *, keep: bool = False) -> None:
-        """`keep`: what it holds survives a kill (appendonly)."""
+    def start(self, *more: str, keep: bool = False) -> None:
+        """`keep`: what it holds survives a kill (appendonly). `more`: further arguments."""
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
         if keep:
             arguments += ["--appendonly", "yes", "--appendfsync", "always"]
-        self._process = subprocess.Popen([executable(), *arguments], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([executable(), *arguments, *more], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
@@ -36,6 +37,15 @@ class RedisServer:
             assert self._process.poll() is None, "redis-server ended at once"
             time.sleep(0.01)
         raise AssertionError("redis-server does not listen")
+
+    def pause(self) -> None:
+        """It is there and answers nothing (SIGSTOP)."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""

@@ -15,8 +15,7 @@ from arqonmesh.config.model import HistorySettings
 from arqonmesh.core.kernel import HistoryQuery, KeepFrames
 from arqonmesh.errors import StorageError
 from arqonmesh.store.history import BACKENDS, SqliteHistory, open_backend
-from arqonmesh.store.history import redis as redis_module
-from arqonmesh.store.history.redis import RedisHistory, heads_key, stream_key
+from arqonmesh.store.history.redis import RedisHistory, heads_key, scan, stream_key
 from tests.store.redis_server import RedisServer
 from tests.store.test_history import CHANNEL, EPOCH, frame, kept, offsets
 from tests.waiting import until
@@ -38,11 +37,16 @@ def worker(server: RedisServer) -> Iterator[redis_client.Redis]:
 
 
 def history_of(
-    server: RedisServer, folder: Path, *, durable: bool = True, queue_bytes_max: int = 1 << 20
+    server: RedisServer,
+    folder: Path,
+    *,
+    durable: bool = True,
+    queue_bytes_max: int = 1 << 20,
+    idle_ping_s: float = 5.0,
 ) -> RedisHistory:
     settings = HistorySettings(redis_url=server.url, redis_maxlen=1_000)
     behind = SqliteHistory.open(folder / "history.db", settings) if durable else None
-    return RedisHistory(settings, behind, queue_bytes_max=queue_bytes_max, timeout_s=0.5)
+    return RedisHistory(settings, behind, queue_bytes_max=queue_bytes_max, timeout_s=0.5, idle_ping_s=idle_ping_s)
 
 
 def streamed(worker: redis_client.Redis, channel: str = CHANNEL) -> list[int]:
@@ -52,7 +56,7 @@ def streamed(worker: redis_client.Redis, channel: str = CHANNEL) -> list[int]:
 
 
 async def settle(history: RedisHistory, written: int) -> None:
-    await until(lambda: history.connected and history.written >= written)
+    await until(lambda: history.condition.connected and history.sender.written >= written)
 
 
 @pytest.mark.requirement("R-BU-13")
@@ -87,7 +91,7 @@ async def test_a_redis_that_dies_under_load_is_told_and_gets_everything_when_it_
     server.kill()
     for offset in range(51, 151):
         history.keep(kept(offset))
-    await until(lambda: not history.connected)
+    await until(lambda: not history.condition.connected)
     health = history.health()
     assert (health["ok"], health["fallback"]) == (False, "sqlite" if durable else "memory")
     assert "is gone" in health["reason"]
@@ -98,7 +102,7 @@ async def test_a_redis_that_dies_under_load_is_told_and_gets_everything_when_it_
         with pytest.raises(StorageError):
             await history.read(HistoryQuery(CHANNEL, 200, 1 << 20))
     server.start(keep=True)
-    await until(lambda: history.connected and len(streamed(worker)) >= 150)
+    await until(lambda: history.condition.ok and len(streamed(worker)) >= 150)
     assert streamed(worker) == list(range(1, 151))
     assert (history.health()["ok"], history.stats()["redis_dropped"]) == (True, 0)
     await history.close(EPOCH)
@@ -169,8 +173,8 @@ async def test_without_a_disk_the_queue_for_redis_is_bounded(server: RedisServer
     history = history_of(server, tmp_path, durable=False, queue_bytes_max=1_000)
     for offset in range(1, 6):
         history.keep(kept(offset, size=300))
-    assert history.waiting_bytes <= 1_000
-    assert history.health()["dropped"] == history.dropped > 0
+    assert history.memory.waiting_bytes <= 1_000
+    assert history.health()["dropped"] == history.memory.dropped > 0
     await history.close(EPOCH)
 
 
@@ -197,7 +201,7 @@ async def test_what_was_deleted_before_redis_had_it_is_not_waited_for(
     history.forget(CHANNEL)
     await history.read(HistoryQuery(CHANNEL, 10, 1 << 20))
     server.start(keep=True)
-    await until(lambda: history.connected and not history._pending())
+    await until(lambda: history.condition.connected and not history.sender.pending)
     assert (history.health()["behind_rows"], streamed(worker)) == (0, [])
     history.keep(kept(6))
     await until(lambda: streamed(worker) == [6])
@@ -216,7 +220,7 @@ async def test_an_entry_that_is_not_of_the_bus_is_stepped_over(
     history.keep(kept(3))
     await settle(history, 3)
     found = await history.read(HistoryQuery(CHANNEL, 10, 1 << 20, ranges=((EPOCH, 1, 3),)))
-    assert (offsets(found.frames), history.connected) == ([1, 2, 3], True)
+    assert (offsets(found.frames), history.condition.connected) == ([1, 2, 3], True)
     await history.close(EPOCH)
 
 
@@ -248,7 +252,7 @@ async def test_a_long_past_is_read_without_holding_more_of_it_than_is_answered(
     oldest: bool,
 ) -> None:
     """The first or the last that there is room for, as SQLite answers; and no further pages once that is settled."""
-    monkeypatch.setattr(redis_module, "PAGE", 16)
+    monkeypatch.setattr(scan, "PAGE", 16)
     pages: list[object] = []
     history = history_of(server, tmp_path, durable=False, queue_bytes_max=1 << 24)
     history.keep(kept(1, 100, size=2_000))
@@ -271,16 +275,17 @@ async def test_a_long_past_is_read_without_holding_more_of_it_than_is_answered(
 async def test_a_disk_that_failed_does_not_make_redis_come_and_go(
     server: RedisServer, worker: redis_client.Redis, tmp_path: Path
 ) -> None:
-    """Each is told of by itself."""
+    """Each is told of by itself; what comes afterwards goes from memory to Redis, and is read from there."""
     history = history_of(server, tmp_path)
     history.keep(kept(1))
     await settle(history, 1)
     assert history._behind is not None
-    asked = history._behind.reads
     history._behind.failure = StorageError("store.io", "the disk is gone")
     history.keep(kept(2))
-    history._wake.set()
-    await until(lambda: cast(SqliteHistory, history._behind).reads > asked)
+    await settle(history, 2)
     health = history.health()
     assert (health["connected"], health["ok"], history.stats()["redis_episodes"]) == (True, False, 0)
+    assert health["reason"].startswith("store.io: ")
+    found = await history.read(HistoryQuery(CHANNEL, 10, 1 << 20, ranges=((EPOCH, 1, 2),)))
+    assert (streamed(worker), offsets(found.frames)) == ([1, 2], [1, 2])
     await history.close(EPOCH)

@@ -15,7 +15,9 @@
 | reader.py   | a question to the file, answered                                                       |
 | sqlite.py   | the front: bounded queue, answers on the loop                                          |
 | choice.py   | which of them the settings ask for                                                     |
-| redis.py    | Redis Streams: one per room:channel, fed from what was kept, catching up by itself     |
+| mirror.py   | history.db as a queue for somebody else                                                |
+| union.py    | two answers to one question become one                                                 |
+| redis/      | Redis Streams: one per room:channel, fed from what was kept, catching up by itself     |
 """
 
 from arqonmesh.store.history.backend import BACKENDS, Found, HistoryBackend

@@ -8,7 +8,7 @@ is a JSON array, so that `sqlite3 history.db` and json_each() read it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 
@@ -90,6 +90,21 @@ def within(frame: bytes, after_ms: int | None, before_ms: int | None) -> bool:
     if at_ms is None:
         return False
     return (after_ms is None or at_ms >= after_ms) and (before_ms is None or at_ms < before_ms)
+
+
+class Placed(NamedTuple):
+    """Where an event stands, as it says itself; epoch "" and offset 0: in no stream."""
+
+    epoch: str
+    offset: int
+    at_ms: int
+    """Its timestamp, milliseconds since 1970; 0 when it has none."""
+
+
+def placed(frame: bytes) -> Placed:
+    """Raises msgspec.DecodeError."""
+    stamp = _stamp.decode(frame)
+    return Placed(stamp.epoch, stamp.offset, ms_of(stamp.timestamp) or 0)
 
 
 def place_of(frame: bytes) -> tuple[str, int]:

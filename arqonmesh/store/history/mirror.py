@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from arqonmesh.store.history.chunks import decode
 
-CURSOR: Final = "redis"
-"""The name in `numbers` under which the last row that Redis has is kept."""
+MIRROR: Final = "mirror"
+"""The name in `numbers` of the number that this file drew, under which others note how far they have it."""
 
 
 class Batch(NamedTuple):
@@ -24,6 +24,11 @@ class Batch(NamedTuple):
     def size(self) -> int:
         return sum(map(len, self.frames))
 
+    @property
+    def last(self) -> int:
+        """Offset of the last frame; 0 without a stream."""
+        return self.first + len(self.frames) - 1 if self.first else 0
+
 
 class Mirrored(NamedTuple):
     """What comes after a row: the batches that are ours to send, and the last row that was looked at."""
@@ -34,16 +39,25 @@ class Mirrored(NamedTuple):
     """Rows that were pruned before they could be sent."""
 
 
-def read_cursor(connection: sqlite3.Connection) -> tuple[int, int]:
-    """(last row that was sent, newest row); a file that never had a mirror is sent from its beginning."""
+class Span(NamedTuple):
+    mirror: int
+    """What the file drew; 0: nothing yet."""
+    oldest: int
+    """The oldest row that is left, or the one that comes next."""
+    newest: int
+    """The newest row that there was."""
+
+
+def read_span(connection: sqlite3.Connection) -> Span:
     numbers = dict(connection.execute("SELECT name, value FROM numbers").fetchall())
     newest = int(numbers.get("row", 0))
-    return int(numbers.get(CURSOR, 0)), newest
+    oldest = connection.execute("SELECT min(id) FROM chunks").fetchone()[0]
+    return Span(int(numbers.get(MIRROR, 0)), newest + 1 if oldest is None else int(oldest), newest)
 
 
 def read_rows(connection: sqlite3.Connection, cursor: int, limit: int) -> Mirrored:
     """What comes after `cursor`. Where none of it is left (pruned, forgotten), `last` is the newest row there was."""
-    _, newest = read_cursor(connection)  # before the rows: what is committed in between is not stepped over
+    newest = read_span(connection).newest  # before the rows: what is committed in between is not stepped over
     rows = connection.execute(
         "SELECT chunks.id, name, epoch, first, ours, frames FROM chunks JOIN channels ON channels.id = chunks.channel"
         " WHERE chunks.id > ? ORDER BY chunks.id LIMIT ?",

@@ -129,15 +129,15 @@ class SqliteHistory(HistoryBackend):
         self.start()
         return await self.ask(lambda connection: read(connection, query))
 
-    async def ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    async def ask(self, question: Callable[[sqlite3.Connection], Answer], *, fresh: bool = True) -> Answer:
         """Run `question` in the reader's thread, after everything kept so far was committed; while the disk takes
-        nothing, on what it took before. Raises StorageError."""
+        nothing, or without `fresh`, on what it took before. Raises StorageError."""
         loop = asyncio.get_running_loop()
         self.start()
         self.reads += 1
         if self.failure is not None:
             raise self.failure
-        if (self._writer.queue or self.waiting_bytes) and self.trouble is None:
+        if fresh and (self._writer.queue or self.waiting_bytes) and self.trouble is None:
             committed = asyncio.Event()
             self._writer.hurry(lambda: self._post(committed.set))
             with contextlib.suppress(TimeoutError):
