@@ -23,6 +23,7 @@ from aioquic.quic.recovery import MAX_ACK_RANGES
 from aioquic.quic.stream import QuicStream
 
 from arqonmesh.net.quic_core import MeshQuic, NetworkAddress
+from arqonmesh.net.quic_datagrams import DatagramQuic
 
 TESTED_VERSIONS: Final = ("1.7.2",)
 """The releases of aioquic whose own methods these were written beside; with others the plain class is used."""
@@ -52,7 +53,7 @@ class _Sent:
         self.delivery_handlers = handlers
 
 
-class FastQuic(MeshQuic):
+class FastQuic(DatagramQuic):
     """MeshQuic with short paths. Same wire, same events, less CPU."""
 
     def __init__(
@@ -86,9 +87,13 @@ class FastQuic(MeshQuic):
             and self._receive_fast(data, addr, now)
         ):
             super().receive_datagram(data, addr, now)
+            if self._handshake_confirmed:  # what this may have brought does not wait as an ACK of datagrams does
+                ack_at = self._spaces[_ONE_RTT].ack_at
+                if ack_at is not None and ack_at > now + self._ack_delay:
+                    self._spaces[_ONE_RTT].ack_at = now + self._ack_delay
 
     def _receive_fast(self, data: bytes, addr: NetworkAddress, now: float) -> bool:
-        """Take a packet of stream data; False, with nothing changed, when it is not one."""
+        """Take a packet of stream data or of datagrams; False, with nothing changed, when it is neither."""
         path = self._network_paths[0]
         if path.addr != addr or not path.is_validated or self._quic_logger is not None:
             return False
@@ -106,9 +111,14 @@ class FastQuic(MeshQuic):
         if number in space.received_packets or not plain:
             return False
         frames = self._read_stream_frames(plain)
-        if not frames:
-            return False
-        self._take_frames(frames)
+        if frames:
+            self._take_frames(frames)
+            ack_delay_s = self._ack_delay
+        else:
+            may_wait_s = self._take_datagrams(plain, now)
+            if may_wait_s is None:
+                return False
+            ack_delay_s = may_wait_s
 
         # From here on as in the inherited method, for a packet that elicits an ACK on the active path.
         if number > space.expected_packet_number:
@@ -131,8 +141,8 @@ class FastQuic(MeshQuic):
             if len(ranges) > MAX_ACK_RANGES:
                 space.ack_queue.shift()
         space.received_packets.add(number)
-        if space.ack_at is None:
-            space.ack_at = now + self._ack_delay
+        if space.ack_at is None or space.ack_at > now + ack_delay_s:
+            space.ack_at = now + ack_delay_s
         self.fast_received += 1
         return True
 
@@ -200,17 +210,23 @@ class FastQuic(MeshQuic):
     # --- sending ------------------------------------------------------------------------------------------
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
-        ready = self._only_stream_data(now)
+        ready = self._only_data(now)
+        if ready is None:
+            return super().datagrams_to_send(now)
+        if self._datagrams_pending:
+            sent = [] if ready else self._send_datagrams(now)
+            self.fast_sent += len(sent)
+            return sent or super().datagrams_to_send(now)
         return self._send_fast(ready, now) if ready else super().datagrams_to_send(now)
 
-    def _only_stream_data(self, now: float) -> list[QuicStream]:
-        """The streams with data to send, when there is nothing else to send; else nothing."""
+    def _only_data(self, now: float) -> list[QuicStream] | None:
+        """The streams with data to send, or none of them; None when there is anything but data to send: a control
+        frame, or an ACK that no datagram takes along."""
         if (
             not self._handshake_confirmed
             or self._state is not QuicConnectionState.CONNECTED
             or self._close_pending
             or self._probe_pending
-            or self._datagrams_pending
             or self._ping_pending
             or self._handshake_done_pending
             or self._retire_connection_ids
@@ -218,7 +234,7 @@ class FastQuic(MeshQuic):
             or self._quic_logger is not None
             or len(self._network_paths) != 1
         ):
-            return []
+            return None
         path = self._network_paths[0]
         space = self._spaces[_ONE_RTT]
         crypto = self._cryptos[_ONE_RTT]
@@ -227,13 +243,13 @@ class FastQuic(MeshQuic):
             not path.is_validated
             or path.remote_challenges
             or crypto._update_key_requested
-            or (space.ack_at is not None and space.ack_at <= now)
+            or (not self._datagrams_pending and space.ack_at is not None and space.ack_at <= now)
             or data_limit.used * 2 > data_limit.value
             or data_limit.value != data_limit.sent
             or not self._crypto_streams[_ONE_RTT].sender.buffer_is_empty
             or any(not connection_id.was_sent for connection_id in self._host_cids)
         ):
-            return []
+            return None
         ready: list[QuicStream] = []
         for stream in self._streams_queue:
             sender, receiver = stream.sender, stream.receiver
@@ -246,7 +262,7 @@ class FastQuic(MeshQuic):
                 or receiver.highest_offset * 2 > stream.max_stream_data_local
                 or stream.max_stream_data_local_sent != stream.max_stream_data_local
             ):
-                return []
+                return None
             if not sender.buffer_is_empty:
                 ready.append(stream)
         return ready

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from aioquic.quic.events import DatagramFrameReceived
+from aioquic.tls import Epoch
 
 from arqonmesh.net.quic_core import ACK_DELAY_S, MeshQuic
-from arqonmesh.net.quic_fast import quic_class
+from arqonmesh.net.quic_datagrams import DATAGRAM_ACK_DELAY_S, DATAGRAMS_UNACKED_MAX
+from arqonmesh.net.quic_fast import FastQuic, quic_class
 from arqonmesh.net.tls import MESH_PROTOCOL, configuration
 from tests.net.kit import key, leaf_of
 
@@ -49,7 +51,7 @@ def test_an_answer_takes_the_acknowledgement_along(fast: bool) -> None:
     assert _carry(client, server, 1.0) == 1
     server.send_datagram_frame(b"yes")
     assert _carry(server, client, 1.0) == 1
-    later = 1.0 + 2 * ACK_DELAY_S
+    later = 1.0 + (DATAGRAM_ACK_DELAY_S + ACK_DELAY_S if fast else 2 * ACK_DELAY_S)
     assert _carry(server, client, later) == 0
     assert _carry(client, server, later) == 1
     heard = [event.data for event in iter(client.next_event, None) if isinstance(event, DatagramFrameReceived)]
@@ -58,9 +60,100 @@ def test_an_answer_takes_the_acknowledgement_along(fast: bool) -> None:
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_without_an_answer_the_acknowledgement_leaves_by_itself(fast: bool) -> None:
-    """After the delay, not at once."""
+    """After the delay, not at once; the short path waits longer, for the next heartbeat to take it along."""
     client, server = _pair(fast=fast)
     client.send_datagram_frame(b"are you there?")
     _carry(client, server, 1.0)
-    assert _carry(server, client, 1.0) == 0
-    assert _carry(server, client, 1.0 + 2 * ACK_DELAY_S) == 1
+    delay_s = DATAGRAM_ACK_DELAY_S if fast else ACK_DELAY_S
+    assert _carry(server, client, 1.0 + delay_s / 2) == 0
+    assert _carry(server, client, 1.0 + delay_s + ACK_DELAY_S) == 1
+
+
+def _fast_pair() -> tuple[FastQuic, FastQuic]:
+    client, server = _pair(fast=True)
+    assert isinstance(client, FastQuic)
+    assert isinstance(server, FastQuic)
+    return client, server
+
+
+def test_an_idle_link_is_one_packet_per_heartbeat() -> None:
+    """Ten seconds of heartbeats each way, out of step: no packet that only acknowledges, no probe, nothing kept."""
+    client, server = _fast_pair()
+    taken = client.fast_received + server.fast_received
+    packets = 0
+    for tick in range(400):
+        now = 1.0 + tick * 0.025
+        if tick % 4 == 0:
+            client.send_datagram_frame(b"beat")
+        if tick % 4 == 2:
+            server.send_datagram_frame(b"beat")
+        for sender, receiver in ((client, server), (server, client)):
+            at = sender.get_timer()
+            if at is not None and now >= at:
+                sender.handle_timer(now)
+            packets += _carry(sender, receiver, now)
+    assert packets == 200
+    assert client.fast_received + server.fast_received - taken == 200
+    assert _beats(client) == _beats(server) == 100
+    for quic in (client, server):
+        assert len(quic._spaces[Epoch.ONE_RTT].sent_packets) <= 1
+        assert len(quic._spaces[Epoch.ONE_RTT].ack_queue) <= 1
+        assert quic._loss.bytes_in_flight < 100
+
+
+def _beats(quic: FastQuic) -> int:
+    return sum(isinstance(event, DatagramFrameReceived) for event in iter(quic.next_event, None))
+
+
+def test_many_datagrams_one_way_are_acknowledged_in_groups() -> None:
+    """The delay must not fill the sender's window."""
+    client, server = _fast_pair()
+    for n in range(DATAGRAMS_UNACKED_MAX):
+        assert _carry(server, client, 1.0 + n * 0.001) == 0
+        client.send_datagram_frame(b"probe")
+        _carry(client, server, 1.0 + n * 0.001)
+    assert _carry(server, client, 1.0 + DATAGRAMS_UNACKED_MAX * 0.001 + ACK_DELAY_S) == 1
+    assert client._loss.bytes_in_flight == 0
+
+
+def test_stream_data_after_a_datagram_does_not_wait_for_a_heartbeat() -> None:
+    """Its ACK leaves within 2 ms and takes the datagram's along."""
+    client, server = _fast_pair()
+    client.send_stream_data(0, b"opens it")
+    _carry(client, server, 0.99)
+    _carry(server, client, 0.999)
+    client.send_datagram_frame(b"beat")
+    _carry(client, server, 1.0)
+    client.send_stream_data(0, b"bulk")
+    _carry(client, server, 1.001)
+    assert _carry(server, client, 1.001 + 2 * ACK_DELAY_S) == 1
+    assert client._loss.bytes_in_flight == 0
+
+
+def test_a_lost_heartbeat_is_not_probed_for_and_the_gap_is_told() -> None:
+    """Only the next ones are news. What was lost leaves the window when the ACK of later ones shows it."""
+    client, server = _fast_pair()
+    client.send_datagram_frame(b"lost on the way")
+    assert len(client.datagrams_to_send(1.0)) == 1
+    at = client.get_timer()
+    assert at is not None
+    assert at > 2.0
+    for n in range(4):
+        client.send_datagram_frame(b"beat")
+        _carry(client, server, 1.1 + n * 0.1)
+    server.send_datagram_frame(b"beat")
+    _carry(server, client, 1.5)
+    client.handle_timer(1.6)
+    assert client._loss.bytes_in_flight == 0
+    assert _beats(server) == 4
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [b"\x31\x05beat", b"\x31", b"\x02\x01", b"\x01\x31\x04beat", b"\x02\x05\x00\x00\x06\x31\x04beat", b"\x00\x00"],
+)
+def test_what_is_no_whole_packet_of_datagrams_goes_the_long_way(plain: bytes) -> None:
+    """Cut frames, other frames, an ACK below zero, padding alone: nothing has changed."""
+    _, server = _fast_pair()
+    assert server._take_datagrams(plain, 1.0) is None
+    assert _beats(server) == 0
