@@ -65,13 +65,15 @@ def refuse(bus: Bus, client: Client, message: Inbound | None, refusal: Refusal, 
     """Tell the client why not; cut it off when nothing that it sends makes sense."""
     bus.counters["refused"] += 1
     problems = refusal.problems or (Problem(refusal.code, refusal.field, refusal.sentence),)
-    told = {
+    told: dict[str, Any] = {
         "code": refusal.code,
         "message": refusal.sentence,
         "hint": refusal.hint,
         "field": refusal.field,
         "problems": [problem._asdict() for problem in problems],
     }
+    if refusal.retry_after_ms:
+        told["retry_after_ms"] = refusal.retry_after_ms
     if client.canonical:
         effects.append(say(bus, client, "error", told, message, status="error"))
     else:

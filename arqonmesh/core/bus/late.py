@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arqonmesh.core.bus.envelope import Stored, legacy_of
 from arqonmesh.core.bus.stamps import ms_of
-from arqonmesh.core.bus.streams import is_past, newest_lives
+from arqonmesh.core.bus.streams import is_over, oldest_lives
 from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.kernel import Deliver, Effect
 from arqonmesh.ids import ClientId
@@ -50,7 +50,7 @@ def is_owed(since: Mapping[str, int], epoch: str, offset: int) -> bool:
     if not epoch:
         return True
     if epoch not in since:
-        return not is_past(epoch, newest_lives(since))
+        return not is_over(epoch, oldest_lives(since))
     return offset > since[epoch]
 
 

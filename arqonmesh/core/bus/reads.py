@@ -13,6 +13,8 @@ READS_MAX: Final = 4_096
 """Questions under way at one time: a whole node's clients that come back after a restart, and then some."""
 READS_PER_CLIENT_MAX: Final = 512
 """Of them, those of one client: it comes back to all its channels at once, and leaves room for others."""
+RETRY_AFTER_MS: Final = 500
+"""What somebody who is refused is told to wait: a disk answers a few hundred questions meanwhile."""
 
 Then = Callable[[HistoryRead], list[Effect]]
 
@@ -37,7 +39,8 @@ class Reads:
                 "bus.history-busy",
                 f"{len(self._waiting)} reads of the history are under way{mine}; {READS_MAX} are the most, "
                 f"{READS_PER_CLIENT_MAX} for one client",
-                hint="try again in a moment",
+                hint=f"ask again after {RETRY_AFTER_MS} ms",
+                retry_after_ms=RETRY_AFTER_MS,
             )
         token, self._next_token = self._next_token, self._next_token + 1
         self._waiting[token] = (then, client)

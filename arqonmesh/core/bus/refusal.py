@@ -20,11 +20,13 @@ class Problem(NamedTuple):
 
 
 class Refusal(PeerError):
-    """`field` names the part of the frame that is meant; empty when it is the frame as a whole."""
+    """`field` names the part of the frame that is meant; empty when it is the frame as a whole. `retry_after_ms`: the
+    same frame may be sent again after this pause; 0: that would not help."""
 
-    def __init__(self, code: str, sentence: str, *, field: str = "", hint: str = "") -> None:
+    def __init__(self, code: str, sentence: str, *, field: str = "", hint: str = "", retry_after_ms: int = 0) -> None:
         super().__init__(code, sentence, hint=hint)
         self.field = field
+        self.retry_after_ms = retry_after_ms
         self.problems: tuple[Problem, ...] = ()
         """Everything that is known to be wrong, the first included; empty: this alone."""
 

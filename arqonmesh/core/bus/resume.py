@@ -6,7 +6,8 @@
     ◀ 45 ...                                           live
 
 What the ring does not hold is read from the disk; what is published meanwhile gathers in a `Tail`, so that nothing
-falls in between. From the answer on, `position` is what the client has seen, or has been told is gone (`gaps`).
+falls in between. From the answer on, `position` is what the client has seen, or has been told is gone (`gaps`); what it
+has seen and nobody here has, though the life of its node is over, is `lost`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from arqonmesh.core.bus.answers import refuse
 from arqonmesh.core.bus.envelope import Stored, legacy_of, parse_stored
 from arqonmesh.core.bus.history import cut
 from arqonmesh.core.bus.late import is_owed
-from arqonmesh.core.bus.past import EPOCHS_MAX
+from arqonmesh.core.bus.position import crowded_out, living, position_now
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.streams import gaps_in
 from arqonmesh.core.events import HistoryRead
@@ -161,12 +162,15 @@ def _finish(
         channel.owed[client.id] = since
         if ahead:
             channel.ahead[client.id] = ahead
-    gaps = [*gaps_in(wanted, have), *streams.doubtful(since)]
+    position = position_now(bus, streams, since)
+    gaps = [*gaps_in(wanted, have), *streams.doubtful(since), *crowded_out(position, streams, since)]
     answer["recovered"] = not gaps
     answer["missed"] = len(events)
     if gaps:
         answer["gaps"] = [gap._asdict() for gap in gaps]
-    answer["position"] = _together(streams.position(), since)
+    if lost := streams.lost(since, living(bus)):
+        answer["lost"] = [gap._asdict() for gap in lost]
+    answer["position"] = position
     bus.counters["resumed" if not gaps else "resumed_with_gaps"] += 1
     effects: list[Effect] = []
     if events:
@@ -175,17 +179,6 @@ def _finish(
     effects.extend(request.answer(bus, answer))
     effects.extend(beside)
     return effects
-
-
-def _together(position: dict[str, int], since: dict[str, int]) -> dict[str, int]:
-    """The further of both, stream by stream: what a client has seen elsewhere it has seen. Bounded as `since` is."""
-    together = dict(position)
-    for epoch, offset in since.items():
-        if epoch in together:
-            together[epoch] = max(together[epoch], offset)
-        elif len(together) < EPOCHS_MAX:
-            together[epoch] = offset
-    return together
 
 
 def _in_order(events: list[Event]) -> list[Event]:

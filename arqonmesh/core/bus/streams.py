@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from arqonmesh.core.kernel import Range
@@ -22,7 +23,7 @@ EPOCH_LENGTH_MAX: Final = 64
 OFFSET_MAX: Final = (1 << 53) - 1
 """What a JSON number holds exactly everywhere."""
 HEADS_MAX: Final = 64
-"""Streams per channel that are remembered; beyond it the one that was heard of first goes."""
+"""Streams per channel that are remembered; beyond it past lives of nodes go, the one heard of first before others."""
 HOLES_MAX: Final = 32
 """Holes per stream that are remembered; beyond it the lowest is given up."""
 NODE_LENGTH: Final = 10
@@ -32,6 +33,7 @@ _EPOCH: Final = re.compile(r"([a-z2-7]{1,32})-([0-9a-z]{1,13})(?:\.([0-9]{1,9}))
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
+@lru_cache(maxsize=1_024)
 def epoch_of(node_id: str, boot_epoch: int, generation: int = 0) -> str:
     """The name of a stream of this life of this node."""
     digits = ""
@@ -49,6 +51,7 @@ class Life(NamedTuple):
     generation: int
 
 
+@lru_cache(maxsize=8_192)
 def life_of(epoch: str) -> Life | None:
     """None when it is not one of ours."""
     found = _EPOCH.fullmatch(epoch)
@@ -66,7 +69,7 @@ class Gap(NamedTuple):
 class Streams:
     """The streams of one channel, as far as this node has heard them."""
 
-    __slots__ = ("epoch", "heads", "holes", "offset", "unsure", "untold")
+    __slots__ = ("epoch", "given_up", "heads", "holes", "offset", "unsure", "untold")
 
     def __init__(self, epoch: str) -> None:
         self.epoch = epoch
@@ -82,6 +85,8 @@ class Streams:
         they will."""
         self.unsure: dict[str, None] = {}
         """Streams of our earlier lives that ended in a crash: their last events may not have reached the disk."""
+        self.given_up: dict[str, tuple[int, int]] = {}
+        """Node -> the newest of its lives whose stream was forgotten here to make room."""
 
     def restore(self, epoch: str, head: int, holes: Iterable[tuple[int, int]], ended: bool) -> None:
         """A stream as the disk knows it."""
@@ -156,36 +161,56 @@ class Streams:
     def missed(self, since: Mapping[str, int]) -> list[Range]:
         """What a client that has seen `since` has not seen, by what we have heard.
 
-        A stream that `since` does not name began after it was made, unless it names a later life of the same node.
+        A stream that `since` does not name is owed from its beginning, unless all lives of its node that are named came
+        after it: then it was over before the position was made, or the client has been told of it.
         """
-        later = newest_lives(since)
+        oldest = oldest_lives(since)
         wanted: list[Range] = []
         for epoch, head in self.position().items():
             first = since.get(epoch, 0) + 1
-            if first <= head and not (first == 1 and epoch not in since and is_past(epoch, later)):
+            if first <= head and not (first == 1 and epoch not in since and is_over(epoch, oldest)):
                 wanted.append((epoch, first, head))
         return wanted
 
     def doubtful(self, since: Mapping[str, int]) -> list[Gap]:
         """Stretches of which nobody here can tell whether there was anything in them.
 
-        Ours that ended in a crash, and streams that we have forgotten or never heard of although we know what came
-        after them. Told once: who knows a later life of that node has been told, or was there.
+        Ours that ended in a crash, and streams that we have forgotten, or never heard of although we know what came
+        after them. Told once: who knows a later life of that node has been told, or was there; and what was forgotten
+        to make room is not in the position that goes with the answer (`has_given_up`).
         """
         if not since:
             return []
-        told = newest_lives(since)
+        told, oldest = newest_lives(since), oldest_lives(since)
         gaps = [
             Gap(epoch, max(self.heads.get(epoch, 0), since.get(epoch, 0)) + 1, None)
             for epoch in self.unsure
-            if not is_past(epoch, told)
+            if not (is_past(epoch, told) if epoch in since else is_over(epoch, oldest))
         ]
         known = newest_lives(self.position())
         for epoch, offset in since.items():
-            forgotten = epoch not in self.heads and epoch != self.epoch and is_past(epoch, known)
-            if forgotten and not is_past(epoch, told):
+            if epoch in self.heads or epoch == self.epoch or _is_no_life(epoch):
+                continue
+            if self.has_given_up(epoch) or (is_past(epoch, known) and not is_past(epoch, told)):
                 gaps.append(Gap(epoch, offset + 1, None))
         return gaps
+
+    def lost(self, since: Mapping[str, int], living: Iterable[str] = ()) -> list[Gap]:
+        """What a client has seen of lives that are over and this node has not: unless another node still brings it,
+        nobody else sees it. `living`: streams of lives that nodes are known to be in."""
+        known = newest_lives((*self.position(), *living))
+        return [
+            Gap(epoch, self.heads[epoch] + 1, offset)
+            for epoch, offset in since.items()
+            if offset > self.heads.get(epoch, offset) and is_past(epoch, known)
+        ]
+
+    def has_given_up(self, epoch: str) -> bool:
+        """Whether this stream was known here, or older than one that was, and had to make room."""
+        life = life_of(epoch)
+        if life is None or epoch in self.heads or epoch == self.epoch:
+            return False
+        return (life.boot, life.generation) <= self.given_up.get(life.node, (-1, -1)) and not _is_no_life(epoch)
 
     def ahead(self, since: Mapping[str, int]) -> dict[str, int]:
         """Where a client has seen more than we: of streams of nodes whose newest events have not come here yet."""
@@ -202,11 +227,18 @@ class Streams:
 
     def _bound(self) -> None:
         while len(self.heads) > HEADS_MAX:
-            oldest = next(iter(self.heads))
+            known = newest_lives(self.position())
+            oldest = next((epoch for epoch in self.heads if is_past(epoch, known)), next(iter(self.heads)))
             del self.heads[oldest]
             self.holes.pop(oldest, None)
             self.untold.pop(oldest, None)
             self.unsure.pop(oldest, None)
+            life = life_of(oldest)
+            if life is not None:
+                before = self.given_up.pop(life.node, (-1, -1))
+                self.given_up[life.node] = max(before, (life.boot, life.generation))
+                if len(self.given_up) > HEADS_MAX:
+                    del self.given_up[next(iter(self.given_up))]
 
 
 def newest_lives(epochs: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -223,6 +255,29 @@ def is_past(epoch: str, newest: Mapping[str, tuple[int, int]]) -> bool:
     """Whether a later life of the same node is among `newest`."""
     life = life_of(epoch)
     return life is not None and newest.get(life.node, (-1, -1)) > (life.boot, life.generation)
+
+
+def oldest_lives(epochs: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Node -> its oldest life among these."""
+    oldest: dict[str, tuple[int, int]] = {}
+    for epoch in epochs:
+        life = life_of(epoch)
+        if life is not None:
+            mine = (life.boot, life.generation)
+            oldest[life.node] = min(oldest.get(life.node, mine), mine)
+    return oldest
+
+
+def is_over(epoch: str, oldest: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether lives of the same node are among `oldest`, and all of them came later."""
+    life = life_of(epoch)
+    return life is not None and life.node in oldest and (life.boot, life.generation) < oldest[life.node]
+
+
+def _is_no_life(epoch: str) -> bool:
+    """Life 0 stands for a node before all its lives: who has heard nothing of it yet and is owed everything."""
+    life = life_of(epoch)
+    return life is not None and life.boot == 0 and life.generation == 0
 
 
 def add_hole(holes: list[tuple[int, int]], first: int, last: int) -> None:

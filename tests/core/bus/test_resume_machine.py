@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from arqonmesh.config.model import BusSettings, HistorySettings
-from arqonmesh.core.bus.streams import is_past, newest_lives
+from arqonmesh.core.bus.streams import is_over, life_of, oldest_lives
 from arqonmesh.ids import ClientId
 from tests.core.bus.mates import CHANNEL, Mates, Place
 
@@ -130,7 +130,7 @@ class Resuming(RuleBasedStateMachine):
                 assert ("gaps" in payload) is (payload.get("recovered") is False)
                 before, self.position = self.position or {}, payload["position"]
                 for epoch, offset in before.items():
-                    assert epoch not in self.position or self.position[epoch] >= self.since.get(epoch, offset)
+                    assert epoch not in self.since or self.position[epoch] >= self.since[epoch]
                     self.position[epoch] = max(self.position.get(epoch, 0), offset)
                 self.open.clear()
 
@@ -155,6 +155,7 @@ class Resuming(RuleBasedStateMachine):
                         self.open[epoch, number] = None
         if mine not in self.seen:
             self.seen.append(mine)
+        self.position.setdefault(before_all_lives(epoch, self.position), 0)
         self.position[epoch] = max(self.position.get(epoch, 0), offset)
 
     def is_named(self, mine: Place) -> bool:
@@ -169,13 +170,11 @@ class Resuming(RuleBasedStateMachine):
         if self.position is None or self.waiting or self.at is None:
             return
         seen = set(self.seen)
-        lives = newest_lives(self.begun)
+        lives = oldest_lives(self.begun)
         channel = self.sides[self.at].house.bus.channels.find(CHANNEL)
         for epoch, offset in self.position.items():
-            if epoch not in self.begun and is_past(epoch, lives):
+            if epoch not in self.begun and is_over(epoch, lives):
                 continue  # over before the client first joined: it is not owed what was published then
-            if self.counts_as_over(epoch):
-                continue
             for number in range(self.begun.get(epoch, 0) + 1, offset + 1):
                 mine = (epoch, number)
                 if mine in self.open:  # the node has it as little
@@ -186,11 +185,8 @@ class Resuming(RuleBasedStateMachine):
         if channel is not None:
             for epoch, head in channel.streams.position().items():
                 seen_to = self.position.get(epoch, 0)
-                assert seen_to >= head or self.counts_as_over(epoch), f"{epoch} goes to {head}, the client to {seen_to}"
-
-    def counts_as_over(self, epoch: str) -> bool:
-        """It knew a later life of that node before it heard of this one."""
-        return epoch not in self.since and is_past(epoch, newest_lives(self.since))
+                over = epoch not in self.begun and is_over(epoch, lives)
+                assert seen_to >= head or over, f"{epoch} goes to {head}, the client to {seen_to}"
 
     def teardown(self) -> None:
         """All hold the same, and say exactly what none of them holds."""
@@ -225,6 +221,13 @@ class Resuming(RuleBasedStateMachine):
             named = [(epoch, number) for gap in exact for number in range(gap["first"], gap["last"] + 1)]
             assert named == missing
             assert [gap for gap in gaps if gap["epoch"] == epoch and gap["last"] is None] == [], gaps
+
+
+def before_all_lives(epoch: str, position: dict[str, int]) -> str:
+    """What a client notes when it hears of a node that its position does not name at all: life 0 of it."""
+    node = epoch.partition("-")[0]
+    named = any(life is not None and life.node == node for life in map(life_of, position))
+    return epoch if named else f"{node}-0"
 
 
 Resuming.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -94,6 +94,8 @@ class ErrorDetails(Problem, kw_only=True):
     hint: str
     problems: Annotated[list[Problem], Meta(min_length=1)] | UnsetType = UNSET
     """Every problem of the frame at once, the first one included."""
+    retry_after_ms: int | UnsetType = UNSET
+    """The bus is busy: the same frame may be sent again after this pause, on the same connection."""
 
 
 class Error(Frame, kw_only=True, tag="error"):
