@@ -26,7 +26,8 @@ from arqonmesh.client.mailboxes import Mailbox
 from arqonmesh.client.message import CARRIED, Message, encode, object_of
 from arqonmesh.client.records import Member, Page, Presence, Receipt, members_of, page_of, presence_of
 from arqonmesh.client.resume import Resumed
-from arqonmesh.client.session import COMMAND_TIMEOUT_S, Session, State, TokenSource
+from arqonmesh.client.session import COMMAND_TIMEOUT_S, Session, State
+from arqonmesh.client.token import TokenSource
 from arqonmesh.client.typed import Channel
 from arqonmesh.errors import ArqonError, TimedOut
 
@@ -278,7 +279,7 @@ class BusClient:
 
     async def reauthenticate(self, token: str | None = None) -> Message:
         """Show a new token on this connection; by default what the token source gives now."""
-        shown = token if token is not None else await self._session.present_token()
+        shown = token if token is not None else await self._session.token.present()
         return await self.command("authenticate", token=shown or "")
 
     # --- the end ---------------------------------------------------------------------------------------------

@@ -15,6 +15,14 @@ _DENIED: Final = frozenset(("bus.auth", "bus.denied", "bus.forbidden", "bus.not-
 WHERE: Final = "arqon node status  # shows where the bus listens"
 
 
+class Busy(PeerError):
+    """The bus has too much to do just now: the same may be asked again on the same connection."""
+
+    def __init__(self, code: str, sentence: str, *, hint: str = "", retry_after_s: float) -> None:
+        super().__init__(code, sentence, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
 class _Told(msgspec.Struct):
     code: str = ""
     message: str = ""
@@ -29,6 +37,9 @@ def told_by_the_bus(message: Message) -> ArqonError:
     """An `error` envelope, with the bus's own code, sentence and hint."""
     told = object_of(message)
     code, sentence = str(told.get("code", "bus.refused")), str(told.get("message", "the bus refused it"))
+    pause_ms = told.get("retry_after_ms")
+    if isinstance(pause_ms, int) and pause_ms > 0:
+        return Busy(code, sentence, hint=str(told.get("hint", "")), retry_after_s=pause_ms / 1_000)
     kind = NotFound if code.startswith("bus.no-such") else Denied if code in _DENIED else PeerError
     return kind(code, sentence, hint=_for_a_program(str(told.get("hint", ""))))
 

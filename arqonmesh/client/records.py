@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -48,6 +48,8 @@ class Page(Struct, frozen=True):
     """There are others that fit the question; with `since` later ones, else older ones."""
     truncated: bool = False
     """Fewer than asked for, because one answer carries only so many bytes."""
+    position: Mapping[str, int] = {}
+    """Where the channel stood, {epoch: offset}."""
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self.messages)
@@ -60,6 +62,7 @@ class _HistoryAnswer(Struct):
     messages: list[Raw]
     more: bool = False
     truncated: bool = False
+    position: dict[str, int] = {}
 
 
 class _Info(Struct):
@@ -73,7 +76,8 @@ class _ChannelAnswer(Struct):
 def page_of(answer: Message) -> Page:
     told = msgspec.json.decode(answer.payload_, type=_HistoryAnswer)
     frames = (read(bytes(raw)) for raw in told.messages)
-    return Page(tuple(message for message in frames if message is not None), told.more, told.truncated)
+    found = tuple(message for message in frames if message is not None)
+    return Page(found, told.more, told.truncated, told.position)
 
 
 def members_of(answer: Message) -> list[Member]:

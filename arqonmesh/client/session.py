@@ -11,32 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias
 
-from arqonmesh.client import connection as wire
 from arqonmesh.client import mailboxes
 from arqonmesh.client.connection import Connection
 from arqonmesh.client.endpoints import Endpoints
-from arqonmesh.client.failures import (
-    ended,
-    no_answer,
-    no_welcome,
-    none_of,
-    telemetry_instead,
-    token_failed,
-    told_by_the_bus,
-)
+from arqonmesh.client.failures import Busy, ended, no_answer, none_of, told_by_the_bus
+from arqonmesh.client.link import Link
 from arqonmesh.client.mailboxes import Mailboxes
-from arqonmesh.client.message import Message, encode, object_of, read
+from arqonmesh.client.message import Message, encode, object_of
 from arqonmesh.client.questions import Questions
 from arqonmesh.client.resume import Resumed
 from arqonmesh.client.subscriptions import Subscriptions
+from arqonmesh.client.token import Token, TokenSource
 from arqonmesh.errors import ArqonError, Denied, PeerError
 
 State: TypeAlias = Literal["connected", "reconnecting", "closed"]
-TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str | None] | None] | None"
-"""A token, or a function that is asked for one whenever the client connects or its token has ended."""
 
 COMMAND_TIMEOUT_S: Final = 10.0
 DENIALS_MAX: Final = 3
@@ -53,24 +45,19 @@ class Session:
         self, endpoints: Endpoints, token: TokenSource, *, reconnect: bool, heartbeat_s: float, tls: Any = None
     ) -> None:
         self.endpoints = endpoints
+        self.token = Token(token)
         self.client_id = ""
-        self.node = ""
         self.state: State = "reconnecting"
         self.reconnects = 0
         self.duplicates = 0
         """Events that came again and were not handed on."""
         self.questions = Questions()
         self.boxes = Mailboxes(self._room_again)
-        self.subscriptions = Subscriptions(endpoints, self.ask, self._take)
+        self.subscriptions = Subscriptions(endpoints, self.ask, self._take, lambda one: self.resumed(one))
         self.resumed: Callable[[Resumed], None] = lambda resumed: None
         self.changed: Callable[[State], None] = lambda state: None
-        self._token = token
+        self._link = Link(self, endpoints, self.token, heartbeat_s=heartbeat_s, tls=tls)
         self._reconnect = reconnect
-        self._heartbeat_s = heartbeat_s
-        self._tls = tls
-        self._connection: Connection | None = None
-        self._since_s = 0.0
-        self._welcome: asyncio.Future[str] | None = None
         self._past_ids: dict[str, None] = {}
         self._problem: ArqonError | None = None
         self._closing = False
@@ -100,16 +87,34 @@ class Session:
         while True:
             if self._problem is not None:
                 raise self._problem
-            connection = self._connection
+            connection = self._link.connection
             if connection is not None and connection.can_write:
                 connection.send(frame)
                 return
             self._writable.clear()
             await self._writable.wait()
 
-    async def ask(self, name: str, args: dict[str, Any], timeout_s: float = COMMAND_TIMEOUT_S) -> Message:
-        """Run a command. Raises the bus's own error, TimedOut, or PeerError when the connection ends meanwhile."""
-        return await self.answer_to({"type": "command", "command": name, "args": args, "v": 1}, name, timeout_s)
+    async def ask(
+        self, name: str, args: dict[str, Any], timeout_s: float = COMMAND_TIMEOUT_S, *, patience_s: float | None = None
+    ) -> Message:
+        """Run a command. Raises the bus's own error, TimedOut, or PeerError when the connection ends meanwhile.
+
+        A bus that is busy is asked again after the pause that it names, for `patience_s`; by default `timeout_s`.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + (timeout_s if patience_s is None else patience_s)
+        connection = self._link.connection
+        while True:
+            try:
+                frame = {"type": "command", "command": name, "args": args, "v": 1}
+                return await self.answer_to(frame, name, timeout_s)
+            except Busy as busy:
+                pause_s = busy.retry_after_s * (1 + random.random())
+                if loop.time() + pause_s > until_s:
+                    raise
+                await asyncio.sleep(pause_s)
+                if self._link.connection is not connection:  # who redials has begun anew
+                    raise
 
     async def answer_to(
         self, frame: dict[str, Any], what: str, timeout_s: float, *, by_anyone: bool = False
@@ -143,7 +148,8 @@ class Session:
         for task in (self._redial, self._renewal):
             if task is not None:
                 task.cancel()
-        connection, self._connection = self._connection, None
+        self.subscriptions.refill.stop()
+        connection, self._link.connection = self._link.connection, None
         problem = PeerError("bus.closed", "this client was closed")
         if self._problem is None:
             self._problem = problem  # who sends now is told so
@@ -153,62 +159,55 @@ class Session:
 
     # --- from the connection ---------------------------------------------------------------------------------
 
-    def received(self, connection: Connection, frame: bytes) -> None:
-        message = read(frame)
-        if message is None or self.questions.answered(message):
+    def received(self, message: Message) -> None:
+        if self.questions.answered(message):
             return
         if message.type in ("event", "telemetry"):
             if not self.subscriptions.catch_up.holds(message.channel, message):
                 self._take(message)
             return
-        if self._welcome is not None and not self._welcome.done():
-            payload = object_of(message)
-            if "welcome" in payload:
-                self._name_myself(str(payload.get("client_id", "")), str(payload.get("node", "")))
-                self._welcome.set_result("")
-                return
-            if message.type == "welcome":  # how the telemetry of a node greets
-                self._welcome.set_exception(telemetry_instead(self.endpoints.current))
-                return
         if message.type == "system":
-            self._notice(object_of(message).get("event"))
+            self._notice(object_of(message))
         elif message.type == "error" and object_of(message).get("code") == "bus.rate-limited":
             self.subscriptions.too_fast()
-        if self.boxes.put(message):
-            self._hold_back(connection)
+        self._put(message)
 
-    def _notice(self, event: object) -> None:
+    def _notice(self, said: dict[str, Any]) -> None:
         """What the bus says by itself and concerns the connection."""
-        if event == "expiring" and callable(self._token):
-            self._renewal = asyncio.ensure_future(self._renew())
-        elif event == "gap":  # its policy for slow clients dropped something of what waited for this one
-            self.resumed(Resumed("*", False, url=self.endpoints.current))
+        if said.get("event") == "expiring":
+            if self.token.renews:
+                self._renewal = asyncio.ensure_future(self._renew())
+            else:
+                _log.warning("the token ends at %s, and connect() was given no function for the next", said["expires"])
+        elif said.get("event") == "gap":  # its policy for slow clients dropped something of what waited for this one
+            self.subscriptions.dropped(int(said.get("dropped") or 0))
 
-    def _take(self, message: Message) -> None:
-        """An event, in its place among the others of its channel."""
+    def _take(self, message: Message) -> bool:
+        """An event, in its place among the others of its channel. False when it came before, or is our own."""
         if message.epoch and not self.subscriptions.positions.advance(message.channel, message):
             self.duplicates += 1
-            return
-        if message.from_ in self._past_ids and not _echoed(message):
-            return  # from before the connection was lost, by this client itself
-        if self.boxes.put(message) and self._connection is not None:
-            self._hold_back(self._connection)
+            return False
+        sender = message.from_
+        if (sender == self.client_id or sender in self._past_ids) and not _echoed(message):
+            return False  # from the history; nobody is sent live what it published itself
+        self._put(message)
+        return True
 
-    def writable(self, connection: Connection) -> None:
+    def _put(self, message: Message) -> None:
+        connection = self._link.connection
+        if self.boxes.put(message) and connection is not None:
+            self._hold_back(connection)
+
+    def writable(self) -> None:
         self._writable.set()
 
-    def lost(self, connection: Connection, why: str) -> None:
-        if self._welcome is not None and not self._welcome.done():
-            self._welcome.set_result(why)
-            return
-        if connection is not self._connection:
-            return  # given up before
-        self._connection = None
+    def lost(self, why: str) -> None:
         problem = ended(self.endpoints.current, why)
         self.questions.fail(problem)
+        self.subscriptions.refill.stop()
         if self._redial is not None and not self._redial.done():
             return  # it sees for itself, and goes on to the next node
-        self.endpoints.lost(asyncio.get_running_loop().time() - self._since_s)
+        self.endpoints.lost(asyncio.get_running_loop().time() - self._link.since_s)
         if self._reconnect and not self._closing:
             self._become("reconnecting")
             self._redial = asyncio.get_running_loop().create_task(self._dial_again())
@@ -218,41 +217,14 @@ class Session:
     # --- connecting ------------------------------------------------------------------------------------------
 
     async def _dial(self) -> None:
-        endpoints = self.endpoints
-        token = await self.present_token()
-        loop = asyncio.get_running_loop()
-        self._welcome = loop.create_future()
-        connection = await Connection.open(
-            self, endpoints.target, token=token, heartbeat_s=self._heartbeat_s, tls=self._tls
-        )
-        try:
-            async with asyncio.timeout(wire.CONNECT_TIMEOUT_S):
-                why = await self._welcome
-        except TimeoutError:
-            connection.hang_up()
-            raise no_welcome(endpoints.current, wire.CONNECT_TIMEOUT_S) from None
-        except BaseException:
-            connection.hang_up()
-            raise
-        if why:
-            raise ended(endpoints.current, why)
-        if connection.gone:
-            raise ended(endpoints.current, "it took the connection and ended it at once")
-        self._connection = connection
-        self._since_s = loop.time()
+        await self._link.dial()
+        if self.client_id:
+            self._past_ids[self.client_id] = None
+            if len(self._past_ids) > PAST_IDS_MAX:
+                del self._past_ids[next(iter(self._past_ids))]
+        self.client_id = self._link.client_id
+        self.subscriptions.positions.connected(self._link.node)
         self._writable.set()
-
-    async def present_token(self) -> str | None:
-        """The token as it is now, from its source."""
-        if self._token is None or isinstance(self._token, str):
-            return self._token
-        try:
-            token = self._token()
-            return token if token is None or isinstance(token, str) else await token
-        except ArqonError:
-            raise
-        except Exception as wrong:
-            raise token_failed(wrong) from wrong
 
     async def _dial_again(self) -> None:
         denials = 0
@@ -263,14 +235,14 @@ class Session:
                 resumed = await self.subscriptions.join_again()
             except Denied as denied:
                 denials += 1
-                if not callable(self._token) or denials >= DENIALS_MAX:
+                if not self.token.renews or denials >= DENIALS_MAX:
                     self._drop()
                     self._over(denied)
                     return
             except ArqonError as failure:
                 _log.debug("not connected again yet: %s", failure)
             else:
-                if self._connection is not None:
+                if self._link.connection is not None:
                     self.reconnects += 1
                     self._become("connected")
                     for one in resumed:
@@ -282,26 +254,18 @@ class Session:
     async def _renew(self) -> None:
         """The token ends soon: show the next one, without a reconnect. If that fails, the reconnect will ask again."""
         try:
-            token = await self.present_token()
+            token = await self.token.present()
             if token:
                 await self.ask("authenticate", {"token": token})
         except ArqonError as failure:
             _log.warning("the token ends soon, and no newer one was taken: %s", failure)
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.hang_up()
+        self.subscriptions.refill.stop()
+        if self._link.drop():
             self.questions.fail(ended(self.endpoints.current, "connection given up"))
 
     # --- inside ----------------------------------------------------------------------------------------------
-
-    def _name_myself(self, client_id: str, node: str) -> None:
-        if self.client_id:
-            self._past_ids[self.client_id] = None
-            if len(self._past_ids) > PAST_IDS_MAX:
-                del self._past_ids[next(iter(self._past_ids))]
-        self.client_id, self.node = client_id, node
 
     def _hold_back(self, connection: Connection) -> None:
         """A box is full: read no further, unless somebody waits for an answer, which comes behind what is there."""
@@ -310,11 +274,12 @@ class Session:
 
     def _room_again(self) -> None:
         """Read on when the boxes are half empty, or when an answer is wanted and they are not over-full."""
-        if self._connection is None:
+        connection = self._link.connection
+        if connection is None:
             return
         fullest = self.boxes.fullest
         if fullest <= mailboxes.QUEUE_MAX // 2 or (len(self.questions) and fullest < 4 * mailboxes.QUEUE_MAX):
-            self._connection.read(True)
+            connection.read(True)
 
     def _become(self, state: State) -> None:
         if self.state != state:

@@ -7,13 +7,19 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from msgspec import structs
+
 from arqonmesh.client.catch_up import CatchUp
 from arqonmesh.client.endpoints import Endpoints
 from arqonmesh.client.message import Message, object_of
-from arqonmesh.client.resume import Positions, Resumed, is_pattern, resumed_of
+from arqonmesh.client.positions import Positions, is_pattern
+from arqonmesh.client.refill import Refill
+from arqonmesh.client.resume import Resumed, resumed_of
 from arqonmesh.errors import Denied
 
 JOINS_AT_ONCE_MAX: Final = 64
+BUSY_PATIENCE_S: Final = 60.0
+"""How long a bus that is busy is asked again on the same connection."""
 RATE_PAUSE_S: Final = 1.0
 """A bus that drops frames above a rate counts them by the second."""
 
@@ -21,14 +27,20 @@ _log: Final = logging.getLogger("arqonmesh.client")
 
 
 class Subscriptions:
-    """`ask` runs a command of the bus; `take` hands an event to the application."""
+    """`ask` runs a command of the bus; `take` hands an event to the application, unless it came before; `told` hears
+    how it goes on where something was dropped."""
 
     def __init__(
-        self, endpoints: Endpoints, ask: Callable[..., Awaitable[Message]], take: Callable[[Message], None]
+        self,
+        endpoints: Endpoints,
+        ask: Callable[..., Awaitable[Message]],
+        take: Callable[[Message], bool],
+        told: Callable[[Resumed], None],
     ) -> None:
         self.joined: dict[str, None] = {}
         self.positions = Positions()
         self.catch_up = CatchUp(self.positions, take)
+        self.refill = Refill(self.positions, self.catch_up, self._ask_patiently, told)
         self._endpoints = endpoints
         self._ask = ask
         self._at_once = JOINS_AT_ONCE_MAX
@@ -47,6 +59,10 @@ class Subscriptions:
         self.joined.pop(channel, None)
         self.positions.forget(channel)
         self.catch_up.forget(channel)
+
+    def dropped(self, count: int) -> None:
+        """The bus has dropped so much of what waited for this client."""
+        self.refill.dropped(count, self.joined, self._endpoints.current)
 
     async def join_again(self) -> list[Resumed]:
         """Every subscription on a new connection, a few at a time. Raises what the first refusal says."""
@@ -97,23 +113,35 @@ class Subscriptions:
         args: dict[str, Any] = {"channel": channel}
         if since is not None:
             args["since"] = dict(since)
-        answer = await self._ask("join_channel", args)
+        answer = await self._ask_patiently("join_channel", args)
         told = object_of(answer)
+        resumed = resumed_of(channel, self._endpoints.current, told)
         position = told.get("position")
         if isinstance(position, dict):
-            self.positions.told(channel, position)
+            if resumed.recovered is None:
+                self.positions.told(channel, position)
+            else:
+                gaps = self.positions.answered(channel, position, resumed.gaps)
+                resumed = structs.replace(resumed, recovered=not gaps, gaps=gaps)
         if is_pattern(channel):
             self.catch_up.began(channel, answer.timestamp)
-        return resumed_of(channel, self._endpoints.current, told)
+        return resumed
+
+    async def _ask_patiently(self, name: str, args: dict[str, Any]) -> Message:
+        return await self._ask(name, args, patience_s=BUSY_PATIENCE_S)
 
     async def _join_pattern(self, pattern: str) -> list[Resumed]:
-        channels = self.catch_up.hold(pattern, self.joined)
+        channels = self.catch_up.hold_under(pattern, self.joined)
         try:
             resumed = [await self._join(pattern, None)]
             for channel in channels:
-                one = await self.catch_up.run(pattern, channel, self._endpoints.current, self._ask)
+                one = await self.catch_up.run(pattern, channel, self._endpoints.current, self._ask_patiently)
                 resumed += [] if one is None else [one]
             return resumed
-        finally:
+        except Denied:
             for channel in channels:
                 self.catch_up.release(channel)
+            raise
+        finally:
+            for channel in channels:
+                self.catch_up.discard(channel)

@@ -23,7 +23,8 @@ from arqonmesh.client.connection import HEARTBEAT_S
 from arqonmesh.client.message import Message
 from arqonmesh.client.records import Member, Page, Receipt
 from arqonmesh.client.resume import Resumed
-from arqonmesh.client.session import COMMAND_TIMEOUT_S, TokenSource
+from arqonmesh.client.session import COMMAND_TIMEOUT_S
+from arqonmesh.client.token import TokenSource
 
 _T = TypeVar("_T")
 

@@ -214,8 +214,8 @@ async def test_who_publishes_while_the_client_is_being_closed_is_told_so(bus: Lo
 async def test_a_command_is_given_up_in_time_also_when_it_cannot_be_sent(bus: LoneBus) -> None:
     """The time-out counts from the call, not from when there was room for the question."""
     client = await connect(bus)
-    assert client._session._connection is not None
-    client._session._connection.pause_writing()
+    assert client._session._link.connection is not None
+    client._session._link.connection.pause_writing()
     with pytest.raises(TimedOut):
         await client.command("ping", timeout_s=0.01)
     await client.close()

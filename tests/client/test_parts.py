@@ -1,69 +1,22 @@
-"""Positions against a model that remembers everything; back-off within its bounds."""
+"""What a client is made of: names, refusals, back-off within its bounds."""
 
 from __future__ import annotations
 
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec import Raw
 
-from arqonmesh.client import Message, Resumed, resume
+from arqonmesh.client import Gap, Message, Resumed
 from arqonmesh.client.endpoints import RECONNECT_MAX_S, RECONNECT_MIN_S, STEADY_S, Endpoints
 from arqonmesh.client.message import read
-from arqonmesh.client.resume import Positions, matches, resumed_of
+from arqonmesh.client.positions import Positions, matches
+from arqonmesh.client.resume import resumed_of
 from arqonmesh.errors import ArqonError
 
 
 def event(epoch: str, offset: int) -> Message:
     return Message("event", room="a", channel_="b", payload_=Raw(b"1"), epoch=epoch, offset=offset)
-
-
-@given(st.lists(st.tuples(st.sampled_from("xyz"), st.integers(1, 12))))
-def test_an_event_is_new_exactly_the_first_time(arrivals: list[tuple[str, int]]) -> None:
-    """In whatever order the streams and their offsets come; the position is the highest of each."""
-    positions, seen = Positions(), set[tuple[str, int]]()
-    for epoch, offset in arrivals:
-        assert positions.advance("a:b", event(epoch, offset)) is ((epoch, offset) not in seen)
-        seen.add((epoch, offset))
-    assert positions.of("a:b") == {epoch: max(n for e, n in seen if e == epoch) for epoch, _ in seen}
-    missing = {
-        (gap.epoch, n)
-        for gap in positions.gaps("a:b", dict.fromkeys("xyz", 0))
-        for n in range(gap.first, (gap.last or 0) + 1)
-    }
-    assert missing == {(e, n) for e, top in positions.of("a:b").items() for n in range(1, top)} - seen
-
-
-@given(
-    st.dictionaries(st.sampled_from("xyz"), st.integers(0, 9)),
-    st.dictionaries(st.sampled_from("xyz"), st.integers(0, 9)),
-)
-def test_what_the_bus_says_is_never_a_step_back(one: dict[str, int], other: dict[str, int]) -> None:
-    """The higher of both, stream by stream; what lies below is not new any more."""
-    positions = Positions()
-    positions.told("a:b", one)
-    positions.told("a:b", other)
-    both = {epoch: max(one.get(epoch, 0), other.get(epoch, 0)) for epoch in {**one, **other}}
-    assert positions.of("a:b") == both
-    assert not any(positions.advance("a:b", event(epoch, n)) for epoch, top in both.items() for n in range(1, top + 1))
-
-
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Channels, streams and holes; the oldest go, counted."""
-    monkeypatch.setattr(resume, "CHANNELS_MAX", 3)
-    positions = Positions()
-    for n in range(5):
-        positions.advance(f"a:{n}", event("x", 1))
-    assert [positions.known(f"a:{n}") for n in range(5)] == [False, False, True, True, True]
-    for n in range(resume.EPOCHS_MAX + 2):
-        positions.advance("a:4", event(f"e{n}", 1))
-    assert len(positions.of("a:4")) == resume.EPOCHS_MAX
-    assert positions.forgotten == 5
-    for n in range(1, resume.HOLES_MAX + 3):
-        positions.advance("a:3", event("x", 2 * n + 1))
-    assert len(positions.gaps("a:3", {"x": 0})) == resume.HOLES_MAX
 
 
 def test_an_event_without_a_stream_is_always_new() -> None:
@@ -86,7 +39,7 @@ def test_an_answer_of_a_node_that_keeps_no_count_is_no_promise() -> None:
     """Neither recovered nor not."""
     assert resumed_of("a:b", "u", {"success": True}) == Resumed("a:b", None, url="u")
     told = resumed_of("a:b", "u", {"recovered": False, "gaps": [{"epoch": "x", "first": 3, "last": None}], "missed": 2})
-    assert told == Resumed("a:b", False, (resume.Gap("x", 3, None),), 2, "u")
+    assert told == Resumed("a:b", False, (Gap("x", 3, None),), 2, "u")
 
 
 def test_a_lost_client_goes_round_all_nodes_before_it_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,6 +217,7 @@ export interface ErrorDetails {
   message: string;
   hint: string;
   problems?: Problem[];
+  retry_after_ms?: number;
 }
 
 /** One thing that is wrong with a frame. */

@@ -1,0 +1,271 @@
+"""What a client has seen, channel by channel, so that it can go on from there at any node of its cluster.
+
+A channel is fed by one stream per publishing node. A stream has an `epoch` and counts its events of the channel from
+1 without gaps (`offset`), in the order in which everybody receives them; so {epoch: highest offset} says exactly what
+was seen. Where offsets jumped, a position goes back to before the hole: what is asked for once more and was seen is
+known, and not handed on again.
+
+Once it is live, the stream of the node that the client is connected to jumps over what the client published itself,
+and over nothing else unless the bus says so: no hole.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from arqonmesh.client.message import Message
+from arqonmesh.client.resume import Gap
+
+CHANNELS_MAX: Final = 10_000
+"""Channels whose position is remembered; beyond, the one that came first is forgotten (`forgotten` counts)."""
+EPOCHS_MAX: Final = 256
+"""Streams per channel: nodes that published there, and their restarts. As many as a bus takes in a position; of what
+is forgotten beyond, the next answer to a join tells a gap."""
+HOLES_MAX: Final = 32
+"""Stretches per stream that did not come; beyond, the lowest is given up, and told as a gap."""
+NODE_LENGTH: Final = 10
+"""Characters of a node's id that the names of its streams begin with."""
+
+
+class _Stream:
+    """What was received of one stream: all up to `head`, except the stretches in `holes`."""
+
+    __slots__ = ("head", "holes", "named", "start")
+
+    def __init__(self, head: int = 0, start: int = 0) -> None:
+        self.head = head
+        self.start = start
+        """What is missing up to here is taken when it comes, and not asked for."""
+        self.holes: list[tuple[int, int]] = []
+        self.named = True
+        """Whether it is part of the position; a bus that has forgotten it has said so once."""
+
+    def add(self, offset: int, *, own: bool) -> bool:
+        """False when it was there before. `own`: what it jumps over is this client's own."""
+        head = self.head
+        if offset > head:
+            if offset > head + 1 and not own:
+                self.miss(head + 1, offset - 1)
+            self.head = offset
+            return True
+        for index, (first, last) in enumerate(self.holes):
+            if first <= offset <= last:
+                rest = [(first, offset - 1), (offset + 1, last)]
+                self.holes[index : index + 1] = [(low, high) for low, high in rest if low <= high]
+                return True
+        return False
+
+    def miss(self, first: int, last: int) -> None:
+        self.holes.append((first, last))
+
+    def missing(self) -> list[tuple[int, int]]:
+        """The holes that are worth asking for."""
+        return [(max(first, self.start + 1), last) for first, last in self.holes if last > self.start]
+
+    def reach(self) -> int:
+        """The highest offset up to which nothing is missing."""
+        missing = self.missing()
+        return min(missing[0][0] - 1, self.head) if missing else self.head
+
+    def settle(self, upto: int) -> None:
+        """The bus has given what there is up to here, or has named it."""
+        self.head = max(self.head, upto)
+        self.holes = [(first, last) for first, last in self.holes if last > upto]
+
+
+class _Seen:
+    """The streams of one channel."""
+
+    __slots__ = ("exact", "gone", "live_at", "streams")
+
+    def __init__(self, live_at: int) -> None:
+        self.live_at = live_at
+        """The number of the connection on which all that was missed has come."""
+        self.streams: dict[str, _Stream] = {}
+        self.exact = False
+        """Whether an answer of the bus, or the application, said where it began; else the first events did."""
+        self.gone: list[Gap] = []
+        """What was forgotten of streams, and nobody has been told."""
+
+    def give_up(self, gap: Gap) -> None:
+        self.gone.append(gap)
+        del self.gone[:-EPOCHS_MAX]
+
+
+class Positions:
+    """Per channel: how far each stream was received."""
+
+    def __init__(self) -> None:
+        self.forgotten = 0
+        self._node = ""
+        self._connection = 0
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+
+    def connected(self, node: str) -> None:
+        """To the node with this id; what was missed comes first."""
+        self._node = node[:NODE_LENGTH]
+        self._connection += 1
+
+    def advance(self, channel: str, message: Message) -> bool:
+        """Note an event; False when it was there before. Events without an epoch are always new."""
+        epoch, offset = message.epoch, message.offset
+        if not epoch:
+            return True
+        seen = self._seen.get(channel) or self._begin(channel)
+        stream = seen.streams.get(epoch)
+        if stream is None:
+            if seen.exact:
+                self._note_node(seen, epoch)
+            self._bound(seen)
+            stream = seen.streams[epoch] = _Stream(start=0 if seen.exact else offset - 1)
+        own = bool(self._node) and epoch.startswith(self._node) and seen.live_at == self._connection
+        fresh = stream.add(offset, own=own)
+        if len(stream.holes) > HOLES_MAX:
+            first, last = stream.holes.pop(0)
+            if last > stream.start:
+                seen.give_up(Gap(epoch, max(first, stream.start + 1), last))
+            self.forgotten += 1
+        return fresh
+
+    def told(self, channel: str, position: Mapping[str, int]) -> None:
+        """The bus says that this was seen; never a step back."""
+        seen = self._seen.get(channel) or self._begin(channel)
+        seen.exact = True
+        seen.live_at = self._connection
+        for epoch, offset in position.items():
+            stream = seen.streams.get(epoch)
+            if stream is None:
+                self._bound(seen)
+                seen.streams[epoch] = _Stream(offset)
+            else:
+                stream.head = max(stream.head, offset)
+                stream.named = True
+
+    def answered(self, channel: str, position: Mapping[str, int], gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+        """The bus has given what came after the position that was asked from, and has named what it has not got: up to
+        this position nothing more is to be had. What of the gaps this client has not seen by another way."""
+        seen = self._seen.get(channel) or self._begin(channel)
+        unseen: list[Gap] = []
+        for gap in gaps:
+            stream = seen.streams.get(gap.epoch)
+            if stream is None or gap.last is None:
+                unseen.append(gap)
+                continue
+            stretches = [*stream.missing(), (stream.head + 1, gap.last)]
+            parts = ((max(first, gap.first), min(last, gap.last)) for first, last in stretches)
+            unseen += [Gap(gap.epoch, first, last) for first, last in parts if first <= last]
+        for epoch, stream in seen.streams.items():
+            if epoch in position:
+                stream.settle(position[epoch])
+            elif not _is_before_all(epoch):
+                stream.named = False
+        self.told(channel, position)
+        unseen += seen.gone
+        seen.gone = []
+        return tuple(unseen)
+
+    def set(self, channel: str, position: Mapping[str, int]) -> None:
+        """Go on from here: what the application kept."""
+        self.forget(channel)
+        self.told(channel, position)
+        self._seen[channel].live_at = -1
+
+    def of(self, channel: str) -> dict[str, int]:
+        """{epoch: offset} up to which nothing is missing."""
+        seen = self._seen.get(channel)
+        return {} if seen is None else {name: one.reach() for name, one in seen.streams.items() if one.named}
+
+    def known(self, channel: str) -> bool:
+        return channel in self._seen
+
+    def under(self, pattern: str) -> list[str]:
+        """The channels that a subscription to `room:*`, `*:channel` or `*` has brought."""
+        return [channel for channel in self._seen if matches(pattern, channel) and not is_pattern(channel)]
+
+    def unsettle(self, channel: str) -> None:
+        """Something may be missing from every stream from here on, until `miss_to`."""
+        seen = self._seen.get(channel)
+        if seen is not None:
+            seen.live_at = -1
+
+    def miss_to(self, channel: str, position: Mapping[str, int]) -> None:
+        """All there is up to these heads has come: what is not here by now is missing, and what follows is live."""
+        seen = self._seen.get(channel)
+        if seen is None:
+            return
+        seen.live_at = self._connection
+        for epoch, head in position.items():
+            stream = seen.streams.get(epoch)
+            if stream is not None and head > stream.head:
+                stream.miss(stream.head + 1, head)
+                stream.head = head
+
+    def close(self, channel: str, since: Mapping[str, int]) -> tuple[Gap, ...]:
+        """What did not come above that position, and will not be asked for again."""
+        seen = self._seen.get(channel)
+        gaps: list[Gap] = []
+        for epoch, stream in {} if seen is None else seen.streams.items():
+            low = since.get(epoch, stream.start)
+            gaps += [Gap(epoch, first, last) for first, last in stream.missing() if first > low]
+            stream.holes = [(first, last) for first, last in stream.holes if first <= low]
+        if seen is not None:
+            gaps += seen.gone
+            seen.gone = []
+        return tuple(gaps)
+
+    def forget(self, channel: str) -> None:
+        self._seen.pop(channel, None)
+
+    def _begin(self, channel: str) -> _Seen:
+        if len(self._seen) >= CHANNELS_MAX:
+            self._seen.popitem(last=False)
+            self.forgotten += 1
+        seen = self._seen[channel] = _Seen(self._connection)
+        return seen
+
+    def _note_node(self, seen: _Seen, epoch: str) -> None:
+        """A node that the position does not name at all, heard in some life: the ones before it are owed too."""
+        node, dash, _ = epoch.partition("-")
+        if dash and not any(other.startswith(node + dash) for other in seen.streams):
+            self._bound(seen)
+            seen.streams[f"{node}-0"] = _Stream()
+
+    def _bound(self, seen: _Seen) -> None:
+        """The oldest life of a node that has had later ones goes first: nothing of it is sent again then."""
+        while len(seen.streams) >= EPOCHS_MAX:
+            by_node: dict[str, list[str]] = {}
+            for epoch in seen.streams:
+                by_node.setdefault(epoch.partition("-")[0], []).append(epoch)
+            lives = max(by_node.values(), key=len)
+            oldest = min(lives, key=_life)
+            stream = seen.streams.pop(oldest)
+            if not _is_before_all(oldest):
+                seen.give_up(Gap(oldest, stream.reach() + 1, None))
+            self.forgotten += 1
+
+
+def _life(epoch: str) -> tuple[int, int]:
+    """Lives of one node, in their order: its boot epoch in base 36, and the generation behind a dot."""
+    boot, _, generation = epoch.partition("-")[2].partition(".")
+    try:
+        return int(boot, 36), int(generation or 0)
+    except ValueError:
+        return 0, 0
+
+
+def _is_before_all(epoch: str) -> bool:
+    """Life 0 of a node stands before all its lives."""
+    return epoch.endswith("-0")
+
+
+def is_pattern(name: str) -> bool:
+    return "*" in name
+
+
+def matches(pattern: str, channel: str) -> bool:
+    """Whether a subscription to `room:*`, `*:channel` or `*` takes this channel."""
+    room, _, leaf = pattern.partition(":")
+    its_room, _, its_leaf = channel.partition(":")
+    return room in ("*", its_room) and leaf in ("", "*", its_leaf)
