@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -18,11 +19,12 @@ from arqonmesh_cli.connect import client_of
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import tell_terminal
+from arqonmesh_cli.tenant import check_tenant, in_tenant
 from arqonmesh_cli.where import place_of
 
 if TYPE_CHECKING:
     from arqonmesh.client import BusClient, Message
-    from arqonmesh.client.session import TokenSource
+    from arqonmesh.client.token import TokenSource
 
 app = noun("The bus.")
 
@@ -43,6 +45,12 @@ Token = Annotated[
         metavar="TOKEN",
         help="Bearer token; by default the one in the node's arqon.yaml.",
         show_default=False,
+    ),
+]
+Tenant = Annotated[
+    str,
+    typer.Option(
+        "--tenant", metavar="NAME", help="On the bus of this tenant, as /t/NAME in the URL.", show_default=False
     ),
 ]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="End after so many messages.", show_default=False)]
@@ -68,6 +76,7 @@ def pub(
     ],
     url: Url = None,
     token: Token = None,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
     context: Context = None,
     as_json: Json = False,
@@ -76,7 +85,7 @@ def pub(
     _check_named(channel, "arqon pub telemetry:host '{\"load\": 0.4}'")
 
     async def publish() -> int:
-        async with await _connect(url, token, data_dir, context, reconnect=False) as bus:
+        async with await _connect(url, token, tenant, data_dir, context, reconnect=False) as bus:
             return await _publish(bus, channel, text)
 
     published = asyncio.run(publish())
@@ -98,13 +107,14 @@ def sub(
     reconnect: Reconnect = False,
     url: Url = None,
     token: Token = None,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
     context: Context = None,
     as_json: Json = False,
 ) -> None:
     """Print what is published on a channel, a line each, until Ctrl-C. With --json, one JSON answer per line."""
     _check_named(channel, "arqon sub telemetry:host")
-    _listen(channel, count, timeout, reconnect, url, token, data_dir, context, as_json)
+    _listen(channel, count, timeout, reconnect, url, token, tenant, data_dir, context, as_json)
 
 
 @verb(app, "tail", "arqon tail", "arqon tail --context factory --json")
@@ -114,12 +124,13 @@ def tail(
     reconnect: Reconnect = False,
     url: Url = None,
     token: Token = None,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
     context: Context = None,
     as_json: Json = False,
 ) -> None:
     """Print everything that passes on this node's bus, until Ctrl-C."""
-    _listen("*", count, timeout, reconnect, url, token, data_dir, context, as_json)
+    _listen("*", count, timeout, reconnect, url, token, tenant, data_dir, context, as_json)
 
 
 def _check_named(channel: str, example: str) -> None:
@@ -155,17 +166,21 @@ def json_line(frame: bytes) -> bytes:
     return b'{"v":1,"ok":true,"data":' + frame.replace(b"\n", b" ").replace(b"\r", b" ") + b"}\n"
 
 
-async def _connect(url: str | None, token: str | None, data_dir: Any, context: str | None, **how: Any) -> BusClient:
+async def _connect(
+    url: str | None, token: str | None, tenant: str, data_dir: Any, context: str | None, **how: Any
+) -> BusClient:
     from arqonmesh.client import BusClient
 
+    if tenant:
+        check_tenant(tenant)
     shown: TokenSource = token
     if url is None:
         place = place_of(data_dir, context)
         async with client_of(place) as node:
             url = (await node.node_status()).bus
-        if not token and place.bus_token():  # what is wrong with the settings is said here
-            shown = place.bus_token  # a node that was started again asks for a new one
-    return await BusClient.connect(url, shown, **how)
+        if not token and place.bus_token(tenant):  # what is wrong with the settings is said here
+            shown = partial(place.bus_token, tenant)  # a node that was started again asks for a new one
+    return await BusClient.connect(in_tenant(url, tenant), shown, **how)
 
 
 async def _publish(bus: BusClient, channel: str, text: str) -> int:
@@ -210,6 +225,7 @@ def _listen(
     reconnect: bool,
     url: str | None,
     token: str | None,
+    tenant: str,
     data_dir: Any,
     context: str | None,
     as_json: bool,
@@ -219,7 +235,7 @@ def _listen(
 
     async def listen() -> None:
         nonlocal seen
-        bus = await _connect(url, token, data_dir, context, reconnect=reconnect)
+        bus = await _connect(url, token, tenant, data_dir, context, reconnect=reconnect)
         async with bus:
             await bus.join(channel)
             tell_terminal(f"listening on {channel} at {bus.url}; Ctrl-C ends it")

@@ -66,8 +66,9 @@ def key_new(
     context: Context = None,
     as_json: Json = False,
 ) -> Answer:
-    """Make a key for all nodes of the cluster and print it: one line, a secret, shown this once. With the first key,
-    anonymous clients end."""
+    """Make a key for the whole cluster and print it: one line, a secret, shown this once.
+
+    With the first key, anonymous clients end."""
     lifetime_ms = 0 if expires is None else int(parse_duration(expires, "--expires 90d") * 1_000)
     with closing(_keys(place_of(data_dir, context))) as store:
         shown, key = store.new(name, role, tenant=tenant, permissions=permission or (), lifetime_ms=lifetime_ms)
@@ -86,8 +87,9 @@ def key_new(
 
 @verb(keys, "ls", "arqon bus key ls", "arqon bus key ls --json | jq '.data.keys[] | select(.state == \"active\")'")
 def key_ls(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
-    """List the cluster's keys: whose, for what, until when, when last used here, at which node made. The keys themselves
-    are nowhere to be had."""
+    """List the cluster's keys: whose, for what, until when, when last used here, at which node made.
+
+    The keys themselves are nowhere to be had."""
     with closing(_keys(place_of(data_dir, context))) as store:
         found = store.all()
     now_ms = _now_ms()

@@ -57,9 +57,9 @@ class Place:
             return hint
         return ", or ".join(command + self.suffix for command in commands)
 
-    def bus_token(self) -> str | None:
+    def bus_token(self, tenant: str = "") -> str | None:
         """What this node's bus asks for: its one token, a token for a day signed with its secret, or the operator's
-        own; None where there is no node, or one that never ran."""
+        own; None where there is no node, or one that never ran. The one token is of no tenant, the others of this."""
         if not self.files.initialised:
             return None
         from arqonmesh.config.load import load
@@ -69,12 +69,12 @@ class Place:
         if settings.auth_token or not (told.secret or told.secret_file):
             from arqonmesh.bridge.auth import operator
 
-            return settings.auth_token or operator.read(self.data_dir)
+            return (settings.auth_token if not tenant else "") or operator.read(self.data_dir)
         from arqonmesh.bridge.auth.mint import mint
         from arqonmesh.bridge.auth.token_keys import TokenKeys
 
         keys, now_ms = TokenKeys(told, self.data_dir), time.time_ns() // 1_000_000
-        return mint(told, keys, now_ms, subject="arqon", role="admin", lifetime_s=TOKEN_LIFETIME_S)[0]
+        return mint(told, keys, now_ms, subject="arqon", role="admin", tenant=tenant, lifetime_s=TOKEN_LIFETIME_S)[0]
 
 
 def place_of(data_dir: Path | None, context: str | None) -> Place:

@@ -9,6 +9,8 @@ import pytest
 
 from arqonmesh.bridge.auth import operator
 from arqonmesh.bridge.auth.api_keys import FILE, ApiKeys
+from arqonmesh.errors import UsageError
+from arqonmesh_cli.tenant import in_tenant
 from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon, Served
 
@@ -98,8 +100,37 @@ def test_who_holds_the_nodes_secret_needs_no_token_for_pub_and_sub(
     token = place.bus_token()
     assert token is not None
     assert jwt.decode(token, SECRET, algorithms=["HS256"])["role"] == "admin"
+    of_acme = place.bus_token("acme")
+    assert of_acme is not None
+    assert jwt.decode(of_acme, SECRET, algorithms=["HS256"])["tenant"] == "acme"
     monkeypatch.setenv("ARQON_BUS__AUTH_TOKEN", "s3cret")
     assert place.bus_token() == "s3cret"
+    monkeypatch.delenv("ARQON_BUS__AUTH__JWT__SECRET")
+    assert place.bus_token("acme") == operator.read(Path(home)), "the one token is of no tenant"
+
+
+@pytest.mark.parametrize(
+    ("url", "tenant", "told"),
+    [
+        ("ws://10.0.0.1:9100/", "acme", "ws://10.0.0.1:9100/t/acme"),
+        ("ws://10.0.0.1:9100", "acme", "ws://10.0.0.1:9100/t/acme"),
+        ("wss://bus.example.org/t/acme/?type=service", "acme", "wss://bus.example.org/t/acme?type=service"),
+        ("ws://10.0.0.1:9100/t/acme", "", "ws://10.0.0.1:9100/t/acme"),
+    ],
+)
+def test_a_tenant_on_the_command_line_is_the_path_of_the_url(url: str, tenant: str, told: str) -> None:
+    """`--tenant acme` is `/t/acme`; where the URL names one already they have to agree."""
+    assert in_tenant(url, tenant) == told
+    if tenant:
+        with pytest.raises(UsageError, match="needs to be / or /t/globex"):
+            in_tenant(told, "globex")
+
+
+def test_a_tenant_that_cannot_be_one_is_said_before_anything_is_asked(arqon: Arqon, home: str) -> None:
+    """Exit code 2, with what a tenant looks like."""
+    done = arqon("pub", "a:b", "1", "--tenant", "Acme!", "--json", "--data-dir", home)
+    assert (done.code, done.json["error"]["code"]) == (2, "bus.tenant")
+    assert "a-z" in done.json["error"]["message"]
 
 
 def test_clients_are_a_table_and_json(arqon: Arqon, served: Served) -> None:

@@ -90,11 +90,14 @@ class Authenticator:
                 + ("" if self._base == Path() else f" --data-dir {quote(str(self._base))}"),
             )
 
-    def identify(self, path: str, headers: Any, query: Mapping[str, list[str]]) -> Identity:
-        """Who asks. `headers` is asked for names in lower case. Raises AuthRefused."""
+    def identify(
+        self, path: str, headers: Any, query: Mapping[str, list[str]], *, overseeing: bool = False
+    ) -> Identity:
+        """Who asks. `headers` is asked for names in lower case. Raises AuthRefused. `overseeing`: the operator need
+        not say in which tenant."""
         try:
             tenant = self._tenant_of(path)
-            identity = self._with_tenant(self._judge(credential(headers, query), tenant), tenant)
+            identity = self._with_tenant(self._judge(credential(headers, query), tenant), tenant, overseeing)
         except AuthRefused as refused:
             self.counters["refused_" + refused.code.removeprefix("bus.")] += 1
             raise
@@ -108,7 +111,7 @@ class Authenticator:
         open_to_others = not is_loopback(host)
 
         def gate(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> Identity:
-            identity = self.identify("/", headers, query)
+            identity = self.identify("/", headers, query, overseeing=True)
             if identity.via != "anonymous" or self._settings.auth.anonymous != "auto":
                 return identity
             asked = headers.get("host", "")
@@ -173,7 +176,7 @@ class Authenticator:
         if shown.startswith(MARK) and self._keys is not None:
             return self._keys.judge(shown)
         if self._operator and hmac.compare_digest(shown.encode("utf-8", "replace"), self._operator.encode()):
-            return Identity("operator", "admin", via="operator")
+            return Identity("operator", "admin", tenant, via="operator")
         one = self._settings.auth_token
         if one and hmac.compare_digest(shown.encode("utf-8", "replace"), one.encode()):
             return Identity("token", "user", via="token")
@@ -192,7 +195,7 @@ class Authenticator:
             )
         return tenant
 
-    def _with_tenant(self, identity: Identity, asked: str) -> Identity:
+    def _with_tenant(self, identity: Identity, asked: str, overseeing: bool) -> Identity:
         policy = self._settings.auth.tenants
         if policy == "off" and (asked or identity.tenant):
             raise AuthRefused(
@@ -203,6 +206,15 @@ class Authenticator:
             )
         if asked and asked != identity.tenant:
             raise self._disagree(asked, identity.tenant)
+        if policy == "required" and not identity.tenant and identity.via == "operator":
+            if overseeing:
+                return identity
+            raise AuthRefused(
+                "bus.tenant",
+                "every client of this bus has a tenant, and the operator has not said in which to act: --tenant",
+                hint="arqon sub '*' --tenant NAME",
+                status=403,
+            )
         if policy == "required" and not identity.tenant:
             raise AuthRefused(
                 "bus.tenant",

@@ -289,6 +289,24 @@ def test_what_counts_as_loopback() -> None:
         assert is_loopback(host) is expected, host
 
 
+def test_the_operator_acts_in_the_tenant_that_it_names() -> None:
+    """Where every client needs one, so does the operator, and is told how to say it; HTTP oversees all of them."""
+    settings = BusSettings(auth=AuthSettings(anonymous="off", tenants="required"), auth_token="a-token-of-everyone")
+    authenticator = Authenticator(settings, operator="arqo_now")
+    shown = {"authorization": "Bearer arqo_now"}
+    assert authenticator.identify("/t/acme", shown, {}) == Identity("operator", "admin", "acme", via="operator")
+    with pytest.raises(AuthRefused, match="--tenant") as refused:
+        authenticator.identify("/", shown, {})
+    assert (refused.value.code, refused.value.status) == ("bus.tenant", 403)
+    assert "--tenant NAME" in refused.value.hint
+    assert authenticator.gate(shown, {}) == Identity("operator", "admin", via="operator")
+    with pytest.raises(AuthRefused):
+        authenticator.gate({"authorization": "Bearer a-token-of-everyone"}, {})
+    nobodys = BusSettings(auth=AuthSettings(tenants="off"), auth_token="a-token-of-everyone")
+    with pytest.raises(AuthRefused, match="no tenants"):
+        Authenticator(nobodys, operator="arqo_now").identify("/t/acme", shown, {})
+
+
 def test_the_operator_of_a_node_is_its_admin() -> None:
     """By the token in the data directory, after a reload as well; that of an earlier start is rubbish."""
     settings = BusSettings(auth_token="s3cret")
