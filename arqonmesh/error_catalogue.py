@@ -494,6 +494,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The disk refused a write. The node stops: after a failed write nothing more can be promised.",
         "Look at `dmesg` and the disk, then start the node again.",
     ),
+    "store.log-lost": (
+        "history.db was in use when its node crashed, and the log beside it (history.db-wal) is missing or damaged.",
+        "What it held is gone here; other nodes of the cluster give back what they have. Copy both files, or neither.",
+    ),
     "store.newer": (
         "The database was written by a newer version of ArqonMesh.",
         "Upgrade this one; there is no way back to an older schema.",
@@ -509,6 +513,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "store.redis-url": (
         "bus.history.redis_url is not an address of a Redis.",
         "Write it as redis://HOST:PORT/DB (rediss:// for TLS), or leave it empty.",
+    ),
+    "store.removed": (
+        "history.db was removed or replaced under the running node, which goes on writing to the file without a name.",
+        "Start the node again; what was kept meanwhile is in its memory and at the other nodes of the cluster.",
     ),
     "store.stalled": (
         "The disk falls so far behind that memory would fill; the node stopped rather than drop anything.",

@@ -43,9 +43,10 @@ class HistoryKeeper:
             self._open(folder, settings)
         except StorageError as error:
             self.failure = error
-            if error.code == "store.redis-url":  # what is on disk has nothing to do with it
-                with contextlib.suppress(StorageError):
-                    self._open(folder, msgspec.structs.replace(settings, redis_url=""))
+            # what is on disk has nothing to do with an address that is none, nor Redis with a damaged file
+            rest = {"redis_url": ""} if error.code == "store.redis-url" else {"durable": False}
+            with contextlib.suppress(StorageError):
+                self._open(folder, msgspec.structs.replace(settings, **rest))
             instead = "memory" if self.backend is None else self.backend.NAME
             _log.warning("%s: %s; %s keeps the history", error.code, error.sentence, instead)
 
@@ -127,7 +128,7 @@ async def page_for(
     bus: Bus, keeper: HistoryKeeper, identity: Identity, channel: str, limit: int, since: str, before: str
 ) -> list[bytes]:
     """What `history` answers, for somebody outside the bus; `since` and `before` as text. Raises ArqonError."""
-    name = inside(identity.tenant, resolve("", channel))
+    name = inside(identity.tenant, resolve("", channel, bus.settings.names))
     bus.permissions.check(identity, "history", name)
     found = plan(bus, name, limit, window_of(_raw(since), _raw(before)))
     if isinstance(found, Page):

@@ -17,7 +17,7 @@ from arqonmesh.core.bus.stamps import iso
 from arqonmesh.core.kernel import HistoryQuery, KeepFrames
 from arqonmesh.errors import StorageError
 from arqonmesh.store import opening
-from arqonmesh.store.history import BACKENDS, SqliteHistory
+from arqonmesh.store.history import BACKENDS, SqliteHistory, tables
 from arqonmesh.store.history import sqlite as sqlite_module
 from arqonmesh.store.history import writer as writer_module
 from arqonmesh.store.history.chunks import FRAMES_MAX, gather
@@ -238,7 +238,7 @@ async def test_a_file_that_is_not_ours_is_refused_and_left_alone(open_: Opener, 
 
 
 async def test_a_disk_that_fails_is_told_and_holds_nobody_up(open_: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for an answer gets the reason; what comes after is counted as dropped."""
+    """Whoever waits for an answer gets what the disk took before; all that it did not take is counted as dropped."""
     history = open_()
     history.keep(kept(1))
     await read(history)
@@ -246,22 +246,21 @@ async def test_a_disk_that_fails_is_told_and_holds_nobody_up(open_: Opener, monk
     def fail(chunks: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(history._writer, "_write", fail)
+    monkeypatch.setattr(history._writer.tables, "_write", fail)
     history.keep(kept(2))
-    with pytest.raises(StorageError):
-        await asyncio.wait_for(read(history), 5)
+    assert await asyncio.wait_for(read(history), 5) == [1]
     health = history.health()
     assert health["ok"] is False
     assert "disk I/O error" in health["reason"]
     history.keep(kept(3))
-    assert history.stats()["dropped"] >= 1
+    assert (history.stats()["kept"], history.stats()["dropped"]) == (1, 2)
 
 
 async def test_a_full_disk_is_tried_again_and_loses_nothing(open_: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once there is room the same rows are written."""
     monkeypatch.setattr(writer_module, "RETRY_EVERY_S", 0.01)
     history = open_()
-    write, failures = history._writer._write, iter([True, True, False])
+    write, failures = history._writer.tables._write, iter([True, True, False])
 
     def full(chunks: object) -> None:
         if next(failures, False):
@@ -270,7 +269,7 @@ async def test_a_full_disk_is_tried_again_and_loses_nothing(open_: Opener, monke
             raise error
         write(chunks)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(history._writer, "_write", full)
+    monkeypatch.setattr(history._writer.tables, "_write", full)
     history.keep(kept(1, 3))
     assert await asyncio.wait_for(read(history), 5) == [1, 2, 3]
     assert history.health()["ok"] is True
@@ -292,13 +291,17 @@ async def test_more_streams_in_one_commit_than_are_remembered_are_all_written(
     open_: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the thread remembers is bounded between two commits, never within one."""
-    monkeypatch.setattr(writer_module, "KNOWN_MAX", 4)
+    monkeypatch.setattr(tables, "KNOWN_MAX", 4)
     history = open_()
     for _ in range(2):
         for number in range(10):
             history.keep(kept(1, channel=f"a:{number}"))
     assert [await read(history, channel=f"a:{number}") for number in range(10)] == [[1, 1]] * 10
-    assert (history.health()["ok"], len(history._writer._streams), len(history._writer._channels)) == (True, 0, 0)
+    assert (history.health()["ok"], len(history._writer.tables._streams), len(history._writer.tables._channels)) == (
+        True,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("work", ["prune", "forget"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from arqonmesh.errors import StorageError
 from arqonmesh.store.opening import connect, explain, unwritable
@@ -30,8 +30,22 @@ TABLES: Final = (
 )
 
 
-def open_history(path: Path) -> sqlite3.Connection:
-    """A current connection in autocommit mode. Raises StorageError: store.foreign, .newer, .corrupt, .unwritable."""
+IN_USE: Final = "in_use"
+"""In `numbers`: 1 from an opening to a clean close. Who finds it so without the log of that life knows what is gone."""
+_WAL_MAGIC: Final = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+"""https://www.sqlite.org/fileformat.html, 4.1."""
+
+
+class Opened(NamedTuple):
+    connection: sqlite3.Connection
+    """Current, in autocommit mode."""
+    log_lost: bool
+    """The life before ended in a crash, and its write-ahead log is missing or unreadable: what was in it is gone."""
+
+
+def open_history(path: Path) -> Opened:
+    """Raises StorageError: store.foreign, .newer, .corrupt, .unwritable."""
+    has_log = _has_log(path)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = connect(path)
@@ -41,13 +55,50 @@ def open_history(path: Path) -> sqlite3.Connection:
         raise unwritable(path, str(error)) from error
     try:
         _admit(connection, path)
+        return Opened(connection, _take_into_use(connection) and not has_log)
     except sqlite3.Error as error:
         connection.close()
-        raise explain(error, path) from error
+        raise explained(error, path) from error
     except BaseException:
         connection.close()
         raise
-    return connection
+
+
+def explained(error: Exception, path: Path) -> StorageError:
+    """As store.opening.explain, with what helps for a history: others have one, too."""
+    told = explain(error, path)
+    if told.code != "store.corrupt":
+        return told
+    hint = f"mv {path} {path}.damaged, then arqon node start: other nodes of the cluster give back what they have"
+    return StorageError(told.code, told.sentence, hint=hint)
+
+
+def put_out_of_use(connection: sqlite3.Connection) -> None:
+    """Closed in good order."""
+    connection.execute("INSERT OR REPLACE INTO numbers VALUES (?, 0)", (IN_USE,))
+
+
+def _take_into_use(connection: sqlite3.Connection) -> bool:
+    """Whether it was in use already, so a crash came. The mark is in the file itself, whatever becomes of the log."""
+    found = connection.execute("SELECT value FROM numbers WHERE name = ?", (IN_USE,)).fetchone()
+    if found is not None and found[0]:
+        return True
+    try:
+        connection.execute("INSERT OR REPLACE INTO numbers VALUES (?, 1)", (IN_USE,))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError as error:
+        if not error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_IOERR_WRITE")):
+            raise  # a disk that takes nothing now is the writer's matter
+    return False
+
+
+def _has_log(path: Path) -> bool:
+    """Whether there is a write-ahead log to go on from; an empty one is what an opening leaves."""
+    try:
+        with path.with_name(path.name + "-wal").open("rb") as log:
+            return log.read(4) in (b"", *_WAL_MAGIC)
+    except OSError:
+        return False
 
 
 def _admit(connection: sqlite3.Connection, path: Path) -> None:
