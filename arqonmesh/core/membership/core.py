@@ -25,7 +25,8 @@ Beyond SWIM: lost links as evidence
 -----------------------------------
 A crash cuts all links of its node within one heartbeat timeout, and each neighbour signs that (its LINKS record). When
 nobody who may vouch has a link to a member any more, four of those who lost theirs accuse it at once, without a probe:
-no probe could reach it. And its suspicion lasts `link_evidence_ms` instead of 4 log10(n) periods. Why that is safe:
+no probe could reach it. The others need not say it again: what n nodes accuse of costs n floods. And its suspicion
+lasts `link_evidence_ms` instead of 4 log10(n) periods. Why that is safe:
 
 - Time to refute is worth something only to a member that can speak. Without a link it cannot; with its first new link
   the evidence is gone, the suspicion has its usual length again, and the peer's first ping makes it refute.
@@ -34,8 +35,10 @@ no probe could reach it. And its suspicion lasts `link_evidence_ms` instead of 4
   link changes nothing.
 - Records of the far side of a cut stay as they were, and vouch for each other there: after a partition everyone gets
   the long suspicion. Only who is cut off *alone* is held dead early, and is as unreachable as if it were.
-- Whoever has no link at all uses none of this. A node that ran late waits longer: by that time, and twice as long at
-  the most while its local health is bad.
+- The time counts from when most of its neighbours had said so. The last of them decides whether, and not when: on a
+  busy machine some neighbour always notices late, and everyone would wait for it twice.
+- Whoever has no link at all uses none of this. A node that ran late waits longer: a quarter of the time is left after
+  each such stretch, for what lies unread, and half is added while its local health is bad.
 - A process that stops for longer than heartbeat timeout plus `link_evidence_ms` is held dead until it runs again: that
   is what it is to others. It comes back with its first link, by a raised incarnation.
 

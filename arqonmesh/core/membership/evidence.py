@@ -68,6 +68,12 @@ class Evidence:
         """Whether we have no link to it, and somebody who may vouch says that he has."""
         return target not in self.links and any(vouches(author) for author in self._up.get(target, ()))
 
+    def losing(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
+        """Whether of those whose word counts, ourselves included, more lost their link to it than have one."""
+        having = sum(1 for author in self._up.get(target, ()) if author == self._own or vouches(author))
+        lost = sum(1 for author in self._lost.get(target, ()) if author == self._own or vouches(author))
+        return lost > having
+
     def severed(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
         if self.vouched_for(target, vouches):
             return False

@@ -76,6 +76,8 @@ class Member:
     suspicion: Suspicion | None = None
     severed_since: Instant | None = None
     """Since when nobody has had a link to it, as far as we know; None while somebody has, or once it refuted."""
+    losing_since: Instant | None = None
+    """Since when more of its neighbours have lost their link to it than still have one; None while fewer have."""
     expelled: bool = False
     """Its admission does not count any more: it is treated as one that has left."""
     vain_probes: int = 0

@@ -197,9 +197,12 @@ class Members:
         member = self.of.get(node)
         if member is None or node == self._me or not member.probed:
             return []
+        self._timing.count_losses(now, member)
         if member.suspicion is not None:
             self._timing.reckon(now, member)
-        elif self._timing.severed(now, member) and self._lost_it_ourselves(now, node):
+        verdict = member.verdict
+        unjudged = verdict is None or verdict.incarnation != member.incarnation
+        if unjudged and self._timing.severed(now, member) and self._lost_it_ourselves(now, node):
             reason = "nobody has a link to it any more"
             return self.convict(
                 now, member, Verdict("suspect", member.incarnation, private=False, hearsay=False), reason
@@ -266,7 +269,7 @@ class Members:
         self._timing.reckon(now, member)
 
     def acquit(self, member: Member) -> None:
-        member.suspicion = member.severed_since = None
+        member.suspicion = member.severed_since = member.losing_since = None
         self.suspects.pop(member.node, None)
 
     def convict(self, now: Instant, member: Member, verdict: Verdict, reason: str) -> list[Effect]:
@@ -287,7 +290,9 @@ class Members:
                 self._rotation.hurry(member.node)
                 return []
         private = not self._evidence.links
-        enough = len(member.standing_accusers()) >= ACCUSERS_ENOUGH
+        # of a severed one, four accuse as soon as they know (look_at_links): a probe in vain is no news then
+        accusers = len(member.standing_accusers())
+        enough = accusers >= (1 if self._timing.severed(now, member) else ACCUSERS_ENOUGH)
         blamed: list[Effect] = [] if private else [Emit(Fault(member.node, "timeout"))]
         verdict = Verdict("suspect", member.incarnation, private=private, hearsay=enough)
         return blamed + self.convict(now, member, verdict, reason)
@@ -316,7 +321,7 @@ class Members:
     def isolated(self, now: Instant) -> None:
         """Our last link is gone: what we were about to conclude from lost links, we shall not tell anyone."""
         for member in self.of.values():
-            member.severed_since = None
+            member.severed_since = member.losing_since = None
         for member in self.suspects.values():
             if member.suspicion is not None:
                 member.suspicion.mend()

@@ -144,7 +144,8 @@ class Prober:
             effects.append(self._ping(member, probe.seq))
         if not probe.asked and now >= probe.ask_at:
             probe.asked = True
-            wanted = self._settings.indirect_checks
+            # nobody has a link to one that is severed: asking others would bring n probes of n nodes, and no answer
+            wanted = 0 if self._members.is_severed(now, member) else self._settings.indirect_checks
             helpers = self._rotation.some(wanted, lambda node: node != probe.target and self._members.is_alive(node))
             probe.helpers = dict.fromkeys(helpers, False)
             effects += [Send(node, Lane.DATAGRAM, PingReq(probe.seq, probe.target)) for node in helpers]

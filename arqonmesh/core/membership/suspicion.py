@@ -21,6 +21,8 @@ from typing import Final
 from arqonmesh.core.kernel import MILLISECOND, Instant
 from arqonmesh.ids import NodeId
 
+UNREAD_SHARE: Final = 4
+"""After we did not listen, a quarter of the short time is left: for what came meanwhile and lies unread."""
 _BITS: Final = 24
 _ONE: Final = 1 << _BITS
 
@@ -141,7 +143,8 @@ class Suspicion:
         self.started_at += by_us
         self._floor_at = max(self._floor_at, now + at_least_us)
         if self._severed_at is not None:
-            self._severed_at = max(self._severed_at + by_us, now - self._short_us // 2)
+            left_us = self._short_us // UNREAD_SHARE
+            self._severed_at = max(self._severed_at, min(self._severed_at + by_us, now - self._short_us + left_us))
         if self._judged_at is not None:
             self._judged_at = now
 

@@ -6,10 +6,11 @@ suspect, or while we have no link at all:
     severed    all who had a link to it say that they lost it:            link_evidence_ms from then on
     judged     enough members say `dead` of its present incarnation:      a quarter of that, from then on
 
-*Severed* counts from when we saw it, not from when the first accusation of it reached us: on a busy machine that takes
-a while, and the suspect has had no link all along. Half of the time is always left, though: records come in any order.
-Local health doubles it at the most. Its full scale is for probes, whose silence may be our own fault; that others
-signed the loss of their links is not, and a node in trouble would be the last to know by seconds.
+*Severed* counts from when we saw most of its neighbours lose it, not from when the last of them did or the first
+accusation of it reached us: on a busy machine that takes a while, and the suspect was out of reach all along. Half of
+the time is always left, though: records come in any order. Local health adds half at the most. Its full scale is for
+probes, whose silence may be our own fault; that others signed the loss of their links is not, and a node in trouble
+would be the last to know by seconds.
 
 *Judged* is for whoever lags behind: cut off for a moment, or waiting for one late record. Each of those who say `dead`
 waited for itself. How many are enough? More than may lie (f of n = 3f + 1), and at least two; but four at most, since
@@ -31,8 +32,10 @@ from arqonmesh.ids import NodeId
 
 ACCUSERS_ENOUGH: Final = 4
 """So many accusers of one member are told to the mesh; the others would only say the same again."""
-HEALTH_COUNTS_MAX: Final = 1
-"""Local health beyond this does not stretch what link records shortened."""
+HEALTH_SHARE: Final = 2
+"""Bad local health, however bad, stretches what link records shortened by half."""
+TOGETHER_SHARE: Final = 2
+"""Losses that lie no further apart than so often `link_evidence_ms` are one event."""
 JUDGED_SHARE: Final = 4
 """A judged suspect is left `link_evidence_ms` divided by this: for a record that is on its way."""
 
@@ -60,8 +63,17 @@ class Timing:
             member.severed_since = None
             return False
         if member.severed_since is None:
-            member.severed_since = now
+            losing_since = member.losing_since
+            together = losing_since is not None and now - losing_since <= TOGETHER_SHARE * self._short_us
+            member.severed_since = losing_since if together else now
         return True
+
+    def count_losses(self, now: Instant, member: Member) -> None:
+        """Somebody gained or lost a link to it."""
+        if not self._may_shorten or not self._evidence.losing(member.node, self._vouches):
+            member.losing_since = None
+        elif member.losing_since is None:
+            member.losing_since = now
 
     def reckon(self, now: Instant, member: Member) -> None:
         """Something happened that may shorten its suspicion, or lengthen it again."""
@@ -69,7 +81,7 @@ class Timing:
         assert suspicion is not None
         if self.severed(now, member):
             assert member.severed_since is not None
-            short_us = self._short_us * (min(self._awareness.score, HEALTH_COUNTS_MAX) + 1)
+            short_us = self._short_us + (self._short_us // HEALTH_SHARE if self._awareness.score else 0)
             suspicion.sever(max(member.severed_since, now - short_us // 2), short_us)
         else:
             suspicion.mend()

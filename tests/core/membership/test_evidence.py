@@ -55,6 +55,8 @@ class Bench:
         self.core.on_event(0, Persisted(1))
         self.mute = ""
         self.nacks = True
+        self.asked: list[Effect] = []
+        """Requests to probe for us."""
         self.now = 0
         self.changes: list[tuple[int, str, str]] = []
         self.accused: list[tuple[int, tuple[tuple[str, str], ...]]] = []
@@ -71,6 +73,8 @@ class Bench:
 
     def take(self, effects: list[Effect]) -> None:
         for effect in effects:
+            if isinstance(effect, Send) and isinstance(effect.message, PingReq):
+                self.asked.append(effect)
             if isinstance(effect, Send) and self.names[effect.to] not in self.mute:
                 if isinstance(effect.message, Ping):
                     self.take(self.core.on_message(self.now, effect.to, Ack(effect.message.seq)))
@@ -242,20 +246,62 @@ def test_only_four_of_many_neighbours_accuse_at_once() -> None:
     assert bench.changes == [(at, "t", "suspect"), (at + SHORT_US, "t", "dead")]
 
 
+def test_one_of_the_four_accuses_too_when_another_was_faster() -> None:
+    """Or the others would wait for the fourth in vain, and each accuse for itself once its probe has failed."""
+    bench = Bench("abt")
+    bench.tell(lists("a", up="t"))
+    bench.tell(lists("b", up="t"))
+    bench.run(10 * SECOND)
+    bench.mute = "t"
+    bench.tell(LinkDown(node_of("t"), "silent"))
+    bench.tell(lists("a", down="t"))
+    bench.tell(accuses("a", ("t", 1, "suspect")))
+    assert (bench.state("t"), bench.accused) == ("suspect", [])
+    bench.tell(lists("b", down="t"))
+    assert bench.accused == [(bench.now, (("t", "suspect"),))]
+
+
+def test_a_probe_in_vain_of_a_severed_member_that_is_accused_already_is_told_to_nobody() -> None:
+    """Nobody has a link to it, and somebody said so: n nodes whose probes fail would cost n floods."""
+    bench = Bench("a", "t")
+    bench.tell(lists("a", up="t"))
+    bench.run(10 * SECOND)
+    bench.mute = "t"
+    bench.tell(lists("a", down="t"))
+    bench.run(100 * MILLISECOND)
+    bench.tell(accuses("a", ("t", 1, "suspect")))
+    bench.run(3 * SECOND)
+    assert (bench.state("t"), bench.accused) == ("dead", [])
+
+
+def test_nobody_is_asked_to_probe_a_severed_member() -> None:
+    """By all records there is nobody who could reach it; who might be reached by somebody is asked for."""
+    for still, asked in (("", False), ("t", True)):
+        bench = Bench("abt")
+        bench.tell(lists("b", up="t"))
+        bench.run(10 * SECOND)
+        bench.mute = "t"
+        bench.asked.clear()
+        bench.tell(LinkDown(node_of("t"), "silent"))
+        bench.tell(lists("b", up=still, down="" if still else "t"))
+        bench.run(900 * MILLISECOND)
+        assert bool(bench.asked) is asked
+
+
 def test_a_node_that_ran_late_waits_longer() -> None:
-    """Its local health scales the short time, and what it slept through is given back."""
+    """Bad local health adds half to the short time, and after a stretch that it slept through a quarter is left."""
     bench = Bench("abt")
     bench.run(10 * SECOND)
     bench.tell(Late(400 * MILLISECOND))
     assert bench.core.local_health == 1
     bench.mute = "abt"
     bench.tell(LinkDown(node_of("t"), "silent"))
-    bench.run(1_900 * MILLISECOND)
+    bench.run(SHORT_US + SHORT_US // 2 - 100 * MILLISECOND)
     assert bench.state("t") == "suspect"
     bench.tell(Late(300 * MILLISECOND))
-    bench.run(200 * MILLISECOND)
+    bench.run(SHORT_US // 4)
     assert bench.state("t") == "suspect"
-    bench.run(SECOND)
+    bench.run(SHORT_US // 4)
     assert bench.state("t") == "dead"
 
 

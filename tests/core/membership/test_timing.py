@@ -177,7 +177,7 @@ def test_plain_swim_knows_no_judges(settings: MembershipSettings) -> None:
     assert bench.state("t") == ("suspect" if not settings.link_evidence_ms else "dead")
 
 
-def test_local_health_no_more_than_doubles_what_link_records_say() -> None:
+def test_local_health_adds_no_more_than_half_to_what_link_records_say() -> None:
     """Others signed the loss of their links: a node in trouble need not be the last to know by seconds."""
     bench = Bench("ab", "t")
     bench.tell(lists("a", up="t"))
@@ -191,7 +191,48 @@ def test_local_health_no_more_than_doubles_what_link_records_say() -> None:
     bench.tell(accuses("a", ("t", 1, "suspect")))
     suspected_at = bench.now
     bench.run(3 * SECOND)
-    assert dead_at(bench, "t") == [suspected_at + 2 * SHORT_US]
+    assert dead_at(bench, "t") == [suspected_at + SHORT_US + SHORT_US // 2]
+
+
+def test_its_short_time_counts_from_when_most_had_lost_it_should_the_last_be_slow() -> None:
+    """A neighbour that got no processor for a while says last what it has been unable to see; it decides whether, and
+    not when."""
+    for slow_ms, left_ms in ((400, 600), (800, 500), (1_900, 500), (3_000, 1_000)):
+        bench = Bench("abc", "t")
+        for name in "abc":
+            bench.tell(lists(name, up="t"))
+        bench.run(SECOND)
+        bench.tell(lists("a", down="t"))
+        bench.run(200 * MILLISECOND)
+        bench.tell(lists("b", down="t"))
+        bench.run(slow_ms * MILLISECOND)
+        assert bench.state("t") == "alive"
+        bench.mute = "t"
+        bench.tell(lists("c", down="t"))
+        bench.tell(accuses("c", ("t", 1, "suspect")))
+        severed_at = bench.now
+        bench.run(3 * SECOND)
+        assert dead_at(bench, "t") == [severed_at + left_ms * MILLISECOND]
+
+
+def test_a_neighbour_that_is_linked_again_ends_the_count_of_losses() -> None:
+    """One that lost its links one after the other and got them back has lost nothing."""
+    bench = Bench("abc", "t")
+    for name in "abc":
+        bench.tell(lists(name, up="t"))
+    bench.run(SECOND)
+    bench.mute = "t"
+    for name in "ab":
+        bench.tell(lists(name, down="t"))
+    bench.run(300 * MILLISECOND)
+    bench.tell(lists("a", up="t"))
+    bench.run(300 * MILLISECOND)
+    for name in "ac":
+        bench.tell(lists(name, down="t"))
+    bench.tell(accuses("c", ("t", 1, "suspect")))
+    severed_at = bench.now
+    bench.run(3 * SECOND)
+    assert dead_at(bench, "t") == [severed_at + SHORT_US]
 
 
 def test_a_probe_of_a_severed_member_that_fails_says_nothing_about_our_own_health() -> None:
