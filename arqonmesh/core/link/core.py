@@ -1,7 +1,8 @@
 """All links of this node: one `Liveness` each, and what the node as a whole concludes from them.
 
 A connection is the transport's word; a link is ours: it is up once the first heartbeat was answered, and down when
-answers stop, long before the transport would notice. Each side sends one small datagram per interval, which carries the
+answers stop, long before the transport would notice. Its connection is kept for a moment more: should answers come
+again, the link is up without a handshake. Each side sends one small datagram per interval, which carries the
 answer to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every
 noticeable change of a figure goes into this node's link-state advertisement (the LINKS record), paced so that a
 flapping link floods nobody. After a restart the record of the earlier life stands while its links come back, and where
@@ -93,6 +94,8 @@ class _Link:
     measured_at: Instant | None = None
     loss_ppm: int = 0
     advertised_rtt_us: int = 0
+    fell: bool = False
+    """It is down, and reopening on the connection that it had."""
     wakes_at: Instant = 0
     """Its `liveness.next_wakeup()`, as of when anything last happened to it."""
 
@@ -127,6 +130,8 @@ class Links:
         self._spoken = False
         """This life has published a record."""
         self._stretched = False
+        self._listening_since: Instant = 0
+        """Until when lateness of our own is accounted for."""
         self._deadline: Instant | None = None
 
     # --- what the node asks -------------------------------------------------------------------------------
@@ -142,6 +147,7 @@ class Links:
     # --- Core ---------------------------------------------------------------------------------------------
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
+        self._listening_since = now
         self._pacer.changed(now, FIRST_PUBLISH_US)
         return self._armed([])
 
@@ -179,7 +185,7 @@ class Links:
         if isinstance(event, TransportDown):
             return self._armed(self._transport_down(now, event))
         if isinstance(event, Late):
-            self._extend_all(now, event.by_us)
+            self._was_late(now, event.by_us)
         if isinstance(event, OverlayRuns):
             self._overlay = event.running
             self._pace()
@@ -187,7 +193,7 @@ class Links:
 
     def on_timer(self, now: Instant) -> list[Effect]:
         if self._deadline is not None and now - self._deadline >= LATE_US:
-            self._extend_all(now, now - self._deadline)
+            self._was_late(now, now - self._deadline)
         self._suspect_ourselves(now)
         effects: list[Effect] = []
         for peer, link in list(self._links.items()):
@@ -219,7 +225,9 @@ class Links:
         known = self._links.get(event.peer)
         if known is not None:  # simultaneous dials collapsed to another connection: answers go on counting
             known.transport, known.outbound = event.transport, event.outbound
-            return []
+            if not known.fell:
+                return []
+            del self._links[event.peer]  # but this one may lead to a new life, which counts from 1
         liveness = Liveness(interval_us=self._heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now)
         link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness)
         self._pace()
@@ -238,11 +246,16 @@ class Links:
                     step.seq, step.poll, step.echo, step.held_us, ALL_HEARD ^ step.mask, self._heartbeat_ms
                 )
                 effects.append(Send(peer, Lane.DATAGRAM, beat))
-            elif step.new is LinkState.DOWN:
-                effects += self._take_down(now, peer, link, step.old is not LinkState.OPENING, step.reason)
+            elif step.new is LinkState.DOWN and step.old is LinkState.OPENING:
+                effects += self._take_down(now, peer, link, False, step.reason)
                 effects.append(Disconnect(peer, "liveness"))
+            elif step.new is LinkState.DOWN:
+                effects += self._lose(now, peer, link, step.reason)
+                link.liveness.reopen(now)
+                link.fell = True
             elif step.old is LinkState.OPENING:
                 link.since = now
+                link.fell = False
                 self._lost.pop(peer, None)
                 said = self._said.get(peer)
                 if self._compared or said is None or said.state != "up":  # else it was there before our restart
@@ -253,8 +266,10 @@ class Links:
     def _take_down(self, now: Instant, peer: NodeId, link: _Link, was_up: bool, reason: str) -> list[Effect]:
         del self._links[peer]
         self._pace()
-        if not was_up:
-            return []
+        return self._lose(now, peer, link, reason) if was_up else []
+
+    def _lose(self, now: Instant, peer: NodeId, link: _Link, reason: str) -> list[Effect]:
+        """A link that was up is down, whatever becomes of its connection."""
         self._lost.pop(peer, None)
         self._lost[peer] = (now, self._adjacency(peer, link, "down"))
         while len(self._lost) > DOWN_SHOWN_MAX:
@@ -267,7 +282,13 @@ class Links:
 
     # --- patience with ourselves --------------------------------------------------------------------------
 
-    def _extend_all(self, now: Instant, by_us: int) -> None:
+    def _was_late(self, now: Instant, by_us: int) -> None:
+        """We did not listen for `by_us`. Each stretch of time is accounted for once: the runtime tells of it, and our
+        own deadline shows it again."""
+        by_us = min(by_us, now - self._listening_since)
+        if by_us < LATE_US:
+            return
+        self._listening_since = now
         for link in self._links.values():
             link.liveness.extend(now, by_us)
 

@@ -1,8 +1,9 @@
 """Link liveness: when does one link carry traffic, in both directions?
 
     OPENING ──first answer──▶ UP ◀──any answer── PROBING
-       │                       └──answer overdue──▶ │
-       └──never answered──▶ DOWN ◀──out of patience─┘
+       │  ▲                    └──answer overdue──▶ │
+       │  └─────── reopen ────── DOWN ◀──out of patience
+       └──never answered──▶ DOWN for good
 
 What keeps a link up is an *answered* heartbeat, because only an answer proves both directions: when one direction is
 cut, the side that still hears loses its answers, the other side loses everything, and both notice within one patience.
@@ -23,6 +24,9 @@ many links would never come out of it.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
 100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut.
+
+A link that is down is *reopened* once, on the connection that it had: a process that got no processor for half a second
+is back with its first answer, where a new connection would cost both ends a handshake, when they can least afford it.
 
 Sources: BFD's detection time, poll and final bits (RFC 5880, 6.5 and 6.8.4); RTCP's delay since the last report
 (RFC 3550, 6.4.1); Lifeguard (DSN-W 2018) for patience with ourselves.
@@ -45,12 +49,15 @@ ASKED_US_MAX: Final = SECOND
 RTO_US_MAX: Final = 10 * SECOND
 OPENING_PATIENCE_US: Final = 3 * SECOND
 """A new connection's first answer may take this long: its round-trip time is not known yet."""
+REOPENING_PATIENCE_US: Final = SECOND
+"""A connection whose link is down is given up when nothing was answered for so long again: its peer is gone, or the
+path is, and a new one has to be tried."""
 POLL_EVERY: Final = 16
 """One heartbeat in so many is answered at once even when all is well: its round trip contains nobody's word."""
 EARLY: Final = 4
 """A heartbeat that is due within a quarter of its interval leaves with whatever wakes us now: a node with many links
 then wakes a few times per interval and not once for each."""
-EXTENSIONS_MAX: Final = 4
+EXTENSIONS_MAX: Final = 2
 """How often patience may be extended in one silence; a process that is always late must still notice a cut."""
 
 
@@ -98,6 +105,7 @@ class Liveness:
         "_misses",
         "_next_beat_at",
         "_overdue_us",
+        "_reopened",
         "interval_us",
         "patience_us",
         "rtt",
@@ -121,6 +129,16 @@ class Liveness:
         self._next_beat_at = now
         self._extra_us = 0
         self._extensions = 0
+        self._reopened = False
+        self._reckon()
+
+    def reopen(self, now: Instant) -> None:
+        """It is down, and its connection still there: the next answer brings it up again."""
+        assert self.state is LinkState.DOWN, self.state
+        self.state = LinkState.OPENING
+        self._reopened = True
+        self._answered_at = self._next_beat_at = now
+        self._held_us = self._extra_us = self._extensions = 0
         self._reckon()
 
     def pace(self, interval_us: int) -> None:
@@ -147,7 +165,9 @@ class Liveness:
         rto_us = rtt.rto_us if rtt.rto_us < RTO_US_MAX else RTO_US_MAX
         overdue_us = interval_us * 3 // 2
         self._overdue_us = overdue_us if overdue_us > rto_us else rto_us
-        least_us = OPENING_PATIENCE_US if self.state is LinkState.OPENING else interval_us + rto_us
+        least_us = interval_us + rto_us
+        if self.state is LinkState.OPENING:
+            least_us = REOPENING_PATIENCE_US if self._reopened else OPENING_PATIENCE_US
         patience_us = self._misses * interval_us + interval_us // 2
         self.patience_us = patience_us if patience_us > least_us else least_us
         """Time without an answer after which the link is down."""
@@ -244,6 +264,7 @@ class Liveness:
     def _proved(self, now: Instant) -> list[Changed]:
         self._answered_at = now
         self._extra_us = self._extensions = 0
+        self._reopened = False
         changed = [] if self.state is LinkState.UP else self._enter(LinkState.UP, "answered")
         self._reckon()
         return changed
@@ -261,13 +282,13 @@ class Liveness:
         return self._answered_at + self.patience_us + self._extra_us
 
     def _spacing_us(self) -> int:
-        if self.state is LinkState.UP or self.rtt.strained:
+        if self.state is LinkState.UP or self._reopened or self.rtt.strained:
             return self.interval_us
         return self.interval_us // 4
 
     def _diagnosis(self, now: Instant) -> str:
         if self.state is LinkState.OPENING:
-            return "no heartbeat was ever answered"
+            return "no heartbeat was answered again" if self._reopened else "no heartbeat was ever answered"
         silent_ms = (now - self._answered_at) // 1_000
         if self.silent(now):
             return f"silent for {silent_ms} ms"

@@ -22,6 +22,7 @@ from arqonmesh.core.events import (
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Disconnect, Effect, Emit, Lane, Send
 from arqonmesh.core.link.core import Links
+from arqonmesh.core.link.liveness import REOPENING_PATIENCE_US
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
 from arqonmesh.wire.statement import Adjacency, Kind
@@ -120,7 +121,12 @@ def test_both_sides_notice_a_silent_cut_of_one_or_both_directions(
     for name in ("a", "b"):
         downs = wire.events(name, LinkDown)
         assert len(downs) == 1
-        assert wire.events(name, Disconnect)[0][0] == downs[0][0]
+        assert wire.events(name, Disconnect) == []
+    wire.run(cut_at + 3 * SECOND)
+    for name in ("a", "b"):
+        assert len(wire.events(name, LinkUp)) == len(wire.events(name, LinkDown)) == 1
+        down_at, gone_at = wire.events(name, LinkDown)[0][0], wire.events(name, Disconnect)[0][0]
+        assert gone_at - down_at <= REOPENING_PATIENCE_US + 100 * MS
 
 
 def test_the_worst_case_of_detection_is_what_the_readme_may_say() -> None:
@@ -223,6 +229,65 @@ def test_a_late_event_extends_patience() -> None:
     for now in range(341 * MS, 440 * MS, MS):
         if (core.next_deadline() or 0) <= now:
             assert not [e for e in core.on_timer(now) if isinstance(e, Disconnect)]
+    assert core.is_up(peer)
+
+
+def test_one_lateness_that_is_told_twice_counts_once() -> None:
+    """The runtime tells of it, and our own deadline shows it again: patience was extended for both."""
+    core = Links(env_of("a"), LinkSettings())
+    core.start(0, {})
+    peer = node_of("b")
+    core.on_event(0, TransportUp(peer, "quic", True))
+    core.on_message(MS, peer, HeartbeatAck(1))
+    core.on_event(300 * MS, Late(200 * MS))
+    core.on_timer(300 * MS)
+    downs = []
+    for now in range(301 * MS, 900 * MS, MS):
+        if (core.next_deadline() or 0) <= now:
+            effects = core.on_timer(now)
+            downs += [now for e in effects if isinstance(e, Emit) and isinstance(e.event, LinkDown)]
+    assert downs == [551 * MS]
+
+
+def test_a_link_that_is_answered_again_within_a_second_needs_no_new_connection() -> None:
+    """A node that got no processor for a while is back with its first answer; everyone was told in between."""
+    wire = Wire("a", "b")
+    wire.connect("a", "b")
+    wire.run(8 * SECOND)
+    wire.sever("a", "b")
+    wire.sever("b", "a")
+    wire.run(9 * SECOND)
+    for name in "ab":
+        assert len(wire.events(name, LinkDown)) == 1
+    wire.cut.clear()
+    wire.run(9 * SECOND + 150 * MS)
+    for name in "ab":
+        assert len(wire.events(name, LinkUp)) == 2
+    wire.run(20 * SECOND)
+    for name in "ab":
+        assert wire.events(name, Disconnect) == []
+        assert len(wire.events(name, LinkDown)) == 1
+    (told,) = {len(record.body.adjacencies) for _, record in wire.events("a", Publish)[-1:]}  # type: ignore[attr-defined]
+    assert told == 1
+
+
+def test_a_new_connection_to_a_peer_whose_link_fell_counts_anew() -> None:
+    """It may be another life of the peer, whose numbers begin at 1."""
+    core = Links(env_of("a"), LinkSettings())
+    core.start(0, {})
+    peer = node_of("b")
+    core.on_event(0, TransportUp(peer, "quic", False))
+    core.on_message(MS, peer, Heartbeat(500, True, 1, 0, 0, 100))
+    assert core.is_up(peer)
+    now = MS
+    while core.is_up(peer):
+        now = core.next_deadline() or 0
+        core.on_timer(now)
+    effects = core.on_event(now + MS, TransportUp(peer, "quic", False))
+    (beat,) = [e.message for e in effects if isinstance(e, Send)]
+    assert isinstance(beat, Heartbeat)
+    assert (beat.seq, beat.echo) == (1, 0)
+    core.on_message(now + 2 * MS, peer, Heartbeat(1, True, 1, 0, 0, 100))
     assert core.is_up(peer)
 
 

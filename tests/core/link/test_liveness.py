@@ -116,7 +116,7 @@ def test_an_answer_that_fits_no_heartbeat_proves_nothing() -> None:
 
 
 def test_a_late_process_gets_more_patience_but_not_for_ever() -> None:
-    """Each extension is at most one patience and there are at most four in a silence."""
+    """Each extension is at most one patience and there are at most two in a silence."""
     link, t0 = opened()
     now = t0
     for _ in range(50):
@@ -128,7 +128,26 @@ def test_a_late_process_gets_more_patience_but_not_for_ever() -> None:
     link.extend(now, 10 * SECOND)
     assert not link.verdict_due(now)
     assert link.verdict_due(now + 350 * MS)
-    assert EXTENSIONS_MAX == 4
+    assert EXTENSIONS_MAX == 2
+
+
+def test_a_reopened_link_is_up_with_its_next_answer_and_down_for_good_after_a_second() -> None:
+    """The same numbers go on, so that an answer to what was sent before counts; an echo of old ones does not."""
+    link, t0 = opened()
+    assert run_until_down(link, t0 + 351 * MS).new is LinkState.DOWN
+    down_at = t0 + 351 * MS
+    link.reopen(down_at)
+    (beat,) = link.tick(down_at)
+    assert isinstance(beat, Beat)
+    assert beat.poll
+    assert link.beaten(down_at + 5 * MS, 7, 0, 0, 0) == [], "heard, but not answered"
+    (up,) = link.answered(down_at + 10 * MS, beat.seq)
+    assert (up.old, up.new) == (LinkState.OPENING, LinkState.UP)
+    again = run_until_down(link, down_at + 1_000 * MS)
+    assert again.old is LinkState.PROBING
+    link.reopen(down_at + 1_000 * MS)
+    last = run_until_down(link, down_at + 3_000 * MS)
+    assert (last.old, last.reason) == (LinkState.OPENING, "no heartbeat was answered again")
 
 
 def test_a_lossy_link_stays_up() -> None:
