@@ -122,6 +122,7 @@ class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types fo
         if not acceptor.by_address[self._address]:
             del acceptor.by_address[self._address]
         super().connection_lost(exc)
+        _untie(self.transport.underlying_transport)
 
     def give_way(self) -> None:
         """To a newcomer, because too many handshakes are under way."""
@@ -146,6 +147,14 @@ def _say_and_close(transport: Any, status: bytes, code: str, sentence: str) -> N
     head = b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     transport.write(head % (status, len(body)) + body)
     transport.close()
+
+
+def _untie(transport: Any) -> None:
+    """asyncio's transports hold methods bound to themselves. Of a connection that lasted, only a full run of the
+    garbage collector finds such a ring again, and under a busy bus thousands of them, 2 KB each, wait for it."""
+    for name, value in list(getattr(transport, "__dict__", {}).items()):
+        if getattr(value, "__self__", None) is transport:
+            setattr(transport, name, None)
 
 
 def _host(transport: Any) -> str:

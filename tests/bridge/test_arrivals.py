@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from urllib.parse import urlsplit
 
 from tests.bridge.conftest import RunningBus
 from tests.bridge.raw import RawClient
+from tests.waiting import until
 
 
 async def test_hundreds_who_connect_before_the_server_looks_are_all_let_in(bus: RunningBus) -> None:
@@ -35,3 +38,21 @@ async def test_a_handshake_with_long_headers_and_long_frames_after_it_are_read(b
     await client.send(b'{"type":"ping","id":"%b","v":1,"payload":"%b"}' % (b"i" * 20, b"p" * 200_000))
     assert b'"pong":true' in (await client.frame())[1]
     await client.hang_up()
+
+
+async def test_a_connection_that_ended_leaves_nothing_for_the_garbage_collector(bus: RunningBus) -> None:
+    """However it ended: of clients that come and go all day, what waits for a collection would be megabytes."""
+    gc.collect()
+    gc.disable()
+    try:
+        for reset in (False, True):
+            client = await RawClient.upgraded(bus.url)
+            (connection,) = bus.server._connections.values()
+            transport = weakref.ref(connection.raw)
+            del connection
+            if reset:
+                client.writer.transport.abort()
+            await client.hang_up()
+            await until(lambda ended=transport: ended() is None)  # type: ignore[misc]
+    finally:
+        gc.enable()
