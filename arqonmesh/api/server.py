@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +20,9 @@ from arqonmesh.api.control import NodeControl
 from arqonmesh.api.convert import fill, to_message
 from arqonmesh.api.failures import TEXT_MAX, metadata_of, status_of
 from arqonmesh.api.methods import MESSAGE_BYTES_MAX, METHODS, SERVICE, Method, target_of
-from arqonmesh.api.probe import answers
-from arqonmesh.errors import ArqonError, ConfigError, UsageError
+from arqonmesh.api.socket_file import clear_the_way, making
+from arqonmesh.errors import ArqonError, ConfigError
 
-SOCKET_MODE: Final = 0o600
 OPTIONS: Final = [
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -158,21 +156,9 @@ class ApiServer:
 
     async def start(self) -> None:
         """Serve. Raises UsageError when another process serves here, ConfigError when nobody could."""
-        _clear_the_way(self._socket)
-        # The mask covers the instant between bind and chmod, in which anyone could connect otherwise.
-        before = os.umask(0o077)
-        try:
+        clear_the_way(self._socket)
+        with making(self._socket):
             self._server.add_insecure_port(self._target)
-            os.chmod(self._socket, SOCKET_MODE)
-        except (RuntimeError, OSError) as error:
-            raise ConfigError(
-                "api.socket-bind",
-                f"the control socket {self._socket} cannot be made ({error}); "
-                "it needs a directory that exists and is ours",
-                hint=f"ls -ld {self._socket.parent}",
-            ) from error
-        finally:
-            os.umask(before)
         await self._server.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -222,24 +208,3 @@ async def _fail(context: Any, method: str, error: Exception) -> None:
             hint="arqon node logs",
         )
     await context.abort(status_of(error), error.sentence[:TEXT_MAX], metadata_of(error))
-
-
-def _clear_the_way(path: Path) -> None:
-    """Remove a socket that a dead process left; leave alone what is alive or not a socket."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ConfigError(
-            "api.socket-bind",
-            f"{path} exists and is not a socket; it needs to be moved away, it is not overwritten",
-            hint=f"ls -l {path}",
-        )
-    if answers(path):
-        raise UsageError(
-            "api.already-running",
-            f"a node already serves {path}; it needs to be stopped first",
-            hint=f"arqon node stop --data-dir {path.parent}",
-        )
-    path.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from arqonmesh.api.server import ApiServer
+from arqonmesh.api.doorstep import Doorstep
 from arqonmesh.config.datadir import DataDir
 from arqonmesh.config.environ import strangers
 from arqonmesh.config.load import load
@@ -88,7 +88,7 @@ async def _serve(make: Callable[[], Service], store: Store, layout: DataDir, rea
         loop.add_signal_handler(number, service.request_stop, signal.Signals(number).name)
     loop.add_signal_handler(signal.SIGHUP, _hung_up, service, sys.stdin is not None and sys.stdin.isatty())
     teller = asyncio.create_task(log_events(service.log))
-    api = ApiServer(Control(service), layout.claim_control_socket())
+    api = Doorstep(Control(service), layout.claim_control_socket())
     try:
         await service.open()
         await api.start()

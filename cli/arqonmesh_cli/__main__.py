@@ -1,4 +1,4 @@
-"""The `arqon` command. `--version` is answered here, before anything that takes time is imported."""
+"""The `arqon` command. A node's plain start and `--version` are seen to here, before the command tree is imported."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ def main() -> None:
 
         sys.stdout.write(f"arqon {__version__}\n")
         return
+    from arqonmesh_cli.serve import plain_start
+
+    start = plain_start(arguments)
+    if start is not None:
+        try:
+            code = start.serve()
+        except (Exception, KeyboardInterrupt) as error:
+            from arqonmesh_cli.app import told
+
+            code = told(error, arguments)
+        sys.exit(code)
     from arqonmesh_cli.app import run
 
     sys.exit(run(arguments))

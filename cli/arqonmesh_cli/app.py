@@ -95,13 +95,12 @@ def root() -> Any:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code. Prints everything, errors included."""
-    as_json = wants_json(arguments)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
     try:
-        return _answered(arguments, as_json)
+        return _answered(arguments)
     except BrokenPipeError:
         # `arqon sub ... | head -1`: the reader has had enough, which is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -115,20 +114,29 @@ def wants_json(arguments: Sequence[str]) -> bool:
     return "--json" in options
 
 
-def _answered(arguments: Sequence[str], as_json: bool) -> int:
+def _answered(arguments: Sequence[str]) -> int:
     try:
         code = _run(list(arguments) or ["--help"])
         sys.stdout.flush()
         return code
     except BrokenPipeError:
         raise
+    except (Exception, KeyboardInterrupt) as error:
+        return told(error, arguments)
+
+
+def told(error: BaseException, arguments: Sequence[str]) -> int:
+    """Print what ended this command line; its exit code."""
+    as_json = wants_json(arguments)
+    try:
+        raise error
     except KeyboardInterrupt:
         return 130
-    except typer.TyperException as error:
-        return show_error(_usage_error(error), as_json)
-    except ArqonError as error:
-        return show_error(error, as_json)
-    except Exception as error:
+    except typer.TyperException as wrong:
+        return show_error(_usage_error(wrong), as_json)
+    except ArqonError as seen:
+        return show_error(seen, as_json)
+    except Exception:
         if os.environ.get("ARQON_DEBUG"):
             raise
         if isinstance(error, UnicodeEncodeError) and not all(map(_is_text, arguments)):

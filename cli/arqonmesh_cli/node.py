@@ -17,7 +17,7 @@ from arqonmesh_cli.connect import ask
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.logs import follow, last_lines
 from arqonmesh_cli.options import Context, DataDir, Json
-from arqonmesh_cli.processes import gone, listener_pid, tell, wait_gone
+from arqonmesh_cli.processes import gone, listener_pid, wait_gone
 from arqonmesh_cli.screen import Screen, tell_terminal
 from arqonmesh_cli.traffic import bus_traffic, telemetry_of
 from arqonmesh_cli.where import Place, place_of
@@ -51,18 +51,9 @@ def start(
         status = ask(place, lambda node: node.node_status())
         return Answer(status, lambda screen: _started(screen, status, place))
 
-    def ready() -> None:
-        if ready_fd >= 0:
-            tell(ready_fd, b"ready\n")
-        elif as_json:
-            print_json({"pid": os.getpid(), "data_dir": str(place.data_dir)})
+    from arqonmesh_cli.serve import Start
 
-    from arqonmesh_cli.detach import reporting
-
-    with reporting(ready_fd):
-        from arqonmesh.runtime.main import run
-
-        code = run(place.data_dir, ready)
+    code = Start(place.data_dir, ready_fd, as_json).serve()
     if code:
         raise typer.Exit(code)
     return None

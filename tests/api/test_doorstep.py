@@ -1,0 +1,171 @@
+"""The plain listener that stands in for gRPC until somebody calls: real sockets, the real server behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from arqonmesh.api import doorstep as doorstep_module
+from arqonmesh.api.client import NodeClient
+from arqonmesh.api.control import NodeControl
+from arqonmesh.api.doorstep import Doorstep, Server
+from arqonmesh.api.probe import answers
+from arqonmesh.api.server import ApiServer
+from arqonmesh.errors import ConfigError, NotRunning, UsageError
+from tests.api.fake import FakeNode
+from tests.waiting import until
+
+
+@pytest_asyncio.fixture
+async def step(node: FakeNode, socket_path: Path) -> AsyncIterator[Doorstep]:
+    step = Doorstep(node, socket_path)
+    await step.start()
+    yield step
+    await step.close(0)
+
+
+async def test_the_first_call_is_answered_and_later_ones_reach_the_server_itself(
+    step: Doorstep, socket_path: Path
+) -> None:
+    """The first connection is carried over; after it the path is gRPC's."""
+    assert not step.loaded
+    async with NodeClient(socket_path) as first:
+        assert (await first.node_status()).pid == 4242
+        assert step.loaded
+        async with NodeClient(socket_path) as second:
+            assert (await second.node_status()).pid == 4242
+        assert (await first.node_status()).pid == 4242
+
+
+async def test_callers_who_come_while_it_loads_are_all_answered(step: Doorstep, socket_path: Path) -> None:
+    """Ten at once on a cold socket."""
+    clients = [NodeClient(socket_path) for _ in range(10)]
+    try:
+        answered = await asyncio.gather(*(client.node_status() for client in clients))
+    finally:
+        for client in clients:
+            await client.close()
+    assert [status.pid for status in answered] == [4242] * 10
+
+
+async def test_who_only_looks_whether_somebody_listens_loads_nothing(step: Doorstep, socket_path: Path) -> None:
+    """A probe connects and leaves; `arqon node start` and health checks do so all day."""
+    for _ in range(3 * doorstep_module.CARRIED_MAX):
+        assert answers(socket_path)
+        await asyncio.sleep(0)
+    await until(lambda: not step._carried)
+    assert not step.loaded
+
+
+async def test_a_silent_caller_is_sent_away(step: Doorstep, socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its place is somebody else's."""
+    monkeypatch.setattr(doorstep_module, "FIRST_WORD_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(os.fspath(socket_path))
+        caller.setblocking(False)
+        async with asyncio.timeout(5):
+            assert await asyncio.get_running_loop().sock_recv(caller, 1) == b""
+    assert not step.loaded
+
+
+async def test_more_callers_than_places_are_closed_and_the_node_goes_on(step: Doorstep, socket_path: Path) -> None:
+    """Silent connections are bounded."""
+    callers = [socket.socket(socket.AF_UNIX) for _ in range(2 * doorstep_module.CARRIED_MAX)]
+    try:
+        for caller in callers:
+            caller.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(caller, os.fspath(socket_path))
+            await asyncio.sleep(0)
+        await until(lambda: len(step._carried) == doorstep_module.CARRIED_MAX)
+    finally:
+        for caller in callers:
+            caller.close()
+    await until(lambda: not step._carried)
+    async with NodeClient(socket_path) as client:
+        assert (await client.node_status()).pid == 4242
+
+
+async def test_the_socket_is_for_its_owner_alone_before_and_after(step: Doorstep, socket_path: Path) -> None:
+    """Whoever may open the socket may stop the node."""
+    for _ in range(2):
+        mode = os.lstat(socket_path).st_mode
+        assert stat.S_ISSOCK(mode)
+        assert stat.S_IMODE(mode) == 0o600
+        async with NodeClient(socket_path) as client:
+            await client.node_status()
+    assert step.loaded
+    assert [path.name for path in socket_path.parent.iterdir()] == [socket_path.name]
+
+
+async def test_what_is_alive_or_no_socket_is_left_alone(step: Doorstep, node: FakeNode, socket_path: Path) -> None:
+    """As with the server itself."""
+    with pytest.raises(UsageError) as live:
+        await Doorstep(node, socket_path).start()
+    assert live.value.code == "api.already-running"
+    precious = socket_path.with_name("precious")
+    precious.write_text("x")
+    with pytest.raises(ConfigError):
+        await Doorstep(node, precious).start()
+    with pytest.raises(ConfigError) as absent:
+        await Doorstep(node, socket_path.parent / "absent" / "control.sock").start()
+    assert absent.value.code == "api.socket-bind"
+
+
+@pytest.mark.parametrize("called", [False, True])
+async def test_the_end_leaves_no_file(node: FakeNode, socket_path: Path, called: bool) -> None:
+    """Called or not."""
+    step = Doorstep(node, socket_path)
+    await step.start()
+    async with NodeClient(socket_path) as client:
+        if called:
+            await client.node_status()
+        await step.close(0)
+        with pytest.raises(NotRunning):
+            await client.node_status()
+    assert not list(socket_path.parent.iterdir())
+
+
+async def test_a_stop_as_the_first_call_is_answered(node: FakeNode, socket_path: Path) -> None:
+    """`arqon node stop` must not report a broken connection as its result."""
+    step = Doorstep(node, socket_path)
+    await step.start()
+    async with NodeClient(socket_path) as client:
+        stopped = asyncio.create_task(client.stop())
+        await node.stopped.wait()
+        await step.close()
+        await stopped
+
+
+async def test_a_server_that_does_not_start_is_tried_again_by_the_next_caller(
+    node: FakeNode, socket_path: Path
+) -> None:
+    """The caller reads a closed connection; the node goes on."""
+    tries = 0
+
+    def make(control: NodeControl, path: Path) -> Server:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ImportError("no module named grpc")
+        return ApiServer(control, path)
+
+    step = Doorstep(node, socket_path, make)
+    await step.start()
+    try:
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(caller, os.fspath(socket_path))
+            await loop.sock_sendall(caller, b"PRI * HTTP/2.0")
+            assert await loop.sock_recv(caller, 1) == b""
+        async with NodeClient(socket_path) as client:
+            assert (await client.node_status()).pid == 4242
+    finally:
+        await step.close(0)

@@ -1,0 +1,55 @@
+"""A node's plain start is recognised before the command tree is there, and every other form is left to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from arqonmesh_cli.serve import Start, plain_start
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        ("node start --data-dir /d", Start(Path("/d"))),
+        ("node start --data-dir /d --ready-fd 4", Start(Path("/d"), 4)),
+        ("node start --json --data-dir /d", Start(Path("/d"), as_json=True)),
+        ("node start --data-dir /d --detach", None),
+        ("node start --data-dir", None),
+        ("node start --data-dir --json", None),
+        ("node start --ready-fd four", None),
+        ("node start --context hq", None),
+        ("node start --help", None),
+        ("node stop --data-dir /d", None),
+        ("", None),
+    ],
+)
+def test_only_a_start_that_says_no_more_than_where_is_plain(
+    words: str, start: Start | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tree would refuse or explain, it refuses and explains."""
+    monkeypatch.delenv("ARQON_CONTEXT", raising=False)
+    assert plain_start(words.split()) == start
+
+
+def test_the_environment_names_the_directory_as_in_the_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """ARQON_DATA_DIR is heard; a context is the tree's to look up."""
+    monkeypatch.delenv("ARQON_CONTEXT", raising=False)
+    monkeypatch.setenv("ARQON_DATA_DIR", str(tmp_path))
+    assert plain_start(["node", "start"]) == Start(tmp_path)
+    monkeypatch.setenv("ARQON_CONTEXT", "hq")
+    assert plain_start(["node", "start"]) is None
+
+
+def test_a_node_carries_nothing_of_the_command_tree() -> None:
+    """Neither typer nor rich nor pydantic, and no gRPC before somebody calls: a node begins small."""
+    program = (
+        "import sys; from arqonmesh_cli import __main__, serve; serve._import_structlog();"
+        "import arqonmesh.runtime.main;"
+        "print(sorted({'typer', 'rich', 'pydantic', 'grpc'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
