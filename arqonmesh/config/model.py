@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct, field
 
@@ -368,6 +368,9 @@ class AuthSettings(Settings, frozen=True):
     tenants: Hot[Literal["off", "allowed", "required"]] = "allowed"
     """Whether clients may be of a tenant, by `/t/TENANT` in the URL and by their token, which need to agree; tenants
     do not see each other."""
+    tenants_hear_mesh: Hot[bool] = False
+    """Let all clients of tenants into `$mesh`, where the mesh tells of its nodes, clusters and operators' events; else
+    of them only admins, and whom a permission `join:$mesh:*` lets in."""
     expiry_notice_s: Hot[Annotated[int, Meta(ge=0)]] = 60
     """A client is told so long before its token expires; then it is closed (4401) unless it showed a newer one."""
     jwt: JwtSettings = JwtSettings()
@@ -399,12 +402,35 @@ class RoomSettings(Settings, frozen=True):
     ] = ("general",)
 
 
+RoomName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w.@/+~#=-]+$")]
+FullName: TypeAlias = Annotated[
+    str, Meta(min_length=3, max_length=129, pattern=r"^[\w.@/+~#=-]{1,64}:[\w.@/+~#=-]{1,64}$")
+]
+
+
+class RoomNames(Settings, frozen=True):
+    """What the rooms are called that the bus itself knows by name; every node of a cluster calls them the same."""
+
+    room: RoomName = "default"
+    """The room of a channel that is named without one: `explore` is `default:explore`."""
+    channel: RoomName = "general"
+    """The channel of a room that is named without one: the room `science` is `science:general`."""
+    telemetry: Annotated[
+        str, Meta(min_length=3, max_length=129, pattern=r"^[\w.@/+~#=-]{1,64}:[\w.@/+~#=-]{1,64}$")
+    ] = "integriguard:telemetry-stream"
+    """Where a message of type `telemetry` without an address goes; what comes there is of the telemetry stream."""
+    dashboards: RoomName = "dashboard-events"
+    """What comes in the room of this name, or in the channel of this name in the default room, is of the stream for
+    dashboards."""
+
+
 class BusSettings(Settings, frozen=True):
     """The WebSocket bus and its limits."""
 
     history: HistorySettings = HistorySettings()
     rooms: Annotated[tuple[RoomSettings, ...], Meta(max_length=256)] = ()
     """Rooms that are there from the start and stay: `{room: science, channels: [general, explore]}`."""
+    names: RoomNames = RoomNames()
     channels_max: Hot[Positive] = 10_000
     """Most channels at one time; joining one more is refused."""
     clients_max: Hot[Positive] = 5_000

@@ -75,10 +75,12 @@ class BusFigures:
         limit: int,
         sees: Callable[[str], bool] = lambda home: True,
         *,
+        counts: Callable[[str], bool] = lambda channel: True,
         other: bool = False,
     ) -> Rooms:
-        """The rooms of a tenant with most messages, of those that `sees`; with `other` also the sum of those without
-        figures of their own, which is one of all tenants."""
+        """The rooms of a tenant with most messages, of those that `sees`, each with how many are in those of its
+        channels that `counts`; with `other` also the sum of those without figures of their own, which is one of all
+        tenants."""
         analytics = self._bus.analytics
         found = [
             (home, counted)
@@ -86,10 +88,10 @@ class BusFigures:
             if tenant_of(home) == tenant and room in ("", outside(home)) and sees(home)
         ]
         found.sort(key=lambda one: -one[1].messages)
-        rest = self._room(OTHER, analytics.other) if other else RoomFigures(OTHER, 0, 0, 0.0, 0.0, 0, 0, 0)
-        return Rooms(len(found), [self._room(home, counted) for home, counted in found[:limit]], rest)
+        rest = self._room(OTHER, analytics.other, counts) if other else RoomFigures(OTHER, 0, 0, 0.0, 0.0, 0, 0, 0)
+        return Rooms(len(found), [self._room(home, counted, counts) for home, counted in found[:limit]], rest)
 
-    def _room(self, home: str, counted: Counted) -> RoomFigures:
+    def _room(self, home: str, counted: Counted, counts: Callable[[str], bool]) -> RoomFigures:
         span_s = counted.span_ms / 1_000 or SPAN_S
         return RoomFigures(
             room=outside(home),
@@ -98,13 +100,16 @@ class BusFigures:
             messages_per_s=round(counted.span_messages / span_s, 1),
             bytes_per_s=round(counted.span_bytes / span_s, 1),
             publishers=counted.span_publishers,
-            subscribers=self.subscribers(home),
+            subscribers=self.subscribers(home, counts),
             last_ms=counted.last_ms,
         )
 
-    def subscribers(self, home: str) -> int:
-        """Memberships of a room's channels."""
-        return sum(len(channel.members) for channel in self._bus.channels.in_room(home))
+    def subscribers(self, home: str, counts: Callable[[str], bool] = lambda channel: True) -> int | None:
+        """Memberships of a room's channels, of those that `counts`; None where there are only others. How many are in a
+        channel is presence, as in `channel_info`."""
+        channels = self._bus.channels.in_room(home)
+        members = [len(channel.members) for channel in channels if counts(channel.name)]
+        return sum(members) if members or not channels else None
 
     def _bytes_out(self) -> int:
         return self._server.counters["bytes_out"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.telemetry import DASHBOARD_STREAM, TELEMETRY_STREAM, Activity, Hub, Origin, TelemetryServer
 from arqonmesh.bridge.telemetry.activity import EVENT, Seen
-from arqonmesh.config.model import Config
+from arqonmesh.config.model import Config, RoomNames
 from arqonmesh.core.bus.stamps import Stamps
 from arqonmesh.core.events import ClientCame, ClientWent, Observed
 from arqonmesh.core.kernel import SECOND, Event, Rng
@@ -23,14 +23,17 @@ from arqonmesh.runtime.host import Host
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
 
-WATCHED: Final = {
-    "integriguard:telemetry-stream": TELEMETRY_STREAM,
-    "default:dashboard-events": DASHBOARD_STREAM,
-    "dashboard-events:general": DASHBOARD_STREAM,
-}
-"""Channels of the bus whose messages are telemetry events, and of which stream."""
 STATS_EVENT: Final = "bus_stats"
 _LOOK_EVERY_S: Final = 0.5
+
+
+def watched(names: RoomNames) -> dict[str, str]:
+    """Channels of the bus whose messages are telemetry events, and of which stream."""
+    return {
+        names.telemetry: TELEMETRY_STREAM,
+        f"{names.room}:{names.dashboards}": DASHBOARD_STREAM,
+        f"{names.dashboards}:{names.channel}": DASHBOARD_STREAM,
+    }
 
 
 class BusTelemetry:
@@ -49,6 +52,7 @@ class BusTelemetry:
         self._host = host
         self._bus: Bus = host.node.bus
         self._settings = config.telemetry
+        self._watched = watched(config.bus.names)
         self._figures = figures
         stamps = Stamps(rng)
 
@@ -69,7 +73,7 @@ class BusTelemetry:
     async def start(self, host: str, port: int) -> asyncio.Task[None]:
         """Listen, watch the bus, and look at it now and then until the task that is returned is cancelled."""
         await self.server.start(host, port)
-        self._bus.observed.update(dict.fromkeys(WATCHED))
+        self._bus.observed.update(dict.fromkeys(self._watched))
         self._host.watch(ClientCame, self._on_client)
         self._host.watch(ClientWent, self._on_client)
         self._host.watch(Observed, self._on_frames)
@@ -86,7 +90,7 @@ class BusTelemetry:
 
     def _on_frames(self, event: Event) -> None:
         if isinstance(event, Observed):
-            self.server.take_from_bus(WATCHED[event.channel], event.frames)
+            self.server.take_from_bus(self._watched[event.channel], event.frames)
 
     def _tell_activity(self, payload: dict[str, Any], source: str, tenant: str) -> None:
         self.server.tell(EVENT, payload, source=source, stream=TELEMETRY_STREAM, tenant=tenant)

@@ -77,7 +77,14 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
 
     def rooms(identity: Identity, query: ListingQuery) -> Rooms:
         other = oversees(service, identity)
-        return service.figures.rooms(identity.tenant, query.room, query.limit, partial(sees, identity), other=other)
+        return service.figures.rooms(
+            identity.tenant,
+            query.room,
+            query.limit,
+            partial(sees, identity),
+            counts=partial(bus.permissions.may, identity, "presence"),
+            other=other,
+        )
 
     everything = Exposition(partial(metrics.samples, service))
     without_rooms = Exposition(partial(metrics.samples, service, lambda home: False))
@@ -91,7 +98,8 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
         def may_know(home: str) -> bool:
             return tenant_of(home) == identity.tenant and sees(identity, home)
 
-        return Exposition(partial(metrics.samples, service, may_know)).render()
+        counts = partial(bus.permissions.may, identity, "presence")
+        return Exposition(partial(metrics.samples, service, may_know, counts)).render()
 
     def status(identity: Identity | None) -> dict[str, object] | None:
         return service.status() if identity is not None and oversees(service, identity) else None

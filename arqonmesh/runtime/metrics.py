@@ -31,14 +31,18 @@ _BUS_OWN_NAMES = ("clients", "published", "delivered", "imported")
 """Bus counters that have metrics of their own, or are no events."""
 
 
-def samples(service: Service, sees: Callable[[str], bool] | None = None) -> Iterator[Sample | Distribution]:
+def samples(
+    service: Service,
+    sees: Callable[[str], bool] | None = None,
+    counts: Callable[[str], bool] = lambda channel: True,
+) -> Iterator[Sample | Distribution]:
     """One scrape. `sees` tells of a room, named inside, whether who asks may know of it; the others are one sum then,
-    and so is what rules say of channels. None: everything."""
+    and so is what rules say of channels. None: everything. `counts`: of a channel, whether its members may be."""
     yield from _node(service)
     yield from _bus(service)
     yield from _limited(service, named=sees is None)
     yield from _latency(service)
-    yield from _rooms(service, sees)
+    yield from _rooms(service, sees, counts)
     yield from _telemetry(service)
     yield from _store(service)
     yield from history_samples(service.history)
@@ -106,24 +110,26 @@ def _distribution(name: str, histogram: Histogram, *labels: str) -> Distribution
     return Distribution(name, (*bounds, ("+Inf", histogram.count)), histogram.total / 1_000_000, labels)
 
 
-def _rooms(service: Service, sees: Callable[[str], bool] | None) -> Iterator[Sample]:
+def _rooms(service: Service, sees: Callable[[str], bool] | None, counts: Callable[[str], bool]) -> Iterator[Sample]:
     analytics, other = service.node.bus.analytics, service.node.bus.analytics.other
     messages, size, publishers, subscribers = other.messages, other.bytes, other.span_publishers, 0
     for home, figures in analytics.rooms():
-        members = service.figures.subscribers(home)
         if sees is None or sees(home):
+            members = service.figures.subscribers(home, counts)
             yield from _room(home, figures.messages, figures.bytes, figures.span_publishers, members)
         else:
+            unseen = service.figures.subscribers(home) or 0
             messages, size = messages + figures.messages, size + figures.bytes
-            publishers, subscribers = publishers + figures.span_publishers, subscribers + members
+            publishers, subscribers = publishers + figures.span_publishers, subscribers + unseen
     yield from _room(OTHER, messages, size, publishers, subscribers)
 
 
-def _room(name: str, messages: int, size: int, publishers: int, subscribers: int) -> Iterator[Sample]:
+def _room(name: str, messages: int, size: int, publishers: int, subscribers: int | None) -> Iterator[Sample]:
     yield Sample("arqon_bus_room_messages_total", messages, (name,))
     yield Sample("arqon_bus_room_bytes_total", size, (name,))
     yield Sample("arqon_bus_room_publishers", publishers, (name,))
-    yield Sample("arqon_bus_room_subscribers", subscribers, (name,))
+    if subscribers is not None:
+        yield Sample("arqon_bus_room_subscribers", subscribers, (name,))
 
 
 def _telemetry(service: Service) -> Iterator[Sample]:

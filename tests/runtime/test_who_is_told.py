@@ -157,7 +157,7 @@ async def test_the_sum_of_the_other_rooms_is_told_to_operators(start: Get) -> No
 
 
 async def test_how_many_are_in_a_channel_is_told_with_presence_alone(start: Get) -> None:
-    """As by the join's answer and `list_channels`."""
+    """As by the join's answer, `list_channels` and `channel_info`; of a room in /rooms and /metrics, too."""
     told = await start()
     told.publish("", "hall:one")
     admin, _ = told.service.keys.new("root", "admin")
@@ -165,3 +165,8 @@ async def test_how_many_are_in_a_channel_is_told_with_presence_alone(start: Get)
     for key, members in ((admin, 0), (user, None)):
         _, answered = await told.get("/channels?room=hall", key)
         assert [channel["members"] for channel in answered["channels"]] == [members]
+        _, answered = await told.get("/rooms?room=hall", key)
+        assert [room["subscribers"] for room in answered["rooms"]] == [members]
+        _, scraped = await told.get("/metrics", key)
+        assert ('arqon_bus_room_subscribers{room="hall"}' in scraped) == (members is not None)
+        assert 'arqon_bus_room_messages_total{room="hall"}' in scraped

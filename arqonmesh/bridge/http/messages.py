@@ -177,7 +177,12 @@ class RoomFigures(Struct, frozen=True):
     messages_per_s: float
     bytes_per_s: float
     publishers: Annotated[Count, Meta(description="Different ones in the last span.")]
-    subscribers: Annotated[Count, Meta(description="Memberships of its channels.")]
+    subscribers: Annotated[
+        Count | None,
+        Meta(
+            description="Memberships at this node of those of its channels whose presence you may see; null: of none."
+        ),
+    ]
     last_ms: WallMs
 
 

@@ -22,7 +22,7 @@ OPERATOR = "operator"
 def create_channel(bus: Bus, identity: Identity, channel: str) -> tuple[str, bool]:
     """(the name as this identity knows it, whether it is new): a channel that stays. Raises Refusal."""
     bus.look_at_the_clock()
-    name = inside(identity.tenant, resolve("", channel))
+    name = inside(identity.tenant, resolve("", channel, bus.settings.names))
     bus.permissions.check(identity, "create", name)
     existed = bus.channels.find(name) is not None or bus.exchange.view.has(name)
     made = bus.channels.obtain(name, bus.wall_ms)
@@ -35,7 +35,7 @@ def create_channel(bus: Bus, identity: Identity, channel: str) -> tuple[str, boo
 def delete_channel(bus: Bus, identity: Identity, channel: str) -> tuple[bool, list[Effect]]:
     """(whether there was one, what follows): its end on every node of the cluster. Raises Refusal."""
     bus.look_at_the_clock()
-    name = inside(identity.tenant, resolve("", channel))
+    name = inside(identity.tenant, resolve("", channel, bus.settings.names))
     bus.permissions.check(identity, "delete", name)
     found = bus.channels.find(name)
     if found is None and not bus.exchange.view.has(name):

@@ -47,7 +47,9 @@ def run_command(bus: Bus, now: Instant, sender: Client, message: Inbound, effect
         given.limit = message.limit
     given.since = given.since or message.since
     given.before = given.before or message.before
-    request = Request(now, sender, given, message.room, message.channel, [], message, name, in_payload)
+    request = Request(
+        now, sender, given, message.room, message.channel, [], message, name, in_payload, bus.settings.names
+    )
     stopwatch = bus.env.stopwatch
     began = stopwatch() if stopwatch is not None else 0
     result = command.run(bus, request)

@@ -2,7 +2,9 @@
 
 Asked in this order, the first answer counts:
 
-1. A channel of another tenant: no. Nothing below is looked at.
+1. A channel of another tenant: no. Nothing below is looked at. `$mesh`, which belongs to nobody: to a tenant's clients
+   only as its admins, by a permission that names it (`join:$mesh:*`), or where `bus.auth.tenants_hear_mesh` is set,
+   because what it tells is of all: nodes, clusters, operators' events.
 2. The identity's own permissions, the last that matches: `publish:plant:*` allows, `-join:secret:*` forbids. A token
    for one purpose begins with `-*:*`, which forbids everything that the rest of its list does not allow.
 3. An admin: yes.
@@ -32,6 +34,8 @@ ACTIONS: Final = ("join", "publish", "history", "presence", "create", "delete")
 """In channels; rules are about these."""
 PRIVATE: Final = "private"
 """To send private messages."""
+MESH: Final = "$mesh:state"
+"""The one channel that belongs to nobody (mesh_room.NAME, which would be a circular import)."""
 PERMISSIONS_MAX: Final = 64
 PERMISSION_CHARS_MAX: Final = 256
 _REMEMBERED_MAX: Final = 16_384
@@ -72,18 +76,20 @@ PUBLIC: Final[Flags] = _Public()
 class Permissions:
     """The rules of one node, in their order."""
 
-    def __init__(self, rules: Sequence[Flags] = ()) -> None:
+    def __init__(self, rules: Sequence[Flags] = (), *, tenants_hear_mesh: bool = False) -> None:
         self._rules = tuple(rules)
+        self._tenants_hear_mesh = tenants_hear_mesh
         self._remembered: dict[str, Flags] = {}
 
-    def adopt(self, rules: Sequence[Flags]) -> None:
+    def adopt(self, rules: Sequence[Flags], *, tenants_hear_mesh: bool = False) -> None:
         """Other rules from now on; who is in a channel stays in it."""
         self._rules = tuple(rules)
+        self._tenants_hear_mesh = tenants_hear_mesh
         self._remembered.clear()
 
     def may(self, identity: Identity, action: Action, channel: str) -> bool:
         """Whether this client may do that in `channel`, a name inside (tenants.py)."""
-        if tenant_of(channel) != identity.tenant and not channel.startswith("$"):
+        if tenant_of(channel) != identity.tenant and (not channel.startswith("$") or self._kept_out(identity, action)):
             return False
         name = outside(channel)
         if permission := _deciding(identity, action, name):
@@ -130,6 +136,14 @@ class Permissions:
         if self.may(identity, action, channel):
             return
         name = outside(channel)
+        if channel.startswith("$") and identity.tenant and self._kept_out(identity, action):
+            raise Refusal(
+                "bus.forbidden",
+                f"{identity.subject or 'an anonymous client'} of the tenant {identity.tenant} may not {action} {name}, "
+                f"which tells of the whole mesh; it needs the role admin, or a permission {action}:{name}",
+                field="channel",
+                hint="bus.auth.tenants_hear_mesh: true in arqon.yaml lets all clients of tenants hear it",
+            )
         needed, needs = self.needed(action, name), f"a permission {action}:{name}"
         if forbidding := _deciding(identity, action, name):
             needs = f"{needs} after its {forbidding}, which forbids it"
@@ -141,6 +155,13 @@ class Permissions:
             field="channel",
             hint='{"type": "authenticate", "args": {"token": "..."}}',
         )
+
+    def _kept_out(self, identity: Identity, action: Action) -> bool:
+        """Whether this client of a tenant is not to hear of the mesh."""
+        if self._tenants_hear_mesh or identity.role == "admin":
+            return False
+        named = (permission.partition(":") for permission in identity.permissions if ":$" in permission)
+        return not any(what in (action, "*") and matches(pattern, MESH) for what, _, pattern in named)
 
     def _flags(self, name: str) -> Flags:
         known = self._remembered.get(name)

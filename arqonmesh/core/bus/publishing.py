@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 _ROUTES_MAX: Final = 64
 """Addresses per client that are remembered worked out."""
-_TELEMETRY_CHANNEL: Final = "integriguard:telemetry-stream"
 
 
 class _Run:
@@ -153,9 +152,9 @@ def _route(bus: Bus, sender: Client, kind: str, room: str, channel: str) -> Rout
     """Where an address of this client leads. Raises Refusal."""
     tenant = sender.identity.tenant
     if room or channel:
-        name = inside(tenant, resolve_target(room, channel))
+        name = inside(tenant, resolve_target(room, channel, bus.settings.names))
     elif kind == "telemetry":
-        name = inside(tenant, _TELEMETRY_CHANNEL)
+        name = inside(tenant, bus.settings.names.telemetry)
     else:
         named = (name for name in sender.subscriptions if not is_pattern(name) and name != mesh_room.NAME)
         first = next(named, "")

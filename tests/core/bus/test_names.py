@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arqonmesh.core.bus.names import resolve, resolve_pattern
+from arqonmesh.config.model import BusSettings, RoomNames
+from arqonmesh.core.bus.names import resolve, resolve_pattern, resolve_target
 from arqonmesh.core.bus.refusal import Refusal
+from tests.core.bus.house import House
 
 
 @pytest.mark.requirement("R-BU-4")
@@ -26,6 +28,35 @@ from arqonmesh.core.bus.refusal import Refusal
 def test_the_channel_field_goes_before_the_room_field(room: str, channel: str, name: str) -> None:
     """R-BU-4's order, in every spelling."""
     assert resolve(room, channel) == name
+
+
+@pytest.mark.requirement("R-BU-18")
+@pytest.mark.parametrize(
+    ("room", "channel", "name"),
+    [
+        ("", "explore", "lobby:explore"),
+        ("science", "", "science:main"),
+        ("science", "explore", "science:explore"),
+        ("default", "general", "default:general"),
+    ],
+)
+def test_the_system_s_rooms_are_called_what_the_configuration_says(room: str, channel: str, name: str) -> None:
+    """bus.names, for events, subscriptions, commands and rooms that are there from the start."""
+    names = RoomNames(room="lobby", channel="main")
+    assert resolve(room, channel, names) == resolve_pattern(room, channel, names) == name
+    assert resolve_target(room, channel, names) == name
+
+
+@pytest.mark.requirement("R-BU-18")
+def test_a_bus_with_other_names_takes_and_tells_them() -> None:
+    """A channel without a room, a room without a channel, telemetry without an address."""
+    house = House(BusSettings(names=RoomNames(room="lobby", channel="main", telemetry="ops:figures")))
+    client = house.connect()
+    assert house.ask(client, {"type": "join", "channel": "explore"})["payload"]["channel"] == "lobby:explore"
+    assert house.ask(client, {"type": "join", "room": "science"})["payload"]["channel"] == "science:main"
+    house.send(client, {"type": "telemetry", "payload": {"eventType": "x", "payload": {}}})
+    house.send(client, {"type": "event", "channel": "y", "payload": 1})
+    assert [event.channel for event in house.published] == ["ops:figures", "lobby:y"]
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,82 @@ def test_no_permission_reaches_into_another_tenant(
         assert not Permissions(rules).may(identity, action, inside(tenant, name))
 
 
+mesh_permission = st.builds(
+    lambda sign, what, pattern: f"{sign}{what}:{pattern}",
+    st.sampled_from(["", "-"]),
+    st.sampled_from(["join", "publish", "*"]),
+    st.sampled_from(["*", "$mesh:*", "$mesh:state", "$*", "plant:*"]),
+)
+
+
+@pytest.mark.requirement("R-BU-14")
+@given(st.lists(mesh_permission, max_size=4), st.sampled_from(ROLES), st.sampled_from(["", "acme"]), st.booleans())
+def test_the_mesh_is_heard_by_who_is_of_no_tenant_by_admins_and_by_whom_it_is_opened_to(
+    permissions: list[str], role: Any, tenant: str, opened: bool
+) -> None:
+    """A tenant's clients need more than a permission for everything: one that says `$mesh`."""
+    identity = Identity("ann", role, tenant, tuple(permissions))
+    named = any(p.lstrip("-").partition(":")[2].startswith("$") and p.startswith(("join", "*")) for p in permissions)
+    let_near = not tenant or opened or role == "admin" or named
+    asked = Permissions((), tenants_hear_mesh=opened)
+    assert asked.may(identity, "join", "$mesh:state") is (let_near and expected([], identity, "join", "$mesh:state"))
+
+
+def test_a_tenants_client_is_told_what_it_needs_to_hear_the_mesh_and_leaves_it_with_its_rights() -> None:
+    """bus.forbidden with the setting in the hint; who authenticates as less than an admin is out of the room."""
+    house = House(BusSettings(), authenticate=lambda current, token: Identity("ann", "user", "acme", via="jwt"))
+    user = house.connect(identity=Identity("bob", "user", "acme"))
+    refused = house.ask(user, {"type": "join", "channel": "$mesh"})["payload"]
+    assert refused["code"] == "bus.forbidden"
+    assert "join:$mesh:state" in refused["message"]
+    assert "tenants_hear_mesh" in refused["hint"]
+    admin = house.connect(identity=Identity("ann", "admin", "acme"))
+    house.take(admin)
+    house.send(admin, {"type": "join", "channel": "$mesh"})
+    assert [frame["type"] for frame in house.take(admin)] == ["response", "event"]
+    answer = house.ask(admin, {"type": "authenticate", "args": {"token": "x"}})
+    assert answer["payload"]["left"] == ["$mesh:state"]
+    opened = House(BusSettings(auth=AuthSettings(tenants_hear_mesh=True)))
+    user = opened.connect(identity=Identity("bob", "guest", "acme"))
+    opened.take(user)
+    opened.send(user, {"type": "join", "channel": "$mesh"})
+    assert opened.take(user)[0]["status"] == "success"
+
+
+targets = st.sampled_from(["arq_1", "human", "dashboard", "owner"])
+tell_permission = st.builds(
+    lambda sign, what, pattern: f"{sign}{what}:{pattern}",
+    st.sampled_from(["", "-"]),
+    st.sampled_from(["private", "publish", "*"]),
+    st.sampled_from(["*", "arq_*", "human", "*:*"]),
+)
+
+
+@given(st.lists(tell_permission, max_size=5), st.sampled_from(ROLES), targets)
+def test_private_messages_are_judged_by_what_they_are_addressed_to(
+    permissions: list[str], role: Any, target: str
+) -> None:
+    """The last that matches, allow or deny; else users may and guests not. `*:*` needs a colon in what it matches."""
+    verdict: bool | None = None
+    for entry in permissions:
+        what, _, pattern = entry.lstrip("-").partition(":")
+        if what in ("*", "private") and matches(pattern, target):
+            verdict = not entry.startswith("-")
+    wanted = RANKS[role] >= RANKS["user"] if verdict is None else verdict
+    assert Permissions().may_tell(Identity("a", role, "", tuple(permissions)), target) is wanted
+
+
+@given(rules, identities, st.sampled_from(ACTIONS), names)
+def test_a_permission_that_comes_last_decides_alone(
+    rules: list[RoomRule], identity: Identity, action: Any, name: str
+) -> None:
+    """Whatever stands before it, and whatever role and rooms say."""
+    channel = inside(identity.tenant, name)
+    for last, verdict in ((f"{action}:{name}", True), (f"-*:{name}", False), (f"*:{name.partition(':')[0]}:*", True)):
+        asked = Identity("a", identity.role, identity.tenant, (*identity.permissions, last))
+        assert Permissions(rules).may(asked, action, channel) is verdict
+
+
 @given(rules, st.sampled_from(ACTIONS), names)
 def test_a_higher_role_may_never_do_less(rules: list[RoomRule], action: Any, name: str) -> None:
     """guest <= user <= admin, whatever the rules."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
+from arqonmesh.config.model import RoomNames
 from arqonmesh.core.bus.answers import answer
 from arqonmesh.core.bus.envelope import CommandArgs, Inbound
 from arqonmesh.core.bus.identity import Role
-from arqonmesh.core.bus.names import resolve, resolve_pattern
+from arqonmesh.core.bus.names import USUAL, resolve, resolve_pattern
 from arqonmesh.core.bus.permissions import Action
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.tenants import inside
@@ -39,6 +40,8 @@ class Request:
     """The frame that asked."""
     name: str = ""
     in_payload: bool = False
+    rooms: RoomNames = USUAL
+    """What a room or channel that is named alone belongs to."""
 
     def target(self, *, pattern: bool = False) -> str:
         """The channel that is meant, as it is named inside (tenants.py). Raises Refusal when none is named."""
@@ -56,7 +59,7 @@ class Request:
                 field="channel",
                 hint='{"type": "join", "channel": "telemetry:host"}',
             )
-        name = resolve_pattern(room, channel) if pattern else resolve(room, channel)
+        name = resolve_pattern(room, channel, self.rooms) if pattern else resolve(room, channel, self.rooms)
         return inside(self.client.identity.tenant, name)
 
     def answer(self, bus: Bus, result: dict[str, Any]) -> list[Effect]:
