@@ -168,8 +168,8 @@ class Session:
             return
         if message.type == "system":
             self._notice(object_of(message))
-        elif message.type == "error" and object_of(message).get("code") == "bus.rate-limited":
-            self.subscriptions.too_fast()
+        elif message.type == "error" and (told := object_of(message)).get("code") == "bus.rate-limited":
+            self.subscriptions.too_fast(told.get("retry_after_ms"))
         self._put(message)
 
     def _notice(self, said: dict[str, Any]) -> None:

@@ -21,7 +21,9 @@ JOINS_AT_ONCE_MAX: Final = 64
 BUSY_PATIENCE_S: Final = 60.0
 """How long a bus that is busy is asked again on the same connection."""
 RATE_PAUSE_S: Final = 1.0
-"""A bus that drops frames above a rate counts them by the second."""
+"""At least: a bus that drops frames above a rate counts them by the second, and several wait here."""
+RATE_PAUSE_S_MAX: Final = 30.0
+"""At most, whatever the bus says."""
 
 _log: Final = logging.getLogger("arqonmesh.client")
 
@@ -46,6 +48,7 @@ class Subscriptions:
         self._at_once = JOINS_AT_ONCE_MAX
         """Fewer once a bus said that this is too fast for it."""
         self._slower = asyncio.Event()
+        self._pause_s = RATE_PAUSE_S
 
     async def join(self, channel: str, since: Mapping[str, int] | None) -> Resumed:
         """Subscribe, from a position where one is given; from now on it is joined again after each loss."""
@@ -87,14 +90,16 @@ class Subscriptions:
                 await asyncio.gather(dropped, together, *joins.values(), return_exceptions=True)
         return resumed
 
-    def too_fast(self) -> None:
-        """The bus has dropped some of what was sent."""
+    def too_fast(self, retry_after_ms: object = None) -> None:
+        """The bus has dropped some of what was sent, and may have said when it takes more."""
+        told_s = retry_after_ms / 1_000 if isinstance(retry_after_ms, int) else 0.0
+        self._pause_s = min(max(told_s, RATE_PAUSE_S), RATE_PAUSE_S_MAX)
         self._slower.set()
         self._slower = asyncio.Event()
 
     async def _dropped(self) -> None:
         await self._slower.wait()
-        await asyncio.sleep(RATE_PAUSE_S)
+        await asyncio.sleep(self._pause_s)
 
     async def _join_one_again(self, channel: str) -> list[Resumed]:
         """One that this client may not join any more takes nothing from the others; it is tried at the next loss."""
