@@ -1,7 +1,7 @@
 import type { BusClient, SendOptions, Receipt } from "./client.js";
 import type { Handler } from "./mailboxes.js";
 import type { Message } from "./message.js";
-import type { Position, Resumed } from "./positions.js";
+import type { Position, Resumed } from "./resume.js";
 
 /** Whether a payload is of a type: what `zod`'s or `ajv`'s checks can be made into in a line. */
 export type Check<Body> = (payload: unknown) => payload is Body;

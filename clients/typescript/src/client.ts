@@ -1,12 +1,13 @@
 import { Channel, type Check } from "./channel.js";
 import { Endpoints } from "./endpoints.js";
-import { ArqonError, nobodyAnswered, toldError } from "./errors.js";
+import { ArqonError, isOurs, nobodyAnswered, toldError } from "./errors.js";
 import { guarded, type Handler } from "./mailboxes.js";
 import { Message } from "./message.js";
 import type { Received } from "./frames.generated.js";
-import type { Position, Resumed } from "./positions.js";
-import { COMMAND_TIMEOUT_MS, Session, type State, type TokenSource } from "./session.js";
-import { defaultWebSocket, isOurs, type WebSocketFactory } from "./socket.js";
+import type { Position, Resumed } from "./resume.js";
+import { COMMAND_TIMEOUT_MS, Session, type State } from "./session.js";
+import { defaultWebSocket, type WebSocketFactory } from "./socket.js";
+import type { TokenSource } from "./token.js";
 
 export interface ConnectOptions {
   /** A bearer token, or a function that is asked for one whenever the client connects. */
@@ -277,7 +278,7 @@ export class BusClient {
 
   /** Show a new token on this connection; by default what the token source gives now. */
   async reauthenticate(token?: string): Promise<void> {
-    await this.command("authenticate", { token: token ?? (await this.session.presentToken()) });
+    await this.command("authenticate", { token: token ?? (await this.session.token.present()) });
   }
 
   /** Say goodbye; iterators end. Repeats are harmless. */

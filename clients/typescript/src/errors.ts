@@ -3,12 +3,15 @@ export class ArqonError extends Error {
   readonly code: string;
   /** What helps, as one would type it; empty when there is nothing. */
   readonly hint: string;
+  /** The bus is busy: the same may be asked again after this pause, on the same connection; 0: that would not help. */
+  readonly retryAfterMs: number;
 
-  constructor(code: string, sentence: string, hint = "") {
+  constructor(code: string, sentence: string, hint = "", retryAfterMs = 0) {
     super(sentence);
     this.name = "ArqonError";
     this.code = code;
     this.hint = hint;
+    this.retryAfterMs = retryAfterMs;
   }
 
   /** Whether a token or a permission is what is missing. */
@@ -16,6 +19,13 @@ export class ArqonError extends Error {
     return DENIED.has(this.code);
   }
 }
+
+export function isOurs(wrong: unknown): wrong is ArqonError {
+  return wrong instanceof Error && wrong.name === "ArqonError";
+}
+
+/** Anything that was thrown, as one of ours. */
+export const asError = (wrong: unknown): ArqonError => (isOurs(wrong) ? wrong : new ArqonError("bus.unreachable", String(wrong)));
 
 const DENIED: ReadonlySet<string> = new Set([
   "bus.auth",
@@ -78,11 +88,12 @@ function toldOverHttp(body: string): ArqonError | undefined {
 
 /** An `error` frame's payload, or the `metadata.error` of an answer. */
 export function toldError(told: unknown, sentence: (message: string) => string = (message) => message): ArqonError {
-  const { code, message, hint } = (typeof told === "object" && told !== null ? told : {}) as Record<string, unknown>;
+  const { code, message, hint, retry_after_ms: pause } = (typeof told === "object" && told !== null ? told : {}) as Record<string, unknown>;
   return new ArqonError(
     typeof code === "string" ? code : "bus.refused",
     sentence(typeof message === "string" ? message : "the bus refused it"),
     typeof hint === "string" ? forAProgram(hint) : "",
+    typeof pause === "number" && pause > 0 ? pause : 0,
   );
 }
 

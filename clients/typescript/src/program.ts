@@ -1,5 +1,4 @@
-import type { ArqonError } from "./errors.js";
-import { isOurs } from "./socket.js";
+import { isOurs, type ArqonError } from "./errors.js";
 
 /** For small programs: run `main`; an error of the bus is two lines and an exit code, instead of a dump of this client. */
 export async function run(main: () => Promise<void>): Promise<void> {

@@ -1,22 +1,22 @@
 import type { Endpoints } from "./endpoints.js";
-import { ArqonError, ended, noAnswer, noWelcome, noneOf, telemetryInstead, toldError } from "./errors.js";
+import { ArqonError, asError, ended, isOurs, noAnswer, noneOf, toldError } from "./errors.js";
 import type { ErrorFrame } from "./frames.generated.js";
+import { Link } from "./link.js";
 import { Handlers, Mailbox, QUEUE_MAX, isFor } from "./mailboxes.js";
-import { CARRIED, read, type Message } from "./message.js";
-import type { Resumed } from "./positions.js";
+import { CARRIED, type Message } from "./message.js";
+import { Outbox } from "./outbox.js";
 import { Questions } from "./questions.js";
-import { Connection, isOurs, type WebSocketFactory } from "./socket.js";
+import type { Resumed } from "./resume.js";
+import type { Connection, WebSocketFactory } from "./socket.js";
 import { Subscriptions } from "./subscriptions.js";
+import { Token, type TokenSource } from "./token.js";
 
 export type State = "connected" | "reconnecting" | "closed";
-/** A token, or a function that is asked for one whenever the client connects. */
-export type TokenSource = string | (() => string | undefined | Promise<string | undefined>);
 
-export const CONNECT_TIMEOUT_MS = 5_000;
 export const COMMAND_TIMEOUT_MS = 10_000;
 export const CLOSE_TIMEOUT_MS = 5_000;
-/** Sends that may wait for a connection, or for it to take more; beyond, `bus.buffer-full`. */
-export const SENDS_WAITING_MAX = 10_000;
+/** How long a bus that is busy is asked again on the same connection, for what the client itself wants of it. */
+const BUSY_PATIENCE_MS = 60_000;
 /** Refused tokens in a row after which a token source is asked no more. */
 const DENIALS_MAX = 3;
 const PAST_IDS_MAX = 64;
@@ -45,16 +45,12 @@ export class Session {
   resumed: (resumed: Resumed) => void = () => undefined;
   changed: (state: State) => void = () => undefined;
 
-  private readonly options: SessionOptions;
-  private connection: Connection | undefined;
-  private welcomed: ((why: string) => void) | undefined;
-  private elsewhere: (() => void) | undefined;
-  private since = 0;
+  readonly token: Token;
+  private readonly reconnect: boolean;
+  private readonly link: Link;
+  private readonly outbox: Outbox;
   private pastIds: string[] = [];
   private boxes = new Map<Mailbox, string>();
-  private waiting: (() => void)[] = [];
-  private heartbeat: ReturnType<typeof setInterval> | undefined;
-  private drain: ReturnType<typeof setTimeout> | undefined;
   private pause: { timer: ReturnType<typeof setTimeout>; end: () => void } | undefined;
   private redialling = false;
   private closing = false;
@@ -62,11 +58,18 @@ export class Session {
 
   constructor(endpoints: Endpoints, options: SessionOptions) {
     this.endpoints = endpoints;
-    this.options = options;
+    this.reconnect = options.reconnect;
+    this.token = new Token(options.token);
+    this.link = new Link(this, endpoints, this.token, options.webSocket, options.heartbeatMs);
+    this.outbox = new Outbox(
+      () => this.link.connection,
+      () => endpoints.current,
+    );
     this.subscriptions = new Subscriptions(
       endpoints,
-      (command, args) => this.ask(command, args),
+      (command, args) => this.ask(command, args, COMMAND_TIMEOUT_MS, BUSY_PATIENCE_MS),
       (message) => this.take(message),
+      (one) => this.resumed(one),
     );
   }
 
@@ -94,27 +97,27 @@ export class Session {
 
   /** Send one frame; waits while the connection is backed up or being replaced. */
   async send(frame: object | string): Promise<void> {
-    const text = typeof frame === "string" ? frame : JSON.stringify(frame);
+    return this.outbox.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+  }
+
+  /** Run a command. A bus that is busy is asked again after the pause that it names, for `patienceMs`. */
+  async ask(command: string, args: object, timeoutMs = COMMAND_TIMEOUT_MS, patienceMs = timeoutMs): Promise<Message> {
+    const until = Date.now() + patienceMs;
+    const connection = this.link.connection;
     for (;;) {
-      if (this.problem !== undefined) throw this.problem;
-      if (this.connection?.canWrite) {
-        this.connection.send(text);
-        return;
+      try {
+        return await this.answerTo({ type: "command", command, args, v: 1 }, command, timeoutMs);
+      } catch (wrong) {
+        const pause = isOurs(wrong) ? wrong.retryAfterMs * (1 + Math.random()) : 0;
+        if (pause === 0 || Date.now() + pause > until) throw wrong;
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        if (this.link.connection !== connection) throw wrong; // who redials has begun anew
       }
-      if (this.waiting.length >= SENDS_WAITING_MAX) {
-        throw new ArqonError(
-          "bus.buffer-full",
-          `${this.waiting.length} messages wait to be sent to ${this.endpoints.current}`,
-          "await each publish, or send less while the state is not connected",
-        );
-      }
-      if (this.connection !== undefined) this.lookAgain();
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
   }
 
-  async ask(command: string, args: object, timeoutMs = COMMAND_TIMEOUT_MS): Promise<Message> {
-    return this.answerTo({ type: "command", command, args, v: 1 }, command, timeoutMs);
+  ping(withinMs: number): Promise<unknown> {
+    return this.answerTo({ type: "command", command: "ping", args: {}, v: 1 }, "ping", withinMs);
   }
 
   /** Send a frame with an id of its own and wait for what answers it: the bus, or `byAnyone` a client. */
@@ -125,12 +128,16 @@ export class Session {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(noAnswer(this.endpoints.current, what, timeoutMs)), timeoutMs);
     });
+    const given = { up: false };
     try {
-      const sent = this.send({ ...frame, id, ...(byAnyone ? { correlation_id: id } : {}) });
-      const message = await Promise.race([sent.then(() => answer), late]);
+      const text = JSON.stringify({ ...frame, id, ...(byAnyone ? { correlation_id: id } : {}) });
+      const sent = this.outbox.send(text, given).then(() => answer);
+      sent.catch(() => undefined);
+      const message = await Promise.race([answer, sent, late]);
       if (message.type === "error") throw toldError((message.frame as ErrorFrame).payload);
       return message;
     } finally {
+      given.up = true; // what still waits to be sent is asked by nobody any more
       clearTimeout(timer);
       this.questions.forget(id);
     }
@@ -147,24 +154,10 @@ export class Session {
     return box;
   }
 
-  /** The token as it is now, from its source. */
-  async presentToken(): Promise<string> {
-    const { token } = this.options;
-    if (typeof token !== "function") return token ?? "";
-    try {
-      return (await token()) ?? "";
-    } catch (wrong) {
-      throw isOurs(wrong)
-        ? wrong
-        : new ArqonError("bus.token-source", `the function that gives the token failed: ${String(wrong)}`);
-    }
-  }
-
   async close(): Promise<void> {
     this.closing = true;
     this.problem ??= new ArqonError("bus.closed", "this client was closed");
-    const connection = this.connection;
-    this.connection = undefined;
+    const connection = this.link.letGo();
     this.pause?.end();
     await connection?.close(CLOSE_TIMEOUT_MS);
     this.over(this.problem);
@@ -172,43 +165,25 @@ export class Session {
 
   // --- from the connection -----------------------------------------------------------------------------------
 
-  received(_connection: Connection, text: string): void {
-    const message = read(text);
-    if (message === undefined || this.questions.answered(message)) return;
+  received(message: Message): void {
+    if (this.questions.answered(message)) return;
     if (message.type === "event" || message.type === "telemetry") {
-      if (!this.subscriptions.holds(message)) this.take(message);
+      if (!this.subscriptions.catchUp.holds(message)) this.take(message);
       return;
     }
-    if (this.welcomed !== undefined) {
-      const payload = message.payload as { welcome?: string; client_id?: string } | null;
-      if (payload?.welcome !== undefined) {
-        if (this.clientId !== "") this.pastIds = [...this.pastIds, this.clientId].slice(-PAST_IDS_MAX);
-        this.clientId = payload.client_id ?? "";
-        this.welcomed("");
-        return;
-      }
-      if ((message.type as string) === "welcome") this.elsewhere?.(); // how the telemetry of a node greets
-    }
-    if (message.type === "system") this.notice((message.payload as { event?: unknown } | null)?.event);
-    else if (message.type === "error" && (message.payload as { code?: unknown } | null)?.code === "bus.rate-limited") {
-      this.subscriptions.tooFast();
-    }
+    const said = message.payload as { event?: unknown; code?: unknown; dropped?: number; expires?: string } | null;
+    if (message.type === "system") this.notice(said);
+    else if (message.type === "error" && said?.code === "bus.rate-limited") this.subscriptions.tooFast();
     this.handOn(message);
   }
 
-  lost(connection: Connection, why: string): void {
-    if (this.welcomed !== undefined) {
-      this.welcomed(why);
-      return;
-    }
-    if (connection !== this.connection) return; // given up before
-    this.connection = undefined;
-    clearInterval(this.heartbeat);
+  lost(why: string): void {
     const problem = ended(this.endpoints.current, why);
     this.questions.fail(problem);
+    this.subscriptions.refill.stop();
     if (this.redialling || this.closing) return; // it sees for itself, and goes on to the next node
-    this.endpoints.lost(Date.now() - this.since);
-    if (this.options.reconnect) {
+    this.endpoints.lost(Date.now() - this.link.since);
+    if (this.reconnect) {
       this.become("reconnecting");
       void this.dialAgain();
     } else {
@@ -217,26 +192,29 @@ export class Session {
   }
 
   /** What the bus says by itself and concerns the connection. */
-  private notice(event: unknown): void {
-    if (event === "expiring" && typeof this.options.token === "function") {
-      this.presentToken()
+  private notice(said: { event?: unknown; dropped?: number; expires?: string } | null): void {
+    if (said?.event === "gap") {
+      this.subscriptions.dropped(said.dropped ?? 0); // its policy for slow clients dropped something of ours
+    } else if (said?.event === "expiring" && this.token.renews) {
+      this.token
+        .present()
         .then((token) => this.ask("authenticate", { token }))
         .catch((wrong: unknown) => console.error("the token ends soon, and no newer one was taken:", wrong));
-    } else if (event === "gap") {
-      // the bus's policy for slow clients dropped something of what waited for this one
-      this.resumed({ channel: "*", recovered: false, gaps: [], missed: 0, url: this.endpoints.current });
+    } else if (said?.event === "expiring") {
+      console.warn(`the token ends at ${said.expires}, and connect() was given no function for the next`);
     }
   }
 
-  /** An event, in its place among the others of its channel. */
-  private take(message: Message): void {
+  /** An event, in its place among the others of its channel. false when it came before, or is our own. */
+  private take(message: Message): boolean {
     if (!this.subscriptions.positions.advance(message.channel, message)) {
       this.duplicates += 1;
-      return;
+      return false;
     }
-    // from before the connection was lost, by this client itself
-    if (this.pastIds.includes(message.from) && message.metadata["echo"] !== true) return;
+    const ours = message.from === this.clientId || this.pastIds.includes(message.from);
+    if (ours && message.metadata["echo"] !== true) return false; // from the history; nobody is sent live what it published
     this.handOn(message);
+    return true;
   }
 
   private handOn(message: Message): void {
@@ -244,47 +222,23 @@ export class Session {
     for (const [box, what] of this.boxes) {
       if (what === "" ? !CARRIED.has(message.type) : !isFor(what, message)) continue;
       box.put(message);
-      if (box.held.length >= QUEUE_MAX && this.connection !== undefined) this.holdBack(this.connection, box);
+      const { connection } = this.link;
+      if (box.held.length >= QUEUE_MAX && connection !== undefined) this.holdBack(connection, box);
     }
   }
 
   // --- connecting --------------------------------------------------------------------------------------------
 
   private async dial(): Promise<void> {
-    const token = await this.presentToken();
-    const url = this.endpoints.current;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const welcome = new Promise<string>((resolve, reject) => {
-      this.elsewhere = () => reject(telemetryInstead(url));
-      this.welcomed = (why) => {
-        this.welcomed = undefined;
-        resolve(why);
-      };
-    });
-    welcome.catch(() => undefined); // awaited below, once the handshake is done
-    let connection: Connection | undefined;
-    try {
-      connection = await Connection.open(this, this.endpoints.target(), token, this.options.webSocket, CONNECT_TIMEOUT_MS);
-      const late = new Promise<string>((_, reject) => {
-        timer = setTimeout(() => reject(noWelcome(url, CONNECT_TIMEOUT_MS)), CONNECT_TIMEOUT_MS);
-      });
-      const why = await Promise.race([welcome, late]);
-      if (why !== "") throw ended(url, why);
-    } catch (wrong) {
-      connection?.hangUp();
-      throw wrong;
-    } finally {
-      clearTimeout(timer);
-      this.welcomed = this.elsewhere = undefined;
-    }
+    await this.link.dial();
     if (this.closing) {
-      connection.hangUp();
+      this.link.letGo()?.hangUp();
       throw this.problem as ArqonError;
     }
-    this.connection = connection;
-    this.since = Date.now();
-    this.watch(connection);
-    this.wake();
+    if (this.clientId !== "") this.pastIds = [...this.pastIds, this.clientId].slice(-PAST_IDS_MAX);
+    this.clientId = this.link.clientId;
+    this.subscriptions.positions.connected(this.link.node);
+    this.outbox.wake();
   }
 
   private async dialAgain(): Promise<void> {
@@ -296,7 +250,7 @@ export class Session {
       try {
         await this.dial();
         const resumed = await this.subscriptions.joinAgain();
-        if (this.connection !== undefined) {
+        if (this.link.connection !== undefined) {
           this.redialling = false;
           this.reconnects += 1;
           this.become("connected");
@@ -305,7 +259,7 @@ export class Session {
         }
       } catch (wrong) {
         const failure = asError(wrong);
-        if (failure.denied && (typeof this.options.token !== "function" || (denials += 1) >= DENIALS_MAX)) {
+        if (failure.denied && (!this.token.renews || (denials += 1) >= DENIALS_MAX)) {
           this.drop();
           this.redialling = false;
           this.over(failure);
@@ -319,30 +273,11 @@ export class Session {
   }
 
   private drop(): void {
-    const connection = this.connection;
-    this.connection = undefined;
-    clearInterval(this.heartbeat);
-    connection?.hangUp();
+    this.subscriptions.refill.stop();
+    const connection = this.link.letGo();
+    if (connection === undefined) return;
+    connection.hangUp();
     this.questions.fail(ended(this.endpoints.current, "connection given up"));
-  }
-
-  /** Silence is answered with a ping, and a ping without any answer ends the connection (half-open). */
-  private watch(connection: Connection): void {
-    const every = this.options.heartbeatMs;
-    let pinged = false;
-    clearInterval(this.heartbeat);
-    this.heartbeat = setInterval(() => {
-      if (connection !== this.connection) return;
-      if (!connection.listening || Date.now() - connection.heardAt < every) {
-        pinged = false;
-      } else if (!pinged) {
-        pinged = true;
-        this.ask("ping", {}, every).catch(() => undefined);
-      } else {
-        connection.hangUp();
-        this.lost(connection, `no answer to a ping within ${every / 1000} s`);
-      }
-    }, every);
   }
 
   private sleep(ms: number): Promise<void> {
@@ -359,19 +294,6 @@ export class Session {
 
   // --- inside ------------------------------------------------------------------------------------------------
 
-  /** Wake those who wait to send, when the socket has taken what it had. No WebSocket has an event for that. */
-  private lookAgain(): void {
-    this.drain ??= setTimeout(() => {
-      this.drain = undefined;
-      if (this.connection?.canWrite) this.wake();
-      else if (this.waiting.length > 0 && this.connection !== undefined) this.lookAgain();
-    }, 5);
-  }
-
-  private wake(): void {
-    for (const go of this.waiting.splice(0)) go();
-  }
-
   private holdBack(connection: Connection, box: Mailbox): void {
     if (connection.canPause && (this.questions.size === 0 || box.held.length >= 4 * QUEUE_MAX)) connection.read(false);
     else if (!connection.canPause && box.held.length >= QUEUE_MAX) box.overflow();
@@ -380,7 +302,7 @@ export class Session {
   private roomAgain(): void {
     let fullest = 0;
     for (const box of this.boxes.keys()) fullest = Math.max(fullest, box.held.length);
-    if (fullest <= QUEUE_MAX / 2 || (this.questions.size > 0 && fullest < 4 * QUEUE_MAX)) this.connection?.read(true);
+    if (fullest <= QUEUE_MAX / 2 || (this.questions.size > 0 && fullest < 4 * QUEUE_MAX)) this.link.connection?.read(true);
   }
 
   private become(state: State): void {
@@ -391,16 +313,12 @@ export class Session {
 
   private over(problem: ArqonError): void {
     this.problem ??= problem;
-    clearInterval(this.heartbeat);
-    clearTimeout(this.drain);
+    this.link.letGo();
+    this.subscriptions.refill.stop();
     this.questions.fail(problem);
     for (const box of this.boxes.keys()) box.end(this.failure);
     this.boxes.clear();
-    this.wake();
+    this.outbox.end(problem);
     this.become("closed");
   }
-}
-
-function asError(wrong: unknown): ArqonError {
-  return isOurs(wrong) ? wrong : new ArqonError("bus.unreachable", String(wrong));
 }

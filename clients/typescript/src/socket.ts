@@ -1,4 +1,4 @@
-import { ended, noWelcome, notABus, unreachable, type ArqonError } from "./errors.js";
+import { ended, isOurs, noWelcome, notABus, unreachable, type ArqonError } from "./errors.js";
 
 export const SUBPROTOCOL = "arqon.v1";
 /** Unsent bytes above which a sender waits. */
@@ -208,8 +208,4 @@ async function refusal(url: string, token: string, shown: string, why: string): 
   } catch {
     return unreachable(shown, why);
   }
-}
-
-export function isOurs(wrong: unknown): wrong is ArqonError {
-  return wrong instanceof Error && wrong.name === "ArqonError";
 }

@@ -10,7 +10,6 @@ import { ArqonError, toldError } from "../src/errors.js";
 import type { Received } from "../src/frames.generated.js";
 import { Mailbox } from "../src/mailboxes.js";
 import { Message, read } from "../src/message.js";
-import { EPOCHS_MAX, HOLES_MAX, Positions } from "../src/positions.js";
 import { BusClient } from "../src/client.js";
 import { Questions } from "../src/questions.js";
 import type { WebSocketFactory, WebSocketLike } from "../src/socket.js";
@@ -55,31 +54,6 @@ test("a lost client goes round all nodes before it waits longer, and the wait is
   assert.equal(endpoints.waitMs(), 0);
 });
 
-test("a position is the highest offset of each stream, and what comes again is known", () => {
-  const positions = new Positions();
-  assert.equal(positions.advance("r:c", event("", 0)), true);
-  const taken = [3, 4, 4, 1, 1, 7, 5, 6, 7].map((offset) => positions.advance("r:c", event("a", offset)));
-  assert.deepEqual(taken, [true, true, false, true, false, true, true, true, false]);
-  assert.equal(positions.advance("r:c", event("b", 1)), true);
-  assert.deepEqual(positions.of("r:c"), { a: 7, b: 1 });
-  positions.told("r:c", { a: 5, b: 9 });
-  assert.deepEqual(positions.of("r:c"), { a: 7, b: 9 });
-  positions.set("r:c", { z: 2 });
-  assert.deepEqual(positions.of("r:c"), { z: 2 });
-  positions.forget("r:c");
-  assert.equal(positions.known("r:c"), false);
-});
-
-test("what is remembered of a channel is bounded", () => {
-  const positions = new Positions();
-  for (let i = 0; i < EPOCHS_MAX + 5; i += 1) positions.advance("r:c", event(`e${i}`, 1));
-  assert.equal(Object.keys(positions.of("r:c")).length, EPOCHS_MAX);
-  assert.equal(positions.forgotten, 5);
-  for (let i = 1; i <= HOLES_MAX + 2; i += 1) positions.advance("r:d", event("a", 2 * i));
-  assert.equal(positions.advance("r:d", event("a", 1)), false, "the lowest holes are given up");
-  assert.equal(positions.advance("r:d", event("a", 2 * HOLES_MAX + 1)), true);
-});
-
 test("an iterator gives what is held, then ends or rejects once", async () => {
   const box = new Mailbox(
     () => undefined,
@@ -113,8 +87,16 @@ test("what is no envelope is not read as one", () => {
   assert.equal(read('{"type":"event","room":"a","channel":"b"}')?.channel, "a:b");
 });
 
+const cut = (client: BusClient): void => {
+  type Inside = { session: { link: { connection: { closed(code: number, reason: string): void } } } };
+  (client as unknown as Inside).session.link.connection.closed(1006, "");
+};
+
 /** A bus by itself: `answer` says what comes back for a command, or hangs up (null). */
-function oddBus(answer: (url: string, command: { id: string; args: { channel?: string } }) => object | null): WebSocketFactory {
+function oddBus(
+  answer: (url: string, command: { id: string; command: string; args: { channel?: string } }) => object | null,
+  sockets: { bufferedAmount: number }[] = [],
+): WebSocketFactory {
   let count = 0;
   const bus = { type: "system", id: "arq_odd", from: "arqonbus", timestamp: "2026-01-01T00:00:00.000Z", v: 1 };
   return (url) => {
@@ -124,6 +106,7 @@ function oddBus(answer: (url: string, command: { id: string; args: { channel?: s
     const say = (frame: object): void => {
       setImmediate(() => socket.onmessage?.({ data: JSON.stringify({ ...bus, ...frame }) } as never));
     };
+    sockets.push(socket);
     socket.send = (data) => {
       const frame = answer(url, JSON.parse(data));
       if (frame === null) socket.close();
@@ -196,7 +179,7 @@ test("a client with more channels than its rate comes back", async () => {
     });
   });
   const again = setInterval(() => (limit = 25), 900);
-  (client as unknown as { session: { connection: { closed(code: number, reason: string): void } } }).session.connection.closed(1006, "");
+  cut(client);
   await back;
   clearInterval(again);
   assert.deepEqual(taken, new Set(channels));
@@ -221,9 +204,59 @@ test("a channel that is no longer allowed takes nothing from the others", async 
     });
   });
   secret = true;
-  (client as unknown as { session: { connection: { closed(code: number, reason: string): void } } }).session.connection.closed(1006, "");
+  cut(client);
   await both;
   assert.deepEqual([...told], [["secret:x", false], ["a:b", undefined]]);
   assert.equal(client.state, "connected");
+  await client.close();
+});
+
+test("a join that waits on a backed-up socket is rejected with the connection, and not sent on the next", async () => {
+  const sockets: { bufferedAmount: number }[] = [];
+  const asked: string[] = [];
+  const webSocket = oddBus((_url, { id, args }) => {
+    asked.push(args.channel ?? "");
+    return joinedAt(id);
+  }, sockets);
+  const client = await BusClient.connect("ws://one:1", { webSocket });
+  await client.join("a:b");
+  const first = sockets[0] as { bufferedAmount: number };
+  first.bufferedAmount = 1 << 30;
+  const back = new Promise<void>((resolve) => {
+    client.onState((state) => {
+      if (state === "connected") resolve();
+    });
+  });
+  const waiting = client.join("a:c");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  cut(client);
+  await assert.rejects(waiting, { code: "bus.closed" });
+  await back;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(asked, ["a:b", "a:b"]);
+  await client.close();
+});
+
+test("a busy bus is asked again on the same connection", async () => {
+  let busy = 0;
+  let came = 0;
+  const webSocket = oddBus((_url, { id }) => {
+    came += 1;
+    if ((busy -= 1) < 0) return joinedAt(id);
+    return { type: "error", request_id: id, payload: { code: "bus.history-busy", message: "busy", retry_after_ms: 10 } };
+  });
+  const client = await BusClient.connect("ws://one:1", { webSocket });
+  await client.join("a:b");
+  const back = new Promise<void>((resolve) => {
+    client.onState((state) => {
+      if (state === "connected") resolve();
+      else busy = 3;
+    });
+  });
+  cut(client);
+  await back;
+  assert.deepEqual([client.reconnects, came], [1, 5]);
+  busy = 10_000;
+  await assert.rejects(client.command("history", {}, { timeoutMs: 60 }), { code: "bus.history-busy", retryAfterMs: 10 });
   await client.close();
 });
