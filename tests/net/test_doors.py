@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 
 import pytest
 from aioquic import tls
@@ -21,7 +22,7 @@ from arqonmesh.net.intake import Accept, Answer, Drop, Intake
 from arqonmesh.net.quic_core import MeshQuic
 from arqonmesh.net.quic_fast import FastQuic, quic_class
 from arqonmesh.net.tls import MESH_PROTOCOL, configuration
-from arqonmesh.net.udp import PathAddr, UdpSocket, _equal_runs
+from arqonmesh.net.udp import READS_PER_WAKEUP, STALE_NS, PathAddr, UdpSocket, _equal_runs
 from arqonmesh.trust.certificates import LeafIdentity, verify_chain
 from tests.net.kit import CLUSTER, MESH, key, leaf_of, wall_ms
 
@@ -339,3 +340,27 @@ def test_an_aioquic_that_changed_a_name_is_refused_in_a_sentence(
         quic_core.self_check()
     assert error.value.code == "link.quic-core"
     assert "aioquic>=1.7.2" in error.value.hint
+
+
+async def test_what_waited_too_long_in_the_kernel_is_dropped_and_what_is_fresh_is_read() -> None:
+    """A starved node must not work on what is seconds old while its peers wait for an answer to what is new."""
+    late_ns = 0
+    sender = UdpSocket("127.0.0.1", 0)
+    receiver = UdpSocket("127.0.0.1", 0, wall_ns=lambda: time.time_ns() + late_ns)
+    try:
+        path: PathAddr = (receiver.address, None)
+        old = 3 * READS_PER_WAKEUP
+        for _ in range(old):
+            sender.send([b"a heartbeat of long ago"], path)
+        late_ns = 2 * STALE_NS
+        seen: list[bytes] = []
+        assert receiver.receive(lambda datagram, _: seen.append(datagram)) == 0
+        assert receiver.counters["receive.stale"] == old
+        late_ns = 0
+        sender.send([b"new"], path)
+        assert receiver.receive(lambda datagram, _: seen.append(datagram)) == 1
+        assert seen == [b"new"]
+        assert receiver.counters["receive.stale"] == old
+    finally:
+        sender.close()
+        receiver.close()
