@@ -61,7 +61,9 @@ class HistoryKeeper:
         return self.backend is not None
 
     def load(self) -> Sequence[Row]:
-        """Rows of `streams` for the bus's start, once."""
+        """Rows of `streams` for the bus's start, once; from now on the back end works, so on the running loop."""
+        if self.backend is not None:
+            self.backend.start()
         rows, self._rows = self._rows, ()
         return rows
 

@@ -135,3 +135,15 @@ def test_what_is_known_already_stays_as_it_is() -> None:
         ("a:b", EPOCH, 5, "2-3", 1),
         ("a:b", MATE, 9, "2-3,6-9", 0),
     ]
+
+
+async def test_the_first_question_of_all_goes_to_redis_too(server: RedisServer, tmp_path: Path) -> None:
+    """Before anybody has found it there or gone."""
+    (tmp_path / "new").mkdir()
+    history = history_of(server, tmp_path)
+    history.keep(kept(1, 3))
+    await settle(history, 3)
+    await history.close(EPOCH)
+    new = history_of(server, tmp_path / "new")
+    assert offsets((await new.read(HistoryQuery(CHANNEL, 10, 1 << 20))).frames) == [1, 2, 3]
+    await new.close("nnnnnnnnnn-2")

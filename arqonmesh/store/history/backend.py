@@ -33,6 +33,10 @@ class HistoryBackend(ABC):
         """Every stream that is known: (channel, epoch, head, holes, ended), longest quiet first. Before `keep`."""
 
     @abstractmethod
+    def start(self) -> None:
+        """Begin to work, on the running loop: what an earlier life left to do is done, too. Repeats are harmless."""
+
+    @abstractmethod
     def keep(self, effect: KeepFrames) -> None:
         """Keep these events, in order. What there is no room for is counted, and told by `health`."""
 

@@ -119,6 +119,11 @@ class Condition:
         self._was_well = False
 
     @property
+    def is_gone(self) -> bool:
+        """Found so, and not found otherwise since: a question would wait in vain."""
+        return not self.connected and self.failures.total() > 0
+
+    @property
     def ok(self) -> bool:
         return not self._kind
 

@@ -115,7 +115,7 @@ class RedisHistory(HistoryBackend):
                 own = await self._behind.read(query)
             except StorageError as error:
                 failure = error
-            if own is not None and (not self.condition.connected or is_whole(own, query)):
+            if own is not None and (self.condition.is_gone or is_whole(own, query)):
                 return own
         try:
             theirs = await scan(self._redis, query)
