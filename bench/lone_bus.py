@@ -11,8 +11,8 @@ from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.server import BusServer
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
-from arqonmesh.core.events import Dropped
-from arqonmesh.core.kernel import CloseClient, Deliver, Effect, Emit, Event, Throttle
+from arqonmesh.core.events import ClientDrained, Dropped
+from arqonmesh.core.kernel import AwaitDrain, CloseClient, Deliver, Effect, Emit, Event, Throttle
 from arqonmesh.ids import ClientId, ClusterId, NodeId
 
 
@@ -68,6 +68,9 @@ class LoneBus:
     def client_disconnected(self, client: ClientId) -> None:
         self._perform(self.core.client_disconnected(_now(), client))
 
+    def client_drained(self, client: ClientId) -> None:
+        self.on_event(ClientDrained(client))
+
     def gap_notice(self, client: ClientId, missing: int) -> bytes:
         return self.core.gap_notice(client, missing)
 
@@ -83,6 +86,8 @@ class LoneBus:
                     self._heard(effect.event)
                 case Throttle():
                     self.server.throttle(effect.clients, effect.paused)
+                case AwaitDrain():
+                    self.server.await_drain(effect.client)
                 case CloseClient():
                     self.server.close_client(effect.client, effect.code, effect.reason)
         self._rearm()

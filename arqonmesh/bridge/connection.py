@@ -22,7 +22,6 @@ from arqonmesh.core.bus.limits import TOO_MUCH
 from arqonmesh.ids import ClientId
 
 if TYPE_CHECKING:
-    from arqonmesh.bridge.outgoing import Segment
     from arqonmesh.bridge.server import BusServer
     from arqonmesh.bridge.slow.backlog import Backlog
 
@@ -47,7 +46,6 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
 
     def __init__(self, server: BusServer, admitted: Admitted) -> None:
         self.client = ClientId("")
-        self.out: list[Segment] = []
         self.unsent = 0
         self.backlog: Backlog | None = None
         """What waits beside the transport's own buffer; None for a client that keeps up."""

@@ -9,12 +9,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from picows import WSCloseCode
 
+from arqonmesh.bridge.audiences import Audiences
 from arqonmesh.bridge.closing import SLOW_GRACE_S
 from arqonmesh.bridge.encoding import Encoding
 from arqonmesh.bridge.framing import append_text_frames
@@ -75,6 +76,7 @@ class Outgoing:
         counters: Counter[str],
         *,
         cut_off: CutOff,
+        drained: Callable[[ClientId], None],
         dropped: Callable[[Dropped], None],
         unsent_bytes_max: int,
         spill_folder: Path | None,
@@ -96,53 +98,61 @@ class Outgoing:
         self._connections = connections
         self._counters = counters
         self._cut_off = cut_off
+        self._drained = drained
+        self._awaited: dict[ClientId, None] = {}
+        """Whose having read is to be told (`await_drain`)."""
         self._unsent_bytes_max = unsent_bytes_max
-        self._dirty: list[Connection] = []
-        self._open_segment: Segment | None = None
+        self._segments: list[Segment] = []
+        """Of this tick, in the order in which they are to be written."""
+        self._audiences = Audiences(connections)
 
     @property
     def nothing_waits(self) -> bool:
-        """Whether no client is to be written to at the end of this tick."""
-        return not self._dirty
+        """Whether nothing is to be written at the end of this tick."""
+        return not self._segments
 
     def deliver(self, clients: tuple[ClientId, ...], frames: tuple[bytes, ...]) -> None:
-        """Queue these frames for these clients; written at the end of the tick, in the order of the calls."""
-        segment = self._open_segment
-        if segment is None or (segment.audience is not clients and segment.audience != clients):
-            segment = self._open_segment = Segment(clients)
-            find = self._connections.get
-            for client in clients:
-                connection = find(client)
-                if connection is not None and not connection.closing:
-                    if not connection.out:
-                        if not self._dirty:
-                            asyncio.get_running_loop().call_soon(self.flush)
-                        self._dirty.append(connection)
-                    connection.out.append(segment)
+        """Queue these frames for these clients; written at the end of the tick, in the order of the calls.
+
+        Nothing is touched per client before its write: the first of a hundred is not to wait for the others.
+        """
+        segments = self._segments
+        if segments and (segments[-1].audience is clients or segments[-1].audience == clients):
+            segment = segments[-1]
+        else:
+            if not segments:
+                asyncio.get_running_loop().call_soon(self.flush)
+            segment = Segment(clients)
+            segments.append(segment)
         append_text_frames(segment.parts, frames)
         self._counters["frames_out"] += len(frames) * len(clients)
 
+    def await_drain(self, client: ClientId) -> None:
+        """Tell as soon as no more waits for this client than its transport may hold, what is queued now included."""
+        self._awaited[client] = None
+        asyncio.get_running_loop().call_soon(self._look_for_drained, client)
+
     def flush(self) -> None:
         """One write per client that something was queued for."""
-        dirty, self._dirty = self._dirty, []
-        self._open_segment = None
+        segments, self._segments = self._segments, []
+        if not segments:
+            return
         slow, hold_bytes = self.slow, self.slow.hold_bytes
         written = 0
-        for connection in dirty:
-            segments, connection.out = connection.out, []
+        for connection, own in self._shares(segments):
             if connection.closing:
                 continue
             encoding = connection.encoding
             if encoding is not None:
                 try:
-                    data = b"".join([part.data_as(encoding) for part in segments])
+                    data = b"".join([part.data_as(encoding) for part in own])
                 except Exception:
                     self._cannot_say(connection)
                     continue
             else:
-                data = segments[0].data() if len(segments) == 1 else b"".join([part.data() for part in segments])
+                data = own[0].data() if len(own) == 1 else b"".join([part.data() for part in own])
             if connection.backlog is not None:
-                slow.hold(connection, data, sum([segment.messages for segment in segments]))
+                slow.hold(connection, data, sum([segment.messages for segment in own]))
                 self.recount_one(connection)
                 continue
             raw = connection.raw
@@ -163,6 +173,22 @@ class Outgoing:
         if self.unsent_bytes > self._unsent_bytes_max:
             self.recount()
 
+    def _shares(self, segments: list[Segment]) -> Iterator[tuple[Connection, list[Segment]]]:
+        """Each connection once, with what is for it, in order."""
+        if len(segments) == 1:
+            for connection in self._audiences.connections(segments[0].audience):
+                yield connection, segments
+            return
+        shares: dict[Connection, list[Segment]] = {}
+        for segment in segments:
+            for connection in self._audiences.connections(segment.audience):
+                own = shares.get(connection)
+                if own is None:
+                    shares[connection] = [segment]
+                else:
+                    own.append(segment)
+        yield from shares.items()
+
     def drain(self, connection: Connection) -> None:
         """A client's transport is nearly empty again."""
         try:
@@ -171,10 +197,14 @@ class Outgoing:
             sentence = f"bus.slow-client: what waited on disk cannot be read: {failed.strerror or failed}"
             self._cut_off(connection, "spill-failed", WSCloseCode.INTERNAL_ERROR, sentence)
         self.recount_one(connection)
+        if self._awaited:
+            self._look_for_drained(connection.client)
 
     def forget(self, connection: Connection) -> None:
         """The client is gone, and with it what waited for it."""
         self.unsent_bytes -= connection.unsent
+        self._audiences.clear()
+        self._awaited.pop(connection.client, None)
 
     def recount_one(self, connection: Connection) -> None:
         unsent = connection.waiting_bytes()
@@ -196,6 +226,15 @@ class Outgoing:
             self.unsent_bytes -= slowest.unsent
             self._too_slow(slowest, slowest.unsent)
             slowest.abort()
+
+    def _look_for_drained(self, client: ClientId) -> None:
+        """Above `hold_bytes` the transport has said `pause_writing`, so that `drain` will come by here again."""
+        connection = self._connections.get(client)
+        if client not in self._awaited or connection is None or connection.closing:
+            self._awaited.pop(client, None)
+        elif connection.backlog is None and connection.raw.get_write_buffer_size() <= self.slow.hold_bytes:
+            del self._awaited[client]
+            self._drained(client)
 
     def _cannot_say(self, connection: Connection) -> None:
         """The client is told to come back for it; the others of the tick get theirs."""

@@ -25,6 +25,9 @@ class BusPort(Protocol):
     def client_disconnected(self, client: ClientId) -> None:
         """Exactly once for each `client_connected`."""
 
+    def client_drained(self, client: ClientId) -> None:
+        """Once for each `await_drain`, unless the client goes before: what waited for it is read, all but a little."""
+
     def gap_notice(self, client: ClientId, missing: int) -> bytes:
         """The frame, as the client's dialect has it, that says how many messages are missing where it stands."""
 

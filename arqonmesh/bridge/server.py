@@ -31,7 +31,7 @@ from arqonmesh.ids import ClientId
 
 
 class BusServer:
-    """All bus clients of a node. `deliver`, `throttle` and `close_client` perform the bus core's effects."""
+    """All bus clients of a node. `deliver`, `throttle`, `await_drain` and `close_client` perform the core's effects."""
 
     def __init__(
         self,
@@ -56,12 +56,14 @@ class BusServer:
             self._connections,
             self.counters,
             cut_off=self.cut_off,
+            drained=port.client_drained,
             dropped=port.dropped,
             unsent_bytes_max=unsent_bytes_max,
             spill_folder=spill_folder,
         )
         self.written = self.outgoing.written
         self.deliver = self.outgoing.deliver
+        self.await_drain = self.outgoing.await_drain
         self._authenticator = authenticator or Authenticator(settings)
         self._acceptor = Acceptor(
             self._accept, self.refused, settings.frame_bytes_max, per_address_max=settings.connections_per_address_max

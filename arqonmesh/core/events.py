@@ -371,6 +371,12 @@ class HistoryRead(Event, frozen=True, gc=False):
     """Why it could not be read; empty when it was."""
 
 
+class ClientDrained(Event, frozen=True, gc=False):
+    """The bridge: what waited for a client when `AwaitDrain` asked is read, all but a little."""
+
+    client: ClientId
+
+
 class Verdict(Event, frozen=True, gc=False):
     """A federation decision, told once per (direction, peer cluster, channel) and rule; counts run in the core."""
 

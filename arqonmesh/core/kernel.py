@@ -104,6 +104,12 @@ class Throttle(Struct, frozen=True, gc=False):
     paused: bool
 
 
+class AwaitDrain(Struct, frozen=True, gc=False):
+    """Tell by the event `ClientDrained` as soon as this bus client has little left to read, which may be at once."""
+
+    client: ClientId
+
+
 class CloseClient(Struct, frozen=True, gc=False):
     """Close this bus client's connection with an RFC 6455 close code and a reason it can show."""
 
@@ -190,6 +196,7 @@ Effect: TypeAlias = (
     | Persist
     | Deliver
     | Throttle
+    | AwaitDrain
     | CloseClient
     | KeepFrames
     | ForgetHistory

@@ -19,8 +19,9 @@ from functools import partial
 from typing import Final, Protocol
 
 from arqonmesh.core.bus.clients import ClientInfo
-from arqonmesh.core.events import Dropped, HistoryRead, Late
+from arqonmesh.core.events import ClientDrained, Dropped, HistoryRead, Late
 from arqonmesh.core.kernel import (
+    AwaitDrain,
     CloseClient,
     Connect,
     Delete,
@@ -63,6 +64,7 @@ class ClientSide(Protocol):
 
     def deliver(self, clients: tuple[ClientId, ...], frames: tuple[bytes, ...]) -> None: ...
     def throttle(self, clients: tuple[ClientId, ...], paused: bool) -> None: ...
+    def await_drain(self, client: ClientId) -> None: ...
     def close_client(self, client: ClientId, code: int, reason: str) -> None: ...
 
 
@@ -106,6 +108,7 @@ class Host:
             Persist: self._persist,
             Deliver: self._deliver,
             Throttle: self._throttle,
+            AwaitDrain: self._await_drain,
             CloseClient: self._close_client,
             KeepFrames: self._keep,
             ForgetHistory: self._forget_history,
@@ -175,6 +178,10 @@ class Host:
     def client_disconnected(self, client: ClientId) -> None:
         self.perform(self.node.client_disconnected(self._clock(), client))
 
+    def client_drained(self, client: ClientId) -> None:
+        if not self._closed:
+            self.perform(self.node.event(self._clock(), ClientDrained(client)))
+
     def gap_notice(self, client: ClientId, missing: int) -> bytes:
         return self.node.bus.gap_notice(client, missing)
 
@@ -219,6 +226,10 @@ class Host:
     def _throttle(self, effect: Throttle) -> None:
         if self._clients is not None:
             self._clients.throttle(effect.clients, effect.paused)
+
+    def _await_drain(self, effect: AwaitDrain) -> None:
+        if self._clients is not None:
+            self._clients.await_drain(effect.client)
 
     def _close_client(self, effect: CloseClient) -> None:
         if self._clients is not None:

@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol
 
 from arqonmesh.config.model import Config
 from arqonmesh.core.bus.clients import ClientInfo
-from arqonmesh.core.events import Late
+from arqonmesh.core.events import ClientDrained, Late
 from arqonmesh.core.kernel import (
+    AwaitDrain,
     CloseClient,
     Connect,
     Deliver,
@@ -219,6 +220,9 @@ class Process:
         self.perform(node.client_connected(self.now(), client, info))
         return client
 
+    def _client_drained(self, client: ClientId) -> None:
+        self._with(lambda node: node.event(self.now(), ClientDrained(client)))
+
     def client_says(self, client: ClientId, frame: bytes) -> None:
         if client in self._clients:
             self.receive(partial(self._client_frame, client, frame))
@@ -303,6 +307,8 @@ class Process:
         elif type(effect) is CloseClient:
             self._clients.pop(effect.client, None)
             self.world.trace.tell(self.world.now, self.name, f"closes a client: {effect.code} {effect.reason}")
+        elif type(effect) is AwaitDrain:  # clients here read at once
+            self.world.after(TICK_US, self._in_life, self.lives, partial(self._client_drained, effect.client))
         else:
             assert type(effect) is Throttle, f"no such effect: {effect!r}"
 

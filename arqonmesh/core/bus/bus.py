@@ -33,6 +33,7 @@ from arqonmesh.core.bus.names import resolve
 from arqonmesh.core.bus.permissions import Permissions
 from arqonmesh.core.bus.publishing import take_frames
 from arqonmesh.core.bus.reads import Reads
+from arqonmesh.core.bus.replays import drained
 from arqonmesh.core.bus.sessions import connect, disconnect
 from arqonmesh.core.bus.shelf import Shelf
 from arqonmesh.core.bus.stamps import Stamps
@@ -40,6 +41,7 @@ from arqonmesh.core.bus.tenants import inside
 from arqonmesh.core.events import (
     CLUSTER_ONLY,
     Backlog,
+    ClientDrained,
     CredentialRevoked,
     HistoryRead,
     Imported,
@@ -80,6 +82,7 @@ _COUNTERS: Final = (
     "import_late",
     "resumed",
     "resumed_with_gaps",
+    "replays_held",
     "throttled",
     "authenticated",
     "credentials_ended",
@@ -125,6 +128,7 @@ class Bus:
     EVENTS: ClassVar[tuple[type[Event], ...]] = (
         Imported,
         Backlog,
+        ClientDrained,
         HistoryRead,
         PartitionChanged,
         UserEvent,
@@ -228,6 +232,9 @@ class Bus:
                 return take_imported(self, event)
             case HistoryRead():
                 return self.reads.answered(event)
+            case ClientDrained():
+                client = self.clients.get(event.client)
+                return [] if client is None else drained(self, client)
             case Backlog():
                 return take_backlog(self, event)
             case PartitionChanged():

@@ -13,6 +13,7 @@ from arqonmesh.core.bus.profile import profile_of
 from arqonmesh.ids import ClientId
 
 if TYPE_CHECKING:
+    from arqonmesh.core.bus.replays import Replays
     from arqonmesh.core.bus.resume import Tail
 
 
@@ -65,6 +66,7 @@ class Client:
         "paused",
         "profile",
         "published",
+        "replays",
         "routes",
         "subscriptions",
         "tails",
@@ -87,6 +89,8 @@ class Client:
         self.routes: dict[tuple[str, str, str], Route] = {}
         self.tails: tuple[Tail, ...] = ()
         """The channels whose past is being read for it; see resume.py."""
+        self.replays: Replays | None = None
+        """What it is sent again, of channels that it comes back to; see replays.py."""
         self.limits: ClientLimits | None = None
         """Its part in what its subject may use; None where there are no limits."""
         self.published = 0

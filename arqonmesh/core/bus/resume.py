@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from arqonmesh.core.bus import replays
 from arqonmesh.core.bus.answers import refuse
 from arqonmesh.core.bus.envelope import Stored, legacy_of, parse_stored
 from arqonmesh.core.bus.history import cut
@@ -85,6 +86,7 @@ def resume(bus: Bus, request: Request, channel: Channel, since: dict[str, int], 
     request.effects.append(bus.reads.ask(query, then, request.client.id))
     channel.tails = (*channel.tails, tail)
     request.client.tails = (*request.client.tails, tail)
+    replays.reading(request.client, True)
     hear_live(bus, request.client)
 
 
@@ -114,13 +116,15 @@ def _read(
     if bus.clients.get(request.client.id) is not request.client:
         bus.channels.let_go(channel)
         return []
+    replays.reading(request.client, False)
+    effects: list[Effect] = []
     try:
-        return _finish(bus, request, channel, since, enter, read.frames, tail)
+        effects += _finish(bus, request, channel, since, enter, read.frames, tail)
     except Refusal as refusal:
         bus.channels.let_go(channel)
-        effects: list[Effect] = []
         refuse(bus, request.client, request.message, refusal, effects)
-        return effects
+    replays.go_on(bus, request.client, effects)
+    return effects
 
 
 def _finish(
@@ -178,6 +182,7 @@ def _finish(
         effects.append(Deliver(client.only, tuple(rendered)))
     effects.extend(request.answer(bus, answer))
     effects.extend(beside)
+    replays.sent(bus, client, sum(len(frame) for frame, _ in events), effects)
     return effects
 
 

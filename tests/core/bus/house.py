@@ -12,6 +12,7 @@ from arqonmesh.core.bus import Bus, BusEnv, ClientInfo
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 from arqonmesh.core.events import ClientCame, ClientWent, Dropped, KeysLearned, Observed, Published
 from arqonmesh.core.kernel import (
+    AwaitDrain,
     CloseClient,
     Deliver,
     Effect,
@@ -68,6 +69,8 @@ class House:
         self.told: list[ClientCame | ClientWent | Observed] = []
         self.closed: list[CloseClient] = []
         self.throttled: list[Throttle] = []
+        self.awaited: list[ClientId] = []
+        """Who is to be told of when it has read; `tell(ClientDrained(client))` does."""
         self.deliveries: list[Deliver] = []
         self.kept: list[KeepFrames] = []
         self.asked: list[ReadHistory] = []
@@ -147,6 +150,8 @@ class House:
                     self.asked.append(effect)
                 case Emit(event=KeysLearned() as event):
                     self.learned += event.keys
+                case AwaitDrain():
+                    self.awaited.append(effect.client)
                 case Throttle():
                     self.throttled.append(effect)
                 case _:

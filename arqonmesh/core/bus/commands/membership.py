@@ -15,6 +15,7 @@ from arqonmesh.core.bus.permissions import Action
 from arqonmesh.core.bus.position import position_now
 from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.replays import replay
 from arqonmesh.core.bus.resume import hear_live, resume
 from arqonmesh.core.bus.tenants import outside
 from arqonmesh.core.kernel import Effect
@@ -48,13 +49,18 @@ def _join(bus: Bus, request: Request) -> dict[str, Any] | None:
         bus.permissions.check(client.identity, action, name)
     position = position_of(since)
     bus.channels.check_subscriptions(client, name)
+    replay(bus, request, partial(_come_back, bus, request, name, position))
+    return None
+
+
+def _come_back(bus: Bus, request: Request, name: str, since: dict[str, int]) -> None:
+    """When it is this join's turn. Raises Refusal."""
     channel = bus.channels.obtain(name, bus.wall_ms)
     try:
-        resume(bus, request, channel, position, partial(_enter_with_past, bus, client, name))
+        resume(bus, request, channel, since, partial(_enter_with_past, bus, request.client, name))
     except Refusal:
         bus.channels.let_go(channel)
         raise
-    return None
 
 
 def _enter_with_past(bus: Bus, client: Client, name: str) -> tuple[dict[str, Any], list[Effect]]:
