@@ -19,7 +19,7 @@ from arqonmesh_cli.detach import start_detached
 from arqonmesh_cli.where import place_of
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, loopback_mesh, until
 from bench import inline
-from bench.idle_nodes import START_PATIENCE_S, joined, start_all, whole
+from bench.idle_nodes import START_PATIENCE_S, let_in, start_all, whole
 
 WHOLE_PATIENCE_S = 180.0
 
@@ -94,8 +94,7 @@ def standing_mesh(count: int, hubs: int, *, config: str = "") -> Iterator[Standi
         first = nodes[0]
         first("mesh", "seed", "bench")
         for node in nodes[1:]:
-            ticket = first("invite", "new", "--cluster", node.name, "--role", node.role)["ticket"]
-            joined(node, ticket)
+            let_in(first, node)
         until("a whole mesh", lambda: whole(nodes), WHOLE_PATIENCE_S, every_s=2.0)
         ids = {member["cluster"]: member["id"] for member in first("mesh", "status")["nodes"]}
         logs = Logs(nodes)
