@@ -12,7 +12,9 @@
 | does not finish its handshake          | HTTP 408 after 5 s                  | handshake-slow      |
 | is one of too many in their handshake  | HTTP 503 for the oldest             | handshakes-max      |
 | has too many connections already       | HTTP 429                            | connections         |
-| is turned away at its handshake        | HTTP 4xx, see handshake.py          | auth, origin, ...   |
+| is turned away at its handshake        | HTTP 4xx, see handshake.py; a page: | auth, origin, ...   |
+|                                        | 44xx, see refusing.py               |                     |
+| speaks TLS                             | a TLS alert, see picows_server.py   | tls                 |
 """
 
 from __future__ import annotations

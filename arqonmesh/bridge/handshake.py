@@ -1,4 +1,4 @@
-"""What a WebSocket handshake request is worth: a client, or an HTTP refusal that says why. Judged from it alone.
+"""What a WebSocket handshake request is worth: a client, or a refusal that says why. Judged from it alone.
 
 The checks of RFC 6455, 4.2.1, then the origin, then the credentials, then what both sides speak:
 
@@ -103,12 +103,17 @@ def judge(
     return Admitted(
         split.path or "/",
         query,
-        choose_subprotocol(_values(headers, "Sec-WebSocket-Protocol")),
+        offered_subprotocol(headers),
         query.get("name", [""])[0][:NAME_LENGTH_MAX],
         query.get("type", [""])[0][:KIND_LENGTH_MAX],
         identity,
         settings.compression and deflate.accepts(_values(headers, "Sec-WebSocket-Extensions")),
     )
+
+
+def offered_subprotocol(headers: Any) -> str:
+    """What of the request's offers is spoken here; empty when nothing is."""
+    return choose_subprotocol(_values(headers, "Sec-WebSocket-Protocol"))
 
 
 def choose_subprotocol(offers: list[str]) -> str:

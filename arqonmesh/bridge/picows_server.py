@@ -30,6 +30,12 @@ _BACKLOG: Final = 1_024
 _ACCEPTED_AT_ONCE: Final = 16
 """Per turn of the loop: those who are connected already are not to wait for hundreds who come at once."""
 
+_TLS_HANDSHAKE: Final = 0x16
+"""How a TLS record with a ClientHello begins (RFC 8446, 5.1); an HTTP request begins with a letter."""
+_TLS_ALERT: Final = b"\x15\x03\x03\x00\x02\x02\x28"
+"""The record of a fatal handshake_failure (RFC 8446, 6)."""
+_log = logging.getLogger(__name__)
+
 Accept = Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener]
 Refused = Callable[[str, str], None]
 """Told (reason, address) of a connection that did not become a client."""
@@ -45,6 +51,8 @@ class Acceptor:
         self.per_address_max = per_address_max
         """Connections of one IP address; 0: no limit."""
         self.by_address: Counter[str] = Counter()
+        self.told_of_tls = False
+        """The log has been told once; after that `tls` is counted."""
         self.handshakes: dict[_Connection, None] = {}
         """Connections whose handshake is not done, oldest first."""
         # picows logs every connection and every mistake of a client; we count them instead.
@@ -95,6 +103,8 @@ class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types fo
         )
         self._acceptor = acceptor
         self._turned_away = False
+        self._first: Any = None
+        """Where the bytes of the first read are."""
         self._address = ""
 
     def connection_made(self, transport: Any) -> None:
@@ -113,7 +123,22 @@ class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types fo
         acceptor.by_address[self._address] += 1
         super().connection_made(transport)
 
+    def get_buffer(self, size_hint: int) -> Any:
+        self._first = super().get_buffer(size_hint)
+        return self._first
+
+    def buffer_updated(self, size: int) -> None:
+        """The first bytes are looked at; every later read goes to picows without a detour."""
+        if self._first[0] == _TLS_HANDSHAKE:
+            self._refuse_tls()
+            return
+        self._first = None
+        self.__dict__.update(get_buffer=super().get_buffer, buffer_updated=super().buffer_updated)
+        super().buffer_updated(size)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self.__dict__.pop("get_buffer", None)
+        self.__dict__.pop("buffer_updated", None)
         if self._turned_away:
             return
         acceptor = self._acceptor
@@ -130,6 +155,17 @@ class _Connection(WSProtocol):  # type: ignore[misc]  # picows ships no types fo
         self._acceptor.handshakes.pop(self, None)
         self._acceptor.refused("handshakes-max", _address(raw))
         _say_and_close(raw, b"503 Service Unavailable", "bus.handshake", "too many handshakes are half done")
+
+    def _refuse_tls(self) -> None:
+        """wss:// was said to this plain port: an alert ends it at once, where silence would be waited with for 5 s."""
+        raw = self.transport.underlying_transport
+        address = _address(raw)
+        self._acceptor.refused("tls", address)
+        if not self._acceptor.told_of_tls:
+            self._acceptor.told_of_tls = True
+            _log.warning("%s speaks TLS (wss://), and this port is plain: ws://, or a TLS proxy before it", address)
+        raw.write(_TLS_ALERT)
+        raw.close()
 
     def _handshake_timeout_callback(self) -> None:
         raw = self.transport.underlying_transport

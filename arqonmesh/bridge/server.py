@@ -2,6 +2,7 @@
 
 picows_server.py  accepts connections and bounds those whose handshake is not done
 handshake.py      judges a handshake
+refusing.py       tells who is turned away, over HTTP or, for a page, by a close frame
 connection.py     one client: its frames, its end
 outgoing.py       what goes to clients, and what waits for them
 """
@@ -23,6 +24,7 @@ from arqonmesh.bridge.heartbeat import PING_INTERVAL_S, PONG_TIMEOUT_S, Pulse
 from arqonmesh.bridge.outgoing import UNSENT_BYTES_MAX, Outgoing
 from arqonmesh.bridge.picows_server import Acceptor
 from arqonmesh.bridge.port import BusPort
+from arqonmesh.bridge.refusing import Refusals
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.events import Dropped
@@ -68,6 +70,7 @@ class BusServer:
         self._acceptor = Acceptor(
             self._accept, self.refused, settings.frame_bytes_max, per_address_max=settings.connections_per_address_max
         )
+        self._refusals = Refusals()
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -114,6 +117,7 @@ class BusServer:
             self._server.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self._refusals.close()
         self.outgoing.flush()
         for connection in list(self._connections.values()):
             connection.close(WSCloseCode.GOING_AWAY, reason)
@@ -166,14 +170,13 @@ class BusServer:
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         """Answer a handshake request."""
         if self._closing:
-            return _answer_no(
-                TurnedAway(503, "bus.stopping", "the node stops", "connect to another node of the cluster")
-            )
+            stopping = TurnedAway(503, "bus.stopping", "the node stops", "connect to another node of the cluster")
+            return self._refusals.answer(request, stopping)
         verdict = judge(request.path, request.headers, self.settings, self._authenticator)
         if isinstance(verdict, TurnedAway):
             if verdict.reason:
                 self.refused(verdict.reason, "")
-            return _answer_no(verdict)
+            return self._refusals.answer(request, verdict)
         request.headers["Connection"] = "Upgrade"  # Firefox says "keep-alive, Upgrade", which picows would refuse
         connection = Connection(self, verdict)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(verdict.headers()), connection)
@@ -216,9 +219,3 @@ class BusServer:
             connection.sweep(now_s)
         self.outgoing.recount()
         self._sweep_later()
-
-
-def _answer_no(refusal: TurnedAway) -> WSUpgradeResponseWithListener:
-    extra = {"Content-Type": "application/json", **refusal.headers}
-    response = WSUpgradeResponse.create_error_response(refusal.status, refusal.body(), extra)
-    return WSUpgradeResponseWithListener(response, None)

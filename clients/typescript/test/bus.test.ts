@@ -309,6 +309,16 @@ test("a refusal is told in the bus's own words; what is no bus is called what it
   await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 
+test("a page reads in a close code why it is refused", async () => {
+  const name = "ws";
+  const { WebSocket } = (await import(name)) as { WebSocket: new (url: string, protocols: string[], options: object) => never };
+  const webSocket = (url: string, protocols: string[]): never => new WebSocket(url, protocols, { origin: "http://evil.example" });
+  const wrong: unknown = await connect(node.url, { reconnect: false, webSocket }).catch((error: unknown) => error);
+  assert.ok(wrong instanceof ArqonError);
+  assert.equal(wrong.code, "bus.origin");
+  assert.match(wrong.message, /does not let this client in: the page comes from 'http:\/\/evil.example'/);
+});
+
 test("a handler that throws does not stop the others", async (t) => {
   const [publisher, member] = [await client(), await client()];
   const reported = t.mock.method(console, "error", () => undefined);
