@@ -12,14 +12,17 @@ loss of power. A transaction that asks for sync makes everything before it safe 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from arqonmesh.core.kernel import Durable, Put, Row, Write
 from arqonmesh.core.tables import BY_NAME, TABLES
 from arqonmesh.sim.world import World
+
+PATCHES_MAX: Final = 64
 
 Tables: TypeAlias = Mapping[str, Mapping[Row, Row]]
 """Table name to rows by key."""
@@ -71,12 +74,10 @@ class Disk:
 
     def durable(self) -> Durable:
         """All rows, sorted by key, as a process finds them when it starts."""
-        untouched = [] if self._tail else [name for name in self._base_ordered if not self._safe[name]]
-        shared = {name: self._base_ordered[name] for name in untouched}
-        tables = {n: {**self._base.get(n, {}), **rows} for n, rows in self._safe.items() if n not in shared}
+        changed = {name: dict(rows) for name, rows in self._safe.items()}
         for writes in self._tail:
-            self._apply(tables, writes)
-        return {name: shared[name] if name in shared else in_order(tables[name]) for name in self._safe}
+            self._apply(changed, writes)
+        return {name: self._with_base(name, rows) for name, rows in changed.items()}
 
     def process_died(self) -> None:
         kept = self._dice.randrange(0, len(self._waiting) + 1)
@@ -99,6 +100,22 @@ class Disk:
         self._forget_waiting()
 
     # --- private ------------------------------------------------------------------------------------------
+
+    def _with_base(self, name: str, changed: dict[Row, Row | None]) -> Sequence[Row]:
+        """The rows of the base and these, in order. A few changes are put into their places: sorting what a thousand
+        nodes have in common for each of them takes longer than all that they do with it."""
+        ordered = self._base_ordered.get(name)
+        if ordered is None or len(changed) > PATCHES_MAX:
+            return in_order({**self._base.get(name, {}), **changed})
+        if not changed:
+            return ordered
+        size = BY_NAME[name].key
+        rows = list(ordered)
+        for key, row in changed.items():
+            at = bisect_left(rows, _key_order(key), key=lambda held: _key_order(held[:size]))
+            held = 1 if at < len(rows) and rows[at][:size] == key else 0
+            rows[at : at + held] = [] if row is None else [row]
+        return rows
 
     def _begin(self) -> None:
         _, sync, _ = self._waiting[0]

@@ -3,6 +3,10 @@
 Joining one after the other costs a thousand nodes a million merges before the story begins. Here the rows are prepared
 as an earlier life would have left them, signed statements and all, and each node reads them through its ordinary start.
 What an earlier life had in common is shared by all disks (`Disk.lay_base`).
+
+A start is news: a raised incarnation of each node, told to all. A thousand of them at once are a million receptions,
+and a story about something else may leave them out (`settled`): all disks hold that record but its author's, who is
+about to sign just these bytes. Everything else is as ever, and if a node said anything else it would have forked.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from arqonmesh.core.gossip.disk import trimmed
+from arqonmesh.core.gossip.disk import read_row, trimmed
 from arqonmesh.core.gossip.log import body_of, read_record
 from arqonmesh.core.kernel import MILLISECOND, Put, Row
 from arqonmesh.core.partition.electorate import roll_of
@@ -61,6 +65,7 @@ class _Author:
         self._process = process
         self._mesh_id = mesh_id
         self._crypto = ToyCrypto(process.public_key)
+        self.epoch = EPOCH
         self.seq = 0
         self.head = GENESIS_HASH
         self.rows: list[Row] = []
@@ -70,7 +75,7 @@ class _Author:
         unsigned = Statement(
             mesh_id=self._mesh_id,
             author=self._process.node_id,
-            epoch=EPOCH,
+            epoch=self.epoch,
             seq=self.seq,
             prev_hash=self.head,
             kind=int(kind),
@@ -81,18 +86,43 @@ class _Author:
         signature = self._crypto.sign(unsigned.signed_bytes())
         encoded = msgspec.structs.replace(unsigned, signature=signature).encode()
         self.head = statement_hash(encoded)
-        self.rows.append((self._process.node_id, int(kind), key, EPOCH, self.seq, trimmed(encoded)))
+        self.rows.append((self._process.node_id, int(kind), key, self.epoch, self.seq, trimmed(encoded)))
+
+    def describe(self, incarnation: int) -> None:
+        """Its own record."""
+        process, node = self._process, self._process.config.node
+        addresses = (f"{process.name}.sim:9130",)
+        key = process.public_key
+        self.say(
+            Kind.NODE,
+            "",
+            NodeRecord(key, node.cluster, node.role, node.region, addresses, incarnation, False, "sim", ()),
+        )
+
+    def live_again(self) -> tuple[Put, ...]:
+        """What it says first in its next life. Returns what was in the place of that, on its own disk, until then."""
+        before = next(row for row in self.rows if row[1] == Kind.NODE)
+        head = self.head_row()
+        self.rows.remove(before)
+        self.epoch, self.seq = self.epoch + 1, 0
+        self.describe(self.epoch)
+        return (Put("statements", before), Put("heads", head))
+
+    def head_row(self) -> Row:
+        return (self._process.node_id, self.epoch, self.seq, self.head)
 
 
-def restart(sim: Simulation, links: Iterable[tuple[str, str]]) -> None:
+def restart(sim: Simulation, links: Iterable[tuple[str, str]], *, settled: bool = False) -> None:
     """All processes of `sim` come up as members of one mesh, founded by the first, and everyone has a vote. `links` are
-    the operator's, dialled from the start: (who dials, whom)."""
+    the operator's, dialled from the start: (who dials, whom). `settled`: all have heard that all came up."""
     remembered.capacity = max(remembered.capacity, FRAMES_REMEMBERED)
     decode_statement.capacity = max(decode_statement.capacity, REMEMBERED_MAX)
     read_record.capacity = max(read_record.capacity, REMEMBERED_MAX)
     body_of.capacity = max(body_of.capacity, REMEMBERED_MAX)
+    read_row.capacity = max(read_row.capacity, REMEMBERED_MAX)
+    trimmed.capacity = max(trimmed.capacity, REMEMBERED_MAX)
     wanted = list(links)
-    mesh = prepare(sim, wanted)
+    mesh = prepare(sim, wanted, settled=settled)
     sim.tell("world", f"{len(sim.processes)} nodes that know each other start again")
     with no_garbage():
         for process in sim.processes.values():
@@ -117,12 +147,14 @@ def no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def prepare(sim: Simulation, links: list[tuple[str, str]]) -> MeshIdentity:
-    """Lay on all disks what the members of a settled mesh have there."""
+def prepare(sim: Simulation, links: list[tuple[str, str]], *, settled: bool = False) -> MeshIdentity:
+    """Lay on all disks what the members of a settled mesh have there; `settled` as in `restart`."""
     founder, *others = sim.processes.values()
     mesh_id = MeshId(encode_ulid(EPOCH_MS, sim.world.dice("mesh id").getrandbits(80)))
     mesh = sim.mesh = MeshIdentity(mesh_id=mesh_id, founder=founder.node_id)
-    base = _tables(_said(founder, others, links, mesh_id))
+    authors = _said(founder, others, links, mesh_id)
+    before = {node: author.live_again() for node, author in authors.items()} if settled else {}
+    base = _tables(authors)
     ordered = {name: in_order(rows) for name, rows in base.items()}
     for process in sim.processes.values():
         process.disk.lay_base(base, ordered)
@@ -130,6 +162,7 @@ def prepare(sim: Simulation, links: list[tuple[str, str]]) -> MeshIdentity:
             (
                 Put("scalars", ("membership", "incarnation", EPOCH.to_bytes(8, "big"))),
                 Put("scalars", ("node", "boot_epoch", EPOCH.to_bytes(8, "big"))),
+                *before.get(process.node_id, ()),
             )
         )
     return mesh
@@ -160,13 +193,8 @@ def _said(
         peers[ids[a]].append(ids[b])
         peers[ids[b]].append(ids[a])
     for process in nodes:
-        node, addresses = process.config.node, (f"{process.name}.sim:9130",)
         author = authors[process.node_id]
-        author.say(
-            Kind.NODE,
-            "",
-            NodeRecord(process.public_key, node.cluster, node.role, node.region, addresses, EPOCH, False, "sim", ()),
-        )
+        author.describe(EPOCH)
         adjacencies = (Adjacency(peer, "up", "quic", RTT_US, 0) for peer in sorted(peers[process.node_id]))
         author.say(Kind.LINKS, "", Links(tuple(adjacencies)))
         author.say(Kind.HELD, "", Held(ordinal=len(others)))
@@ -177,6 +205,6 @@ def _tables(authors: dict[NodeId, _Author]) -> Tables:
     """The rows that all disks have in common: everyone's records and heads."""
     rows: dict[str, list[Row]] = {
         "statements": [row for author in authors.values() for row in author.rows],
-        "heads": [(node_id, EPOCH, author.seq, author.head) for node_id, author in authors.items()],
+        "heads": [author.head_row() for author in authors.values()],
     }
     return {name: {row[: BY_NAME[name].key]: row for row in said} for name, said in rows.items()}

@@ -107,7 +107,12 @@ def idle1000(sim: Simulation) -> None:
     idle_graph(sim, 1_000, 60 * SECOND)
 
 
-def idle_graph(sim: Simulation, nodes: int, duration_us: int) -> None:
+def settled1000(sim: Simulation) -> None:
+    """The same minute, without the news that all have started."""
+    idle_graph(sim, 1_000, 60 * SECOND, settled=True)
+
+
+def idle_graph(sim: Simulation, nodes: int, duration_us: int, *, settled: bool = False) -> None:
     """A mesh that an operator wired as a random graph of six links per node, started again all at once. Heartbeats once
     a second and a repair round every ten: in a mesh of this size the defaults of a small one would be most of its
     traffic. One region, 5 ms one way."""
@@ -116,7 +121,7 @@ def idle_graph(sim: Simulation, nodes: int, duration_us: int) -> None:
     links, gossip = LinkSettings(auto="none", heartbeat_ms=1_000), GossipSettings(repair_interval_ms=10_000)
     for name in names:
         sim.add(name, links=links, gossip=gossip)
-    restart(sim, [(names[a], names[b]) for a, b in regular_graph(nodes, 6, seed=sim.world.seed)])
+    restart(sim, [(names[a], names[b]) for a, b in regular_graph(nodes, 6, seed=sim.world.seed)], settled=settled)
     with no_garbage():
         took = wait_for_convergence(sim, every_us=SECOND)
     sim.tell("world", f"{nodes} nodes agree after {took / SECOND:.1f} s")
@@ -190,6 +195,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("idle32", "32 nodes, two minutes, no trouble, no false suspicion that ends in dead", idle32),
         Scenario("splits", "three to seven nodes, random cuts, admissions and invites attempted on all sides", splits),
         Scenario("idle1000", "1,000 nodes start again, settle, and live for a minute", idle1000),
+        Scenario("settled1000", "1,000 nodes that know of each other that they run live for a minute", settled1000),
         Scenario("rotation", "an hour of certificates renewed every 30 s, partitions, wrong clocks", rotation),
         Scenario("byzantine", "7 to 10 nodes, up to f of them adversaries of drawn kinds, then peace", byzantine),
         Scenario("residency", "a cluster in two regions, a partner, a relay elsewhere, trouble; pins hold", residency),

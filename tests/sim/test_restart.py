@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from arqonmesh.core.kernel import SECOND, Delete, Put
-from arqonmesh.sim.disk import Disk, Tables
+from arqonmesh.sim.disk import Disk, Tables, in_order
 from arqonmesh.sim.play import attempts
 from arqonmesh.sim.scenarios import idle_graph
 from arqonmesh.sim.simulation import Simulation
@@ -21,6 +24,38 @@ def test_a_mesh_that_starts_again_settles_and_every_node_knows_every_other() -> 
         assert plane.membership.incarnation == 2
         assert len(plane.admission.members()) == 12
         assert len(plane.links.report()) == 6
+
+
+def test_a_mesh_that_has_heard_of_its_start_says_nothing_twice() -> None:
+    """Each node signs just what the others hold of it already: nothing is news to anyone, and nobody forks."""
+    sim = Simulation(1)
+    idle_graph(sim, 12, 2 * SECOND, settled=True)
+    assert not sim.forks
+    for process in sim.processes.values():
+        plane = process.running.plane
+        assert plane is not None
+        assert plane.membership.incarnation == 2
+        assert plane.gossip.counters.get("merged", 0) == 0
+        assert plane.gossip.counters["published"] == 1
+        assert len(plane.links.report()) == 6
+
+
+@given(
+    st.dictionaries(st.sampled_from("bdfh"), st.integers(0, 9)),
+    st.lists(st.tuples(st.sampled_from("abcdefghi"), st.none() | st.integers(0, 9))),
+)
+def test_what_a_disk_has_changed_stands_in_its_place(
+    laid: dict[str, int], changes: list[tuple[str, int | None]]
+) -> None:
+    """Put into the ordered base row by row, or sorted with it: the same rows in the same order."""
+    base: Tables = {"links": {(key,): (key, "p", at) for key, at in laid.items()}}
+    ordered, plain = Disk(World(1), "ordered"), Disk(World(1), "plain")
+    ordered.lay_base(base, {"links": in_order(base["links"])})
+    plain.lay_base(base)
+    for disk in (ordered, plain):
+        for key, at in changes:
+            disk.write_now((Delete("links", (key,)) if at is None else Put("links", (key, "p", at)),))
+    assert ordered.durable() == plain.durable()
 
 
 def test_disks_share_a_base_and_change_only_their_own() -> None:

@@ -14,7 +14,7 @@ from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.messages import GossipDelta, GossipRoot
 
 
-def counted(capacity: int) -> tuple[Memo[int], list[bytes]]:
+def counted(capacity: int) -> tuple[Memo[bytes, int], list[bytes]]:
     """A memo of lengths, and what was computed."""
     computed: list[bytes] = []
 

@@ -173,16 +173,14 @@ class Gossip(Views):
             self._telling.count("corrupt_rows", len(found.corrupt))
             effects.append(Persist(-1, tuple(found.corrupt), sync=False))
             effects.append(Emit(Dropped("gossip", "corrupt-row", len(found.corrupt))))
-        for record in found.records:
-            self._replica.put(record)
+        self._replica.restore(found.records)
         for author, position, hash_ in found.heads:
             self._replica.restore_head(author, position, hash_)
         self._own.speak_beyond(self._replica.head(self._env.node_id))
         for author, fork in found.forks:
             self._replica.convict(author, fork)
         self._floor_at = now + FLOOR_INTERVAL
-        held = [r for r in found.records if self._is_held(r)]
-        effects += self._telling.applied(sorted(held, key=lambda r: (r.kind, r.author, r.key)))
+        effects += self._telling.applied(sorted(self._replica.records(), key=_in_turn))
         return effects + [
             Emit(Forked(author, *fork.cut, fork.first, fork.second, restored=True))
             for author, fork in sorted(self._replica.forks.items())
@@ -266,6 +264,11 @@ class Gossip(Views):
             return min(body.expires_ms, body.revoked_ms or body.expires_ms) < before_ms
 
         return is_over
+
+
+def _in_turn(record: Record) -> tuple[int, str, str]:
+    """Kinds one after the other, as the roster needs them."""
+    return record.kind, record.author, record.key
 
 
 __all__ = ["TOPIC", "Fork", "Gossip", "KeyOf"]

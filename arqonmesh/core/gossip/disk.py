@@ -18,6 +18,7 @@ from arqonmesh.core.kernel import Delete, Durable, Put, Row, Write
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId, NodeId, is_node_id
 from arqonmesh.wire.cbor import decode, encode
+from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
     LINK_BYTES,
@@ -56,12 +57,16 @@ def rows(records: Sequence[Record], head: Record | None) -> tuple[Write, ...]:
     return tuple(writes)
 
 
-def trimmed(encoded: bytes) -> bytes:
-    """A statement as its row keeps it."""
+def _trim(encoded: bytes) -> bytes:
     said = decode_statement(encoded)
     if len(said.prev_hash) != LINK_BYTES or said.encode() != encoded:
         return encoded
     return _TRIMMED + statement_hash(encoded)[:_CHECK_BYTES] + said.prev_hash + said.signature + said.body
+
+
+trimmed: Final = Memo(_trim, 0)
+"""A statement as its row keeps it. A node writes each once and remembers none; a simulator, where a thousand nodes
+write the same, raises `capacity`, here and at `read_row`."""
 
 
 def _whole(row: Row, kept: bytes, mesh_id: MeshId) -> bytes | None:
@@ -125,7 +130,7 @@ def load(durable: Durable, mesh_id: MeshId) -> Found:
     apart."""
     found = Found()
     for row in durable.get("statements", ()):
-        record = _record(row, mesh_id)
+        record = read_row((mesh_id, row))
         if record is None:
             found.corrupt.append(Delete("statements", row[:3]))
         else:
@@ -156,7 +161,8 @@ def load(durable: Durable, mesh_id: MeshId) -> Found:
     return found
 
 
-def _record(row: Row, mesh_id: MeshId) -> Record | None:
+def _read_row(stored: tuple[MeshId, Row]) -> Record | None:
+    mesh_id, row = stored
     kept = row[-1]
     encoded = _whole(row, kept, mesh_id) if isinstance(kept, bytes) else None
     if encoded is None:
@@ -170,3 +176,7 @@ def _record(row: Row, mesh_id: MeshId) -> Record | None:
     if says != tuple(row[:5]) or statement.mesh_id != mesh_id:
         return None
     return record
+
+
+read_row: Final = Memo(_read_row, 0)
+"""The record that a row of this mesh keeps; None for one that does not hold together."""

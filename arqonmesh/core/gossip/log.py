@@ -11,6 +11,7 @@ found by comparison.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from sys import intern
 from typing import Final, TypeAlias
 
@@ -112,6 +113,18 @@ class AuthorLog:
         """By (kind, key), once there are many."""
         self._beyond: tuple[Position, bytes] | None = None
         """The head and its hash, when that statement itself is not held (any more)."""
+
+    @classmethod
+    def restored(cls, records: Sequence[Record]) -> AuthorLog:
+        """The log of an author that holds nothing else than these, one of each (kind, key), in order of position: as if
+        they had been put one after the other."""
+        log = cls()
+        log._ordered = list(records)
+        log.bytes_held = sum(len(record.encoded) for record in records)
+        log.total = sum(int.from_bytes(record.hash, "big") for record in records) % _MODULUS
+        if len(records) > _INDEXED_ABOVE:
+            log._slots = {(held.kind, held.key): held for held in records}
+        return log
 
     def __len__(self) -> int:
         return len(self._ordered)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import Final, TypeAlias
 
 from arqonmesh.core.crdt.min_map import MinMap
@@ -86,6 +88,21 @@ class Replica:
         self.bytes_held += log.bytes_held - before
         self._changed(record.author)
         return log
+
+    def restore(self, records: Sequence[Record]) -> None:
+        """At start: everything that the disk has kept, by author and position. One of each (kind, key), since that is
+        the key of their table; two rows that claim one place (a corrupt one is among them) are put one by one."""
+        for author, group in groupby(records, key=_author):
+            held = list(group)
+            if author not in self.authors and all(a.position < b.position for a, b in pairwise(held)):
+                log = self.authors[author] = AuthorLog.restored(held)
+                self.bytes_held += log.bytes_held
+            else:
+                for record in held:
+                    self.put(record)
+        self._sorted = sorted(self.authors)
+        self._stale = dict.fromkeys(range(BUCKETS))
+        self._root = None
 
     def restore_head(self, author: NodeId, position: Position, hash_: bytes) -> None:
         """At start: the stored head, which counts even when the row of its statement was lost."""
@@ -177,6 +194,11 @@ class Replica:
         made = log.fingerprint = state.digest()[:FINGERPRINT_BYTES]
         return made
 
+    def records(self) -> Iterator[Record]:
+        """Everything that is held, by author and position."""
+        for author in self._sorted:
+            yield from self.authors[author].ordered()
+
     def bucket_hashes(self) -> list[bytes]:
         """Of each bucket 16 bytes of SHA-256 over its authors' fingerprints; zeros without any. Not to be changed."""
         for index in self._stale:
@@ -220,3 +242,7 @@ class Replica:
             log.fingerprint = None
         self._stale[bucket_of(author)] = None
         self._root = None
+
+
+def _author(record: Record) -> NodeId:
+    return record.author
