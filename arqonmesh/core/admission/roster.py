@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from arqonmesh.core.admission.tickets import INVITING_ROLES, Tickets, TicketView, Verify
 from arqonmesh.errors import DecodeError, TrustError
@@ -52,6 +52,10 @@ class Member:
     """How many admissions lie between it and the founder; 0 is the founder."""
 
 
+_Grounds: TypeAlias = tuple[tuple[NodeId, tuple[NodeId, ...]], ...]
+"""(who admitted, on whose offers) of one node."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """Who is a member from now on, and who is none any more."""
@@ -74,8 +78,11 @@ class Roster:
         self.tickets = Tickets(founder, mesh_id, verify)
         self._admissions: dict[NodeId, dict[NodeId, Admission]] = {}
         """By author, then by admitted node."""
-        self._admitters: dict[NodeId, dict[NodeId, tuple[NodeId, ...]]] = {}
-        """By admitted node, then by author: the members on whose offer the admission rests (any one is enough)."""
+        self._admitters: dict[NodeId, _Grounds] = {}
+        """By admitted node: who admitted it, and the members on whose offer that rests (any one is enough)."""
+        self._founders_word: dict[NodeId, _Grounds] = {}
+        """By author, the grounds of all whom it alone let in on an offer of the founder: nearly everyone, and an object
+        for each would be one of the largest parts of a member."""
         self._rests_on: dict[NodeId, dict[NodeId, None]] = {}
         """By who made the offer: the nodes that came in by it."""
         self._by_ticket: dict[str, dict[tuple[NodeId, NodeId], None]] = {}
@@ -165,13 +172,24 @@ class Roster:
         admission = self._admissions.get(author, {}).pop(node, None)
         if admission is None:
             return False
-        self._admitters.get(node, {}).pop(author, None)
+        self._rest(node, author, None)
         claims = self._by_ticket.get(admission.ticket_id, {})
         claims.pop((author, node), None)
         if not claims:
             self._by_ticket.pop(admission.ticket_id, None)
         self.tickets.unclaim(author, node, admission)
         return True
+
+    def _rest(self, node: NodeId, author: NodeId, offers: tuple[NodeId, ...] | None) -> None:
+        """The node's admission by this author rests on these offers from now on; None: there is none any more."""
+        others = tuple(ground for ground in self._admitters.get(node, ()) if ground[0] != author)
+        grounds = others if offers is None else (*others, (author, offers))
+        if not others and offers == (self.founder,):
+            grounds = self._founders_word.setdefault(author, grounds)
+        if grounds:
+            self._admitters[node] = grounds
+        else:
+            self._admitters.pop(node, None)
 
     def _prove(self, author: NodeId, node: NodeId) -> None:
         """On whose offer does this admission rest? On the founder's own for its word and the join policy."""
@@ -185,7 +203,7 @@ class Roster:
             by_key = bool(admission.signature) and bool(self.policy.key_public)
             if self.policy.policy == "open" or (by_key and self.tickets.signed(self.policy.key_public, admission)):
                 offers = (self.founder,)
-        self._admitters.setdefault(node, {})[author] = offers
+        self._rest(node, author, offers)
         for inviter in offers:
             if inviter != self.founder:
                 self._rests_on.setdefault(inviter, {})[node] = None
@@ -193,7 +211,7 @@ class Roster:
     def _best(self, node: NodeId, members: dict[NodeId, Member]) -> Member | None:
         """The node by the admission that counts, as far as these members prove it; None when none does."""
         best: tuple[int, int, NodeId] | None = None
-        for author, offers in self._admitters.get(node, {}).items():
+        for author, offers in self._admitters.get(node, ()):
             admitter = members.get(author)
             if admitter is None:
                 continue

@@ -11,7 +11,7 @@ found by comparison.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from sys import intern
 from typing import Final, TypeAlias
 
@@ -109,8 +109,8 @@ class AuthorLog:
         self.fingerprint: bytes | None = None
         """Kept by the replica while nothing changes."""
         self._ordered: list[Record] = []
-        self._slots: dict[tuple[int, str], Record] | None = None
-        """By (kind, key), once there are many."""
+        self._slots: dict[int, dict[str, Record]] | None = None
+        """By kind and key, once there are many."""
         self._beyond: tuple[Position, bytes] | None = None
         """The head and its hash, when that statement itself is not held (any more)."""
 
@@ -123,7 +123,7 @@ class AuthorLog:
         log.bytes_held = sum(len(record.encoded) for record in records)
         log.total = sum(int.from_bytes(record.hash, "big") for record in records) % _MODULUS
         if len(records) > _INDEXED_ABOVE:
-            log._slots = {(held.kind, held.key): held for held in records}
+            log._slots = _indexed(records)
         return log
 
     def __len__(self) -> int:
@@ -158,7 +158,7 @@ class AuthorLog:
     def get(self, kind: int, key: str) -> Record | None:
         """The newest statement of (kind, key)."""
         if self._slots is not None:
-            return self._slots.get((kind, key))
+            return self._slots.get(kind, _NONE).get(key)
         for record in self._ordered:
             if record.kind == kind and record.key == key:
                 return record
@@ -200,9 +200,9 @@ class AuthorLog:
             index = bisect_left(ordered, record.position, key=_position)
         ordered.insert(index, record)
         if self._slots is not None:
-            self._slots[record.kind, record.key] = record
+            self._slots.setdefault(record.kind, {})[record.key] = record
         elif len(ordered) > _INDEXED_ABOVE:
-            self._slots = {(held.kind, held.key): held for held in ordered}
+            self._slots = _indexed(ordered)
         self.bytes_held += len(record.encoded)
         self.total = (self.total + int.from_bytes(record.hash, "big")) % _MODULUS
         self._settle()
@@ -240,7 +240,7 @@ class AuthorLog:
     def _remove(self, record: Record) -> None:
         del self._ordered[bisect_left(self._ordered, record.position, key=_position)]
         if self._slots is not None:
-            del self._slots[record.kind, record.key]
+            del self._slots[record.kind][record.key]
         self.bytes_held -= len(record.encoded)
         self.total = (self.total - int.from_bytes(record.hash, "big")) % _MODULUS
 
@@ -251,6 +251,16 @@ class AuthorLog:
             last = self._ordered[-1]
             if last.position == beyond[0] and last.hash == beyond[1]:
                 self._beyond = None
+
+
+_NONE: Final[dict[str, Record]] = {}
+
+
+def _indexed(records: Iterable[Record]) -> dict[int, dict[str, Record]]:
+    found: dict[int, dict[str, Record]] = {}
+    for record in records:
+        found.setdefault(record.kind, {})[record.key] = record
+    return found
 
 
 def _position(record: Record) -> Position:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from arqonmesh.core.kernel import Instant, Row
 from arqonmesh.core.peers.causes import PARDONED, cause_of
@@ -23,8 +24,7 @@ MERGE_MS: Final = 1_000
 """The same cause again within this time is one entry with the sum."""
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Struct, gc=False):
     """One change of a score: when, by how much, why, and the proof or what was seen."""
 
     n: int
@@ -34,8 +34,9 @@ class Change:
     evidence: bytes
 
 
-@dataclass(slots=True)
-class Peer:
+class Peer(Struct, gc=False):
+    """Never part of a circle, so the collector need not look at it: a node keeps one for each member."""
+
     node: NodeId
     cluster: str
     role: str

@@ -11,6 +11,8 @@ from __future__ import annotations
 from math import isqrt
 from typing import Final
 
+from msgspec import Struct
+
 from arqonmesh.core.kernel import Instant
 from arqonmesh.core.peers.causes import Cause
 
@@ -44,16 +46,13 @@ def decayed(deficit: int, elapsed_us: int, half_life_us: int) -> int:
     return scaled >> _BITS
 
 
-class Score:
+class Score(Struct, gc=False):
     """One peer's score. `convicted` scores stay at 0."""
 
-    __slots__ = ("_at", "_deficit", "_half_life_us", "convicted")
-
-    def __init__(self, now: Instant, half_life_us: int) -> None:
-        self.convicted = False
-        self._half_life_us = half_life_us
-        self._deficit = 0
-        self._at = now
+    _at: Instant
+    _half_life_us: int
+    _deficit: int = 0
+    convicted: bool = False
 
     def restore(self, now: Instant, score_ppm: int, elapsed_us: int) -> None:
         """As it was `elapsed_us` ago, with what has been forgiven since. 0 is a conviction."""
