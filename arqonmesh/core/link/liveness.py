@@ -11,7 +11,8 @@ Hearing the peer without being answered is told apart in the reason.
 
 The answer rides in the peer's own next heartbeat: which of ours it heard last, how long ago, and which before that. So
 each side sends one datagram per interval. Only a heartbeat that says *poll* is answered at once, in a datagram of its
-own: the first ones of a link, those while an answer is overdue, and one in 16, which keeps the round trip honest.
+own: the first ones of a link, those while an answer is overdue, all that a long round trip has made rare, and one in
+16, which keeps the round trip honest.
 
 When does an answer count from? From the newest heartbeat of the peer that lacked nothing. Once one has come that should
 have brought a newer answer and did not, ours are being lost, and the newest answer counts from when it would have come
@@ -106,6 +107,7 @@ class Liveness:
         "_next_beat_at",
         "_overdue_us",
         "_reopened",
+        "_stretched",
         "interval_us",
         "patience_us",
         "rtt",
@@ -160,7 +162,9 @@ class Liveness:
         """The figures that follow from the round trips and the state. Both change with an answer, and they are asked
         for many times between two answers, so they are kept."""
         rtt = self.rtt
-        self.interval_us = interval_us = min(max(self._base_us, self._asked_us, 2 * rtt.srtt_us), INTERVAL_US_MAX)
+        unstretched_us = max(self._base_us, self._asked_us)
+        self.interval_us = interval_us = min(max(unstretched_us, 2 * rtt.srtt_us), INTERVAL_US_MAX)
+        self._stretched = interval_us > unstretched_us
         """Time between heartbeats while all is well."""
         rto_us = rtt.rto_us if rtt.rto_us < RTO_US_MAX else RTO_US_MAX
         overdue_us = interval_us * 3 // 2
@@ -271,7 +275,7 @@ class Liveness:
 
     def _beat(self, now: Instant) -> Beat:
         seq = self._beats.sent(now)
-        poll = self.state is not LinkState.UP or seq % POLL_EVERY == 0
+        poll = self.state is not LinkState.UP or seq % POLL_EVERY == 0 or self._stretched
         heard = self._heard
         return Beat(seq, poll, heard.newest, now - heard.at if heard.newest else 0, heard.mask)
 

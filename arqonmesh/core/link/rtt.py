@@ -3,6 +3,11 @@
 The state is kept scaled by 8 and by 4, as Jacobson's original code does (SIGCOMM 1988, appendix A), so that small
 differences are not lost to truncation.
 
+What is far shorter than expected is relief: half of the way is gone at once, and it adds nothing to the variation. By
+the RFC alone a second of round trip, measured while a process started on a busy machine, would be a reason for patience
+long after; as heartbeats are the slower the longer the round trip, for a minute. (Linux damps the variation in the same
+case, tcp_rtt_estimator in net/ipv4/tcp_input.c.)
+
 Two kinds of samples come in. An *immediate* one, a poll and its answer, is ours from end to end: nobody can make it
 shorter than the path is. A *held* one has the time that the peer says it held our heartbeat subtracted, and a peer
 that overstates that time would look nearer than it is; so a held sample never counts for less than the floor, which
@@ -13,6 +18,8 @@ from __future__ import annotations
 
 from typing import Final
 
+RELIEF_FACTOR: Final = 4
+"""Below the smoothed round trip divided by this, a sample is relief."""
 STRAIN_FACTOR: Final = 4
 STRAIN_US_MIN: Final = 10_000
 """Below this a smoothed round trip is never called strained, whatever its floor."""
@@ -49,8 +56,12 @@ class RttEstimator:
             self._var_4 = rtt_us * 2
         else:
             error = rtt_us - self.srtt_us
-            self._srtt_8 = max(8, self._srtt_8 + error)
-            self._var_4 += abs(error) - self._var_4 // 4
+            if rtt_us * RELIEF_FACTOR < self.srtt_us:
+                self._srtt_8 = max(8, self._srtt_8 + error * 4)
+                self._var_4 -= self._var_4 // 4
+            else:
+                self._srtt_8 = max(8, self._srtt_8 + error)
+                self._var_4 += abs(error) - self._var_4 // 4
         self.srtt_us = self._srtt_8 // 8
         self.rto_us = self.srtt_us + self._var_4
 

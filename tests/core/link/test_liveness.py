@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.core.link.liveness import EXTENSIONS_MAX, Beat, Changed, LinkState, Liveness
+from arqonmesh.core.link.liveness import EXTENSIONS_MAX, INTERVAL_US_MAX, Beat, Changed, LinkState, Liveness
 from arqonmesh.core.link.rtt import RttEstimator
 
 MS = MILLISECOND
@@ -234,3 +234,25 @@ def test_polls_are_answered_apart_and_rare_when_all_is_well() -> None:
             polls += [seq] if step.poll else []
             link.beaten(now + MS, seq, seq, 0, 0)
     assert polls == [16, 32, 48, 64]
+
+
+def test_a_round_trip_that_was_long_once_is_forgotten_within_seconds() -> None:
+    """What a start on a busy machine measures is no reason for patience afterwards: a hub that had come back missed a
+    dead neighbour after 5 s, 15 s later."""
+    link = Liveness(interval_us=100 * MS, misses=3, now=0)
+    (first,) = link.tick(0)
+    assert isinstance(first, Beat)
+    now = 2_000 * MS
+    link.answered(now, first.seq)
+    assert link.interval_us == INTERVAL_US_MAX
+    heard, came_back_at = 0, now + 8 * SECOND
+    while now < came_back_at:
+        now = link.next_wakeup() or 0
+        for step in link.tick(now):
+            assert isinstance(step, Beat), step
+            heard += 1
+            if step.poll:
+                link.answered(now + MS, step.seq)
+            link.beaten(now + 2 * MS, heard, step.seq, 0, 0)
+    assert link.interval_us == 100 * MS
+    assert link.patience_us <= 400 * MS
