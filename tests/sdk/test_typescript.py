@@ -13,10 +13,10 @@ import pytest
 from tests.sdk.kit import TYPESCRIPT, run
 
 
-def _suite(name: str) -> None:
+def _suite(name: str, node: str = "node") -> None:
     """Run one file of tests; its failures are ours, and if all of it is skipped, so is this, with its reason."""
     env = {**os.environ, "ARQON_COMMAND": json.dumps([sys.executable, "-m", "arqonmesh_cli"])}
-    done = run("node", "--test", "--test-reporter=tap", f"build/test/{name}.test.js", env=env)
+    done = run(node, "--test", "--test-reporter=tap", f"build/test/{name}.test.js", env=env)
     counts = {key: int(value) for key, value in re.findall(r"^# (tests|pass|skipped) (\d+)$", done.stdout, re.M)}
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
     if counts["skipped"]:
@@ -29,6 +29,7 @@ def _suite(name: str) -> None:
 def test_the_parts_that_need_no_bus(typescript_tests: Path) -> None:
     """Addresses, back-off, positions; and the committed types are those that the schema gives."""
     _suite("units")
+    _suite("positions")
 
 
 @pytest.mark.requirement("R-SD-2")
@@ -36,6 +37,18 @@ def test_the_parts_that_need_no_bus(typescript_tests: Path) -> None:
 def test_the_client_in_node_against_a_real_node(typescript_tests: Path) -> None:
     """Join, publish, request, history, presence; cut off, frozen, failed over, and nothing missing."""
     _suite("bus")
+
+
+@pytest.mark.requirement("R-SD-2")
+@pytest.mark.process
+def test_the_client_over_the_websocket_that_newer_nodes_have_built_in(typescript_tests: Path) -> None:
+    """Node 22 and later; ARQON_TEST_NODES names their programs, divided by colons."""
+    nodes = [node for node in os.environ.get("ARQON_TEST_NODES", "").split(":") if node]
+    if not nodes:
+        pytest.skip("ARQON_TEST_NODES names no node of version 22 or later")
+    for node in nodes:
+        assert run(node, "--print", "typeof globalThis.WebSocket").stdout.strip() == "function", node
+        _suite("bus", node)
 
 
 @pytest.mark.requirement("R-SD-1")

@@ -4,6 +4,8 @@ export const SUBPROTOCOL = "arqon.v1";
 /** Unsent bytes above which a sender waits. */
 export const WRITE_HIGH_BYTES = 1 << 20;
 
+/** How long an error before the handshake is done may stay alone. */
+const CLOSE_FOLLOWS_MS = 100;
 /** Of what a refusal says; the rest is not read. */
 const BODY_MAX = 4_096;
 
@@ -69,6 +71,8 @@ export interface Owner {
 export class Connection {
   /** Of the last heartbeat that was needed. */
   heardAt = Date.now();
+  /** Whether the handshake is done. */
+  private open = false;
   private readonly socket: WebSocketLike;
   private readonly owner: Owner;
   private gone = false;
@@ -104,13 +108,18 @@ export class Connection {
       socket.onmessage = ((event: { data: unknown }) => connection.received(event.data)) as never;
       socket.onopen = (() => {
         clearTimeout(timer);
+        connection.open = true;
         resolve(connection);
       }) as never;
+      let failed: ReturnType<typeof setTimeout> | undefined;
       socket.onerror = ((event: { message?: string }) => {
         said = event.message ?? said;
+        // Node's own says no more than this of a handshake that failed; the others close
+        if (!connection.open) failed ??= setTimeout(() => socket.onclose?.({} as never), CLOSE_FOLLOWS_MS);
       }) as never;
       socket.onclose = ((event: { code?: number; reason?: string }) => {
         clearTimeout(timer);
+        clearTimeout(failed);
         connection.closed(event.code ?? 1006, event.reason ?? "");
         const status = /response: (\d{3})/.exec(said)?.[1]; // what `ws` says
         const why = said || "connection refused";

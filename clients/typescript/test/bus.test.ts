@@ -282,7 +282,10 @@ test("a refusal is told in the bus's own words; what is no bus is called what it
     "/proxy": [403, "<html>"],
     "/http": [200, "{}"],
   };
-  const server = http.createServer();
+  const server = http.createServer((request, response) => {
+    const [status, body] = answers[request.url ?? ""] ?? [404, ""]; // whom the handshake tells nothing asks again
+    response.writeHead(status).end(body);
+  });
   server.on("upgrade", (request, socket) => {
     const [status, body] = answers[request.url ?? ""] ?? [404, ""];
     socket.end(`HTTP/1.1 ${status} No\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
