@@ -62,6 +62,18 @@ class BurstPacer:
         self._rate = GAIN * congestion_window / max(smoothed_rtt, 0.0001) / self._segment
         self._capacity = max(float(BUCKET_PACKETS_MIN), self._rate * BUCKET_S)
 
+    def hold(self, packets: int) -> int:
+        """No more than so many now; how many of this visit's that keeps back, for `release`."""
+        kept = max(0, self._left - packets)
+        self._left -= kept
+        return kept
+
+    def release(self, kept: int) -> None:
+        """What was held back may go."""
+        self._left += kept
+        if kept:
+            self.cut = False
+
     def open_batch(self) -> None:
         """A new visit: called by our driver before it asks for datagrams."""
         self._left = BATCH_PACKETS

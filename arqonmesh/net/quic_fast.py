@@ -211,13 +211,28 @@ class FastQuic(DatagramQuic):
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
         ready = self._only_data(now)
-        if ready is None:
+        if ready is not None:
+            if ready and not self._datagrams_pending:
+                return self._send_fast(ready, now)
+            if self._datagrams_pending and not ready:
+                sent = self._send_datagrams(now)
+                self.fast_sent += len(sent)
+                if sent:
+                    return sent
+        if all(stream.sender.buffer_is_empty for stream in self._streams_queue):
             return super().datagrams_to_send(now)
-        if self._datagrams_pending:
-            sent = [] if ready else self._send_datagrams(now)
-            self.fast_sent += len(sent)
-            return sent or super().datagrams_to_send(now)
-        return self._send_fast(ready, now) if ready else super().datagrams_to_send(now)
+        return self._send_first_slowly(now)
+
+    def _send_first_slowly(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
+        """One packet the long way, with the ACK, the datagrams or the control frames that stood in the way of a batch
+        of stream data; the rest of the batch the short way. The long way packet by packet cost the most of a batch."""
+        kept = self.pacer.hold(1)
+        built = super().datagrams_to_send(now)
+        self.pacer.release(kept)
+        if not built or not kept:
+            return built
+        ready = None if self._datagrams_pending else self._only_data(now)
+        return built + (self._send_fast(ready, now) if ready else super().datagrams_to_send(now))
 
     def _only_data(self, now: float) -> list[QuicStream] | None:
         """The streams with data to send, or none of them; None when there is anything but data to send: a control

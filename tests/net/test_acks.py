@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from aioquic.quic.events import DatagramFrameReceived
+from aioquic.quic.events import DatagramFrameReceived, StreamDataReceived
 from aioquic.tls import Epoch
 
+from arqonmesh.net.pacer import BATCH_PACKETS
 from arqonmesh.net.quic_core import ACK_DELAY_S, MeshQuic
 from arqonmesh.net.quic_datagrams import DATAGRAM_ACK_DELAY_S, DATAGRAMS_UNACKED_MAX
 from arqonmesh.net.quic_fast import FastQuic, quic_class
@@ -157,3 +158,49 @@ def test_what_is_no_whole_packet_of_datagrams_goes_the_long_way(plain: bytes) ->
     _, server = _fast_pair()
     assert server._take_datagrams(plain, 1.0) is None
     assert _beats(server) == 0
+
+
+@pytest.mark.parametrize("beside", ["an acknowledgement", "a datagram", "both"])
+def test_what_stands_in_the_way_of_a_batch_costs_one_packet_the_long_way(beside: str) -> None:
+    """The ACK or the datagram goes with the first packet; the others are stream data alone, and all of it arrives."""
+    client, server = _pair(fast=True)
+    assert isinstance(client, FastQuic)
+    client.send_stream_data(0, b"opened")
+    _carry(client, server, 1.0)
+    if beside != "a datagram":
+        server.send_stream_data(0, b"to be acknowledged")
+    _carry(server, client, 1.0 + ACK_DELAY_S)
+    if beside != "an acknowledgement":
+        client.send_datagram_frame(b"first")
+    data = bytes(range(256)) * 40
+    client.send_stream_data(0, data)
+    now, before = 1.0 + 3 * ACK_DELAY_S, client.fast_sent
+    client.pacer.open_batch()
+    packets = client.datagrams_to_send(now)
+
+    assert len(packets) >= 8
+    assert client.fast_sent - before == len(packets) - 1
+    assert client._spaces[Epoch.ONE_RTT].ack_at is None
+    for packet, _ in packets:
+        server.receive_datagram(packet, HERE, now)
+    for step in range(1, 20):
+        _carry(server, client, now + step * 0.025)
+        _carry(client, server, now + step * 0.025)
+    came = b"".join(server.brought.get(0, []))
+    came += b"".join(event.data for event in iter(server.next_event, None) if isinstance(event, StreamDataReceived))
+    assert came == b"opened" + data
+
+
+def test_a_batch_is_no_longer_for_the_packet_that_goes_the_long_way() -> None:
+    """The pacer's batch is of all packets together, and that it was full is told."""
+    client, _ = _pair(fast=True)
+    client._loss._cc.congestion_window = 1 << 20
+    client.pacer.update_rate(1 << 20, 0.001)
+    client.send_datagram_frame(b"first")
+    client.send_stream_data(0, bytes(200_000))
+    client.datagrams_to_send(1.0)
+    client.pacer.open_batch()
+    client.send_datagram_frame(b"second")
+
+    assert len(client.datagrams_to_send(1.1)) == BATCH_PACKETS
+    assert client.pacer.cut
