@@ -185,7 +185,8 @@ async def _connect(
 
 async def _publish(bus: BusClient, channel: str, text: str) -> int:
     refusals: list[ArqonError] = []
-    refused = asyncio.ensure_future(_collect_refusals(bus, refusals))
+    refusal = asyncio.Event()
+    refused = asyncio.ensure_future(_collect_refusals(bus, refusals, refusal))
     published = 0
     try:
         if text == "-":
@@ -197,7 +198,7 @@ async def _publish(bus: BusClient, channel: str, text: str) -> int:
         else:
             await bus.publish_raw(channel, payload_of(text))
             published = 1
-        await bus.flush()
+        await _flushed(bus, refusal)
     finally:
         await bus.close()
         await refused
@@ -206,7 +207,18 @@ async def _publish(bus: BusClient, channel: str, text: str) -> int:
     return published
 
 
-async def _collect_refusals(bus: BusClient, refusals: list[ArqonError]) -> None:
+async def _flushed(bus: BusClient, refusal: asyncio.Event) -> None:
+    """Until the bus has taken everything, or refused something: then the question may have been dropped, too."""
+    waits = {asyncio.ensure_future(bus.flush()), asyncio.ensure_future(refusal.wait())}
+    done, left = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _collect_refusals(bus: BusClient, refusals: list[ArqonError], refusal: asyncio.Event) -> None:
     """The bus answers a frame only when it refuses it; the first refusal is kept."""
     try:
         async for message in bus.messages(all_types=True):
@@ -214,6 +226,7 @@ async def _collect_refusals(bus: BusClient, refusals: list[ArqonError]) -> None:
                 told = message.payload if isinstance(message.payload, dict) else {}
                 code, sentence = str(told.get("code", "bus.refused")), str(told.get("message", "the bus refused it"))
                 refusals.append(PeerError(code, sentence, hint=str(told.get("hint", ""))))
+                refusal.set()
     except ArqonError as lost:
         refusals.append(lost)
 

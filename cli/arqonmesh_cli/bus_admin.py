@@ -28,8 +28,9 @@ keys = noun("API keys of this node's cluster. They take effect at once, also in 
 app.add_typer(keys, name="key")
 
 _FIRST_KEY: Final = (
-    "the first key: clients that show none are refused from now on, and closed, unless bus.auth.anonymous says "
-    "otherwise; arqon pub and sub at this node go on as its operator, elsewhere they take --token KEY"
+    "the cluster's first key: clients that show none are refused at all its nodes from now on, and closed, unless "
+    "bus.auth.anonymous says otherwise; arqon pub and sub at a node go on as its operator, elsewhere they take "
+    "--token KEY"
 )
 
 Role = Literal["guest", "user", "admin"]

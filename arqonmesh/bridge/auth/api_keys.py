@@ -250,7 +250,7 @@ class ApiKeys:
                 "bus.key-ambiguous",
                 f"{len(found)} keys are called {named[:80]!r}; it needs to be one of "
                 + ", ".join(key.prefix for key in found),
-                hint="arqon bus key ls",
+                hint=f"arqon bus key revoke {found[0].prefix}",
             )
         key = found[0]
         self._write(

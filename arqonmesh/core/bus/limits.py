@@ -173,7 +173,7 @@ def within_rate(
     if dropped == 0:
         return frames
     bus.counters["rate_limited"] += dropped
-    bus.limited.note(client.tenant, limits.allowance.name, dropped)
+    bus.limited.note(client.tenant, limits.allowance.key[2], dropped)
     settings, allowance, refused = bus.settings, limits.allowance, frames[allowed]
     rates = [f"{settings.rate_per_s} frames"] if settings.rate_per_s else []
     rates += [f"{settings.rate_bytes_per_s} bytes"] if settings.rate_bytes_per_s else []
