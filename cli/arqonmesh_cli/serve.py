@@ -59,6 +59,8 @@ def plain_start(arguments: Sequence[str]) -> Start | None:
             if not folder or folder.startswith("-"):
                 return None
             data_dir = Path(folder)
+            if data_dir.exists() and not os.access(data_dir, os.R_OK):
+                return None  # which the tree refuses with its own words
         elif word == "--ready-fd":
             number = next(words, "")
             if not number.isdecimal():
