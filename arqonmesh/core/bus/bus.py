@@ -162,7 +162,7 @@ class Bus:
         """What each subject may use, shared by its connections."""
         self.limited = Limited()
         """Who was rate limited most."""
-        self.permissions = Permissions(settings.auth.rooms)
+        self.permissions = Permissions(settings.auth.rooms, tenants_hear_mesh=settings.auth.tenants_hear_mesh)
         self.reads = Reads()
         self.shelf = Shelf(env.node_id, env.boot_epoch)
         self.channels = Channels(
@@ -193,7 +193,7 @@ class Bus:
         """Peers towards which too much waits already."""
         for room in settings.rooms:
             for leaf in room.channels:
-                self.channels.fix(resolve(room.room, leaf), env.wall_ms())
+                self.channels.fix(resolve(room.room, leaf, settings.names), env.wall_ms())
 
     # --- Core ------------------------------------------------------------------------------------------------
 
@@ -275,7 +275,7 @@ class Bus:
         """Other settings from now on, of those that are marked as hot in the model. Who is above a new limit stays."""
         before, self.settings = self.settings, settings
         self.history.per_channel = settings.history.per_channel
-        self.permissions.adopt(settings.auth.rooms)
+        self.permissions.adopt(settings.auth.rooms, tenants_hear_mesh=settings.auth.tenants_hear_mesh)
         self.channels.adopt(settings.channels_max, settings.subscriptions_max)
         for client in self.clients.values():
             client.routes.clear()  # worked out by the rules of before
@@ -314,7 +314,7 @@ class Bus:
 
     def history_for(self, identity: Identity, channel: str, limit: int) -> list[bytes]:
         """As `history_frames`, for somebody outside: `channel` as they name it. Raises Refusal."""
-        name = inside(identity.tenant, resolve("", channel))
+        name = inside(identity.tenant, resolve("", channel, self.settings.names))
         self.permissions.check(identity, "history", name)
         return self.history_frames(name, limit)
 
