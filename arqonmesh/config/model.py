@@ -271,6 +271,17 @@ class PinRule(Settings, frozen=True):
     """Patterns of the `node.region` that a member has to have; `@here` is this node's own."""
 
 
+class ClaimRule(Settings, frozen=True):
+    """Regions that only members of some clusters are believed to be in."""
+
+    regions: Annotated[tuple[RegionPattern, ...], Meta(min_length=1, max_length=16)]
+    """Patterns of the `node.region` that a member tells."""
+    clusters: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(min_length=1, max_length=64)
+    ]
+    """Whose members may; a member's cluster is in its admission."""
+
+
 class AggregateRule(Settings, frozen=True):
     """Channels whose events stay in the cluster: others get one event per window that tells what there was."""
 
@@ -294,6 +305,8 @@ class FederationSettings(Settings, frozen=True):
     """What is let in from other clusters."""
     pin: Hot[Annotated[tuple[PinRule, ...], Meta(max_length=16)]] = ()
     """Channels whose events stay in some regions. Of several pins of a channel every one holds."""
+    claim: Hot[Annotated[tuple[ClaimRule, ...], Meta(max_length=64)]] = ()
+    """Who may say of itself that it is in a region that pins name; a region that no rule names anybody may."""
     aggregate: Hot[Annotated[tuple[AggregateRule, ...], Meta(max_length=64)]] = ()
     """Channels of which other clusters get aggregates only. The same on every node of the cluster."""
     packs: Hot[Annotated[tuple[Literal["gdpr", "hipaa", "financial"], ...], Meta(max_length=3)]] = ()

@@ -262,6 +262,13 @@ class Node:
         federation = self.plane.federation
         return self._leaving(now, self._router.run(now, federation, federation.flush(now)))
 
+    def end_windows(self, now: Instant) -> list[Effect]:
+        """The node is about to stop: aggregates that wait for their windows' ends leave now."""
+        if self.plane is None:
+            return []
+        federation = self.plane.federation
+        return self._leaving(now, self._router.run(now, federation, federation.end_windows(now)))
+
     # --- private ------------------------------------------------------------------------------------------
 
     def _env_of(self, mesh_id: MeshId, core: str) -> Env:

@@ -204,6 +204,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.bus.close()
+        self.host.perform(self.node.end_windows(self.host.now()))
         await self._drain()
         peers = list(self.endpoint.links())
         await self.endpoint.close("the node stops")

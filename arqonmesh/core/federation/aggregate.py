@@ -13,7 +13,8 @@ Fields are those of the payload's own level that hold a JSON number. Arithmetic 
 decimal, which is the same everywhere) and exact up to the mean, which has twelve significant digits, half to even. So
 sums do not depend on the order of events. Numbers longer than 32 characters or beyond 10^±64 are not counted.
 
-A window is in memory only: a node that stops takes what it has not told yet with it.
+A window is in memory only. A node that stops ends its windows first (`until` tells how short they were), so that their
+sums leave, or wait on disk for a link; a node that is killed takes what it has not told yet with it.
 """
 
 from __future__ import annotations
@@ -109,6 +110,13 @@ class Aggregator:
             for name, number in _numbers(frame):
                 _add(window, name, number)
         return True
+
+    def end_all(self, now: Instant) -> None:
+        """Every open window ends now, however short it was."""
+        for window in self._windows.values():
+            window.due = min(window.due, now)
+        if self.due is not None:
+            self.due = min(self.due, now)
 
     def close(self, now: Instant) -> list[Aggregate]:
         """The aggregates of the windows that have ended."""

@@ -77,7 +77,17 @@ class Federation:
         MemberExpelled,
     )
 
-    def __init__(self, env: Env, settings: FederationSettings, *, keys: Lookup, cluster_of: ClusterOf) -> None:
+    def __init__(
+        self,
+        env: Env,
+        settings: FederationSettings,
+        *,
+        keys: Lookup,
+        cluster_of: ClusterOf,
+        convicted: Callable[[NodeId], bool],
+    ) -> None:
+        """`keys` and `cluster_of`: the roster; None for who is not on it. `convicted`: who is ignored for good, by a
+        proof or by the operator's ban."""
         self._env = env
         self._cluster_of = cluster_of
         self._policy = policy = Policy(env.region, settings)
@@ -101,7 +111,7 @@ class Federation:
             tick=tick,
         )
         self._outboxes = links.outboxes
-        self._partings = Partings(links, residency)
+        self._partings = Partings(links, residency, cluster_of=cluster_of, convicted=convicted)
         sending = Sending(env.cluster, residency, links, books)
         self._exports = Exports(env, settings, policy=policy, links=links, sending=sending, books=books, tick=tick)
         self._imports = Imports(
@@ -161,7 +171,8 @@ class Federation:
     def verdict(self, channel: str, peer: NodeId) -> Explained:
         """Whether events on this channel may be sent to this member, and the rule that says so."""
         inside = self._cluster_of(peer) == self._env.cluster
-        return self._policy.verdict(channel, inside=inside, region=self._residency.region_of(peer))
+        claim = self._residency.claim_of(peer)
+        return self._policy.verdict(channel, inside=inside, region=claim.region, origin=claim.origin)
 
     def backlog(self, peer: NodeId) -> int:
         """Messages that this peer has not acknowledged, held ones included."""
@@ -192,6 +203,7 @@ class Federation:
                 self._residency.load(cast(str, name).removeprefix(PIN_ROW), decode_pins(cast(bytes, value)))
         out: list[Effect] = []
         self._links.restore(peers, durable.get("outbox", ()), out)
+        self._partings.look_later(now)
         self._tick.note(now)
         return out
 
@@ -213,6 +225,7 @@ class Federation:
     def on_timer(self, now: Instant) -> list[Effect]:
         out: list[Effect] = []
         self._links.take_custody(now)
+        self._partings.on_timer(now, out)
         self._imports.give_up_strangers(now, out)
         if self._exports.due is not None and self._exports.due <= now:
             self._tick.note(now)
@@ -224,6 +237,7 @@ class Federation:
             self._custodies.next_deadline(),
             self._strangers.next_deadline(),
             self._exports.due,
+            self._partings.next_deadline(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -242,6 +256,11 @@ class Federation:
         self._imports.end_tick()
         self._upstreams.acknowledge(out)
         return out
+
+    def end_windows(self, now: Instant) -> list[Effect]:
+        """The node stops: what it has summed up so far is told now, and goes the way of everything else published."""
+        self._exports.end_windows(now)
+        return self.flush(now)
 
     # --- events -------------------------------------------------------------------------------------------
 

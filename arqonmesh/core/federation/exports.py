@@ -88,6 +88,12 @@ class Exports:
             self._tick.note(now)
         self._fresh_bytes += sum(map(len, frames))
 
+    def end_windows(self, now: Instant) -> None:
+        """The open windows of aggregates end with this tick: nobody will be there to end them later."""
+        self._aggregator.end_all(now)
+        if self._aggregator.due is not None:
+            self._tick.note(now)
+
     def flush(self, now: Instant, out: list[Effect]) -> None:
         """The tick is over: everything that may take any link leaves, in batches."""
         if not self._fresh and self._aggregator.due is None:

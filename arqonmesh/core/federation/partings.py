@@ -1,22 +1,47 @@
-"""Who takes messages, by what becomes of members: who left takes none, unless it comes back."""
+"""Who takes messages, by what becomes of members, and for whom nothing is kept any more.
+
+An outbox whose link is down waits, for its peer will come back: unless it is known that it will not be heard, or not be
+there. It is let go of, and what was in it counted as dropped under the reason:
+
+    member-left      it said farewell, or membership tells that it was expelled; at once
+    not-a-member     the roster does not name it (any more): it was put out while this node was down
+    peer-convicted   it is ignored for good, by a proof or by the operator's ban
+
+The latter two are looked for every minute, and only where the link is down. A member that comes back, or is forgiven,
+gets a new outbox with its link.
+
+The outbox of a member that is alive, and to which the overlay keeps no link any more, stays (bounded): other ways to it
+may carry less, for every hop has rules of its own, and what it has not acknowledged has no other keeper.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from arqonmesh.core.events import LinkDown, LinkUp, MemberChanged, MemberDescribed, MemberExpelled, TransportDown
-from arqonmesh.core.federation.links import Links
+from arqonmesh.core.federation.links import ClusterOf, Links
 from arqonmesh.core.federation.residency import Residency
-from arqonmesh.core.kernel import Effect, Instant
+from arqonmesh.core.kernel import SECOND, Effect, Instant
 from arqonmesh.ids import NodeId
+
+LOOK_EVERY_US: Final = 60 * SECOND
+"""How often outboxes without a link are looked at. The first time so long after the start, when the roster is back."""
 
 
 class Partings:
     """Links that come and go, of members that come and go."""
 
-    def __init__(self, links: Links, residency: Residency) -> None:
+    def __init__(
+        self, links: Links, residency: Residency, *, cluster_of: ClusterOf, convicted: Callable[[NodeId], bool]
+    ) -> None:
         self._links = links
         self._residency = residency
+        self._cluster_of = cluster_of
+        self._convicted = convicted
         self._left: dict[NodeId, bool] = {}
         """Members that left, and whether a link to them is up all the same: nothing is kept for them."""
+        self._look_at: Instant | None = None
 
     def link_up(self, now: Instant, event: LinkUp) -> list[Effect]:
         if event.peer in self._left:
@@ -27,7 +52,9 @@ class Partings:
     def link_down(self, now: Instant, event: LinkDown | TransportDown) -> list[Effect]:
         if event.peer in self._left:
             self._left[event.peer] = False
-        return self._links.down(now, event)
+        effects = self._links.down(now, event)
+        self.look_later(now)
+        return effects
 
     def changed(self, now: Instant, event: MemberChanged) -> list[Effect]:
         """Who left takes no messages any more, unless it comes back."""
@@ -40,7 +67,7 @@ class Partings:
     def described(self, now: Instant, event: MemberDescribed) -> list[Effect]:
         """Its region may be another one: what waits for it is judged again."""
         out: list[Effect] = []
-        if self._residency.described(event.node, event.region):
+        if self._residency.described(event.node, event.region, event.cluster):
             self._links.enforce(now, event.node, out)
         return out
 
@@ -50,3 +77,28 @@ class Partings:
         self._residency.forget(event.node)
         self._links.enforce(now, event.node, out)
         return out
+
+    # --- for whom nothing is kept ---------------------------------------------------------------------------
+
+    def look_later(self, now: Instant) -> None:
+        """An outbox may be without a link."""
+        if self._look_at is None and self._waiting():
+            self._look_at = now + LOOK_EVERY_US
+
+    def next_deadline(self) -> Instant | None:
+        return self._look_at
+
+    def on_timer(self, now: Instant, out: list[Effect]) -> None:
+        """Let go of outboxes that nobody will empty."""
+        if self._look_at is None or self._look_at > now:
+            return
+        for peer in self._waiting():
+            if self._cluster_of(peer) is None:
+                out += self._links.close(now, peer, "not-a-member")
+            elif self._convicted(peer):
+                out += self._links.close(now, peer, "peer-convicted")
+        self._look_at = now + LOOK_EVERY_US if self._waiting() else None
+
+    def _waiting(self) -> list[NodeId]:
+        """Peers whose link is down and for whom an outbox is kept."""
+        return [peer for peer, box in self._links.outboxes.items() if not box.up]

@@ -52,7 +52,8 @@ class Policy:
         self.adopt(settings)
 
     def adopt(self, settings: FederationSettings) -> bool:
-        """Other rules from now on. Whether there are pins among them that were not there before."""
+        """Other rules from now on. Whether some member may have less than before: there are pins among them that were
+        not there, or another region counts for it."""
         packs = packs_of(settings.packs)
         self._pins = [(f"pin[{i}]", rule) for i, rule in enumerate(settings.pin)]
         self._aggregates = [(f"aggregate[{i}]", rule) for i, rule in enumerate(settings.aggregate)]
@@ -71,7 +72,8 @@ class Policy:
         self._summaries = RuleSet("export", settings.export, denied=denied)
         self._imports = RuleSet("import", settings.import_)
         self._summed: dict[str, Summed | None] = {}
-        return self.residency.adopt(self._pins)
+        moved = self.residency.adopt_claims(settings.claim)
+        return self.residency.adopt(self._pins) or moved
 
     def leaving(self, channel: str, *, aggregate: bool = False) -> Ruling:
         """Whether events, or aggregates, on this channel may leave for other clusters; pins are asked apart."""
@@ -99,18 +101,24 @@ class Policy:
         found = self._summed[channel] = self._summing(channel)
         return found
 
-    def verdict(self, channel: str, *, inside: bool, region: str) -> Explained:
-        """Whether events on this channel may go to a member of this region, of our cluster or not, and why."""
+    def verdict(self, channel: str, *, inside: bool, region: str, origin: str = "") -> Explained:
+        """Whether events on this channel may go to a member of this region, of our cluster or not, and why.
+
+        `origin`: on whose word it is in that region, or in none.
+        """
         leaving = SAME_CLUSTER if inside else self.leaving(channel)
         if not leaving.allowed:
             return Explained(False, leaving.rule, self._why_kept(channel, leaving))
         pinned = self.residency.pinned(channel)
         refusal = None if pinned is None else pinned.refusal(region)
         if refusal is not None:
-            tells = f"its region is {region}" if region else "it tells no region"
-            return Explained(False, refusal.rule, f"the channel is pinned, and {tells}")
+            tells = f"its region is {region}" if region else origin or "it tells no region"
+            return Explained(
+                False, refusal.rule, _with(f"the channel is pinned, and {tells}", origin if region else "")
+            )
         if pinned is not None:
-            return Explained(True, leaving.rule, f"its region, {region}, is one that the channel is pinned to")
+            words = f"its region, {region}, is one that the channel is pinned to"
+            return Explained(True, leaving.rule, _with(words, origin))
         return Explained(True, leaving.rule, "in one cluster everything is shared" if inside else "a rule lets it out")
 
     def rules(self) -> Iterator[PolicyRule]:
@@ -141,3 +149,7 @@ class Policy:
                     to = inside(tenant_of(channel), rule.to) if rule.to else channel
                     return Summed(rule, f"{name} {pattern}", to) if self.leaving(to, aggregate=True).allowed else None
         return None
+
+
+def _with(reason: str, origin: str) -> str:
+    return f"{reason}; {origin}" if origin else reason

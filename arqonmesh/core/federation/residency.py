@@ -5,7 +5,8 @@ others, and it travels with the section (batch.py), so that every hop asks it wi
 one's own and the origin's, each has to allow the region.
 
 A region is the word of the member itself, in its signed NODE record: nobody else can claim one for it, and nothing
-proves that it is true. Who has told none, or an empty one, is in no region.
+proves that it is true, but an operator's rules may leave a region to the members of some clusters (claims.py). Who has
+told none, an empty one, or one that is left to others, is in no region.
 
 What a pin's patterns are held against:
 
@@ -19,11 +20,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
-from arqonmesh.config.model import PinRule
+from arqonmesh.config.model import ClaimRule, PinRule
 from arqonmesh.core.bus.cluster.calls import PRIVATE
 from arqonmesh.core.bus.tenants import SEPARATOR
 from arqonmesh.core.events import CLUSTER_ONLY
 from arqonmesh.core.federation.batch import PINS_MAX
+from arqonmesh.core.federation.claims import NO_CLAIM, Claim, Claims
 from arqonmesh.core.federation.patterns import CACHE_MAX, Ruling, covers, matches
 from arqonmesh.ids import NodeId
 
@@ -69,7 +71,8 @@ class Residency:
 
     def __init__(self, here: str) -> None:
         self._here = here
-        self._regions: dict[NodeId, str] = {}
+        self._claims = Claims()
+        self._regions: dict[NodeId, Claim] = {}
         self._rules: list[tuple[tuple[str, ...], tuple[str, ...], str]] = []
         self._cache: dict[str, Pinned | None] = {}
         self._learned: dict[str, Pins] = {}
@@ -143,17 +146,30 @@ class Residency:
             return not self._overflowed or self.region_of(node) == self._here != ""
         return pinned.refusal(self.region_of(node)) is None
 
-    def region_of(self, node: NodeId) -> str:
-        """As the member tells; "" when it tells none, or has not been heard."""
-        return self._regions.get(node, "")
-
-    def described(self, node: NodeId, region: str) -> bool:
-        """A member's own record says so. Whether that is news."""
-        known = self._regions.get(node)
-        if known == region or (known is None and len(self._regions) >= MEMBERS_MAX):
+    def adopt_claims(self, rules: Sequence[ClaimRule]) -> bool:
+        """These rules from now on. Whether any member is in another region for that."""
+        if not self._claims.adopt(rules):
             return False
-        self._regions[node] = region
-        return True
+        before = {node: claim.region for node, claim in self._regions.items()}
+        for node, claim in self._regions.items():
+            self._regions[node] = self._claims.judge(claim.cluster, claim.told)
+        return any(self._regions[node].region != region for node, region in before.items())
+
+    def region_of(self, node: NodeId) -> str:
+        """The one that counts; "" when it tells none, may not say what it says, or has not been heard."""
+        return self._regions.get(node, NO_CLAIM).region
+
+    def claim_of(self, node: NodeId) -> Claim:
+        """What the member tells, and what is made of it."""
+        return self._regions.get(node, NO_CLAIM)
+
+    def described(self, node: NodeId, region: str, cluster: str = "") -> bool:
+        """A member's own record says so, and its admission names its cluster. Whether another region counts now."""
+        known = self._regions.get(node)
+        if known is None and len(self._regions) >= MEMBERS_MAX:
+            return False
+        claim = self._regions[node] = self._claims.judge(cluster, region)
+        return known is None or known.region != claim.region
 
     def forget(self, node: NodeId) -> None:
         self._regions.pop(node, None)

@@ -195,6 +195,11 @@ class Peers:
         peer = self._peers.get(node)
         return peer is not None and peer.ignored
 
+    def convicted(self, node: NodeId) -> bool:
+        """Whether it is ignored for good, by a proof or the operator's ban: until the operator forgives it."""
+        peer = self._peers.get(node)
+        return peer is not None and peer.score.convicted
+
     def held_back(self) -> tuple[int, int]:
         """How many are ignored, and how many are on probation."""
         return sum(peer.ignored for peer in self._peers.values()), len(self._probation)

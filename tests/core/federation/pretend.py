@@ -79,6 +79,8 @@ class Net:
         self.members: dict[NodeId, Member] = {}
         self.queues: dict[tuple[NodeId, NodeId], deque[bytes]] = {}
         self.up: dict[tuple[NodeId, NodeId], None] = {}
+        self.off_the_roster: dict[NodeId, None] = {}
+        self.convicted: dict[NodeId, None] = {}
         self.sent_batches = 0
 
     # --- building -----------------------------------------------------------------------------------------
@@ -113,7 +115,10 @@ class Net:
             crypto=KeyedHash(member.public_key),
             boot_epoch=member.epoch,
         )
-        member.core = Federation(env, member.settings, keys=self.key_of, cluster_of=self.cluster_of)
+        convicted = self.convicted.__contains__
+        member.core = Federation(
+            env, member.settings, keys=self.key_of, cluster_of=self.cluster_of, convicted=convicted
+        )
         durable = {name: list(rows.values()) for name, rows in member.tables.items()}
         self.perform(member, member.core.start(self.now, durable))
         for other in self.members.values():
@@ -121,11 +126,11 @@ class Net:
                 self.tell(member, _described(other))
 
     def key_of(self, node: NodeId) -> bytes | None:
-        member = self.members.get(node)
+        member = self._on_the_roster(node)
         return None if member is None else member.public_key
 
     def cluster_of(self, node: NodeId) -> str | None:
-        member = self.members.get(node)
+        member = self._on_the_roster(node)
         return None if member is None else member.cluster
 
     # --- what happens -------------------------------------------------------------------------------------
@@ -236,6 +241,9 @@ class Net:
             self.now += 5_000
 
     # --- private ------------------------------------------------------------------------------------------
+
+    def _on_the_roster(self, node: NodeId) -> Member | None:
+        return None if node in self.off_the_roster else self.members.get(node)
 
     def perform(self, member: Member, effects: list[Effect]) -> None:
         for effect in effects:

@@ -99,6 +99,46 @@ def test_events_stay_and_one_aggregate_per_window_leaves() -> None:
     assert len(two.delivered) == 1  # no event, no window
 
 
+def test_a_node_that_stops_tells_what_it_has_summed_up() -> None:
+    """The window ends with the node, and says how short it was."""
+    net, one, two = pair(summing("metrics:*", every_s=60))
+    for load in (1, 2, 3):
+        net.publish(one, "metrics:host", frame(load=load))
+    net.settle(wait_us=0)
+    net.perform(one, one.fed.end_windows(net.now))
+    net.settle(wait_us=0)
+
+    ((channel, payload),) = told(two)
+    assert (channel, payload["count"], payload["fields"]["load"]["max"]) == ("metrics:host", 3, 3)
+    assert one.fed.next_deadline() is None
+
+
+def test_what_a_stopping_node_has_summed_up_waits_on_disk_for_a_link() -> None:
+    """As everything published does: it leaves with the next life's first link."""
+    net, one, two = pair(summing("metrics:*", every_s=60))
+    net.settle()
+    net.cut(one, two)
+    net.publish(one, "metrics:host", frame(load=1))
+    net.settle(wait_us=0)
+    net.perform(one, one.fed.end_windows(net.now))
+    while net.commit(one):
+        pass
+    net.crash(one)
+    net.boot(one)
+    net.connect(one, two)
+    net.settle()
+
+    assert [(channel, payload["count"]) for channel, payload in told(two)] == [("metrics:host", 1)]
+
+
+def test_a_node_without_open_windows_has_nothing_to_tell_when_it_stops() -> None:
+    """Also without any aggregate rule."""
+    net, one, _ = pair(FederationSettings(export=OPEN))
+    net.settle()
+
+    assert one.fed.end_windows(net.now) == []
+
+
 @pytest.mark.requirement("R-RE-2")
 def test_no_hop_of_the_cluster_lets_the_events_out_and_its_clients_get_no_aggregate() -> None:
     """one - mate - other: the mate shares the events, passes on the aggregate, and only that."""

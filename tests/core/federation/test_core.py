@@ -13,9 +13,7 @@ from arqonmesh.core.events import (
     Dropped,
     Fault,
     Imported,
-    LinkUp,
     MemberAdmitted,
-    MemberChanged,
     Published,
     TransportUp,
     Verdict,
@@ -382,36 +380,6 @@ def test_a_link_that_falls_lets_its_publishers_go() -> None:
     net.cut(one, two)
 
     assert one.said(Backlog)[-1] == Backlog(two.node_id, False)
-
-
-def test_who_left_takes_nothing_any_more() -> None:
-    """The outbox of a member that left is dropped, counted, and its rows go."""
-    net, one, two = pair()
-    net.cut(one, two)
-    net.publish(one, "telemetry:x", b"1")
-    net.settle()
-    net.tell(one, MemberChanged(two.node_id, "alive", "left", 1, "said so"))
-    net.settle()
-
-    assert drops(one) == [("member-left", 1)]
-    assert one.tables["outbox"] == {}
-    assert one.tables["scalars"] == {}
-
-
-def test_a_link_to_who_left_keeps_nothing_until_it_is_back() -> None:
-    """A leaver may dial once more: its link opens no outbox, which would fill for ever, until it is back."""
-    net, one, two = pair()
-    net.tell(one, MemberChanged(two.node_id, "alive", "left", 1, "said so"))
-    net.tell(one, LinkUp(two.node_id, "quic"))
-    net.publish(one, "telemetry:x", b"1")
-    net.settle()
-    assert one.core is not None and one.core.backlog(two.node_id) == 0
-    assert one.tables["scalars"] == {}
-
-    net.tell(one, MemberChanged(two.node_id, "left", "alive", 2, "incarnation 2"))
-    net.publish(one, "telemetry:x", b"2")
-    net.settle()
-    assert one.tables["scalars"] != {}
 
 
 # --- restarts --------------------------------------------------------------------------------------------------
