@@ -152,7 +152,8 @@ def _read_pem(path: Path) -> tuple[TokenKey, ...]:
 
 
 def _read_jwks(path: Path) -> tuple[TokenKey, ...]:
-    """RFC 7517. Keys for other purposes or algorithms are passed over; a private or shared one is refused."""
+    """RFC 7517, 5: keys for other purposes or algorithms are passed over, and so are, with a word in the log, those
+    that cannot be used; the others of the set are not to wait for them. A private or shared key is refused."""
     try:
         entries = msgspec.json.decode(_content(path), type=dict[str, Any])["keys"]
     except (msgspec.DecodeError, KeyError) as error:
@@ -168,11 +169,14 @@ def _read_jwks(path: Path) -> tuple[TokenKey, ...]:
         meant = {"RSA": "RS256", "OKP": "EdDSA"}.get(str(entry.get("kty")))
         if meant is None or entry.get("alg", meant) != meant or entry.get("use", "sig") != "sig":
             continue
+        kid = str(entry.get("kid", ""))
         try:
             made: Any = RSAAlgorithm.from_jwk(entry) if meant == "RS256" else OKPAlgorithm.from_jwk(entry)
+            keys.append(_public(path, made, kid))
         except (InvalidKeyError, ValueError, TypeError) as error:
-            raise _unusable(path, f"holds a key that cannot be used: {error}") from error
-        keys.append(_public(path, made, str(entry.get("kid", ""))))
+            _log.warning("%s: the key with `kid` %r cannot be used and is passed over: %s", path, kid[:64], error)
+        except ConfigError as error:
+            _log.warning("%s; the key with `kid` %r is passed over", error, kid[:64])
     if not keys:
         raise _unusable(path, "holds no key for RS256 or EdDSA")
     return tuple(keys)

@@ -43,7 +43,7 @@ class TokenReader:
             kid = self._jws.get_unverified_header(token).get("kid", "")
             key = self.keys.find(kid if isinstance(kid, str) else "")
             if key is None:
-                raise invalid("no key of this node fits the token's `kid`")
+                raise invalid(f"no key of this node fits the token's `kid`, {str(kid)[:64]!r}")
             payload = self._jws.decode(token, key.key, algorithms=[key.algorithm])
             claims = msgspec.json.decode(cast(bytes, payload), type=dict[str, Any])
         except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
