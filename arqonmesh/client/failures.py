@@ -12,6 +12,7 @@ from arqonmesh.client.message import Message, object_of
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut, UsageError
 
 _DENIED: Final = frozenset(("bus.auth", "bus.denied", "bus.forbidden", "bus.not-allowed", "bus.permission"))
+_NOT_AUTHENTICATED: Final = "closed with 4401 "
 WHERE: Final = "arqon node status  # shows where the bus listens"
 
 
@@ -94,7 +95,11 @@ def nobody_answered(target: str, within_s: float) -> TimedOut:
     )
 
 
-def ended(url: str, why: str) -> PeerError:
+def ended(url: str, why: str) -> ArqonError:
+    """A connection that is over; `closed with 4401 CODE: SENTENCE` says that the token or key is."""
+    code, _, sentence = why.removeprefix(_NOT_AUTHENTICATED).partition(": ")
+    if why.startswith(_NOT_AUTHENTICATED) and code.startswith("bus.") and sentence:
+        return Denied(code, f"{url} closed this connection: {sentence}", hint="connect again with a newer token or key")
     hint = "arqon node status  # a client may connect again: arqon sub --reconnect, BusClient.connect(reconnect=True)"
     return PeerError("bus.closed", f"{url}: {why}", hint=hint)
 

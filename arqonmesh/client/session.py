@@ -178,7 +178,7 @@ class Session:
             if self.token.renews:
                 self._renewal = asyncio.ensure_future(self._renew())
             else:
-                _log.warning("the token ends at %s, and connect() was given no function for the next", said["expires"])
+                _log.warning("this client's token ends at %s, and nothing gives it a newer one", said.get("expires"))
         elif said.get("event") == "gap":  # its policy for slow clients dropped something of what waited for this one
             self.subscriptions.dropped(int(said.get("dropped") or 0))
 

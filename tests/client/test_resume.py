@@ -276,6 +276,26 @@ async def test_without_reconnect_a_loss_is_the_end_for_everybody_who_waits(open_
     assert (client.state, handled) == ("closed", [])
 
 
+async def test_who_is_closed_because_its_token_ended_is_told_so(open_bus: LoneBus, connect: Connect) -> None:
+    """By the bus's own code, and not that some connection was closed."""
+    client = await connect(reconnect=False)
+    reason = "bus.auth-expired: the token or key expired and no newer one was shown"
+    open_bus._perform([CloseClient(ClientId(client.client_id), 4401, reason)])
+    with pytest.raises(Denied, match="closed this connection: the token or key expired") as ended:
+        await client.wait_closed()
+    assert (ended.value.code, "newer token" in ended.value.hint) == ("bus.auth-expired", True)
+
+
+async def test_a_token_that_ends_and_has_no_source_is_warned_of(
+    open_bus: LoneBus, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In time to do something about it."""
+    client = await connect(token="text")
+    notice = b'{"type":"system","id":"x","payload":{"event":"expiring","expires":"2026-03-01T12:00:00.000Z"},"v":1}'
+    open_bus.server.deliver((ClientId(client.client_id),), (notice,))
+    await until(lambda: "token ends at 2026-03-01T12:00:00.000Z" in caplog.text)
+
+
 async def test_what_was_published_before_the_first_message_came_is_not_missed_either(
     open_bus: LoneBus, connect: Connect
 ) -> None:

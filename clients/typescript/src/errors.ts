@@ -44,8 +44,12 @@ export const badAddress = (url: string): ArqonError =>
 export const unreachable = (url: string, why: string): ArqonError =>
   new ArqonError("bus.unreachable", `no bus at ${url}: ${why}`, STATUS);
 
-export const ended = (url: string, why: string): ArqonError =>
-  new ArqonError("bus.closed", `${url}: ${why}`, "arqon node status; connect(url, { reconnect: true }) connects again");
+/** A connection that is over; `closed with 4401 CODE: SENTENCE` says that the token or key is. */
+export function ended(url: string, why: string): ArqonError {
+  const [, code, sentence] = /^closed with 4401 (bus\.[a-z-]+): (.+)$/s.exec(why) ?? [];
+  if (code !== undefined) return new ArqonError(code, `${url} closed this connection: ${sentence}`, "connect again with a newer token or key");
+  return new ArqonError("bus.closed", `${url}: ${why}`, "arqon node status; connect(url, { reconnect: true }) connects again");
+}
 
 export const noWelcome = (url: string, withinMs: number): ArqonError =>
   new ArqonError("bus.timeout", `no welcome from ${url} within ${withinMs / 1000} s`, STATUS);

@@ -201,7 +201,7 @@ export class Session {
         .then((token) => this.ask("authenticate", { token }))
         .catch((wrong: unknown) => console.error("the token ends soon, and no newer one was taken:", wrong));
     } else if (said?.event === "expiring") {
-      console.warn(`the token ends at ${said.expires}, and connect() was given no function for the next`);
+      console.warn(`this client's token ends at ${said.expires}, and nothing gives it a newer one`);
     }
   }
 

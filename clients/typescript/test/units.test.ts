@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { Endpoints, RECONNECT_MAX_MS, RECONNECT_MIN_MS, STEADY_MS } from "../src/endpoints.js";
-import { ArqonError, toldError } from "../src/errors.js";
+import { ArqonError, ended, toldError } from "../src/errors.js";
 import type { Received } from "../src/frames.generated.js";
 import { Mailbox } from "../src/mailboxes.js";
 import { Message, read } from "../src/message.js";
@@ -135,6 +135,16 @@ test("a hint for a program is a call of this client", () => {
   ];
   for (const [frame, call] of hints) assert.equal(toldError({ code: "bus.x", hint: JSON.stringify(frame) }).hint, call);
   assert.equal(toldError({ code: "bus.x", hint: "help" }).hint, "help");
+});
+
+test("a connection that is closed because its token ended says so", () => {
+  const wrong = ended("ws://h", "closed with 4401 bus.auth-expired: the token or key expired");
+  assert.deepEqual([wrong.code, wrong.denied, wrong.message], [
+    "bus.auth-expired",
+    true,
+    "ws://h closed this connection: the token or key expired",
+  ]);
+  assert.equal(ended("ws://h", "closed with 1001 bye").code, "bus.closed");
 });
 
 test("of two nodes that hang up neither is passed over", async () => {
