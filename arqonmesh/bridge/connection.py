@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -24,6 +24,11 @@ from arqonmesh.ids import ClientId
 if TYPE_CHECKING:
     from arqonmesh.bridge.server import BusServer
     from arqonmesh.bridge.slow.backlog import Backlog
+
+TURN_NS: Final = 3_000_000
+"""What the frames of one read may take before other connections have their turn: a flood costs them no more."""
+PIECE_FRAMES: Final = 128
+"""Frames that are handed over at a time, when there are many."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +76,8 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._batch: list[bytes] = []
         self._assembly: Assembly | None = None
         self._paused = False
+        self._deferred = False
+        """Some of what was read waits for the loop's next turn, and nothing more is read until then."""
         self._grave: asyncio.TimerHandle | None = None
 
     # --- from picows -----------------------------------------------------------------------------------------
@@ -106,7 +113,7 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
             self._unusual(kind, frame)
         if frame.last_in_buffer:
             self._heartbeat.heard = True
-            self._hand_over()
+            self._hand_over(turn_ns=TURN_NS)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if self._grave is not None:
@@ -116,6 +123,7 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
             reason = closing.PICOWS_CLOSES.get(handshake.sent.code)
             if reason is not None:
                 self._server.refused(reason, self.client)
+        self._hand_over()
         self.closing = True
         self._server.outgoing.slow.let_go(self)
         self._server.disconnected(self)
@@ -169,7 +177,8 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
             self.raw.pause_reading()
         else:
             self._heartbeat.heard = True
-            self.raw.resume_reading()
+            if not self._deferred:
+                self.raw.resume_reading()
 
     def close(self, code: int, reason: str) -> None:
         """Say why, and leave at the latest after `CLOSE_GRACE_S`."""
@@ -182,7 +191,7 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         assert self._transport is not None
         if code == TOO_MUCH:
             self.raw.pause_reading()  # whatever it still sends costs us nothing more
-        elif self._paused:
+        elif self._paused or self._deferred:
             self.raw.resume_reading()
         self._transport.send_close(code, closing.fitting(reason))
         self.leave_within(closing.CLOSE_GRACE_S)
@@ -219,18 +228,47 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         else:
             self._stop("not-utf8", WSCloseCode.INVALID_TEXT, "a text frame is not UTF-8")
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, *, turn_ns: int = 0) -> None:
+        """What was read; with `turn_ns` no more of it than that takes, and the rest when others had their turn."""
         batch = self._batch
         if not batch or self.closing:
             return
         self._batch = []
-        server, outgoing = self._server, self._server.outgoing
         assert self._transport is not None
         if self._transport.is_close_frame_sent:  # picows refused a frame for its size, and goes on reading
-            bytes_max = server.settings.frame_bytes_max
+            bytes_max = self._server.settings.frame_bytes_max
             batch = batch[: next((at for at, frame in enumerate(batch) if len(frame) > bytes_max), len(batch))]
             if not batch:
                 return
+        if not turn_ns or len(batch) <= PIECE_FRAMES:
+            self._give(batch)
+            return
+        until_ns = time.perf_counter_ns() + turn_ns
+        for at in range(0, len(batch), PIECE_FRAMES):
+            if at and time.perf_counter_ns() >= until_ns:
+                self._batch = batch[at:]
+                self._defer()
+                return
+            self._give(batch[at : at + PIECE_FRAMES])
+
+    def _defer(self) -> None:
+        self._server.counters["turns_cut"] += 1
+        self._deferred = True
+        self.raw.pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._deferred = False
+        if self.closing:
+            return
+        self._hand_over(turn_ns=TURN_NS)
+        if not (self._paused or self._deferred or self.closing):
+            self.raw.resume_reading()
+
+    def _give(self, batch: list[bytes]) -> None:
+        if self.closing:
+            return
+        server, outgoing = self._server, self._server.outgoing
         server.counters["frames_in"] += len(batch)
         self._frames_in += len(batch)
         if outgoing.nothing_waits:

@@ -81,8 +81,8 @@ async def test_the_end_of_the_node_does_not_wait_for_a_page(start_bus: StartBus)
     bus = await start_bus(auth=CLOSED)
     raw = await RawClient.open(bus.url)
     await raw.write(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     await raw.reader.readline()
     assert len(bus.server._refusals.told) == 1
@@ -97,7 +97,7 @@ async def test_wss_to_the_plain_port_fails_at_once(bus: RunningBus, caplog: pyte
     with caplog.at_level(logging.WARNING, "arqonmesh.bridge.picows_server"):
         for _ in range(2):
             async with asyncio.timeout(3):
-                with pytest.raises(ssl.SSLError, match="(?i)handshake.failure"):
+                with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
                     await connect(bus.url.replace("ws://", "wss://"), proxy=None, ssl=context)
     assert bus.drops() == [("bridge", "tls")] * 2
     (line,) = [record.getMessage() for record in caplog.records]
