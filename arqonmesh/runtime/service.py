@@ -324,7 +324,7 @@ class Service:
         found |= {f"refused_{reason}": count for reason, count in self.host.refusals.items()}
         found |= {f"dropped_{where}_{reason}": count for (where, reason), count in self.story.dropped.items()}
         found |= {f"auth_{name}": count for name, count in self.authenticator.counters.items()}
-        found |= {name: self.bus.counters[name] for name in ("slow_dropped", "slow_episodes")}
+        found |= {name: self.bus.counters[name] for name in ("slow_dropped", "slow_episodes", "turns_cut")}
         found |= {f"join_{name}": count for name, count in self.authority.counters.items()}
         found["unsent"] = self.host.unsent
         found["certificate_rotations"] = self.certificates.rotations
