@@ -53,11 +53,13 @@ def _decoded(data: bytes, max_bytes: int) -> WireMessage:
     if kind is None:
         raise DecodeError(UNKNOWN_MESSAGE, f"message tag {value[0]}, which this version does not know")
     ids = IDS.get(value[0])
-    return convert(value if ids is None else ids.unpacked(value), kind)
+    if ids is None:
+        return convert(value, kind)
+    return kind(*msgspec.structs.astuple(convert(ids.unpacked(value), ids.unpacked_type)))
 
 
 _SHARED: Final = (GossipDelta, BroadcastPayload)
 _TOLD_TO_MANY: Final = tuple(bytes((24, tag)) for tag, kind in MESSAGE_TYPES.items() if kind in _SHARED)
 """The second and third byte of what is the same bytes for many nodes."""
-remembered: Final = Memo(lambda data: _decoded(data, MAX_FRAME_BYTES), 0)
+remembered: Final[Memo[bytes, WireMessage]] = Memo(lambda data: _decoded(data, MAX_FRAME_BYTES), 0)
 """Deltas and broadcasts as they decode. A node is told each once and remembers none; a simulator raises `capacity`."""

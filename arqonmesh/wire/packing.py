@@ -13,9 +13,9 @@ from base64 import b32decode, b32encode
 from collections.abc import Callable
 from functools import lru_cache
 from sys import intern
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin, get_type_hints
 
-from msgspec import Struct, inspect
+from msgspec import Meta, Struct, defstruct, inspect
 
 from arqonmesh.errors import DecodeError
 
@@ -87,13 +87,16 @@ Shape: TypeAlias = "bool | tuple[Shape, ...] | list[Shape]"
 class Ids:
     """Where one type of message, an array on the wire, names nodes."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "unpacked_type")
 
     def __init__(self, kind: type[Struct]) -> None:
         info = inspect.type_info(kind)
         assert isinstance(info, inspect.StructType), f"{kind.__name__} is no message"
         shapes = [(index, _shape(field.type)) for index, field in enumerate(info.fields, 1)]
         self._fields = tuple((index, shape) for index, shape in shapes if shape is not False)
+        self.unpacked_type = _trusting(kind)
+        """The type with all its constraints but the pattern of ids: what `unpacked` has made of 20 bytes is an id, and
+        matching it again would be the largest part of reading a message that names several."""
 
     def __bool__(self) -> bool:
         return bool(self._fields)
@@ -110,6 +113,30 @@ class Ids:
             for index, shape in self._fields:
                 fields[index] = _through(fields[index], shape, _text)
         return fields
+
+
+def _trusting(kind: type[Struct]) -> type[Struct]:
+    hints = get_type_hints(kind, include_extras=True)
+    return defstruct(
+        kind.__name__,
+        [(name, _bare(hints[name])) for name in kind.__struct_fields__],
+        tag=kind.__struct_config__.tag,
+        array_like=True,
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _bare(hint: Any) -> Any:
+    """The type without the pattern of ids, in the places that `_shape` finds."""
+    if get_origin(hint) is Annotated:
+        base, *notes = get_args(hint)
+        if any(isinstance(note, Meta) and note.pattern == f"^{_NODE.pattern}$" for note in notes):
+            return base
+        return Annotated[(_bare(base), *notes)]
+    if get_origin(hint) is tuple:
+        return tuple[tuple(item if item is Ellipsis else _bare(item) for item in get_args(hint))]  # type: ignore[misc]
+    return hint
 
 
 def _shape(kind: inspect.Type) -> Shape:
@@ -129,8 +156,9 @@ def _through(value: Any, shape: Shape, turn: Callable[[Any], Any]) -> Any:
         return turn(value)
     if shape is False or type(value) not in (list, tuple):
         return value
-    if isinstance(shape, list):
-        return [_through(item, shape[0], turn) for item in value]
+    if type(shape) is list:
+        inner = shape[0]
+        return list(map(turn, value)) if inner is True else [_through(item, inner, turn) for item in value]
     if len(value) != len(shape):
         return value
     return [_through(item, inner, turn) for item, inner in zip(value, shape, strict=True)]
