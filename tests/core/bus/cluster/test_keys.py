@@ -175,6 +175,21 @@ def test_a_key_reaches_mates_that_are_linked_only_through_another() -> None:
     assert disks.rows["a"][key(1).prefix].revoked_ms == 9
 
 
+def test_a_revocation_that_was_lost_on_a_link_that_stays_is_found_by_the_next_repair() -> None:
+    """Nobody is told twice of what arrived: one digest finds that something is missing."""
+    town = Town("a", "b")
+    town.link("a", "b")
+    town["a"].tell(KeysHeld((key(1),)))
+    town.settle()
+    town.lost = 1
+    town["a"].tell(KeysHeld((key(1, revoked_ms=9),)))
+    town.settle()
+    assert [told.revoked_ms for told in town["b"].learned] == [0]
+    for _ in range(2):
+        town.pass_time()
+    assert [told.revoked_ms for told in town["b"].learned] == [0, 9]
+
+
 def test_a_node_of_another_cluster_is_neither_told_nor_believed() -> None:
     """It is linked, it asks, it tells: dropped and counted."""
     town = Town("a", "x")
