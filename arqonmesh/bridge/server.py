@@ -49,7 +49,7 @@ class BusServer:
         self.port = port
         self.settings = settings
         self.counters: Counter[str] = Counter()
-        """frames_in, frames_out, bytes_out, turns_cut, and one per reason of the tables in closing.py and handshake.py."""
+        """frames_in, frames_out, bytes_out, turns_cut, and one per reason of the tables in closing.py, handshake.py."""
         self.pulse = Pulse(ping_interval_s, pong_timeout_s)
         self.round_trips = self.pulse.round_trips
         self._connections: dict[ClientId, Connection] = {}
