@@ -14,11 +14,11 @@ script that had better end.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from arqonmesh.client.callbacks import answering, call, serve
 from arqonmesh.client.connection import HEARTBEAT_S
 from arqonmesh.client.endpoints import Endpoints
 from arqonmesh.client.failures import nobody_answered, request_failed
@@ -29,11 +29,10 @@ from arqonmesh.client.resume import Resumed
 from arqonmesh.client.session import COMMAND_TIMEOUT_S, Session, State
 from arqonmesh.client.token import TokenSource
 from arqonmesh.client.typed import Channel
-from arqonmesh.errors import ArqonError, TimedOut
+from arqonmesh.errors import TimedOut
 
 REQUEST_TIMEOUT_S: Final = 10.0
 
-_log: Final = logging.getLogger("arqonmesh.client")
 _Told = TypeVar("_Told")
 _Body = TypeVar("_Body")
 
@@ -170,21 +169,7 @@ class BusClient:
 
         An exception of the handler is the asker's error. The result ends it.
         """
-
-        async def answering(message: Message) -> None:
-            if not message.correlation_id:
-                return
-            try:
-                payload = handler(message)
-                payload = await payload if isinstance(payload, Awaitable) else payload
-            except Exception as wrong:
-                code, hint = (wrong.code, wrong.hint) if isinstance(wrong, ArqonError) else ("bus.request-failed", "")
-                error = {"code": code, "message": str(wrong) or type(wrong).__name__, "hint": hint}
-                await self.answer(message, None, metadata={"error": error})
-            else:
-                await self.answer(message, payload)
-
-        return self.on(channel, answering)
+        return self.on(channel, answering(self, handler))
 
     # --- receiving -------------------------------------------------------------------------------------------
 
@@ -203,7 +188,7 @@ class BusClient:
         logged, and the next message is handled.
         """
         box = self.open_box(what)
-        task = asyncio.ensure_future(_serve(box, handler))
+        task = asyncio.ensure_future(serve(box, handler))
         self._keep(task)
 
         def end() -> None:
@@ -236,7 +221,8 @@ class BusClient:
     def on_resume(self, handler: Callable[[Resumed], Awaitable[None] | None]) -> None:
         """Call `handler` for each channel that goes on after a reconnect: recovered, or with which gaps.
 
-        Also with channel `*` when this client read so slowly that its bus dropped something.
+        Also where something was missing because this client read too slowly; with channel `*` when not all of it was
+        found.
         """
         self._on_resume.append(handler)
 
@@ -308,7 +294,7 @@ class BusClient:
 
     def _tell(self, handlers: list[Callable[[_Told], Awaitable[None] | None]], what: _Told) -> None:
         for handler in handlers:
-            self._keep(asyncio.ensure_future(_call(handler, what)))
+            self._keep(asyncio.ensure_future(call(handler, what)))
 
     def _keep(self, task: asyncio.Future[None]) -> None:
         self._tasks.add(task)
@@ -320,20 +306,3 @@ def _event(channel: str, payload: Any, metadata: dict[str, Any] | None) -> dict[
     if metadata:
         frame["metadata"] = metadata
     return frame
-
-
-async def _serve(box: Mailbox, handler: Callable[[Message], Awaitable[None] | None]) -> None:
-    try:
-        async for message in box.messages():
-            await _call(handler, message)
-    except ArqonError:
-        return  # the connection is lost for good; `wait_closed` and `on_state` say so
-
-
-async def _call(handler: Callable[[_Told], Awaitable[None] | None], what: _Told) -> None:
-    try:
-        result = handler(what)
-        if result is not None:
-            await result
-    except Exception:
-        _log.exception("a handler of the bus client failed")
