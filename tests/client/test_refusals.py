@@ -61,11 +61,22 @@ def test_a_bus_that_is_full_says_so() -> None:
 
 
 async def test_tls_to_a_port_without_it_leads_to_ws(guarded: LoneBus, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the port answers in clear, and where it waits for more."""
+    """Where the bus says so at once, where something answers in clear, and where it waits for more."""
     monkeypatch.setattr(connection_module, "CONNECT_TIMEOUT_S", 0.2)
-    with pytest.raises(TimedOut) as silent:
+    with pytest.raises(PeerError, match="no TLS is spoken there") as told:
         await BusClient.connect(url_of(guarded).replace("ws:", "wss:"), "s3cret")
-    assert silent.value.hint.startswith(url_of(guarded))
+    assert told.value.hint.startswith(url_of(guarded))
+
+    async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    waiting = await asyncio.start_server(waits, "127.0.0.1", 0)
+    address = f"127.0.0.1:{waiting.sockets[0].getsockname()[1]}"
+    with pytest.raises(TimedOut) as silent:
+        await BusClient.connect(f"wss://{address}")
+    assert silent.value.hint.startswith(f"ws://{address}")
+    waiting.close()
 
     async def in_clear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
