@@ -28,7 +28,7 @@ def create_channel(bus: Bus, identity: Identity, channel: str) -> tuple[str, boo
     made = bus.channels.obtain(name, bus.wall_ms)
     if not made.kept:
         made.kept = True
-        bus.exchange.kept(name, made.created_ms)
+        bus.exchange.own.kept(name, made.created_ms)
     return made.shown, not existed
 
 

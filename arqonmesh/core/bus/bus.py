@@ -188,7 +188,7 @@ class Bus:
         """The clients of the cluster's other nodes."""
         self.fillup = Fillup(self)
         """What the others have of the history and this node has not."""
-        self.channels.watcher = self.exchange
+        self.channels.watcher = self.exchange.own
         self.backlogged: dict[NodeId, None] = {}
         """Peers towards which too much waits already."""
         for room in settings.rooms:

@@ -122,7 +122,7 @@ def replace_identity(bus: Bus, now: Instant, client: Client, identity: Identity)
     client.told_of_expiry = False
     client.routes.clear()
     watch(bus, now, client)
-    bus.exchange.client_came(client)  # the other nodes know its subject
+    bus.exchange.own.client_came(client)  # the other nodes know its subject
     lost, effects = [], []
     for name in list(client.subscriptions):
         if is_pattern(name) or bus.permissions.may(identity, "join", name):

@@ -34,7 +34,7 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
         dropped = Dropped("bus", limits.CONNECTIONS_FULL.removeprefix("bus."), 1, info.address)
         return [CloseClient(client, TRY_AGAIN_LATER, reason), Emit(dropped)]
     bus.clients[client] = connected
-    bus.exchange.client_came(connected)
+    bus.exchange.own.client_came(connected)
     watch(bus, now, connected)
     bus.counters["clients"] += 1
     payload = {
@@ -63,5 +63,5 @@ def disconnect(bus: Bus, now: Instant, client: ClientId) -> list[Effect]:
         bus.channels.unsubscribe(gone, name)
         if not is_pattern(name) and name != mesh_room.NAME:
             effects.extend(notice(bus, name, gone, "left"))
-    bus.exchange.client_went(gone)
+    bus.exchange.own.client_went(gone)
     return effects

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from arqonmesh.core.bus.cluster.copies import NODES_MAX, ROWS_PER_MESSAGE, Copies
 from arqonmesh.core.bus.cluster.keys import ClusterKeys
-from arqonmesh.core.bus.cluster.reach import LINKS, Reach, links_row
-from arqonmesh.core.bus.cluster.table import Facts, Table
+from arqonmesh.core.bus.cluster.own import OwnRows
+from arqonmesh.core.bus.cluster.reach import Reach
+from arqonmesh.core.bus.cluster.table import Table
 from arqonmesh.core.bus.cluster.view import View
-from arqonmesh.core.bus.names import is_pattern
 from arqonmesh.core.events import (
     Dropped,
     KeysHeld,
@@ -35,7 +35,6 @@ from arqonmesh.wire.messages import KeyDigests, KeyRecords, PresenceDigest, Pres
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
-    from arqonmesh.core.bus.clients import Client
 
 FLUSH_US: Final = 20 * MILLISECOND
 """Changes of so long go out together; nobody sees a join at another node sooner than the next flush."""
@@ -49,9 +48,7 @@ class Exchange:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._copies = Copies(bus)
-        self._own: Table | None = None
-        """Ours, from the first link to a mate on; it outlives the mesh, because its versions must never repeat."""
-        self._sent = 0
+        self.own = OwnRows(bus, self._flush_soon)
         self._linked: dict[NodeId, None] = {}
         self._greeted: dict[NodeId, None] = {}
         """Mates with our whole digest over a new link, and theirs not come yet: they bring what we lack, unasked."""
@@ -94,35 +91,6 @@ class Exchange:
     def lives(self) -> list[tuple[NodeId, int]]:
         """The other nodes of the cluster that have told of themselves, each with its boot epoch."""
         return [(node, table.epoch) for node, table in self._copies.tables.items()]
-
-    # --- our own clients -------------------------------------------------------------------------------------
-
-    def client_came(self, client: Client) -> None:
-        """A client, or what it says of itself, is new."""
-        if self._own is not None:
-            self._write(client.id, "", client.connected_ms, facts=_facts(client))
-
-    def client_went(self, client: Client) -> None:
-        if self._own is not None:
-            self._write(client.id, "", 0, alive=False)
-
-    def joined(self, client: Client, channel: str) -> None:
-        if self._own is not None and _is_told(channel):
-            self._write(client.id, channel, client.subscriptions[channel])
-
-    def left(self, client: Client, channel: str) -> None:
-        if self._own is not None and _is_told(channel):
-            self._write(client.id, channel, 0, alive=False)
-
-    def kept(self, channel: str, created_ms: int) -> None:
-        """A channel was created here to stay."""
-        if self._own is not None:
-            self._write("", channel, created_ms)
-
-    def unkept(self, channel: str) -> None:
-        """It was deleted."""
-        if self._own is not None:
-            self._write("", channel, 0, alive=False)
 
     # --- events ----------------------------------------------------------------------------------------------
 
@@ -202,7 +170,7 @@ class Exchange:
         effects: list[Effect] = []
         if self._repair_at is not None and self._repair_at <= now:
             self._repair_at = now + REPAIR_US
-            self._look_after_kept()
+            self.own.look_after_kept()
             mates = self._mates()
             if mates:
                 self._turn += 1
@@ -218,19 +186,17 @@ class Exchange:
     def _flush(self) -> list[Effect]:
         effects: list[Effect] = []
         mates = self._mates()
-        own = self._own
-        if own is not None and own.version > self._sent:
-            base, rows = own.after(own.epoch, self._sent) if self._sent else (0, list(own.living()))
+        if (news := self.own.take_news()) is not None:
+            own, base, rows = news
             messages = _packed(self._bus.env.node_id, own, base, rows)
             for mate in mates:
                 effects += [Send(mate, Lane.CONTROL, message) for message in messages]
             self._rows_sent += len(rows) * len(mates)
-            self._sent = own.version
-        news, self._news = self._news, {}
+        heard, self._news = self._news, {}
         for mate in mates:
             heads = tuple(
                 (node, *self._copies.head(node))
-                for node, brought in news.items()
+                for node, brought in heard.items()
                 if node in self._copies.tables and mate not in (node, brought)
             )
             if heads:
@@ -268,7 +234,7 @@ class Exchange:
         return [peer for peer in self._linked if self._copies.is_mate(peer)]
 
     def _tables(self) -> list[tuple[NodeId, Table]]:
-        own = [] if self._own is None else [(self._bus.env.node_id, self._own)]
+        own = [] if self.own.table is None else [(self._bus.env.node_id, self.own.table)]
         return [*own, *self._copies.tables.items()]
 
     def _met(self, now: Instant, peer: NodeId) -> list[Effect]:
@@ -287,23 +253,11 @@ class Exchange:
         """The first mate: from now on our clients are told of."""
         if self._repair_at is None:
             self._repair_at = now + REPAIR_US
-        if self._own is not None:
-            return
-        self._own = Table(self._bus.env.boot_epoch)
-        for client in self._bus.clients.values():
-            self.client_came(client)
-            for channel in client.subscriptions:
-                self.joined(client, channel)
-        for kept in self._bus.channels.kept():
-            self.kept(kept.name, kept.created_ms)
-        self._sent = self._own.version  # mates learn of these by the digests
-        self._flush_at = None
+        if self.own.begin():
+            self._flush_at = None
 
-    def _write(
-        self, client: str, channel: str, since_ms: int, *, alive: bool = True, facts: tuple[str, ...] = ()
-    ) -> None:
-        assert self._own is not None
-        if self._own.write(client, channel, since_ms, alive=alive, facts=facts) and self._flush_at is None:
+    def _flush_soon(self) -> None:
+        if self._flush_at is None:
             self._flush_at = self._flushed_at + FLUSH_US
 
     def _heard(self, now: Instant, node: NodeId, peer: NodeId) -> None:
@@ -316,8 +270,7 @@ class Exchange:
     def _relinked(self, now: Instant) -> None:
         """Our links to mates are others than before."""
         self.reach.changed(now)
-        if self._own is not None:
-            self._write("", LINKS, 0, facts=links_row(self._mates()))
+        self.own.linked_to(self._mates())
 
     def _shut_out(self, now: Instant, node: NodeId, *, for_good: bool) -> list[Effect]:
         if not self._copies.is_mate(node) and node not in self._copies.tables:
@@ -326,28 +279,6 @@ class Exchange:
         self._copies.shut[node] = None
         self._news.pop(node, None)
         return effects + self._copies.forget(node)
-
-    def _look_after_kept(self) -> None:
-        """Created channels that made room for others, or were deleted, are not told of any more."""
-        own = self._own
-        if own is None:
-            return
-        for row in [row for row in own.living() if not row[1] and row[2] != LINKS]:
-            channel = self._bus.channels.find(row[2])
-            if channel is None or not (channel.kept or channel.fixed):
-                self._write("", row[2], 0, alive=False)
-
-
-def _facts(client: Client) -> Facts:
-    profile, identity = client.profile, client.identity
-    return Facts(
-        profile.type, profile.screen_name, profile.personality, profile.avatar, identity.tenant, identity.subject[:512]
-    )
-
-
-def _is_told(channel: str) -> bool:
-    """Patterns and the mesh's own room are a matter between a client and its node."""
-    return not is_pattern(channel) and not channel.startswith("$")
 
 
 def _packed(node: NodeId, table: Table, base: int, rows: list[PresenceRow]) -> list[PresenceRows]:

@@ -23,7 +23,7 @@ def _create(bus: Bus, request: Request) -> dict[str, Any]:
     channel = bus.channels.obtain(name, bus.wall_ms)
     if not channel.kept:
         channel.kept = True
-        bus.exchange.kept(name, channel.created_ms)
+        bus.exchange.own.kept(name, channel.created_ms)
     if not existed:
         _tell_room(bus, request, channel)
     return {"success": True, "channel": channel.shown, "channel_id": channel.shown, "created": not existed}
@@ -78,7 +78,7 @@ def end_channel(bus: Bus, name: str, by: str, effects: list[Effect]) -> None:
     if bus.env.durable:
         effects.append(ForgetHistory(name))
     if kept:
-        bus.exchange.unkept(name)
+        bus.exchange.own.unkept(name)
 
 
 CREATE: Final = Command(

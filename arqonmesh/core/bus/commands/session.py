@@ -92,7 +92,7 @@ def _update_client(bus: Bus, request: Request) -> dict[str, Any]:
     profile = changed(client.profile, given)
     if profile != client.profile:
         client.profile = profile
-        bus.exchange.client_came(client)
+        bus.exchange.own.client_came(client)
     return {"success": True, "you": _record(client)}
 
 
