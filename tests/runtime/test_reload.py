@@ -155,11 +155,10 @@ async def test_every_marked_setting_reaches_whoever_works_by_it(node: Running) -
     service = node.service
     config = service.config
     assert service.node.config is config
-    assert service.node.bus.settings is service.bus._settings is config.bus
+    assert service.node.bus.settings is service.bus.settings is config.bus
     assert service.bus._acceptor.per_address_max == 9
-    assert (service.bus._slow.policy, service.bus._slow._bytes_max, service.bus._slow._room.bytes_max) == (
-        "spill", 300_000, 5,
-    )  # fmt: skip
+    slow = service.bus.outgoing.slow
+    assert (slow.policy, slow._bytes_max, slow._room.bytes_max) == ("spill", 300_000, 5)
     assert service.telemetry.server.settings is service.telemetry.server.hub._settings is config.telemetry
     assert service.http.cors_origins == ("*",)
     assert service.node.bus.exported("a:b")
