@@ -254,9 +254,15 @@ class Host:
     # --- time ---------------------------------------------------------------------------------------------
 
     def _touch(self) -> None:
-        if not self._flush_due and not self._closed:
+        """An input was handled. A tick that has something to end ends after this turn of the loop, with all that comes
+        until then, and the timer is set after that; an idle node's heartbeats are spared that turn."""
+        if self._flush_due or self._closed:
+            return
+        if self.node.tick_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
+        else:
+            self._rearm()
 
     def _flush(self) -> None:
         """End the tick: everything that arrived in this turn of the loop shares its batches."""
