@@ -290,7 +290,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Send it in parts, or raise bus.frame_bytes_max in arqon.yaml.",
     ),
     "bus.history-busy": (
-        "Too many reads of the durable history are under way.",
+        "Too many reads of the durable history are under way, or joins of this client wait for their past.",
         "Try again in a moment; `arqon node status` shows whether the disk keeps up.",
     ),
     "bus.invalid-field": (

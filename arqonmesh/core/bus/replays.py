@@ -4,17 +4,22 @@ Each join with `since` is one replay (resume.py), and no more than half of what 
 after the other; while more than `window_bytes` of them may be unread, the joins that are left wait here, and go on when
 the bridge says that the client has read. A join that waits is one that has not come yet: nothing is read for it,
 nothing gathers, and what is published meanwhile is part of what it will find missing.
+
+While any waits, somebody will say when it goes on: the disk that reads the past of another, or the bridge.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Raw
 
 from arqonmesh.core.bus.answers import refuse
+from arqonmesh.core.bus.past import position_of
 from arqonmesh.core.bus.reads import RETRY_AFTER_MS
 from arqonmesh.core.bus.refusal import Refusal
+from arqonmesh.core.bus.tenants import outside
 from arqonmesh.core.kernel import AwaitDrain, Effect
 
 if TYPE_CHECKING:
@@ -22,20 +27,30 @@ if TYPE_CHECKING:
     from arqonmesh.core.bus.clients import Client
     from arqonmesh.core.bus.commands.request import Request
 
-WAITING_MAX: Final = 4_096
-"""Joins of one client that wait: more than its subscriptions are by default."""
+WAITING_BYTES_MAX: Final = 1 << 20
+"""Positions of one client's joins that wait, as it wrote them: what it has in all channels it may be in by default."""
 
-Begin = Callable[[], None]
-"""Puts the replay's effects into its request. Raises Refusal."""
+Begin = Callable[["Bus", "Request", str, dict[str, int]], None]
+"""Puts the effects of the replay of this channel since there into its request. Raises Refusal."""
+
+
+class Waiting(NamedTuple):
+    """A join until its turn. Nothing in it holds on to the frame that asked, which may be large."""
+
+    request: Request
+    since: bytes
+    begin: Begin
 
 
 class Replays:
     """Of one client."""
 
-    __slots__ = ("asked", "queue", "reading", "unread_bytes")
+    __slots__ = ("asked", "queue", "reading", "unread_bytes", "waiting_bytes")
 
     def __init__(self) -> None:
-        self.queue: deque[tuple[Request, Begin]] = deque()
+        self.queue: dict[str, Waiting] = {}
+        """By channel, in the order in which they came."""
+        self.waiting_bytes = 0
         self.reading = False
         """The disk is asked for the past of one channel."""
         self.asked = False
@@ -49,24 +64,28 @@ def window_bytes(bus: Bus) -> int:
     return bus.settings.buffer_bytes_max // 4
 
 
-def replay(bus: Bus, request: Request, begin: Begin) -> None:
+def replay(bus: Bus, request: Request, name: str, since: Raw, begin: Begin) -> None:
     """Begin now, or when it is this join's turn. Raises Refusal."""
     client = request.client
+    position = position_of(since)
     replays = client.replays
     if replays is None:
         replays = client.replays = Replays()
     if not replays.queue and _may_begin(bus, replays):
-        begin()
+        begin(bus, request, name, position)
         return
-    if len(replays.queue) >= WAITING_MAX:
+    size_bytes = len(bytes(since))
+    if problem := _no_room(bus, replays, name, size_bytes):
         raise Refusal(
             "bus.history-busy",
-            f"{len(replays.queue)} joins of this client wait for their past, which is the most",
+            problem,
             hint=f"ask again after {RETRY_AFTER_MS} ms",
             retry_after_ms=RETRY_AFTER_MS,
         )
-    replays.queue.append((request, begin))
+    replays.queue[name] = Waiting(request.kept(), bytes(since), begin)
+    replays.waiting_bytes += size_bytes
     bus.counters["replays_held"] += 1
+    _see_that_it_goes_on(client, replays, request.effects)
 
 
 def reading(client: Client, now_reading: bool) -> None:
@@ -80,22 +99,25 @@ def sent(bus: Bus, client: Client, size_bytes: int, effects: list[Effect]) -> No
     replays = client.replays
     if replays is not None:
         replays.unread_bytes += size_bytes
-        if replays.unread_bytes >= window_bytes(bus) and not replays.asked:
-            replays.asked = True
-            effects.append(AwaitDrain(client.id))
+        if replays.unread_bytes >= window_bytes(bus):
+            _ask(client, replays, effects)
 
 
 def go_on(bus: Bus, client: Client, effects: list[Effect]) -> None:
     """Begin whatever may begin now."""
     replays = client.replays
-    while replays is not None and replays.queue and _may_begin(bus, replays) and not client.closing:
-        request, begin = replays.queue.popleft()
-        request.effects.clear()
+    if replays is None or client.closing:
+        return
+    while replays.queue and _may_begin(bus, replays):
+        name = next(iter(replays.queue))
+        request, since, begin = replays.queue.pop(name)
+        replays.waiting_bytes -= len(since)
         try:
-            begin()
+            begin(bus, request, name, position_of(Raw(since)))
         except Refusal as refusal:
             refuse(bus, client, request.message, refusal, effects)
         effects.extend(request.effects)
+    _see_that_it_goes_on(client, replays, effects)
 
 
 def drained(bus: Bus, client: Client) -> list[Effect]:
@@ -111,3 +133,29 @@ def drained(bus: Bus, client: Client) -> list[Effect]:
 
 def _may_begin(bus: Bus, replays: Replays) -> bool:
     return not replays.reading and replays.unread_bytes < window_bytes(bus)
+
+
+def _no_room(bus: Bus, replays: Replays, name: str, size_bytes: int) -> str:
+    """Why another join cannot wait; empty when it can."""
+    if name in replays.queue:
+        return f"a join of {outside(name)} by this client waits for its past already"
+    if len(replays.queue) >= bus.settings.subscriptions_max:
+        return f"{len(replays.queue)} joins of this client wait for their past: as many as bus.subscriptions_max allows"
+    if replays.waiting_bytes + size_bytes > WAITING_BYTES_MAX:
+        return (
+            f"joins of this client with {replays.waiting_bytes} bytes of positions wait for their past, and this one "
+            f"has {size_bytes}; {WAITING_BYTES_MAX} are the most"
+        )
+    return ""
+
+
+def _see_that_it_goes_on(client: Client, replays: Replays, effects: list[Effect]) -> None:
+    """A window may have become smaller than what is unread, of which nobody was to tell."""
+    if replays.queue and not replays.reading:
+        _ask(client, replays, effects)
+
+
+def _ask(client: Client, replays: Replays, effects: list[Effect]) -> None:
+    if not replays.asked:
+        replays.asked = True
+        effects.append(AwaitDrain(client.id))

@@ -82,7 +82,7 @@ def resume(bus: Bus, request: Request, channel: Channel, since: dict[str, int], 
         return
     tail = Tail(channel, since)
     query = HistoryQuery(channel.name, REPLAY_MAX, bytes_max, ranges=tuple(wanted))
-    then = partial(_read, bus, request, channel, since, enter, tail)
+    then = partial(_read, bus, request.kept(), channel, since, enter, tail)
     request.effects.append(bus.reads.ask(query, then, request.client.id))
     channel.tails = (*channel.tails, tail)
     request.client.tails = (*request.client.tails, tail)

@@ -30,7 +30,7 @@ def _history(bus: Bus, request: Request) -> dict[str, Any] | None:
     found = plan(bus, name, limit, window)
     if isinstance(found, Page):
         return _told(bus, request.client, name, limit, found)
-    then = partial(_read, bus, request, name, limit, found)
+    then = partial(_read, bus, request.kept(), name, limit, found)
     request.effects.append(bus.reads.ask(found, then, request.client.id))
     return None
 

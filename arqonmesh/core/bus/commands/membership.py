@@ -10,7 +10,6 @@ from arqonmesh.core.bus.commands.request import CHANNEL, Command, Request
 from arqonmesh.core.bus.limits import check_subscriptions
 from arqonmesh.core.bus.mesh_news import tell_mesh_state
 from arqonmesh.core.bus.names import is_pattern
-from arqonmesh.core.bus.past import position_of
 from arqonmesh.core.bus.permissions import Action
 from arqonmesh.core.bus.position import position_now
 from arqonmesh.core.bus.presence import notice
@@ -47,9 +46,8 @@ def _join(bus: Bus, request: Request) -> dict[str, Any] | None:
         )
     for action in _WITH_PAST:
         bus.permissions.check(client.identity, action, name)
-    position = position_of(since)
     bus.channels.check_subscriptions(client, name)
-    replay(bus, request, partial(_come_back, bus, request, name, position))
+    replay(bus, request, name, since, _come_back)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 from arqonmesh.config.model import RoomNames
@@ -67,6 +67,11 @@ class Request:
         if bus.clients.get(self.client.id) is not self.client:
             return []
         return [answer(bus, self.client, self.message, self.name, result, self.in_payload)]
+
+    def kept(self) -> Request:
+        """The same for an answer that comes later: without what was asked, whose raw fields hold the whole frame."""
+        message = Inbound(type=self.message.type, id=self.message.id, correlation_id=self.message.correlation_id)
+        return replace(self, args=CommandArgs(), room="", channel="", message=message, effects=[])
 
     def limit(self, default: int, most: int) -> int:
         """Raises Refusal unless it is 1 to `most`."""
