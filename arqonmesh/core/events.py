@@ -141,6 +141,14 @@ class LinkDown(Event, frozen=True, gc=False):
     reason: str
 
 
+class LinkSilent(Event, frozen=True, gc=False):
+    """An answer of a link that is up is overdue. Its next answer is told by LinkMeasured; else LinkDown follows."""
+
+    peer: NodeId
+    for_us: int
+    """Since the newest answer."""
+
+
 class LinkMeasured(Event, frozen=True, gc=False):
     """A new estimate of a link; at most a few per second and link."""
 

@@ -52,6 +52,7 @@ from arqonmesh.core.events import (
     Late,
     LinkDown,
     LinkMeasured,
+    LinkSilent,
     LinkUp,
     LinkWanted,
 )
@@ -118,6 +119,7 @@ class Plumtree:
         BroadcastJudged,
         LinkUp,
         LinkDown,
+        LinkSilent,
         LinkMeasured,
         LinkWanted,
         Late,
@@ -198,7 +200,11 @@ class Plumtree:
         if isinstance(event, Broadcast):
             return self._on_broadcast(now, event)
         if isinstance(event, LinkMeasured):
-            self._neighbours.measured(event.peer, event.rtt_us, event.loss_ppm)
+            silent_us = self._neighbours.measured(now, event.peer, event.rtt_us, event.loss_ppm)
+            if silent_us is not None:
+                self._promises.silent(event.peer, silent_us)
+        elif isinstance(event, LinkSilent):
+            self._neighbours.silent(event.peer, now - event.for_us)
         elif isinstance(event, LinkUp):
             return self._on_link_up(now, event.peer)
         elif isinstance(event, LinkDown):
@@ -220,7 +226,7 @@ class Plumtree:
             effects += self._announce(now)
         for id_, want in self._wanted.due(now):
             effects += self._ask(now, id_, want)
-        for peer in self._promises.broken(now):
+        for peer in self._promises.broken(now, self._neighbours.is_silent):
             if self._neighbours.lossy(peer):
                 self._count("promises_excused")
                 continue
@@ -402,7 +408,7 @@ class Plumtree:
 
     def _on_graft(self, now: Instant, link_peer: NodeId, message: BroadcastGraft) -> list[Effect]:
         self._count("grafts_received")
-        neighbour = self._neighbours.get(link_peer)
+        neighbour = self._neighbours.get(link_peer) or self._neighbours.parted(link_peer)
         if neighbour is None:
             self._count("grafts_refused")
             return []

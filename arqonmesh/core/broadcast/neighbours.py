@@ -27,6 +27,8 @@ each of the largest size, and some more. What was announced and is asked for wit
 asks takes us for one that breaks its promises."""
 SERVED_MAX: Final = 4_096
 """Ids remembered as served, the oldest forgotten first."""
+PARTED_MAX: Final = 64
+"""Peers without a link of which is remembered what they were served, the first to part forgotten first."""
 
 
 class Neighbour:
@@ -42,6 +44,7 @@ class Neighbour:
         "served",
         "served_bytes",
         "served_until",
+        "silent_since",
         "srtt_us",
         "used",
     )
@@ -64,6 +67,8 @@ class Neighbour:
         self.announced = 0
         """Announcements that came from it in the interval that ends at `announced_until`."""
         self.announced_until: Instant = 0
+        self.silent_since: Instant | None = None
+        """Since when the link has not answered, while an answer is overdue."""
 
     @property
     def measured_us(self) -> int:
@@ -88,8 +93,18 @@ class Neighbours(dict[NodeId, Neighbour]):
 
     _median_us: int | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._parted: dict[NodeId, Neighbour] = {}
+
+    def parted(self, peer: NodeId) -> Neighbour | None:
+        """A peer whose link is down here, and may be up at its end: what it asks for it was told of while the link was
+        up at both, and the connection may still carry the answer."""
+        return self._parted.get(peer)
+
     def add(self, peer: NodeId) -> Neighbour:
         """A new link is eager until a payload proves that it closes a cycle."""
+        self._parted.pop(peer, None)
         neighbour = self[peer] = Neighbour()
         self._median_us = None
         return neighbour
@@ -100,16 +115,36 @@ class Neighbours(dict[NodeId, Neighbour]):
     def drop(self, peer: NodeId) -> bool:
         """False when it was not linked."""
         self._median_us = None
-        return self.pop(peer, None) is not None
+        neighbour = self.pop(peer, None)
+        if neighbour is None:
+            return False
+        self._parted[peer] = neighbour
+        if len(self._parted) > PARTED_MAX:
+            del self._parted[next(iter(self._parted))]
+        return True
 
-    def measured(self, peer: NodeId, srtt_us: int, loss_ppm: int) -> None:
+    def silent(self, peer: NodeId, since: Instant) -> None:
+        """An answer of this link is overdue."""
+        neighbour = self.get(peer)
+        if neighbour is not None:
+            neighbour.silent_since = since
+
+    def is_silent(self, peer: NodeId) -> bool:
+        """Whether its link is up and does not answer."""
+        neighbour = self.get(peer)
+        return neighbour is not None and neighbour.silent_since is not None
+
+    def measured(self, now: Instant, peer: NodeId, srtt_us: int, loss_ppm: int) -> int | None:
+        """The link answers. Returns for how long it had been silent before; None when it had not."""
         neighbour = self.get(peer)
         if neighbour is None:
-            return
+            return None
         neighbour.loss_ppm = loss_ppm
         if neighbour.srtt_us != srtt_us:
             neighbour.srtt_us = srtt_us
             self._median_us = None
+        since, neighbour.silent_since = neighbour.silent_since, None
+        return None if since is None else now - since
 
     @property
     def median_us(self) -> int:

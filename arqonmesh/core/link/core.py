@@ -28,6 +28,7 @@ from arqonmesh.core.events import (
     Late,
     LinkDown,
     LinkMeasured,
+    LinkSilent,
     LinkUp,
     OverlayRuns,
     Publish,
@@ -105,7 +106,7 @@ class _Link:
 
 
 class Links:
-    """Turns TransportUp/Down and heartbeats into LinkUp, LinkDown, LinkMeasured and the LINKS record."""
+    """Turns TransportUp/Down and heartbeats into LinkUp, LinkDown, LinkSilent, LinkMeasured and the LINKS record."""
 
     NAME: ClassVar[str] = "link"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Heartbeat, HeartbeatAck)
@@ -253,6 +254,9 @@ class Links:
                 effects += self._lose(now, peer, link, step.reason)
                 link.liveness.reopen(now)
                 link.fell = True
+            elif step.new is LinkState.PROBING:
+                link.measured_at = None  # the next answer is told at once
+                effects.append(Emit(LinkSilent(peer, now - link.liveness.proved_at)))
             elif step.old is LinkState.OPENING:
                 link.since = now
                 link.fell = False

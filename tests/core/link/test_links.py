@@ -14,6 +14,7 @@ from arqonmesh.core.events import (
     Late,
     LinkDown,
     LinkMeasured,
+    LinkSilent,
     LinkUp,
     OverlayRuns,
     Publish,
@@ -320,6 +321,23 @@ def test_measurements_come_at_most_twice_a_second() -> None:
     assert min(b - a for a, b in pairwise(times)) >= 500 * MS
     last = wire.events("a", LinkMeasured)[-1][1]
     assert isinstance(last, LinkMeasured) and last.rtt_us == 10 * MS and last.loss_ppm == 0
+
+
+def test_a_link_whose_answer_is_overdue_is_told_to_be_silent_until_the_next_answer() -> None:
+    """That answer is told at once, whatever was measured a moment ago; a link that is well never is."""
+    wire = Wire("a", "b")
+    wire.connect("a", "b")
+    wire.run(5 * SECOND)
+    assert wire.events("a", LinkSilent) == []
+    wire.sever("a", "b")
+    wire.run(5_200 * MS)
+    ((_, told),) = wire.events("a", LinkSilent)
+    assert isinstance(told, LinkSilent) and 150 * MS <= told.for_us <= 250 * MS
+    wire.cut.clear()
+    before = len(wire.events("a", LinkMeasured))
+    wire.run(5_250 * MS)
+    assert len(wire.events("a", LinkMeasured)) == before + 1
+    assert wire.events("a", LinkDown) == []
 
 
 def records(wire: Wire, name: str) -> list[tuple[int, LinksRecord]]:
