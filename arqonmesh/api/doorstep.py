@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib
 import os
 import socket
@@ -24,7 +25,9 @@ from arqonmesh.api.control import NodeControl
 from arqonmesh.api.socket_file import clear_the_way, making
 
 CARRIED_MAX: Final = 32
-"""Callers on the doorstep at once; more wait in the listener's backlog, or are closed when they found a place there."""
+"""Callers on the doorstep at once; as many again wait in the backlog, and who comes then waits to connect."""
+PAUSE_S: Final = 1.0
+"""For which nobody is taken after accept(2) found no descriptor or no memory: who waits is reported again at once."""
 FIRST_WORD_S: Final = 10.0
 """How long a caller may say nothing."""
 PIECE_BYTES: Final = 65_536
@@ -58,6 +61,10 @@ class Doorstep:
         self._server: Server | None = None
         self._loading = asyncio.Lock()
         self._carried: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._exhausted = False
+        """Out of descriptors or memory since the last caller, which is told once."""
+        self._closing = False
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -78,35 +85,63 @@ class Doorstep:
             listener.close()
             raise
         self._listener = listener
-        self._loop.add_reader(listener, self._accept)
+        self._listen()
 
     async def close(self, grace_s: float = 1.0) -> None:
-        """Refuse new calls, give those in flight `grace_s`, remove the socket."""
+        """Refuse new calls, give those in flight `grace_s`, remove the socket. A load on its way is ended first."""
+        self._closing = True
         self._stop_listening()
-        if self._server is not None:
-            await self._server.close(grace_s)
+        async with self._loading:
+            if self._server is not None:
+                await self._server.close(grace_s)
         for task in list(self._carried):
             task.cancel()
         await asyncio.gather(*self._carried, return_exceptions=True)
         self._path.unlink(missing_ok=True)
 
-    def _accept(self) -> None:
-        """Everyone who waits."""
+    def _accept(self, places: int = CARRIED_MAX) -> None:
+        """Everyone who waits, as far as there are places; then the listener is left alone until one is free."""
         while self._listener is not None:
+            if len(self._carried) >= places:
+                self._loop.remove_reader(self._listener)
+                return
             try:
                 caller, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError as error:  # out of descriptors, most likely: the caller goes, the node stays
-                _log.warning("a control call could not be taken", error=str(error))
+            except OSError as error:
+                if error.errno == errno.ECONNABORTED:  # this caller has gone again
+                    continue
+                self._rest(error)
                 return
+            self._exhausted = False
             caller.setblocking(False)
-            if len(self._carried) >= CARRIED_MAX:
-                caller.close()
-                continue
             task = self._loop.create_task(self._carry(caller))
             self._carried.add(task)
-            task.add_done_callback(self._carried.discard)
+            task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._carried.discard(task)
+        self._listen()
+
+    def _listen(self) -> None:
+        """(Again), unless it rests or ends."""
+        if self._listener is not None and self._pause is None:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _rest(self, error: OSError) -> None:
+        """The listener stays readable, so without a pause the loop would do nothing else."""
+        assert self._listener is not None
+        self._loop.remove_reader(self._listener)
+        if not self._exhausted:
+            self._exhausted = True
+            _log.warning("a control call could not be taken; tried again every second", error=str(error))
+        if self._pause is None:
+            self._pause = self._loop.call_later(PAUSE_S, self._rested)
+
+    def _rested(self) -> None:
+        self._pause = None
+        self._listen()
 
     async def _carry(self, caller: socket.socket) -> None:
         """One caller, from its first bytes to its end."""
@@ -120,6 +155,8 @@ class Doorstep:
             except Exception as error:  # the caller sees a closed connection; the reason is told here
                 _log.error("the control API could not be started", exc_info=error)
                 return
+            if not self.loaded:
+                return
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as inner:
                 inner.setblocking(False)
                 await self._loop.sock_connect(inner, os.fspath(self._path))
@@ -127,20 +164,29 @@ class Doorstep:
                 await _first_of(self._pump(caller, inner), self._pump(inner, caller))
 
     async def _load(self) -> None:
+        """Once; not any more when the node stops. Raises what keeps the server from starting: nothing of it is left."""
         async with self._loading:
-            if self._server is not None:
+            if self._server is not None or self._closing:
                 return
             if self._make is grpc_server:
                 await asyncio.to_thread(importlib.import_module, "arqonmesh.api.server")
             beside = self._path.with_name("~" + self._path.name[1:])  # as long: a path is short of room (unix(7))
             server = self._make(self._control, beside)
-            await server.start()
-            os.rename(beside, self._path)
+            try:
+                await server.start()
+                os.rename(beside, self._path)
+            except BaseException:
+                await server.close(0)
+                beside.unlink(missing_ok=True)
+                raise
             self._server = server
-            self._accept()  # who knocked at ours until now
+            self._accept(2 * CARRIED_MAX)  # who knocked at ours until now: the backlog is no longer than that
             self._stop_listening()
 
     def _stop_listening(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         if self._listener is not None:
             self._loop.remove_reader(self._listener)
             self._listener.close()

@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -75,21 +77,70 @@ async def test_a_silent_caller_is_sent_away(step: Doorstep, socket_path: Path, m
     assert not step.loaded
 
 
-async def test_more_callers_than_places_are_closed_and_the_node_goes_on(step: Doorstep, socket_path: Path) -> None:
-    """Silent connections are bounded."""
-    callers = [socket.socket(socket.AF_UNIX) for _ in range(2 * doorstep_module.CARRIED_MAX)]
-    try:
-        for caller in callers:
-            caller.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(caller, os.fspath(socket_path))
-            await asyncio.sleep(0)
-        await until(lambda: len(step._carried) == doorstep_module.CARRIED_MAX)
-    finally:
-        for caller in callers:
-            caller.close()
-    await until(lambda: not step._carried)
+async def test_more_callers_than_places_wait_until_one_is_free(step: Doorstep, socket_path: Path) -> None:
+    """Silent connections are bounded; who comes then is neither refused nor forgotten."""
+    loop = asyncio.get_running_loop()
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(doorstep_module.CARRIED_MAX)]
+    with socket.socket(socket.AF_UNIX) as late:
+        try:
+            for caller in (*silent, late):
+                caller.setblocking(False)
+                await loop.sock_connect(caller, os.fspath(socket_path))
+                await asyncio.sleep(0)
+            await until(lambda: len(step._carried) == doorstep_module.CARRIED_MAX)
+            await loop.sock_sendall(late, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+            for _ in range(10):  # turns of the loop
+                await asyncio.sleep(0)
+            assert not step.loaded
+        finally:
+            for caller in silent:
+                caller.close()
+        async with asyncio.timeout(5):
+            assert await loop.sock_recv(late, 9), "gRPC's own settings frame"
     async with NodeClient(socket_path) as client:
         assert (await client.node_status()).pid == 4242
+
+
+WITHOUT_DESCRIPTORS = """
+import asyncio, os, resource, sys, time
+from pathlib import Path
+from structlog.testing import capture_logs
+from arqonmesh.api import doorstep
+from arqonmesh.api.probe import answers
+from tests.api.fake import FakeNode
+
+async def main():
+    doorstep.PAUSE_S = 0.05
+    step = doorstep.Doorstep(FakeNode(), Path(sys.argv[1]))
+    await step.start()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    free = os.dup(0)
+    os.close(free)
+    with capture_logs() as told:
+        assert answers(Path(sys.argv[1]))  # waits in the backlog, and is taken in the next turn of the loop
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        before_s = time.process_time()
+        await asyncio.sleep(0.4)
+        spent_s = time.process_time() - before_s
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        await asyncio.sleep(0.2)
+    print(len(told), spent_s < 0.1, step._pause is None)
+    await step.close(0)
+
+asyncio.run(main())
+"""
+
+
+def test_without_descriptors_the_node_rests_and_says_so_once(socket_path: Path) -> None:
+    """RLIMIT_NOFILE, in a process of its own: a caller who waits neither spins the loop nor fills the log."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DESCRIPTORS, str(socket_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (done.stderr, done.stdout.split()) == ("", ["1", "True", "True"])
 
 
 async def test_the_socket_is_for_its_owner_alone_before_and_after(step: Doorstep, socket_path: Path) -> None:
@@ -141,6 +192,58 @@ async def test_a_stop_as_the_first_call_is_answered(node: FakeNode, socket_path:
         await node.stopped.wait()
         await step.close()
         await stopped
+
+
+async def test_a_stop_while_the_server_loads_leaves_nothing_behind(node: FakeNode, socket_path: Path) -> None:
+    """Neither a file nor a server that goes on; callers who wait for it do not load another."""
+    loading, go_on = asyncio.Event(), asyncio.Event()
+    servers: list[ApiServer] = []
+    closed: list[float] = []
+
+    class Slow(ApiServer):
+        async def start(self) -> None:
+            await super().start()
+            loading.set()
+            await go_on.wait()
+
+        async def close(self, grace_s: float = 1.0) -> None:
+            await super().close(grace_s)
+            closed.append(grace_s)
+
+    def make(control: NodeControl, path: Path) -> Server:
+        servers.append(Slow(control, path))
+        return servers[-1]
+
+    step = Doorstep(node, socket_path, make)
+    await step.start()
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
+        for caller in (one, two):
+            caller.setblocking(False)
+            await loop.sock_connect(caller, os.fspath(socket_path))
+            await loop.sock_sendall(caller, b"PRI * HTTP/2.0")
+        await loading.wait()
+        closing = asyncio.create_task(step.close(0))
+        await asyncio.sleep(0)
+        go_on.set()
+        await closing
+    assert (list(socket_path.parent.iterdir()), len(servers), closed) == ([], 1, [0])
+
+
+async def test_a_load_that_is_broken_off_leaves_nothing_behind(node: FakeNode, socket_path: Path) -> None:
+    """Whatever ends it."""
+
+    class Broken(ApiServer):
+        async def start(self) -> None:
+            await super().start()
+            raise asyncio.CancelledError
+
+    step = Doorstep(node, socket_path, Broken)
+    await step.start()
+    with pytest.raises(asyncio.CancelledError):
+        await step._load()
+    assert [path.name for path in socket_path.parent.iterdir()] == [socket_path.name]
+    await step.close(0)
 
 
 async def test_a_server_that_does_not_start_is_tried_again_by_the_next_caller(
