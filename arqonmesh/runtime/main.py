@@ -19,8 +19,10 @@ from arqonmesh.api.doorstep import Doorstep
 from arqonmesh.config.datadir import DataDir
 from arqonmesh.config.environ import strangers
 from arqonmesh.config.load import load
+from arqonmesh.config.model import HistorySettings
 from arqonmesh.observe.logging import configure
 from arqonmesh.runtime.control import Control
+from arqonmesh.runtime.history import HistoryKeeper
 from arqonmesh.runtime.log_events import log_events
 from arqonmesh.runtime.reload import reload_by_signal
 from arqonmesh.runtime.service import Service
@@ -47,7 +49,11 @@ def run(data_dir: Path, ready: Callable[[], None] | None = None) -> int:
         structlog.get_logger("arqonmesh.node").warning(str(stranger))
     _allow_many_connections()
     store = Store.open(layout.database)
-    return asyncio.run(_serve(lambda: Service(config, key, store, layout.root), store, layout, ready))
+
+    def make(history: HistoryKeeper) -> Service:
+        return Service(config, key, store, layout.root, history)
+
+    return asyncio.run(_serve(make, config.bus.history, store, layout, ready))
 
 
 def _allow_many_connections() -> None:
@@ -77,9 +83,20 @@ def _hung_up(service: Service, on_a_terminal: bool) -> None:
         reload_by_signal(service)
 
 
-async def _serve(make: Callable[[], Service], store: Store, layout: DataDir, ready: Callable[[], None] | None) -> int:
+async def _serve(
+    make: Callable[[HistoryKeeper], Service],
+    settings: HistorySettings,
+    store: Store,
+    layout: DataDir,
+    ready: Callable[[], None] | None,
+) -> int:
     try:
-        service = make()
+        history = HistoryKeeper(layout.root, settings)
+        try:
+            service = make(history)
+        except BaseException:
+            await history.close("")
+            raise
     except BaseException:
         await store.close()
         raise

@@ -69,7 +69,10 @@ def wall_ms() -> int:
 class Service:
     """Everything of one running node. `open` before, `close` after; `stopping` tells when."""
 
-    def __init__(self, config: Config, key: NodeKey, store: Store, data_dir: Path) -> None:
+    def __init__(
+        self, config: Config, key: NodeKey, store: Store, data_dir: Path, history: HistoryKeeper | None = None
+    ) -> None:
+        """`history`: opened by a caller who closes it when this raises."""
         self.config = config
         self.key = key
         self.store = store
@@ -91,7 +94,7 @@ class Service:
             config.bus, base=data_dir, keys=self.keys, operator=operator.renew(data_dir), wall_ms=wall_ms
         )
         epoch = mesh_state.next_epoch(mesh_state.boot_epoch(durable), wall_ms())
-        self.history = HistoryKeeper(data_dir, config.bus.history)
+        self.history = history or HistoryKeeper(data_dir, config.bus.history)
         world = World(
             node_id=key.node_id,
             public_key=key.public,

@@ -15,11 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from arqonmesh.config.datadir import DataDir
 from arqonmesh.config.model import HistorySettings
 from arqonmesh.core.kernel import HistoryQuery
+from arqonmesh.errors import ConfigError
+from arqonmesh.runtime import main
 from arqonmesh.runtime.history import HistoryKeeper
+from arqonmesh.runtime.service import Service
 from arqonmesh.store.history import SqliteHistory
 from arqonmesh.store.history import writer as writer_module
+from arqonmesh.store.store import Store
 from tests.store.redis_server import RedisServer
 from tests.store.test_history import CHANNEL, EPOCH, kept, offsets, read
 from tests.waiting import until
@@ -194,6 +199,41 @@ async def test_a_log_that_is_lost_after_a_crash_is_told(
     once_more = SqliteHistory.open(path, HistorySettings())
     assert not once_more.log_lost, "closed in good order"
     await once_more.close("")
+
+
+async def test_an_opening_that_nothing_came_of_is_no_crash(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A port was taken, and the process ended before the writer began: nothing can be gone."""
+    path = tmp_path / "history.db"
+    SqliteHistory.open(path, HistorySettings())._connection.close()  # as the end of the process does
+    again = SqliteHistory.open(path, HistorySettings())
+    again.keep(kept(1))
+    assert (again.log_lost, await read(again)) == (False, [1])
+    await again.close(EPOCH)
+    assert "store.log-lost" not in caplog.text
+
+
+async def test_a_start_that_failed_after_a_crash_leaves_the_history_in_good_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It took over the log of the crash, which is no reason to miss it at the next start."""
+    layout = DataDir(tmp_path / "node")
+    layout.root.mkdir()
+    history = SqliteHistory.open(tmp_path / "history.db", HistorySettings())
+    history.keep(kept(1, 3))
+    await read(history)
+    for name in ("history.db", "history.db-wal"):
+        shutil.copy(tmp_path / name, layout.root / name)
+    await history.close(EPOCH)
+
+    def make(history: HistoryKeeper) -> Service:
+        raise ConfigError("config.port-taken", "the QUIC port is taken")
+
+    with pytest.raises(ConfigError):
+        await main._serve(make, HistorySettings(), Store.open(layout.database), layout, None)
+    again = SqliteHistory.open(layout.root / "history.db", HistorySettings())
+    assert (again.log_lost, await read(again)) == (False, [1, 2, 3])
+    await again.close(EPOCH)
+    assert "store.log-lost" not in caplog.text
 
 
 async def test_a_file_that_is_removed_under_the_node_is_noticed(

@@ -31,7 +31,8 @@ TABLES: Final = (
 
 
 IN_USE: Final = "in_use"
-"""In `numbers`: 1 from an opening to a clean close. Who finds it so without the log of that life knows what is gone."""
+"""In `numbers`: 1 from the start of the writer to a clean close. Who finds it so without the log of that life knows
+what is gone. A start that came to nothing (a port was taken) has written nothing, and leaves no mark."""
 _WAL_MAGIC: Final = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 """https://www.sqlite.org/fileformat.html, 4.1."""
 
@@ -55,7 +56,7 @@ def open_history(path: Path) -> Opened:
         raise unwritable(path, str(error)) from error
     try:
         _admit(connection, path)
-        return Opened(connection, _take_into_use(connection) and not has_log)
+        return Opened(connection, _in_use(connection) and not has_log)
     except sqlite3.Error as error:
         connection.close()
         raise explained(error, path) from error
@@ -78,18 +79,22 @@ def put_out_of_use(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT OR REPLACE INTO numbers VALUES (?, 0)", (IN_USE,))
 
 
-def _take_into_use(connection: sqlite3.Connection) -> bool:
-    """Whether it was in use already, so a crash came. The mark is in the file itself, whatever becomes of the log."""
-    found = connection.execute("SELECT value FROM numbers WHERE name = ?", (IN_USE,)).fetchone()
-    if found is not None and found[0]:
-        return True
+def take_into_use(connection: sqlite3.Connection) -> None:
+    """Before the first commit; in the file itself, whatever becomes of the log. Raises sqlite3.Error."""
+    if _in_use(connection):
+        return
     try:
         connection.execute("INSERT OR REPLACE INTO numbers VALUES (?, 1)", (IN_USE,))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.OperationalError as error:
         if not error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_IOERR_WRITE")):
             raise  # a disk that takes nothing now is the writer's matter
-    return False
+
+
+def _in_use(connection: sqlite3.Connection) -> bool:
+    """A crash came, if it is not our own life."""
+    found = connection.execute("SELECT value FROM numbers WHERE name = ?", (IN_USE,)).fetchone()
+    return found is not None and bool(found[0])
 
 
 def _has_log(path: Path) -> bool:

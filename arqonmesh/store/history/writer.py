@@ -23,7 +23,7 @@ from typing import Final
 
 from arqonmesh.core.kernel import KeepFrames
 from arqonmesh.store.history.chunks import gather
-from arqonmesh.store.history.schema import put_out_of_use
+from arqonmesh.store.history.schema import put_out_of_use, take_into_use
 from arqonmesh.store.history.tables import HistoryTables
 
 COMMIT_EVERY_S: Final = 0.05
@@ -102,6 +102,7 @@ class HistoryWriter:
 
     def _run(self) -> None:
         try:
+            take_into_use(self._connection)
             while True:
                 self._wake.wait(PRUNE_EVERY_S)
                 if not self._stopping:
