@@ -82,9 +82,16 @@ class Host:
     """Implements net.Listener and bridge.BusPort; performs what the node decides."""
 
     def __init__(
-        self, node: Node, store: Writer, past: Past | None = None, *, clock: Callable[[], Instant] = monotonic_us
+        self,
+        node: Node,
+        store: Writer,
+        past: Past | None = None,
+        *,
+        clock: Callable[[], Instant] = monotonic_us,
+        timer_fired: Callable[[Instant, Instant], None] | None = None,
     ) -> None:
-        """`past` is needed by a node that was told that its history is durable."""
+        """`past` is needed by a node that was told that its history is durable; `timer_fired` hears, whenever the
+        node's timer fires, when that is and when it was due."""
         self.node = node
         self._store = store
         self._past = past
@@ -97,6 +104,7 @@ class Host:
         self._flush_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant = 0
+        self._timer_fired = timer_fired
         self._closed = False
         self._watchers: dict[type[Event], list[Callable[[Event], None]]] = {}
         self.refusals: dict[str, int] = {}
@@ -297,6 +305,8 @@ class Host:
         if self._closed:
             return
         now = self._clock()
+        if self._timer_fired is not None:
+            self._timer_fired(now, self._timer_at)
         deadline = self.node.next_deadline()
         if deadline is not None and now - deadline > LATE_AFTER_US:
             self.perform(self.node.event(now, Late(now - deadline)))

@@ -84,7 +84,7 @@ class Service:
         """Set with `failure`: what waits for the disk waits in vain."""
         self.log = EventLog(wall_ms)
         self.throughput = Throughput()
-        self.lag = LoopLag(lambda late: None)  # for the metrics; the host tells the cores when its own timer is late
+        self.lag = LoopLag(lambda late: None)  # for the metrics; the host tells the cores itself
         durable = store.load()
         self._durable = durable
         self.operator_links = {str(address): str(peer) for address, peer, _ in durable.get("links", ())}
@@ -108,7 +108,7 @@ class Service:
         )
         self._epoch = epoch
         self.node = Node(config, world)
-        self.host = Host(self.node, store, self.history)
+        self.host = Host(self.node, store, self.history, timer_fired=self.lag.observe)
         self.story = EventStory(self.host, self.log)
         self.authority = RosterAuthority(self.host)
         mesh_id = None if self._mesh is None else self._mesh.mesh_id
@@ -217,8 +217,8 @@ class Service:
         await self.telemetry.server.close()
         await self.http.close()
         await self.history.close(self.node.bus.shelf.epoch)
+        await self.bus_keys.close()
         self.log.close()
-        self.bus_keys.close()
         self.keys.close()
         await self.store.close()
 
@@ -245,6 +245,7 @@ class Service:
         for dial in self.endpoint.dials():
             self.endpoint.forget(dial.peer, dial.address)
         self.host.perform(self.node.leave_mesh(self.host.now()))
+        self.bus_keys.leave_mesh()
         self._mesh = None
         self.certificates.rotate(mesh_id=NO_MESH)
         await self._stored(())  # whatever the cores had queued is written before it is forgotten

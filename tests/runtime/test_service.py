@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,19 @@ async def test_a_member_does_not_start_under_another_clusters_name(tmp_path: Pat
         await moved.open()
     assert refusal.value.code == "config.other-cluster"
     await moved.close()
+
+
+async def test_a_blocked_loop_of_a_linked_node_is_seen_in_its_figures(tmp_path: Path) -> None:
+    """The node's own timer tells how late it is, so that an idle node need not be woken for being measured."""
+    hub, spoke = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "spoke")
+    await hub.open()
+    await spoke.open()
+    try:
+        await linked(hub, spoke)
+        hub.lag.stop()
+        hub.lag.take_worst_us()
+        asyncio.get_running_loop().call_soon(time.sleep, 0.3)
+        await until(lambda: hub.lag.take_worst_us() >= 100_000)
+    finally:
+        await hub.close()
+        await spoke.close()
