@@ -4,36 +4,64 @@ Two need this. A pattern (`room:*`, `*:channel`, `*`) after a lost connection: a
 bus cannot resume a pattern; the client joins it again and catches up each channel that it knows. A channel that nobody
 had published in before the loss is unknown and not caught up: who must miss nothing there joins it by its name. And
 any channel when the bus dropped something (refill.py).
+
+Whoever owes a channel its past owns its `Hold`, one per channel. It ends once: caught up, given up (what nobody could
+read stays a hole in the position, and is asked for at the next return), or discarded with the connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Any, Final
 
 from arqonmesh.client.message import Message
 from arqonmesh.client.positions import Positions
 from arqonmesh.client.records import page_of
-from arqonmesh.client.resume import Resumed
+from arqonmesh.client.resume import Gap, Resumed
 from arqonmesh.errors import Denied, NotFound
 
-CHANNELS_MAX: Final = 256
-"""Channels that are caught up at one time, those first that were heard of first."""
+HOLDING_MAX: Final = 256
+"""Channels whose live messages wait at one time, those first that were heard of first. What comes live in the others
+before their turn comes passes; what they missed comes behind it."""
 HELD_MAX: Final = 10_000
 """Live messages per channel that wait for older ones; beyond it they are left to the history too."""
 PAGE: Final = 500
 
 
-class CatchUp:
-    """Holds back live messages while their channels are caught up. `take` hands one on: False when it came before."""
+class Hold:
+    """A channel that is owed what came after `since`."""
 
-    def __init__(self, positions: Positions, take: Callable[[Message], bool]) -> None:
+    __slots__ = ("channel", "found", "left", "live", "over", "since", "stale")
+
+    def __init__(self, channel: str, since: dict[str, int]) -> None:
+        self.channel = channel
+        self.since = since
+        self.live: list[Message] | None = None
+        """What came live, and waits; None: its turn has not come."""
+        self.left = 0
+        """Live messages that had no room here."""
+        self.stale = False
+        """Something was dropped since the history was asked last."""
+        self.found = 0
+        """Once it is caught up: how many were fetched that had not come live."""
+        self.over = False
+
+
+class CatchUp:
+    """The holds. `take` hands a message on: False when it came before; `ask` runs a command of the bus."""
+
+    def __init__(
+        self, positions: Positions, take: Callable[[Message], bool], ask: Callable[..., Awaitable[Message]]
+    ) -> None:
         self._positions = positions
         self._take = take
+        self._ask = ask
         self._began: dict[str, str] = {}
-        self._held: dict[str, list[Message]] = {}
-        self._stale: dict[str, None] = {}
-        """Channels of which something was dropped since the history was asked last."""
+        self._holds: dict[str, Hold] = {}
+        self._holding = 0
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._holds
 
     def began(self, pattern: str, timestamp: str) -> None:
         """When a pattern was joined: what was published before that was not missed."""
@@ -44,65 +72,99 @@ class CatchUp:
 
     def holds(self, channel: str, message: Message) -> bool:
         """Keep a live message for later, if its channel is being caught up."""
-        held = self._held.get(channel)
-        if held is None:
+        hold = self._holds.get(channel)
+        if hold is None or hold.live is None:
             return False
-        if len(held) < HELD_MAX:
-            held.append(message)
+        if len(hold.live) < HELD_MAX:
+            hold.live.append(message)
         else:
-            self._stale[channel] = None
+            hold.left += 1
+            hold.stale = True
         return True
 
-    def hold(self, channel: str) -> bool:
-        """From now on what is live there waits, until `release` or `discard`; False when it does already. The history
-        is asked at least once more."""
-        self._stale[channel] = None
+    def hold(self, channel: str) -> Hold | None:
+        """Something may be missing there from now on. None: somebody catches it up already, and asks once more."""
         self._positions.unsettle(channel)
-        if channel in self._held:
-            return False
-        self._held[channel] = []
-        return True
+        found = self._holds.get(channel)
+        if found is not None:
+            found.stale = True
+            return None
+        hold = self._holds[channel] = Hold(channel, self._positions.asking(channel))
+        if self._holding < HOLDING_MAX:
+            self._hold_back(hold)
+        return hold
 
-    def hold_under(self, pattern: str, joined: dict[str, None]) -> list[str]:
-        """Before the pattern is joined again: the channels to catch up, held from now on."""
+    def hold_under(self, pattern: str, joined: Container[str]) -> list[Hold]:
+        """Before the pattern is joined again: the channels that it brings and that are not live yet."""
         channels = [channel for channel in self._positions.under(pattern) if channel not in joined]
-        channels = [channel for channel in channels if channel not in self._held and self._positions.of(channel)]
-        return [channel for channel in channels[:CHANNELS_MAX] if self.hold(channel)]
+        channels = [channel for channel in channels if channel not in self and self._positions.of(channel)]
+        holds = [self.hold(channel) for channel in channels if not self._positions.is_live(channel)]
+        return [hold for hold in holds if hold is not None]
 
-    async def run(self, pattern: str, channel: str, url: str, ask: Callable[..., Awaitable[Message]]) -> Resumed | None:
-        """Hand on what was missed of one channel, then what was held. None when there is no history to be had. When
-        this raises, what is held is still held."""
-        since = self._positions.of(channel)
-        cursor = dict(since)
+    async def run(self, hold: Hold, pattern: str, url: str) -> Resumed | None:
+        """Hand on what was missed of one channel, then what was held. None when the channel was left meanwhile. When
+        this raises, the hold goes on."""
+        if hold.over:
+            return None
+        self._hold_back(hold)
+        since, cursor = hold.since, dict(hold.since)
+        doubts: dict[str, Gap] = {}
         missed = 0
         while True:
-            self._stale.pop(channel, None)
-            args: dict[str, Any] = {"channel": channel, "since": cursor, "limit": PAGE}
+            hold.stale = False
+            args: dict[str, Any] = {"channel": hold.channel, "since": cursor, "limit": PAGE}
             try:
-                page = page_of(await ask("history", args))
+                page = page_of(await self._ask("history", args))
             except (Denied, NotFound):
-                self.release(channel)
+                return self.give_up(hold, url)
+            if hold.over:
                 return None
+            for gap in page.gaps:
+                doubts.setdefault(gap.epoch, gap)
             for message in page:
                 cursor[message.epoch] = max(cursor.get(message.epoch, 0), message.offset)
                 if message.epoch not in since and message.timestamp < self._began.get(pattern, ""):
-                    self._positions.advance(channel, message)
+                    self._positions.advance(hold.channel, message)
                 elif self._take(message):
                     missed += 1
             behind = any(head > cursor.get(epoch, head) for epoch, head in page.position.items())
-            if (not len(page) or not (page.more or behind)) and channel not in self._stale:
+            if (not len(page) or not (page.more or behind)) and not hold.stale:
                 break
-        self._positions.miss_to(channel, page.position)
-        self.release(channel)
-        gaps = self._positions.close(channel, since)
-        return Resumed(channel, not gaps, gaps, missed, url)
+        self._positions.miss_to(hold.channel, page.position, doubts)
+        hold.found = missed - hold.left - self._release(hold)
+        gaps = (*self._positions.close(hold.channel, since), *doubts.values())
+        return Resumed(hold.channel, not gaps, gaps, missed, url)
 
-    def release(self, channel: str) -> None:
-        self._stale.pop(channel, None)
-        for message in self._held.pop(channel, ()):
-            self._take(message)
+    def give_up(self, hold: Hold, url: str) -> Resumed | None:
+        """Its past cannot be read: what is live goes on, behind a hole. None when it was over already."""
+        if hold.over:
+            return None
+        self._positions.go_on_blindly(hold.channel)
+        self._release(hold)
+        return Resumed(hold.channel, False, url=url)
 
-    def discard(self, channel: str) -> None:
-        """The connection is gone, and what it brought comes again from where the channel was."""
-        self._stale.pop(channel, None)
-        self._held.pop(channel, None)
+    def discard(self, hold: Hold) -> None:
+        """The connection is gone, and what it brought comes again from where the channel was. Repeats are harmless."""
+        self._end(hold)
+
+    def leave(self, channel: str) -> None:
+        """Nobody wants it any more."""
+        if (hold := self._holds.get(channel)) is not None:
+            self._end(hold)
+
+    def _hold_back(self, hold: Hold) -> None:
+        if hold.live is None:
+            hold.live = []
+            self._holding += 1
+
+    def _release(self, hold: Hold) -> int:
+        """Hand on what waited; how much of it had come before."""
+        return sum(not self._take(message) for message in self._end(hold))
+
+    def _end(self, hold: Hold) -> list[Message]:
+        if hold.over:
+            return []
+        hold.over = True
+        del self._holds[hold.channel]
+        self._holding -= hold.live is not None
+        return hold.live or []

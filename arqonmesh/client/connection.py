@@ -50,7 +50,9 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
         self._reading = True
-        self._heard = True
+        self.heard = 0
+        """Frames, of whatever kind."""
+        self._heard_before = -1
         self._pinged_at_s: float | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._why = ""
@@ -98,6 +100,12 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
     def gone(self) -> bool:
         return self._transport is None or bool(self._transport.is_disconnected)
 
+    def signs(self) -> int:
+        """Of life: another number when something was heard, or could not be because this end does not read."""
+        if not self._reading:
+            self.heard += 1
+        return self.heard
+
     def send(self, frame: bytes) -> None:
         assert self._transport is not None
         self._transport.send(WSMsgType.TEXT, frame)
@@ -109,7 +117,7 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         self._reading = wanted
         raw = self._transport.underlying_transport
         if wanted:
-            self._heard = True
+            self.heard += 1
             raw.resume_reading()
         else:
             raw.pause_reading()
@@ -144,7 +152,7 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        self._heard = True
+        self.heard += 1
         if kind == WSMsgType.TEXT and frame.fin:
             self._owner.received(self, frame.get_payload_as_bytes())
         elif kind in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
@@ -196,8 +204,8 @@ class Connection(WSListener):  # type: ignore[misc]  # an extension class
         transport = self._transport
         if transport is None or transport.is_disconnected:
             return
-        if self._heard or not self._reading:  # who does not read cannot hear an answer
-            self._heard = False
+        if self.heard != self._heard_before or not self._reading:  # who does not read cannot hear an answer
+            self._heard_before = self.heard
             self._pinged_at_s = None
         elif self._pinged_at_s is None:
             self._pinged_at_s = asyncio.get_running_loop().time()

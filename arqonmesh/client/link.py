@@ -73,6 +73,10 @@ class Link:
         connection.hang_up()
         return True
 
+    def signs(self) -> int:
+        """As the connection's."""
+        return 0 if self.connection is None else self.connection.signs()
+
     # --- from the connection ---------------------------------------------------------------------------------
 
     def received(self, connection: Connection, frame: bytes) -> None:

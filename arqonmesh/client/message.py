@@ -79,3 +79,9 @@ def read(frame: bytes) -> Message | None:
 def object_of(message: Message) -> dict[str, Any]:
     """The payload where it is an object, else an empty one."""
     return message.payload if bytes(message.payload_).startswith(b"{") else {}
+
+
+def is_echo(message: Message) -> bool:
+    """Whether its publisher wanted it back."""
+    metadata = message.metadata
+    return isinstance(metadata, dict) and metadata.get("echo") is True

@@ -12,86 +12,17 @@ and over nothing else unless the bus says so: no hole.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from arqonmesh.client.message import Message
 from arqonmesh.client.resume import Gap
+from arqonmesh.client.streams import EPOCHS_MAX, HOLES_MAX, Seen, Stream, is_before_all, life
 
 CHANNELS_MAX: Final = 10_000
 """Channels whose position is remembered; beyond, the one that came first is forgotten (`forgotten` counts)."""
-EPOCHS_MAX: Final = 256
-"""Streams per channel: nodes that published there, and their restarts. As many as a bus takes in a position; of what
-is forgotten beyond, the next answer to a join tells a gap."""
-HOLES_MAX: Final = 32
-"""Stretches per stream that did not come; beyond, the lowest is given up, and told as a gap."""
 NODE_LENGTH: Final = 10
 """Characters of a node's id that the names of its streams begin with."""
-
-
-class _Stream:
-    """What was received of one stream: all up to `head`, except the stretches in `holes`."""
-
-    __slots__ = ("head", "holes", "named", "start")
-
-    def __init__(self, head: int = 0, start: int = 0) -> None:
-        self.head = head
-        self.start = start
-        """What is missing up to here is taken when it comes, and not asked for."""
-        self.holes: list[tuple[int, int]] = []
-        self.named = True
-        """Whether it is part of the position; a bus that has forgotten it has said so once."""
-
-    def add(self, offset: int, *, own: bool) -> bool:
-        """False when it was there before. `own`: what it jumps over is this client's own."""
-        head = self.head
-        if offset > head:
-            if offset > head + 1 and not own:
-                self.miss(head + 1, offset - 1)
-            self.head = offset
-            return True
-        for index, (first, last) in enumerate(self.holes):
-            if first <= offset <= last:
-                rest = [(first, offset - 1), (offset + 1, last)]
-                self.holes[index : index + 1] = [(low, high) for low, high in rest if low <= high]
-                return True
-        return False
-
-    def miss(self, first: int, last: int) -> None:
-        self.holes.append((first, last))
-
-    def missing(self) -> list[tuple[int, int]]:
-        """The holes that are worth asking for."""
-        return [(max(first, self.start + 1), last) for first, last in self.holes if last > self.start]
-
-    def reach(self) -> int:
-        """The highest offset up to which nothing is missing."""
-        missing = self.missing()
-        return min(missing[0][0] - 1, self.head) if missing else self.head
-
-    def settle(self, upto: int) -> None:
-        """The bus has given what there is up to here, or has named it."""
-        self.head = max(self.head, upto)
-        self.holes = [(first, last) for first, last in self.holes if last > upto]
-
-
-class _Seen:
-    """The streams of one channel."""
-
-    __slots__ = ("exact", "gone", "live_at", "streams")
-
-    def __init__(self, live_at: int) -> None:
-        self.live_at = live_at
-        """The number of the connection on which all that was missed has come."""
-        self.streams: dict[str, _Stream] = {}
-        self.exact = False
-        """Whether an answer of the bus, or the application, said where it began; else the first events did."""
-        self.gone: list[Gap] = []
-        """What was forgotten of streams, and nobody has been told."""
-
-    def give_up(self, gap: Gap) -> None:
-        self.gone.append(gap)
-        del self.gone[:-EPOCHS_MAX]
 
 
 class Positions:
@@ -101,7 +32,7 @@ class Positions:
         self.forgotten = 0
         self._node = ""
         self._connection = 0
-        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
 
     def connected(self, node: str) -> None:
         """To the node with this id; what was missed comes first."""
@@ -119,7 +50,7 @@ class Positions:
             if seen.exact:
                 self._note_node(seen, epoch)
             self._bound(seen)
-            stream = seen.streams[epoch] = _Stream(start=0 if seen.exact else offset - 1)
+            stream = seen.streams[epoch] = Stream(start=0 if seen.exact else offset - 1)
         own = bool(self._node) and epoch.startswith(self._node) and seen.live_at == self._connection
         fresh = stream.add(offset, own=own)
         if len(stream.holes) > HOLES_MAX:
@@ -133,12 +64,13 @@ class Positions:
         """The bus says that this was seen; never a step back."""
         seen = self._seen.get(channel) or self._begin(channel)
         seen.exact = True
+        seen.asked = None
         seen.live_at = self._connection
         for epoch, offset in position.items():
             stream = seen.streams.get(epoch)
             if stream is None:
                 self._bound(seen)
-                seen.streams[epoch] = _Stream(offset)
+                seen.streams[epoch] = Stream(offset)
             else:
                 stream.head = max(stream.head, offset)
                 stream.named = True
@@ -159,7 +91,7 @@ class Positions:
         for epoch, stream in seen.streams.items():
             if epoch in position:
                 stream.settle(position[epoch])
-            elif not _is_before_all(epoch):
+            elif not is_before_all(epoch):
                 stream.named = False
         self.told(channel, position)
         unseen += seen.gone
@@ -175,10 +107,28 @@ class Positions:
     def of(self, channel: str) -> dict[str, int]:
         """{epoch: offset} up to which nothing is missing."""
         seen = self._seen.get(channel)
-        return {} if seen is None else {name: one.reach() for name, one in seen.streams.items() if one.named}
+        if seen is None:
+            return {}
+        if seen.asked is not None:
+            return dict(seen.asked)
+        return {name: one.reach() for name, one in seen.streams.items() if one.named}
+
+    def asking(self, channel: str) -> dict[str, int]:
+        """The position to go on from. It stays the position until the answer is whole: what comes on the way names
+        later lives of nodes, and who names those counts as told of what the answer would have said of earlier ones."""
+        seen = self._seen.get(channel)
+        if seen is None:
+            return {}
+        seen.asked = self.of(channel)
+        return dict(seen.asked)
 
     def known(self, channel: str) -> bool:
         return channel in self._seen
+
+    def is_live(self, channel: str) -> bool:
+        """Whether all that was missed has come on this connection."""
+        seen = self._seen.get(channel)
+        return seen is not None and seen.live_at == self._connection
 
     def under(self, pattern: str) -> list[str]:
         """The channels that a subscription to `room:*`, `*:channel` or `*` has brought."""
@@ -190,74 +140,84 @@ class Positions:
         if seen is not None:
             seen.live_at = -1
 
-    def miss_to(self, channel: str, position: Mapping[str, int]) -> None:
-        """All there is up to these heads has come: what is not here by now is missing, and what follows is live."""
+    def miss_to(self, channel: str, position: Mapping[str, int], doubts: Container[str] = ()) -> None:
+        """All there is up to these heads has come: what is not here by now is missing, and what follows is live.
+        `doubts`: streams of which a gap without an end was told; those that the bus has forgotten are named no more."""
         seen = self._seen.get(channel)
         if seen is None:
             return
         seen.live_at = self._connection
+        for epoch, stream in seen.streams.items():
+            stream.named = stream.named and (epoch not in doubts or epoch in position)
         for epoch, head in position.items():
-            stream = seen.streams.get(epoch)
-            if stream is not None and head > stream.head:
-                stream.miss(stream.head + 1, head)
+            stream = seen.streams.get(epoch) or self._note_stream(seen, epoch, head)
+            if head > stream.head:
+                stream.holes.append((stream.head + 1, head))
                 stream.head = head
+
+    def go_on_blindly(self, channel: str) -> None:
+        """Nobody could say what is missing up to here: the next event of each stream shows it. What follows is live."""
+        seen = self._seen.get(channel)
+        if seen is None:
+            return
+        seen.live_at = self._connection
+        seen.asked = None
+        for stream in seen.streams.values():
+            stream.blind = True
 
     def close(self, channel: str, since: Mapping[str, int]) -> tuple[Gap, ...]:
         """What did not come above that position, and will not be asked for again."""
         seen = self._seen.get(channel)
+        if seen is None:
+            return ()
         gaps: list[Gap] = []
-        for epoch, stream in {} if seen is None else seen.streams.items():
+        for epoch, stream in seen.streams.items():
             low = since.get(epoch, stream.start)
             gaps += [Gap(epoch, first, last) for first, last in stream.missing() if first > low]
             stream.holes = [(first, last) for first, last in stream.holes if first <= low]
-        if seen is not None:
-            gaps += seen.gone
-            seen.gone = []
+        gaps += seen.gone
+        seen.gone = []
+        seen.asked = None
         return tuple(gaps)
 
     def forget(self, channel: str) -> None:
         self._seen.pop(channel, None)
 
-    def _begin(self, channel: str) -> _Seen:
+    def _begin(self, channel: str) -> Seen:
         if len(self._seen) >= CHANNELS_MAX:
             self._seen.popitem(last=False)
             self.forgotten += 1
-        seen = self._seen[channel] = _Seen(self._connection)
+        seen = self._seen[channel] = Seen(self._connection)
         return seen
 
-    def _note_node(self, seen: _Seen, epoch: str) -> None:
+    def _note_stream(self, seen: Seen, epoch: str, head: int) -> Stream:
+        """One that an answer names first: owed, unless it was over before what is known of its node began."""
+        node = epoch.partition("-")[0] + "-"
+        lives = [life(other) for other in seen.streams if other.startswith(node)]
+        owed = seen.exact and not (lives and life(epoch) < min(lives))
+        self._bound(seen)
+        stream = seen.streams[epoch] = Stream(0 if owed else head)
+        return stream
+
+    def _note_node(self, seen: Seen, epoch: str) -> None:
         """A node that the position does not name at all, heard in some life: the ones before it are owed too."""
         node, dash, _ = epoch.partition("-")
         if dash and not any(other.startswith(node + dash) for other in seen.streams):
             self._bound(seen)
-            seen.streams[f"{node}-0"] = _Stream()
+            seen.streams[f"{node}-0"] = Stream()
 
-    def _bound(self, seen: _Seen) -> None:
+    def _bound(self, seen: Seen) -> None:
         """The oldest life of a node that has had later ones goes first: nothing of it is sent again then."""
         while len(seen.streams) >= EPOCHS_MAX:
             by_node: dict[str, list[str]] = {}
             for epoch in seen.streams:
                 by_node.setdefault(epoch.partition("-")[0], []).append(epoch)
             lives = max(by_node.values(), key=len)
-            oldest = min(lives, key=_life)
+            oldest = min(lives, key=life)
             stream = seen.streams.pop(oldest)
-            if not _is_before_all(oldest):
+            if not is_before_all(oldest):
                 seen.give_up(Gap(oldest, stream.reach() + 1, None))
             self.forgotten += 1
-
-
-def _life(epoch: str) -> tuple[int, int]:
-    """Lives of one node, in their order: its boot epoch in base 36, and the generation behind a dot."""
-    boot, _, generation = epoch.partition("-")[2].partition(".")
-    try:
-        return int(boot, 36), int(generation or 0)
-    except ValueError:
-        return 0, 0
-
-
-def _is_before_all(epoch: str) -> bool:
-    """Life 0 of a node stands before all its lives."""
-    return epoch.endswith("-0")
 
 
 def is_pattern(name: str) -> bool:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
+from typing import Final
 
 from arqonmesh.client.message import Message
 from arqonmesh.errors import ArqonError
+
+ANSWER_MAX_S: Final = 600.0
+"""However much else comes meanwhile."""
 
 
 class Questions:
@@ -46,6 +51,18 @@ class Questions:
         else:
             answer.set_result(message)
         return True
+
+    async def wait(self, answer: asyncio.Future[Message], silence_s: float, signs: Callable[[], int]) -> Message:
+        """Until it comes, behind whatever else does: a bus sends as fast as its client reads. Raises TimeoutError when
+        nothing comes at all for so long. `signs`: of life, another number when there were some."""
+        end_s = asyncio.get_running_loop().time() + ANSWER_MAX_S
+        while True:
+            before = signs()
+            done, _ = await asyncio.wait((answer,), timeout=silence_s)
+            if done:
+                return answer.result()
+            if signs() == before or asyncio.get_running_loop().time() > end_s:
+                raise TimeoutError
 
     def fail(self, problem: ArqonError) -> None:
         """Nothing will be answered any more on this connection."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from arqonmesh.client.message import Message, read
+from arqonmesh.client.resume import Gap
 
 
 class Receipt(Struct, frozen=True):
@@ -50,6 +51,8 @@ class Page(Struct, frozen=True):
     """Fewer than asked for, because one answer carries only so many bytes."""
     position: Mapping[str, int] = {}
     """Where the channel stood, {epoch: offset}."""
+    gaps: tuple[Gap, ...] = ()
+    """With a position as `since`: stretches of which nobody there can tell whether there was anything."""
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self.messages)
@@ -63,6 +66,7 @@ class _HistoryAnswer(Struct):
     more: bool = False
     truncated: bool = False
     position: dict[str, int] = {}
+    gaps: tuple[Gap, ...] = ()
 
 
 class _Info(Struct):
@@ -77,7 +81,7 @@ def page_of(answer: Message) -> Page:
     told = msgspec.json.decode(answer.payload_, type=_HistoryAnswer)
     frames = (read(bytes(raw)) for raw in told.messages)
     found = tuple(message for message in frames if message is not None)
-    return Page(found, told.more, told.truncated, told.position)
+    return Page(found, told.more, told.truncated, told.position, told.gaps)
 
 
 def members_of(answer: Message) -> list[Member]:

@@ -21,7 +21,7 @@ from arqonmesh.client.endpoints import Endpoints
 from arqonmesh.client.failures import Busy, ended, no_answer, none_of, told_by_the_bus
 from arqonmesh.client.link import Link
 from arqonmesh.client.mailboxes import Mailboxes
-from arqonmesh.client.message import Message, encode, object_of
+from arqonmesh.client.message import Message, encode, is_echo, object_of
 from arqonmesh.client.questions import Questions
 from arqonmesh.client.resume import Resumed
 from arqonmesh.client.subscriptions import Subscriptions
@@ -100,6 +100,7 @@ class Session:
         """Run a command. Raises the bus's own error, TimedOut, or PeerError when the connection ends meanwhile.
 
         A bus that is busy is asked again after the pause that it names, for `patience_s`; by default `timeout_s`.
+        With `patience_s`, time counts from when anything was last heard.
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + (timeout_s if patience_s is None else patience_s)
@@ -107,7 +108,7 @@ class Session:
         while True:
             try:
                 frame = {"type": "command", "command": name, "args": args, "v": 1}
-                return await self.answer_to(frame, name, timeout_s)
+                return await self.answer_to(frame, name, timeout_s, patient=patience_s is not None)
             except Busy as busy:
                 pause_s = busy.retry_after_s * (1 + random.random())
                 if loop.time() + pause_s > until_s:
@@ -117,7 +118,7 @@ class Session:
                     raise
 
     async def answer_to(
-        self, frame: dict[str, Any], what: str, timeout_s: float, *, by_anyone: bool = False
+        self, frame: dict[str, Any], what: str, timeout_s: float, *, by_anyone: bool = False, patient: bool = False
     ) -> Message:
         """Send a frame with an id of its own and wait for what answers it: the bus, or `by_anyone` a client."""
         id_, answer = self.questions.ask()
@@ -128,7 +129,9 @@ class Session:
         try:
             async with asyncio.timeout(timeout_s):
                 await self.send(encode(frame))
-                message = await answer
+                message = None if patient else await answer
+            if message is None:
+                message = await self.questions.wait(answer, timeout_s, self._link.signs)
         except TimeoutError:
             raise no_answer(self.endpoints.current, what, timeout_s) from None
         finally:
@@ -188,7 +191,7 @@ class Session:
             self.duplicates += 1
             return False
         sender = message.from_
-        if (sender == self.client_id or sender in self._past_ids) and not _echoed(message):
+        if (sender == self.client_id or sender in self._past_ids) and not is_echo(message):
             return False  # from the history; nobody is sent live what it published itself
         self._put(message)
         return True
@@ -293,8 +296,3 @@ class Session:
         self.boxes.end(None if self._closing else problem)
         self._writable.set()
         self._become("closed")
-
-
-def _echoed(message: Message) -> bool:
-    metadata = message.metadata
-    return isinstance(metadata, dict) and metadata.get("echo") is True

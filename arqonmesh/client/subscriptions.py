@@ -12,7 +12,7 @@ from msgspec import structs
 from arqonmesh.client.catch_up import CatchUp
 from arqonmesh.client.endpoints import Endpoints
 from arqonmesh.client.message import Message, object_of
-from arqonmesh.client.positions import Positions, is_pattern
+from arqonmesh.client.positions import Positions, is_pattern, matches
 from arqonmesh.client.refill import Refill
 from arqonmesh.client.resume import Resumed, resumed_of
 from arqonmesh.errors import Denied
@@ -41,31 +41,41 @@ class Subscriptions:
     ) -> None:
         self.joined: dict[str, None] = {}
         self.positions = Positions()
-        self.catch_up = CatchUp(self.positions, take)
-        self.refill = Refill(self.positions, self.catch_up, self._ask_patiently, told)
+        self.catch_up = CatchUp(self.positions, take, self._ask_patiently)
+        self.refill = Refill(self.catch_up, told)
         self._endpoints = endpoints
         self._ask = ask
         self._at_once = JOINS_AT_ONCE_MAX
-        """Fewer once a bus said that this is too fast for it."""
+        """Fewer once a bus said that this is too fast for it; a little more each time that it does not."""
         self._slower = asyncio.Event()
         self._pause_s = RATE_PAUSE_S
 
     async def join(self, channel: str, since: Mapping[str, int] | None) -> Resumed:
         """Subscribe, from a position where one is given; from now on it is joined again after each loss."""
         if since is not None:
+            self.catch_up.leave(channel)
             self.positions.set(channel, since)
+            self.positions.asking(channel)
         resumed = await self._join(channel, since)
         self.joined[channel] = None
         return resumed
 
     def leave(self, channel: str) -> None:
+        """From now on nothing of it is fetched, nor kept, unless another subscription brings it."""
         self.joined.pop(channel, None)
-        self.positions.forget(channel)
         self.catch_up.forget(channel)
+        for name in self.positions.under(channel):
+            if not any(matches(other, name) for other in self.joined):
+                self.positions.forget(name)
+                self.catch_up.leave(name)
 
     def dropped(self, count: int) -> None:
         """The bus has dropped so much of what waited for this client."""
-        self.refill.dropped(count, self.joined, self._endpoints.current)
+        heard = {name: "" for name in self.joined if self.positions.known(name)}
+        for pattern in filter(is_pattern, self.joined):
+            for name in self.positions.under(pattern):
+                heard.setdefault(name, pattern)
+        self.refill.dropped(count, heard.items(), self._endpoints.current)
 
     async def join_again(self) -> list[Resumed]:
         """Every subscription on a new connection, a few at a time. Raises what the first refusal says."""
@@ -80,6 +90,7 @@ class Subscriptions:
                 await asyncio.wait({together, dropped}, return_when=asyncio.FIRST_COMPLETED)
                 if together.done():
                     together.result()
+                    self._at_once = min(JOINS_AT_ONCE_MAX, self._at_once + 1 + self._at_once // 8)
                 else:  # nobody is told which were dropped: those that are not answered by now
                     left = [channel for channel, join in joins.items() if not join.done()] + left
                     self._at_once = max(1, self._at_once // 2)
@@ -106,13 +117,24 @@ class Subscriptions:
         try:
             if is_pattern(channel):
                 return await self._join_pattern(channel)
-            return [await self._join(channel, self._position(channel))]
+            if not self.positions.known(channel):
+                return [await self._join(channel, None)]
+            return [await self._join_from(channel, self.positions.asking(channel))]
         except Denied as denied:
             _log.warning("%s could not be joined again: %s", channel, denied)
             return [Resumed(channel, False, url=self._endpoints.current)]
 
-    def _position(self, channel: str) -> dict[str, int] | None:
-        return self.positions.of(channel) if self.positions.known(channel) else None
+    async def _join_from(self, channel: str, since: dict[str, int]) -> Resumed:
+        """Or from now on, when this client may join it and not read its history."""
+        try:
+            return await self._join(channel, since)
+        except Denied as denied:
+            position = object_of(await self._ask_patiently("join_channel", {"channel": channel})).get("position", {})
+            _log.warning("%s is joined again without what was missed: %s", channel, denied)
+        self.positions.miss_to(channel, position)
+        gaps = self.positions.close(channel, since)
+        self.positions.told(channel, position)
+        return Resumed(channel, False, gaps, url=self._endpoints.current)
 
     async def _join(self, channel: str, since: Mapping[str, int] | None) -> Resumed:
         args: dict[str, Any] = {"channel": channel}
@@ -124,7 +146,8 @@ class Subscriptions:
         position = told.get("position")
         if isinstance(position, dict):
             if resumed.recovered is None:
-                self.positions.told(channel, position)
+                if channel not in self.catch_up:
+                    self.positions.told(channel, position)
             else:
                 gaps = self.positions.answered(channel, position, resumed.gaps)
                 resumed = structs.replace(resumed, recovered=not gaps, gaps=gaps)
@@ -136,17 +159,18 @@ class Subscriptions:
         return await self._ask(name, args, patience_s=BUSY_PATIENCE_S)
 
     async def _join_pattern(self, pattern: str) -> list[Resumed]:
-        channels = self.catch_up.hold_under(pattern, self.joined)
+        holds = self.catch_up.hold_under(pattern, self.joined)
+        url = self._endpoints.current
         try:
             resumed = [await self._join(pattern, None)]
-            for channel in channels:
-                one = await self.catch_up.run(pattern, channel, self._endpoints.current, self._ask_patiently)
+            for hold in holds:
+                one = await self.catch_up.run(hold, pattern, url)
                 resumed += [] if one is None else [one]
             return resumed
         except Denied:
-            for channel in channels:
-                self.catch_up.release(channel)
+            for hold in holds:
+                self.catch_up.give_up(hold, url)
             raise
         finally:
-            for channel in channels:
-                self.catch_up.discard(channel)
+            for hold in holds:
+                self.catch_up.discard(hold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from types import TracebackType
 from typing import Literal, Self
@@ -11,11 +12,12 @@ from websockets.typing import Subprotocol
 
 from tests.waiting import until
 
-Manner = Literal["answers", "hangs up", "says nothing"]
+Manner = Literal["answers", "hangs up", "says nothing", "talks", "talks on"]
 
 
 class OddNode:
-    """`answers` every command; `hangs up` at the first one; `says nothing`, not even a welcome."""
+    """`answers` every command; `hangs up` at the first one; `says nothing`, not even a welcome; `talks` of other things
+    for a while before it answers; `talks on` and never does."""
 
     def __init__(self, manner: Manner) -> None:
         self.manner = manner
@@ -26,6 +28,8 @@ class OddNode:
         """Connections now."""
         self.asked: list[str] = []
         """Channels that somebody wanted to join."""
+        self.told = 0
+        """Things that nobody asked for."""
         self._server: Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -55,6 +59,12 @@ class OddNode:
                     return
                 told = json.loads(frame)
                 self.asked.append(told.get("args", {}).get("channel", ""))
+                while self.manner.startswith("talks"):
+                    await self._say(client, "system", {"event": "something else"})
+                    await asyncio.sleep(0.02)
+                    self.told += 1
+                    if self.manner == "talks" and self.told == 15:
+                        break
                 await self._say(client, "response", {"success": True, "position": {}}, request_id=told["id"])
         finally:
             await client.close()

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from arqonmesh.client import Gap, Message, positions
-from arqonmesh.client.positions import EPOCHS_MAX, HOLES_MAX, Positions
+from arqonmesh.client.positions import Positions
+from arqonmesh.client.streams import EPOCHS_MAX, HOLES_MAX
 
 CHANNEL = "a:b"
 NODE = "n" * 32

@@ -7,49 +7,14 @@ from typing import Any
 
 import pytest
 
-from arqonmesh.client import BusClient, Gap, Resumed, catch_up
+from arqonmesh.client import Gap, catch_up
 from arqonmesh.client.failures import Busy
 from arqonmesh.config.model import BusSettings, HistorySettings
 from arqonmesh.core.bus.refusal import Refusal
-from arqonmesh.ids import ClientId
 from bench.lone_bus import LoneBus
 from tests.client.conftest import Connect, cut
+from tests.client.dropping import Dropping, heard, resumes
 from tests.waiting import until
-
-
-class Dropping:
-    """Keeps frames from one client as a policy for slow clients does, and then tells it how many."""
-
-    def __init__(self, bus: LoneBus, client: BusClient, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.bus = bus
-        self.id = ClientId(client.client_id)
-        self.dropped = 0
-        self.drops = False
-        self._deliver = bus.server.deliver
-        monkeypatch.setattr(bus.server, "deliver", self.deliver)
-
-    def deliver(self, clients: tuple[ClientId, ...], frames: tuple[bytes, ...], *rest: Any) -> Any:
-        if self.drops and self.id in clients:
-            self.dropped += len(frames)
-            clients = tuple(client for client in clients if client != self.id)
-        return self._deliver(clients, frames, *rest) if clients else None
-
-    def tell(self) -> None:
-        self.drops = False
-        self._deliver((self.id,), (self.bus.core.gap_notice(self.id, self.dropped),))
-        self.dropped = 0
-
-
-def heard(bus: BusClient, what: str) -> list[Any]:
-    seen: list[Any] = []
-    bus.on(what, lambda message: seen.append(message.payload))
-    return seen
-
-
-def resumes(bus: BusClient) -> list[Resumed]:
-    told: list[Resumed] = []
-    bus.on_resume(told.append)
-    return told
 
 
 @pytest.mark.requirement("R-SD-2")
@@ -124,7 +89,7 @@ async def test_more_that_is_dropped_while_the_history_is_read_is_read_too(
             await publisher.send("a:b", 2)
             drops.tell()
             await publisher.send("a:b", 3)
-            await until(lambda: len(member._session.subscriptions.catch_up._held["a:b"]) == 1)
+            await until(lambda: len(member._session.subscriptions.catch_up._holds["a:b"].live or ()) == 1)
         return answer
 
     monkeypatch.setattr(member._session.subscriptions, "_ask", again)
@@ -153,7 +118,7 @@ async def test_a_connection_that_is_lost_meanwhile_loses_nothing(
     monkeypatch.setattr(member._session.subscriptions, "_ask", never)
     drops.tell()
     await publisher.send("a:b", 2)
-    await until(lambda: bool(member._session.subscriptions.catch_up._held.get("a:b")))
+    await until(lambda: bool((hold := member._session.subscriptions.catch_up._holds.get("a:b")) and hold.live))
     cut(open_bus, member)
     await until(lambda: len(told) == 1)
     assert (seen, told[0].recovered) == ([1, 2], True)

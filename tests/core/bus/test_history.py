@@ -202,6 +202,18 @@ def test_a_crash_names_what_may_not_have_been_committed_and_names_it_once() -> N
     assert again["recovered"] is True
 
 
+def test_who_reads_from_a_position_is_told_of_the_same_doubts() -> None:
+    """Clients catch up the channels of a pattern by `history`; without a position nothing is asked for, nor told."""
+    house = House(boot_epoch=2)
+    house.bus.start(0, {"streams": [(CHANNEL, "nnnnnnnnnn-1", 4, "", 0)]})
+    ask = {"type": "history", "channel": CHANNEL}
+    reader = house.connect()
+    answer = house.ask(reader, ask | {"since": {"nnnnnnnnnn-1": 4}})["payload"]
+    assert answer["gaps"] == [{"epoch": "nnnnnnnnnn-1", "first": 5, "last": None}]
+    assert "gaps" not in house.ask(reader, ask | {"since": answer["position"]})["payload"]
+    assert "gaps" not in house.ask(reader, ask)["payload"]
+
+
 def test_a_clean_stop_leaves_no_doubt() -> None:
     """The end of each stream is written when a node stops."""
     house = House(boot_epoch=2)

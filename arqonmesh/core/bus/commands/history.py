@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from arqonmesh.core.bus.commands.request import Command, Request
 from arqonmesh.core.bus.envelope import legacy_of, parse_stored
-from arqonmesh.core.bus.past import Page, load_ring, page, plan, window_of, with_ring
+from arqonmesh.core.bus.past import Page, Window, load_ring, page, plan, window_of, with_ring
 from arqonmesh.core.bus.tenants import outside
 from arqonmesh.core.events import HistoryRead
 from arqonmesh.core.kernel import Effect, HistoryQuery
@@ -29,13 +29,15 @@ def _history(bus: Bus, request: Request) -> dict[str, Any] | None:
     window = window_of(request.args.since, request.args.before)
     found = plan(bus, name, limit, window)
     if isinstance(found, Page):
-        return _told(bus, request.client, name, limit, found)
-    then = partial(_read, bus, request.kept(), name, limit, found)
+        return _told(bus, request.client, name, limit, window, found)
+    then = partial(_read, bus, request.kept(), name, limit, window, found)
     request.effects.append(bus.reads.ask(found, then, request.client.id))
     return None
 
 
-def _read(bus: Bus, request: Request, name: str, limit: int, query: HistoryQuery, read: HistoryRead) -> list[Effect]:
+def _read(
+    bus: Bus, request: Request, name: str, limit: int, window: Window, query: HistoryQuery, read: HistoryRead
+) -> list[Effect]:
     if query.ranges is None and query.after_ms is None and query.before_ms is None and not read.failed:
         load_ring(bus, name, read.frames, read.more)
     if read.more and query.oldest:
@@ -43,10 +45,10 @@ def _read(bus: Bus, request: Request, name: str, limit: int, query: HistoryQuery
     else:
         found = page(with_ring(bus, name, read.frames, query), limit, query.oldest)
         found = Page(found.frames, found.more or read.more or bool(read.failed))
-    return request.answer(bus, _told(bus, request.client, name, limit, found))
+    return request.answer(bus, _told(bus, request.client, name, limit, window, found))
 
 
-def _told(bus: Bus, client: Client, name: str, limit: int, found: Page) -> dict[str, Any]:
+def _told(bus: Bus, client: Client, name: str, limit: int, window: Window, found: Page) -> dict[str, Any]:
     channel = bus.channels.find(name)
     streams = channel.streams if channel is not None else bus.shelf.look(name)
     frames = found.frames
@@ -54,7 +56,7 @@ def _told(bus: Bus, client: Client, name: str, limit: int, found: Page) -> dict[
         stored = (parse_stored(frame) for frame in frames)
         frames = [legacy_of(message) for message in stored if message is not None]
     held = max(len(frames), 0 if channel is None else len(channel.ring.frames))
-    return {
+    answer: dict[str, Any] = {
         "channel": outside(name),
         "messages": [Raw(frame) for frame in frames],
         "returned": len(frames),
@@ -63,6 +65,9 @@ def _told(bus: Bus, client: Client, name: str, limit: int, found: Page) -> dict[
         "more": found.more,
         "position": {} if streams is None else streams.position(),
     }
+    if window.since is not None and streams is not None and (gaps := streams.doubtful(window.since)):
+        answer["gaps"] = [gap._asdict() for gap in gaps]  # as a join with this `since` is told them
+    return answer
 
 
 HISTORY: Final = Command(
