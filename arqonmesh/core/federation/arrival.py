@@ -27,6 +27,8 @@ class Arrival:
     deliver: list[Section] = field(default_factory=list)
     forward: list[tuple[int, Section]] = field(default_factory=list)
     """With their places in the batch."""
+    only_to: tuple[NodeId, ...] = ()
+    """It was passed on before, and goes to these alone; empty for everyone whom it has not visited."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ Per origin, channel and link the order is the origin's.
 
 Why what is forwarded is remembered in memory only: after a restart upstream sends again what we had not acknowledged;
 it was delivered, so the inbox knows it, but whether the next hop got it, nobody does. So it is forwarded once more, and
-the next hop's inbox sorts it out.
+the next hop's inbox sorts it out. Neighbours that have it from us help with the order (spared.py): without them, newer
+batches that come back to us sooner, by another way, would overtake it.
 
 Loops end by construction: `via` names the nodes visited, `ttl` falls at each hop, and a section is forwarded once.
 Sources: RabbitMQ's federation (visited list, max hops) and BGP's AS_PATH (RFC 4271, 9.1.2) for the path; QUIC's packet
@@ -276,7 +277,7 @@ class Federation:
 
     def _transport_up(self, now: Instant, event: TransportUp) -> list[Effect]:
         """A new connection: the other side's numbers may begin anywhere, and what flew on an old one may be lost."""
-        self._upstreams.renew(event.peer)
+        self._imports.renewed(event.peer)
         return self._links.renewed(now, event.peer)
 
     def _transport_down(self, now: Instant, event: TransportDown) -> list[Effect]:
