@@ -21,7 +21,8 @@ from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
     from arqonmesh.api.control import BusClientView
-    from arqonmesh.bridge.auth.api_keys import ApiKey, ApiKeys
+    from arqonmesh.bridge.auth.api_keys import ApiKeys
+    from arqonmesh.bridge.auth.key_file import ApiKey
 
 app = noun("Who uses this node's bus, and who may.")
 keys = noun("API keys of this node's cluster. They take effect at once, also in running nodes.")

@@ -3,11 +3,12 @@
     arqk_k3v9x2mq_Zk1...      `arqk_`, 8 characters to find it by, 32 random bytes
 
 A key has 256 random bits, so one SHA-256 is as good at rest as any slow hash: there is nothing to guess. The commands
-write to the file beside a running node, which notices by SQLite's `data_version` and acts at once: a revoked key's
-clients are closed. Rows are never deleted, so that a bus does not open again when its last key is revoked.
+write to the file (key_file.py) beside a running node, which notices and acts at once: a revoked key's clients are
+closed. Keys that were made here are never deleted, so that a bus does not open again when its last key is revoked.
 
-The keys of the cluster's other nodes are in the same file (`learn`), and these are told to them (`take_changed`); how
-they travel is core/bus/cluster/keys.py.
+The keys of the cluster's other nodes are here too (`learn`), and these are told to them (`take_changed`); how they
+travel is core/bus/cluster/keys.py. What is learned holds at once, and is written when the disk takes it (`save`). Who
+uses a key waits for no disk either: the dates are handed over in groups (`take_uses`).
 """
 
 from __future__ import annotations
@@ -15,22 +16,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 import secrets
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
-import msgspec
-
+from arqonmesh.bridge.auth.key_file import ApiKey, KeyFile
 from arqonmesh.bridge.auth.refused import AuthRefused, invalid
 from arqonmesh.core.bus.identity import Identity, Role
 from arqonmesh.core.bus.permissions import wrong_permission
 from arqonmesh.core.bus.tenants import TENANT_FORM, is_tenant
-from arqonmesh.errors import NotFound, StorageError, UsageError
+from arqonmesh.errors import NotFound, UsageError
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import KeyRecord
 
@@ -39,162 +36,64 @@ MARK: Final = "arqk_"
 KEYS_MAX: Final = 10_000
 """Of the whole cluster; a key is not made beyond it."""
 NAME_MAX: Final = 64
-BUSY_TIMEOUT_S: Final = 1.0
-"""Writes take milliseconds; nobody holds the lock longer."""
 USED_EVERY_MS: Final = 60_000
-"""`last_used` is written at most so often per key."""
+"""`last_used` is noted at most so often per key."""
 _PREFIX_BYTES: Final = 5
-_VERSION: Final = 1
-"""Of the file (`PRAGMA user_version`): 0 had no `made_at`."""
-_COLUMNS: Final = (
-    "prefix, hash, name, role, tenant, permissions, created_ms, expires_ms, revoked_ms, last_used_ms, made_at"
-)
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS api_keys (
-  prefix TEXT PRIMARY KEY, hash BLOB NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, tenant TEXT NOT NULL,
-  permissions TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, revoked_ms INTEGER NOT NULL,
-  last_used_ms INTEGER NOT NULL, made_at TEXT NOT NULL DEFAULT ''
-) STRICT, WITHOUT ROWID
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """One key as it is kept; times are wall clock, milliseconds since 1970, and 0 where there is none."""
-
-    prefix: str
-    hash: bytes
-    name: str
-    role: Role
-    tenant: str
-    permissions: tuple[str, ...]
-    created_ms: int
-    expires_ms: int
-    revoked_ms: int
-    last_used_ms: int
-    made_at: str = ""
-    """The node of the cluster where it was made; empty: this one."""
-
-    def state(self, now_ms: int) -> str:
-        """active, expired or revoked."""
-        if self.revoked_ms:
-            return "revoked"
-        return "expired" if self.expires_ms and now_ms >= self.expires_ms else "active"
-
-    def record(self, here: NodeId) -> KeyRecord:
-        """As it travels in the cluster."""
-        return KeyRecord(
-            self.prefix,
-            self.hash,
-            self.name,
-            self.role,
-            self.tenant,
-            self.permissions,
-            self.created_ms,
-            self.expires_ms,
-            self.revoked_ms,
-            self.made_at or here,
-        )
 
 
 class ApiKeys:
     """The keys of one node. Raises StorageError when the file cannot be used."""
 
     def __init__(self, path: Path, wall_ms: Callable[[], int]) -> None:
+        self.path = path
         self._wall_ms = wall_ms
         self._by_prefix: dict[str, ApiKey] = {}
-        self._version = -1
+        self._had_others = False
+        """There were keys that are here no longer."""
         self._newly_revoked: list[str] = []
         self._told: dict[str, int] = {}
         """What `take_changed` told: `revoked_ms` by prefix, the only thing of a key that changes."""
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._prepare(path)
-        except (OSError, sqlite3.Error) as error:
-            raise StorageError(
-                "bus.key-file", f"{path} cannot be used for API keys: {error}", hint=f"ls -l {path}"
-            ) from error
+        self._learned: dict[str, KeyRecord] = {}
+        """What the file has not got yet; as many as the core takes of a cluster."""
+        self._only_of: NodeId | None = None
+        """The file has not yet forgotten what others than this node made."""
+        self._uses: dict[str, int] = {}
+        self._file = KeyFile(path)
         self.refresh()
 
     def __bool__(self) -> bool:
         """Whether there ever was a key: then the bus is not open to who shows none."""
         self.refresh()
-        return bool(self._by_prefix)
+        return bool(self._by_prefix) or self._had_others
 
     def close(self) -> None:
-        self._db.close()
+        self._file.close()
 
     def all(self) -> list[ApiKey]:
-        """Oldest first."""
-        self.refresh()
+        """Oldest first, with the last uses as the file has them."""
+        self.refresh(again=True)
         return sorted(self._by_prefix.values(), key=lambda key: (key.created_ms, key.prefix))
 
-    def take_revoked(self) -> list[str]:
-        """Prefixes of keys that were revoked since the last time this was asked."""
-        self.refresh()
-        revoked, self._newly_revoked = self._newly_revoked, []
-        return revoked
-
-    def take_changed(self, here: NodeId) -> list[KeyRecord]:
-        """What was made or revoked, here or elsewhere, since the last time this was asked; at first everything."""
-        self.refresh()
-        told, changed = self._told, []
-        for prefix, key in self._by_prefix.items():
-            if told.get(prefix) != key.revoked_ms:
-                told[prefix] = key.revoked_ms
-                changed.append(key.record(here))
-        return changed
-
-    def learn(self, records: Sequence[KeyRecord]) -> None:
-        """Take what other nodes of the cluster know of keys. All of it or nothing; raises StorageError."""
-        rows = [
-            (*_fixed(record), record.revoked_ms, 0, record.made_at)
-            for record in records
-        ]  # fmt: skip
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(
-                    f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?) "  # noqa: S608 - our own names
-                    "ON CONFLICT (prefix) DO UPDATE SET hash = excluded.hash, name = excluded.name, "
-                    "role = excluded.role, tenant = excluded.tenant, permissions = excluded.permissions, "
-                    "created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, "
-                    "revoked_ms = CASE WHEN excluded.revoked_ms = 0 THEN revoked_ms "
-                    "WHEN revoked_ms = 0 THEN excluded.revoked_ms ELSE min(revoked_ms, excluded.revoked_ms) END, "
-                    "made_at = excluded.made_at",
-                    rows,
-                )
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise StorageError(
-                "bus.key-file", f"keys of other nodes cannot be written: {error}", hint="df -h ."
-            ) from error
-        self._version = -1
-        self.refresh()
-
-    def is_revoked(self, prefix: str) -> bool:
-        """Whether this key was revoked, or is no more."""
-        self.refresh()
-        return self._revoked(prefix)
-
-    def refresh(self) -> None:
-        """Read what another process wrote."""
-        (version,) = self._db.execute("PRAGMA data_version").fetchone()
-        if version == self._version:
+    def refresh(self, *, again: bool = False) -> None:
+        """Read what another process wrote; `again`: or this one, and last uses too."""
+        read = self._file.read(again=again)
+        if read is None:
             return
-        self._version = version
-        before = self._by_prefix
-        with closing(self._db.execute(f"SELECT {_COLUMNS} FROM api_keys")) as rows:  # noqa: S608 - our own names
-            self._by_prefix = {key.prefix: key for key in map(_key, rows)}
-        self._newly_revoked += [
-            key.prefix for key in before.values() if not key.revoked_ms and self._revoked(key.prefix)
-        ]
+        keys, self._had_others = read
+        if self._only_of is not None:
+            keys = {prefix: key for prefix, key in keys.items() if key.is_of(self._only_of)}
+            self._had_others = True
+        for record in self._learned.values():
+            keys[record.prefix] = _joined(keys.get(record.prefix), record)
+        before, self._by_prefix = self._by_prefix, keys
+        for key in before.values():
+            now = keys.get(key.prefix)
+            if now is not None and now.last_used_ms < key.last_used_ms:
+                keys[key.prefix] = replace(now, last_used_ms=key.last_used_ms)
+            if not key.revoked_ms and self._revoked(key.prefix):
+                self._newly_revoked.append(key.prefix)
+
+    # --- who shows one ---------------------------------------------------------------------------------------
 
     def judge(self, shown: str) -> Identity:
         """Raises AuthRefused, whatever was shown."""
@@ -209,9 +108,69 @@ class ApiKeys:
             code = "bus.auth-expired" if state == "expired" else "bus.auth-revoked"
             raise AuthRefused(code, f"the API key {prefix} ({key.name}) is {state}", hint="arqon bus key new NAME")
         if now_ms - key.last_used_ms >= USED_EVERY_MS:
-            with suppress(sqlite3.Error):  # a disk that is full is no reason to turn a client away
-                self._write("UPDATE api_keys SET last_used_ms = ? WHERE prefix = ?", (now_ms, prefix))
+            self._by_prefix[prefix] = replace(key, last_used_ms=now_ms)
+            self._uses[prefix] = now_ms
         return Identity(key.name, key.role, key.tenant, key.permissions, key.expires_ms, f"key:{prefix}")
+
+    def is_revoked(self, prefix: str) -> bool:
+        """Whether this key was revoked, or is no more."""
+        self.refresh()
+        return self._revoked(prefix)
+
+    def take_revoked(self) -> list[str]:
+        """Prefixes of keys that were revoked since the last time this was asked."""
+        self.refresh()
+        revoked, self._newly_revoked = self._newly_revoked, []
+        return revoked
+
+    def take_uses(self) -> dict[str, int]:
+        """When keys were used last, since the last time this was asked: for `key_file.write_uses`."""
+        uses, self._uses = self._uses, {}
+        return uses
+
+    # --- the cluster -----------------------------------------------------------------------------------------
+
+    def take_changed(self, here: NodeId) -> list[KeyRecord]:
+        """What was made or revoked, here or elsewhere, since the last time this was asked; at first everything."""
+        self.refresh()
+        told, changed = self._told, []
+        for prefix, key in self._by_prefix.items():
+            if told.get(prefix) != key.revoked_ms:
+                told[prefix] = key.revoked_ms
+                changed.append(key.record(here))
+        return changed
+
+    def learn(self, records: Sequence[KeyRecord]) -> None:
+        """Take what other nodes of the cluster know of keys. It holds from now on; `save` writes it."""
+        self.refresh()
+        for record in records:
+            before = self._by_prefix.get(record.prefix)
+            now = self._by_prefix[record.prefix] = _joined(before, record)
+            self._learned[record.prefix] = now.record(NodeId(record.made_at))
+            if before is not None and now.revoked_ms and not before.revoked_ms:
+                self._newly_revoked.append(record.prefix)
+
+    def forget_others(self, here: NodeId) -> int:
+        """The cluster is left: what others made holds here no longer. How many these are; `save` writes it."""
+        self.refresh()
+        gone = [key for key in self._by_prefix.values() if not key.is_of(here)]
+        for key in gone:
+            for kept in (self._by_prefix, self._learned, self._told, self._uses):
+                kept.pop(key.prefix, None)  # type: ignore[attr-defined]
+            if not key.revoked_ms:
+                self._newly_revoked.append(key.prefix)
+        if gone:
+            self._only_of, self._had_others = here, True
+        return len(gone)
+
+    def save(self) -> None:
+        """Write what was learned or forgotten. Raises StorageError; it holds all the same, and is written later."""
+        if not self._learned and self._only_of is None:
+            return
+        self._file.write(list(self._learned.values()), only_of=self._only_of)
+        self._learned, self._only_of = {}, None
+
+    # --- the operator ----------------------------------------------------------------------------------------
 
     def new(
         self, name: str, role: Role, *, tenant: str = "", permissions: Sequence[str] = (), lifetime_ms: int = 0
@@ -231,11 +190,8 @@ class ApiKeys:
         now_ms = self._wall_ms()
         expires_ms = now_ms + lifetime_ms if lifetime_ms else 0
         key = ApiKey(prefix, _hash(shown), name, role, tenant, tuple(permissions), now_ms, expires_ms, 0, 0)
-        told = msgspec.json.encode(key.permissions).decode()
-        self._write(
-            f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 - our own names
-            (prefix, key.hash, name, role, tenant, told, now_ms, expires_ms, 0, 0, ""),
-        )
+        self._file.add(key)
+        self.refresh(again=True)
         return shown, key
 
     def revoke(self, named: str) -> ApiKey:
@@ -252,65 +208,31 @@ class ApiKeys:
                 + ", ".join(key.prefix for key in found),
                 hint=f"arqon bus key revoke {found[0].prefix}",
             )
-        key = found[0]
-        self._write(
-            "UPDATE api_keys SET revoked_ms = ? WHERE prefix = ? AND revoked_ms = 0", (self._wall_ms(), key.prefix)
-        )
-        return self._by_prefix[key.prefix]
-
-    def _prepare(self, path: Path) -> None:
-        """Have the table, in its newest form."""
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise StorageError(
-                "bus.key-file",
-                f"{path} is of version {version}, and this program knows {_VERSION}; it needs a newer one",
-                hint="arqon version",
-            )
-        if version == _VERSION:
-            return
-        self._db.execute("BEGIN IMMEDIATE")  # a command may be at it beside a node
-        self._db.execute(_SCHEMA)
-        columns = [row[1] for row in self._db.execute("PRAGMA table_info(api_keys)")]
-        if "made_at" not in columns:
-            self._db.execute("ALTER TABLE api_keys ADD COLUMN made_at TEXT NOT NULL DEFAULT ''")
-        self._db.execute(f"PRAGMA user_version = {_VERSION}")
-        self._db.execute("COMMIT")
+        self._file.revoke(found[0].prefix, self._wall_ms())
+        self.refresh(again=True)
+        return self._by_prefix[found[0].prefix]
 
     def _revoked(self, prefix: str) -> bool:
         now = self._by_prefix.get(prefix)
         return now is None or bool(now.revoked_ms)
 
-    def _write(self, statement: str, values: tuple[object, ...]) -> None:
-        self._db.execute(statement, values)
-        self._version = -1  # `data_version` does not count our own writes
-        self.refresh()
 
-
-def _key(row: tuple[object, ...]) -> ApiKey:
-    prefix, hash_, name, role, tenant, permissions, *times, made_at = row
-    told = msgspec.json.decode(cast(str, permissions), type=tuple[str, ...])
-    created, expires, revoked, used = cast("list[int]", times)
+def _joined(known: ApiKey | None, record: KeyRecord) -> ApiKey:
+    """What is known here of a key and what another node tells of it: the earlier revocation holds."""
+    revoked = [ms for ms in (record.revoked_ms, 0 if known is None else known.revoked_ms) if ms]
     return ApiKey(
-        prefix=str(prefix),
-        hash=cast(bytes, hash_),
-        name=str(name),
-        role=cast(Role, role),
-        tenant=str(tenant),
-        permissions=told,
-        created_ms=created,
-        expires_ms=expires,
-        revoked_ms=revoked,
-        last_used_ms=used,
-        made_at=str(made_at),
+        record.prefix,
+        record.hash,
+        record.name,
+        cast(Role, record.role),
+        record.tenant,
+        record.permissions,
+        record.created_ms,
+        record.expires_ms,
+        min(revoked, default=0),
+        0 if known is None else known.last_used_ms,
+        record.made_at,
     )
-
-
-def _fixed(record: KeyRecord) -> tuple[object, ...]:
-    """The columns of a key that never change."""
-    permissions = msgspec.json.encode(record.permissions).decode()
-    who = (record.prefix, record.hash, record.name, record.role, record.tenant, permissions)
-    return (*who, record.created_ms, record.expires_ms)
 
 
 def _hash(shown: str) -> bytes:

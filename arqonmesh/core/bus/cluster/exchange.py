@@ -128,6 +128,7 @@ class Exchange:
 
     def left_mesh(self) -> list[Effect]:
         effects = self._copies.forget_all()
+        self.keys.left_mesh()
         self._linked.clear()
         self._greeted.clear()
         self._news.clear()

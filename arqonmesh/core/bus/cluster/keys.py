@@ -8,6 +8,7 @@ any of them may make keys, so each takes the others' word for theirs. A key is n
 revoked, so that two records of one key need no clock to be joined (a join-semilattice: Shapiro et al. 2011, INRIA
 RR-7506): what says that it is revoked wins, with the earlier time; of two keys that chance gave one prefix, the one
 that was made first. A revocation that went lost is therefore found by any later repair, and none is ever taken back.
+Who leaves the mesh forgets what the others made.
 """
 
 from __future__ import annotations
@@ -86,6 +87,15 @@ class ClusterKeys:
             effects.append(Emit(Dropped("bus", "cluster-keys", refused, peer)))
         self.learned += len(news)
         return effects
+
+    def left_mesh(self) -> None:
+        """What the others made was for the cluster that is left; nothing of it goes along into the next one."""
+        own = [key for bucket in self._buckets for key in bucket.values() if key.made_at == self._bus.env.node_id]
+        self._buckets = [{} for _ in range(BUCKETS)]
+        self._digests = [0] * BUCKETS
+        self._count = 0
+        for key in own:
+            self._take(key)
 
     # --- private ---------------------------------------------------------------------------------------------
 

@@ -32,7 +32,8 @@ def key(number: int, *, made_at: str = "a", revoked_ms: int = 0, permissions: tu
 
 
 class Disks:
-    """Each node's file of keys: what the runtime makes of `KeysLearned`."""
+    """Each node's file of keys: what the runtime makes of `KeysLearned`, merged as the file merges (api_keys.py). What
+    the core tells has to be all it knows, so a record that says less than before is an error of the core."""
 
     def __init__(self, town: Town) -> None:
         self.town = town
@@ -48,7 +49,9 @@ class Disks:
         for letter in LETTERS:
             home = self.town[letter]
             for record in home.learned:
-                self.rows[letter][record.prefix] = record
+                before = self.rows[letter].get(record.prefix, record)
+                assert joined(before, record) == record
+                self.rows[letter][record.prefix] = joined(before, record)
             home.learned.clear()
 
 
@@ -62,6 +65,8 @@ class Keys(RuleBasedStateMachine):
         self.town.mesh()
         self.made = 0
         self.revoked: dict[str, None] = {}
+        self.seen_revoked: dict[tuple[str, str], int] = {}
+        """(node, prefix) -> the earliest time at which it was revoked, as far as that node has told."""
 
     @rule(letter=st.sampled_from(LETTERS))
     def make(self, letter: str) -> None:
@@ -116,6 +121,10 @@ class Keys(RuleBasedStateMachine):
         for letter in LETTERS:
             for prefix, record in self.disks.rows[letter].items():
                 assert not record.revoked_ms or prefix in self.revoked
+                if before_ms := self.seen_revoked.get((letter, prefix)):
+                    assert 0 < record.revoked_ms <= before_ms
+                if record.revoked_ms:
+                    self.seen_revoked[letter, prefix] = record.revoked_ms
 
     def teardown(self) -> None:
         self.town.lost = 0
@@ -255,3 +264,26 @@ def test_two_thousand_keys_meet_in_few_messages_of_bounded_size_and_then_none() 
     assert len(again.message.digests) == 1
     other = town["b"]
     assert other.bus.on_message(other.now, home.id, again.message) == []
+
+
+def test_who_leaves_the_mesh_takes_no_key_along_that_others_made() -> None:
+    """Into the next one go its own keys, with whoever ended them; what others made for the cluster stays there."""
+    town = Town(*LETTERS)
+    town.link("a", "b")
+    own, ended, theirs = key(1, made_at="a"), key(2, made_at="a"), key(3, made_at="b")
+    town["a"].tell(KeysHeld((own, ended)))
+    town["b"].tell(KeysHeld((theirs, key(2, made_at="a", revoked_ms=9))))
+    town.settle()
+    home = town["a"]
+    assert len(home.bus.exchange.keys) == 3
+    town.cut("a", "b")
+    home.perform(home.bus.left_mesh())
+    assert len(home.bus.exchange.keys) == 2
+    town.link("a", "c")
+    town.settle()
+    assert {told.prefix: told.revoked_ms for told in town["c"].learned} == {own.prefix: 0, ended.prefix: 9}
+    fresh = Town("a", "z")
+    fresh["a"].tell(KeysHeld((own, key(2, made_at="a", revoked_ms=9))))
+    assert fresh["a"].bus.exchange.keys.repair(fresh["z"].id) == home.bus.exchange.keys.repair(fresh["z"].id)
+    town["a"].tell(KeysHeld((theirs,)))
+    assert len(home.bus.exchange.keys) == 3, "who comes back learns them again"
