@@ -10,6 +10,10 @@ longer than the one by which newer batches of the same origin come, those would 
 
 So once a spared neighbour has another connection, what comes here again by a way that does not lead over it is sent to
 it, too: before what is newer, because each link keeps the order.
+
+Not covered is what came here a second time before the relay died: it is not kept here, the origin keeps it for the
+relay, and when that link comes back after ours, `last` may have 2 before 1, though each once. To keep every such batch
+until the relay has passed it on would cost one more copy of it on the link to whoever was faster than the origin.
 """
 
 from __future__ import annotations
