@@ -163,7 +163,7 @@ def events(
 
 @verb(app, "leave", "arqon mesh leave")
 def leave(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
-    """Leave the mesh with a farewell to the others; the node keeps its identity and goes on serving its clients."""
+    """Leave the mesh with a farewell; the node keeps its identity, its own API keys and its clients."""
     ask_at(data_dir, context, lambda node: node.leave())
     return Answer({"left": True}, lambda screen: screen.line("left the mesh"))
 
