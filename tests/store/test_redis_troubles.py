@@ -14,7 +14,7 @@ import redis as redis_client
 from arqonmesh.core.kernel import HistoryQuery
 from arqonmesh.store.history.redis import RedisHistory, heads_key, stream_key
 from arqonmesh.store.history.redis.condition import kind_of
-from arqonmesh.store.history.redis.keys import LIVES_MAX
+from arqonmesh.store.history.redis.keys import LIVES_MAX, stray_key
 from tests.store.redis_server import RedisServer
 from tests.store.test_history import CHANNEL, EPOCH, kept, offsets
 from tests.store.test_redis_history import history_of, settle, streamed
@@ -286,7 +286,8 @@ async def test_events_behind_one_that_failed_do_not_pass_it(
 ) -> None:
     """Within one round trip: what comes after a failure would raise the head past what it has not written."""
     answer = await history.sender._append(
-        keys=[stream_key(CHANNEL), heads_key(CHANNEL)], args=[EPOCH, 6, 1_000, 5, kept(6).frames[0]]
+        keys=[stream_key(CHANNEL), heads_key(CHANNEL), stray_key(CHANNEL)],
+        args=[EPOCH, 6, 1_000, 5, 0, 0, kept(6).frames[0]],
     )
     assert (answer, streamed(worker)) == (-1, [1, 2, 3])
 

@@ -17,6 +17,7 @@
 | choice.py   | which of them the settings ask for                                                     |
 | mirror.py   | history.db as a queue for somebody else                                                |
 | union.py    | two answers to one question become one                                                 |
+| together.py | the same where one of them was cut short                                               |
 | redis/      | Redis Streams: one per room:channel, fed from what was kept, catching up by itself     |
 """
 

@@ -19,6 +19,9 @@ class Batch(NamedTuple):
     first: int
     frames: list[bytes]
     row: int
+    low_ms: int
+    high_ms: int
+    """The earliest and the latest of their times; 0: none."""
 
     @property
     def size(self) -> int:
@@ -59,13 +62,15 @@ def read_rows(connection: sqlite3.Connection, cursor: int, limit: int) -> Mirror
     """What comes after `cursor`. Where none of it is left (pruned, forgotten), `last` is the newest row there was."""
     newest = read_span(connection).newest  # before the rows: what is committed in between is not stepped over
     rows = connection.execute(
-        "SELECT chunks.id, name, epoch, first, ours, frames FROM chunks JOIN channels ON channels.id = chunks.channel"
-        " WHERE chunks.id > ? ORDER BY chunks.id LIMIT ?",
+        "SELECT chunks.id, name, epoch, first, ours, low_ms, high_ms, frames"
+        " FROM chunks JOIN channels ON channels.id = chunks.channel WHERE chunks.id > ? ORDER BY chunks.id LIMIT ?",
         (cursor, limit),
     ).fetchall()
     if not rows:
         return Mirrored([], max(cursor, newest), max(0, newest - cursor))
     batches = [
-        Batch(channel, epoch, first, decode(frames), row) for row, channel, epoch, first, ours, frames in rows if ours
+        Batch(channel, epoch, first, decode(frames), row, low_ms, high_ms)
+        for row, channel, epoch, first, ours, low_ms, high_ms, frames in rows
+        if ours
     ]
     return Mirrored(batches, rows[-1][0], rows[0][0] - cursor - 1)

@@ -42,20 +42,26 @@ def is_whole(found: Found, query: HistoryQuery) -> bool:
 
 
 def union(one: Found, other: Found, query: HistoryQuery) -> Found:
-    """Of both, the first (`oldest`) or the last that fit."""
+    """Of both, the first (`oldest`) or the last that fit. What a cut answer left out is not in it: see together.py."""
     if not other.frames or one.frames == other.frames:
         return Found(one.frames, one.more or other.more)
     if not one.frames:
         return Found(other.frames, one.more or other.more)
-    ordered = _ordered(dict.fromkeys((*one.frames, *other.frames)))
+    return fitting(dict.fromkeys((*one.frames, *other.frames)), query, one.more or other.more)
+
+
+def fitting(frames: dict[bytes, None], query: HistoryQuery, more: bool) -> Found:
+    """The first or the last of these that the question has room for, in the order of a union."""
+    ordered = _ordered(frames)
     picked: list[bytes] = []
     size = 0
     for frame in ordered if query.oldest else reversed(ordered):
         size += len(frame)
         if len(picked) == query.limit or size > query.bytes_max:
-            return Found(picked if query.oldest else picked[::-1], True)
+            more = True
+            break
         picked.append(frame)
-    return Found(picked if query.oldest else picked[::-1], one.more or other.more)
+    return Found(picked if query.oldest else picked[::-1], more)
 
 
 def _ordered(frames: dict[bytes, None]) -> list[bytes]:

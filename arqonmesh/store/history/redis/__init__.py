@@ -2,6 +2,7 @@
 
     arqon:history:{science:explore}    a stream per room:channel; entries with the fields frame, epoch, offset
     arqon:heads:{science:explore}      a hash, {epoch: offset}: how far the stream has each of the bus's streams
+    arqon:strays:{science:explore}     when an entry came last that was far from its own time, see scan.py
     arqon:mirror:4f1c...               how far a node's history.db is in this Redis
 
     XREAD BLOCK 0 STREAMS "arqon:history:{science:explore}" $        what a worker does; XREADGROUP for several

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import Any, Final, NamedTuple, cast
 
 from redis import Redis
@@ -21,7 +20,7 @@ from arqonmesh.store.history.redis.keys import HEADS_PREFIX, channel_of
 
 READ_WITHIN_S: Final = 3.0
 """Longer than this no start waits; what was read until then counts."""
-KEYS_PER_TRIP: Final = 256
+KEYS_PER_TRIP: Final = 1_000
 LIVES_MAX: Final = 32
 """Streams per channel, the latest lives first: the bus remembers 64, with those that it knows itself."""
 CHANNEL_LENGTH_MAX: Final = 256
@@ -35,23 +34,31 @@ class Heads(NamedTuple):
 
 
 def read_heads(url: str, timeout_s: float, within_s: float = READ_WITHIN_S) -> Heads:
-    """Blocks for at most about `within_s`."""
+    """Blocks for at most about `within_s`, and a round trip more (of at most `timeout_s`)."""
     rows: list[tuple[str, str, int]] = []
     deadline = time.monotonic() + within_s
+    trip_s = max(0.01, min(timeout_s, within_s))
+    cursor, channels = 0, 0
     try:
-        with Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None) as redis:
-            keys = cast("Iterable[bytes]", redis.scan_iter(match=HEADS_PREFIX + "*", count=1_000))
-            named = islice(((key, channel) for key in keys if (channel := channel_of(key))), CHANNELS_MAX)
-            while several := list(islice(named, KEYS_PER_TRIP)):
-                if time.monotonic() > deadline:
-                    return Heads(rows, f"not all read in {within_s:g} s")
+        with Redis.from_url(url, socket_timeout=trip_s, socket_connect_timeout=trip_s, retry=None) as redis:
+            while channels < CHANNELS_MAX:  # by hand: of other keys there may be millions, and no head among them
+                cursor, keys = cast(
+                    "tuple[int, list[bytes]]", redis.scan(cursor, match=HEADS_PREFIX + "*", count=KEYS_PER_TRIP)
+                )
+                named = [(key, channel) for key in keys if (channel := channel_of(key)) is not None]
+                del named[CHANNELS_MAX - channels :]
+                channels += len(named)
                 with redis.pipeline(transaction=False) as pipeline:
-                    for key, _ in several:
+                    for key, _ in named:
                         pipeline.hgetall(key)
                     answers: list[Any] = pipeline.execute(raise_on_error=False)
-                for (_, channel), fields in zip(several, answers, strict=True):
+                for (_, channel), fields in zip(named, answers, strict=True):
                     if isinstance(fields, dict) and len(channel) <= CHANNEL_LENGTH_MAX:  # else of a wrong type
                         rows += _rows(channel, fields)
+                if cursor == 0:
+                    break
+                if time.monotonic() > deadline:
+                    return Heads(rows, f"not all read in {within_s:g} s")
     except (RedisError, OSError) as error:
         return Heads(rows, str(error) or type(error).__name__)
     return Heads(rows, "")

@@ -23,10 +23,11 @@ from arqonmesh.store.history.redis.queues import QUEUE_BYTES_MAX, DiskQueue, Mem
 from arqonmesh.store.history.redis.scan import scan
 from arqonmesh.store.history.redis.sender import IDLE_PING_S, Sender
 from arqonmesh.store.history.sqlite import SqliteHistory
-from arqonmesh.store.history.union import is_whole, union
+from arqonmesh.store.history.together import together
+from arqonmesh.store.history.union import is_whole
 
 TIMEOUT_S: Final = 2.0
-"""For a connection and for an answer; then Redis counts as gone."""
+"""For a connection and for an answer; then Redis counts as gone. And for all round trips of a question together."""
 
 
 class RedisHistory(HistoryBackend):
@@ -94,7 +95,8 @@ class RedisHistory(HistoryBackend):
         if behind is not None:
             behind.keep(effect)
         if effect.ours and (behind is None or behind.failure is not None):
-            self.memory.add(Batch(effect.channel, effect.epoch, effect.first, list(effect.frames), 0))
+            times = effect.low_ms, effect.high_ms
+            self.memory.add(Batch(effect.channel, effect.epoch, effect.first, list(effect.frames), 0, *times))
             self.sender.wake()
 
     def forget(self, channel: str) -> None:
@@ -106,7 +108,7 @@ class RedisHistory(HistoryBackend):
         self.sender.forget(channel)
 
     async def read(self, query: HistoryQuery) -> Found:
-        """What SQLite has; where that may not be all, together with what Redis has."""
+        """What SQLite has; where that may not be all, together with what Redis tells within `timeout_s`."""
         self.start()
         own: Found | None = None
         failure: StorageError | None = None
@@ -117,8 +119,13 @@ class RedisHistory(HistoryBackend):
                 failure = error
             if own is not None and (self.condition.is_gone or is_whole(own, query)):
                 return own
+        deadline_s = asyncio.get_running_loop().time() + self._timeout_s
         try:
-            theirs = await scan(self._redis, query)
+            theirs = await scan(self._redis, query, deadline_s)
+            if own is None:
+                return theirs
+            self.unions += 1
+            return await self._together(own, theirs, query, deadline_s)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             self._unread(query, error)
             if own is not None:
@@ -126,10 +133,26 @@ class RedisHistory(HistoryBackend):
             raise failure or StorageError(
                 "store.redis", f"{self.condition.sentence()}, and no disk keeps the history", hint="redis-cli ping"
             ) from error
-        if own is None:
-            return theirs
-        self.unions += 1
-        return union(own, theirs, query)
+
+    async def _together(self, own: Found, theirs: Found, query: HistoryQuery, deadline_s: float) -> Found:
+        """Who was cut short is asked for what that left out; as far as there is time, and the disk answers."""
+        assert self._behind is not None
+        behind = self._behind
+
+        async def ask_own(lacking: HistoryQuery) -> Found:
+            try:
+                return await behind.read(lacking)
+            except StorageError:
+                return Found([], False)
+
+        async def ask_theirs(lacking: HistoryQuery) -> Found:
+            if asyncio.get_running_loop().time() > deadline_s:
+                return Found([], False)
+            with contextlib.suppress(TimeoutError):
+                return await scan(self._redis, lacking, deadline_s)
+            return Found([], False)
+
+        return await together(own, theirs, query, ask_own, ask_theirs)
 
     def health(self) -> Mapping[str, Any]:
         behind, disk = self._behind, self.disk

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from arqonmesh.errors import StorageError
 from arqonmesh.store.history.mirror import Batch
 from arqonmesh.store.history.redis.condition import Condition, kind_of
-from arqonmesh.store.history.redis.keys import AFTER_A_FAILURE, APPEND, heads_key, stream_key
+from arqonmesh.store.history.redis.keys import AFTER_A_FAILURE, APPEND, heads_key, stray_key, stream_key
 from arqonmesh.store.history.redis.queues import DiskQueue, MemoryQueue
 
 FORGOTTEN_MAX: Final = 65_536
@@ -150,7 +150,7 @@ class Sender:
 
     async def _delete_forgotten(self) -> None:
         for channel in list(self._forgotten):
-            await self._redis.unlink(stream_key(channel))
+            await self._redis.unlink(stream_key(channel), stray_key(channel))
             self._forgotten.pop(channel, None)
 
     async def _send(self) -> bool:
@@ -196,8 +196,16 @@ class Sender:
             for batch in batches:
                 stream = (batch.channel, batch.epoch)
                 await self._append(
-                    keys=[stream_key(batch.channel), heads_key(batch.channel)],
-                    args=[batch.epoch, batch.first, self._maxlen, before.get(stream, 0), *batch.frames],
+                    keys=[stream_key(batch.channel), heads_key(batch.channel), stray_key(batch.channel)],
+                    args=[
+                        batch.epoch,
+                        batch.first,
+                        self._maxlen,
+                        before.get(stream, 0),
+                        batch.low_ms,
+                        batch.high_ms,
+                        *batch.frames,
+                    ],
                     client=pipeline,
                 )
                 if batch.first:
