@@ -1,11 +1,12 @@
 import { Channel, type Check } from "./channel.js";
+import { COMMAND_TIMEOUT_MS, type Asking } from "./commands.js";
 import { Endpoints } from "./endpoints.js";
 import { ArqonError, isOurs, nobodyAnswered, toldError } from "./errors.js";
 import { guarded, type Handler } from "./mailboxes.js";
 import { Message } from "./message.js";
 import type { Received } from "./frames.generated.js";
 import type { Position, Resumed } from "./resume.js";
-import { COMMAND_TIMEOUT_MS, Session, type State } from "./session.js";
+import { Session, type State } from "./session.js";
 import { defaultWebSocket, type WebSocketFactory } from "./socket.js";
 import type { TokenSource } from "./token.js";
 
@@ -139,7 +140,7 @@ export class BusClient {
   /** Publish, and wait until the bus has it. */
   async send(channel: string, payload: unknown, options: SendOptions = {}): Promise<Receipt> {
     const frame = event(channel, payload, { ...options.metadata, ack: true });
-    const answer = await this.session.answerTo(frame, `an event on ${channel}`, options.timeoutMs ?? COMMAND_TIMEOUT_MS);
+    const answer = await this.session.commands.answerTo(frame, `an event on ${channel}`, within(options));
     const told = answer.payload as Partial<Receipt>;
     return { id: told.id ?? "", delivered: told.delivered ?? 0 };
   }
@@ -162,7 +163,7 @@ export class BusClient {
     const where = target.includes(":") ? { type: "event", channel: target } : { type: "private", to: [target] };
     let answer: Message;
     try {
-      answer = await this.session.answerTo({ ...where, payload, v: 1 }, "a request", timeoutMs, true);
+      answer = await this.session.commands.answerTo({ ...where, payload, v: 1 }, "a request", { timeoutMs, byAnyone: true });
     } catch (wrong) {
       throw isOurs(wrong) && wrong.code === "bus.timeout" ? nobodyAnswered(target, timeoutMs) : wrong;
     }
@@ -258,7 +259,7 @@ export class BusClient {
 
   /** Run a command of the bus; `help` lists them. */
   command(name: string, args: object = {}, options: { timeoutMs?: number } = {}): Promise<Message> {
-    return this.session.ask(name, args, options.timeoutMs ?? COMMAND_TIMEOUT_MS);
+    return this.session.commands.ask(name, args, within(options));
   }
 
   async history(channel: string, bounds: HistoryBounds = {}): Promise<Page> {
@@ -286,6 +287,8 @@ export class BusClient {
     return this.session.close();
   }
 }
+
+const within = ({ timeoutMs }: { timeoutMs?: number }): Asking => (timeoutMs === undefined ? {} : { timeoutMs });
 
 function event(channel: string, payload: unknown, metadata: Record<string, unknown> | undefined): object {
   const frame = { type: "event", channel, payload: payload ?? null, v: 1 };

@@ -1,95 +1,11 @@
 import type { Message } from "./message.js";
 import type { Gap, Position } from "./resume.js";
+import { EPOCHS_MAX, HOLES_MAX, Seen, Stream, isBeforeAll, isEarlier, nodeOf, type Stretch } from "./streams.js";
 
 /** Channels whose position is remembered; beyond, the one that came first is forgotten. */
 export const CHANNELS_MAX = 10_000;
-/**
- * Streams per channel: nodes that published there, and their restarts. As many as a bus takes in a position; of what is
- * forgotten beyond, the next answer to a join tells a gap.
- */
-export const EPOCHS_MAX = 256;
-/** Stretches per stream that did not come; beyond, the lowest is given up, and told as a gap. */
-export const HOLES_MAX = 32;
 /** Characters of a node's id that the names of its streams begin with. */
 const NODE_LENGTH = 10;
-
-type Stretch = [first: number, last: number];
-
-/** What was received of one stream: all up to `head`, except the stretches in `holes`. */
-class Stream {
-  head: number;
-  /** What is missing up to here is taken when it comes, and not asked for. */
-  readonly start: number;
-  holes: Stretch[] = [];
-  /** Whether it is part of the position; a bus that has forgotten it has said so once. */
-  named = true;
-
-  constructor(head = 0, start = 0) {
-    this.head = head;
-    this.start = start;
-  }
-
-  /** false when it was there before. `own`: what it jumps over is this client's own. */
-  add(offset: number, own: boolean): boolean {
-    const head = this.head;
-    if (offset > head) {
-      if (offset > head + 1 && !own) this.holes.push([head + 1, offset - 1]);
-      this.head = offset;
-      return true;
-    }
-    const index = this.holes.findIndex(([first, last]) => first <= offset && offset <= last);
-    const hole = this.holes[index];
-    if (hole === undefined) return false;
-    const rest: Stretch[] = [
-      [hole[0], offset - 1],
-      [offset + 1, hole[1]],
-    ];
-    this.holes.splice(index, 1, ...rest.filter(([low, high]) => low <= high));
-    return true;
-  }
-
-  /** The holes that are worth asking for. */
-  missing(): Stretch[] {
-    return this.holes.filter(([, last]) => last > this.start).map(([first, last]) => [Math.max(first, this.start + 1), last]);
-  }
-
-  /** The highest offset up to which nothing is missing. */
-  reach(): number {
-    const lowest = this.missing()[0];
-    return lowest === undefined ? this.head : Math.min(lowest[0] - 1, this.head);
-  }
-
-  /** The bus has given what there is up to here, or has named it. */
-  settle(upto: number): void {
-    this.head = Math.max(this.head, upto);
-    this.holes = this.holes.filter(([, last]) => last > upto);
-  }
-}
-
-/** The streams of one channel. */
-class Seen {
-  readonly streams = new Map<string, Stream>();
-  /** Whether an answer of the bus, or the application, said where it began; else the first events did. */
-  exact = false;
-  /** The number of the connection on which all that was missed has come. */
-  liveAt: number;
-  /** What was forgotten of streams, and nobody has been told. */
-  gone: Gap[] = [];
-
-  constructor(liveAt: number) {
-    this.liveAt = liveAt;
-  }
-
-  giveUp(gap: Gap): void {
-    this.gone = [...this.gone, gap].slice(-EPOCHS_MAX);
-  }
-
-  takeGone(): Gap[] {
-    const gone = this.gone;
-    this.gone = [];
-    return gone;
-  }
-}
 
 /**
  * Per channel: how far each stream was received, so that it can go on at any node of the cluster. Where offsets jumped, a
@@ -134,6 +50,7 @@ export class Positions {
   told(channel: string, position: Position): void {
     const seen = this.seenOf(channel);
     seen.exact = true;
+    seen.asked = undefined;
     seen.liveAt = this.connection;
     for (const [epoch, offset] of Object.entries(position)) {
       const stream = seen.streams.get(epoch);
@@ -182,13 +99,32 @@ export class Positions {
     this.seenOf(channel).liveAt = -1;
   }
 
+  /** Up to which nothing is missing. */
   of(channel: string): Position {
-    const streams = this.seen.get(channel)?.streams ?? new Map<string, Stream>();
+    const seen = this.seen.get(channel);
+    if (seen?.asked !== undefined) return { ...seen.asked };
+    const streams = seen?.streams ?? new Map<string, Stream>();
     return Object.fromEntries([...streams].filter(([, one]) => one.named).map(([epoch, one]) => [epoch, one.reach()]));
+  }
+
+  /**
+   * The position to go on from. It stays the position until the answer is whole: what comes on the way names later lives
+   * of nodes, and who names those counts as told of what the answer would have said of earlier ones.
+   */
+  asking(channel: string): Position {
+    const seen = this.seen.get(channel);
+    if (seen === undefined) return {};
+    seen.asked = this.of(channel);
+    return { ...seen.asked };
   }
 
   known(channel: string): boolean {
     return this.seen.has(channel);
+  }
+
+  /** Whether all that was missed has come on this connection. */
+  isLive(channel: string): boolean {
+    return this.seen.get(channel)?.liveAt === this.connection;
   }
 
   /** The channels that a subscription to `room:*`, `*:channel` or `*` has brought. */
@@ -202,18 +138,31 @@ export class Positions {
     if (seen !== undefined) seen.liveAt = -1;
   }
 
-  /** All there is up to these heads has come: what is not here by now is missing, and what follows is live. */
-  missTo(channel: string, position: Position): void {
+  /**
+   * All there is up to these heads has come: what is not here by now is missing, and what follows is live. `doubts`:
+   * streams of which a gap without an end was told; those that the bus has forgotten are named no more.
+   */
+  missTo(channel: string, position: Position, doubts: ReadonlyMap<string, Gap> = new Map()): void {
     const seen = this.seen.get(channel);
     if (seen === undefined) return;
     seen.liveAt = this.connection;
+    for (const [epoch, stream] of seen.streams) stream.named &&= !doubts.has(epoch) || epoch in position;
     for (const [epoch, head] of Object.entries(position)) {
-      const stream = seen.streams.get(epoch);
-      if (stream !== undefined && head > stream.head) {
+      const stream = seen.streams.get(epoch) ?? this.noteStream(seen, epoch, head);
+      if (head > stream.head) {
         stream.holes.push([stream.head + 1, head]);
         stream.head = head;
       }
     }
+  }
+
+  /** Nobody could say what is missing up to here: the next event of each stream shows it. What follows is live. */
+  goOnBlindly(channel: string): void {
+    const seen = this.seen.get(channel);
+    if (seen === undefined) return;
+    seen.liveAt = this.connection;
+    seen.asked = undefined;
+    for (const stream of seen.streams.values()) stream.blind = true;
   }
 
   /** What did not come above that position, and will not be asked for again. */
@@ -226,6 +175,7 @@ export class Positions {
       for (const [first, last] of stream.missing()) if (first > low) gaps.push({ epoch, first, last });
       stream.holes = stream.holes.filter(([first]) => first <= low);
     }
+    seen.asked = undefined;
     return [...gaps, ...seen.takeGone()];
   }
 
@@ -243,6 +193,16 @@ export class Positions {
       this.seen.set(channel, (seen = new Seen(this.connection)));
     }
     return seen;
+  }
+
+  /** One that an answer names first: owed, unless it was over before what is known of its node began. */
+  private noteStream(seen: Seen, epoch: string, head: number): Stream {
+    const lives = [...seen.streams.keys()].filter((other) => nodeOf(other) === nodeOf(epoch));
+    const owed = seen.exact && (lives.length === 0 || !lives.every((other) => isEarlier(epoch, other)));
+    this.bound(seen);
+    const stream = new Stream(owed ? 0 : head);
+    seen.streams.set(epoch, stream);
+    return stream;
   }
 
   /** A node that the position does not name at all, heard in some life: the ones before it are owed too. */
@@ -267,22 +227,6 @@ export class Positions {
       this.forgotten += 1;
     }
   }
-}
-
-const nodeOf = (epoch: string): string => epoch.split("-")[0] as string;
-
-/** Life 0 of a node stands before all its lives. */
-const isBeforeAll = (epoch: string): boolean => epoch.endsWith("-0");
-
-/** Lives of one node, in their order: its boot epoch in base 36, and the generation behind a dot. */
-function isEarlier(one: string, other: string): boolean {
-  const [[boot, generation], [otherBoot, otherGeneration]] = [life(one), life(other)];
-  return boot < otherBoot || (boot === otherBoot && generation < otherGeneration);
-}
-
-function life(epoch: string): [number, number] {
-  const [boot = "", generation = "0"] = (epoch.split("-")[1] ?? "").split(".");
-  return [Number.parseInt(boot, 36) || 0, Number(generation) || 0];
 }
 
 export const isPattern = (name: string): boolean => name.includes("*");

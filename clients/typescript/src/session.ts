@@ -1,11 +1,10 @@
 import type { Endpoints } from "./endpoints.js";
-import { ArqonError, asError, ended, isOurs, noAnswer, noneOf, toldError } from "./errors.js";
-import type { ErrorFrame } from "./frames.generated.js";
+import { Commands } from "./commands.js";
+import { ArqonError, asError, ended, noneOf } from "./errors.js";
 import { Link } from "./link.js";
 import { Handlers, Mailbox, QUEUE_MAX, isFor } from "./mailboxes.js";
 import { CARRIED, type Message } from "./message.js";
 import { Outbox } from "./outbox.js";
-import { Questions } from "./questions.js";
 import type { Resumed } from "./resume.js";
 import type { Connection, WebSocketFactory } from "./socket.js";
 import { Subscriptions } from "./subscriptions.js";
@@ -13,7 +12,6 @@ import { Token, type TokenSource } from "./token.js";
 
 export type State = "connected" | "reconnecting" | "closed";
 
-export const COMMAND_TIMEOUT_MS = 10_000;
 export const CLOSE_TIMEOUT_MS = 5_000;
 /** How long a bus that is busy is asked again on the same connection, for what the client itself wants of it. */
 const BUSY_PATIENCE_MS = 60_000;
@@ -36,7 +34,7 @@ export class Session {
   readonly endpoints: Endpoints;
   readonly subscriptions: Subscriptions;
   readonly handlers = new Handlers();
-  readonly questions = new Questions();
+  readonly commands: Commands;
   clientId = "";
   state: State = "reconnecting";
   reconnects = 0;
@@ -65,9 +63,15 @@ export class Session {
       () => this.link.connection,
       () => endpoints.current,
     );
+    this.commands = new Commands(
+      this.link,
+      this.outbox,
+      () => endpoints.current,
+      () => this.roomAgain(),
+    );
     this.subscriptions = new Subscriptions(
       endpoints,
-      (command, args) => this.ask(command, args, COMMAND_TIMEOUT_MS, BUSY_PATIENCE_MS),
+      (command, args, signal) => this.commands.ask(command, args, { patienceMs: BUSY_PATIENCE_MS, signal }),
       (message) => this.take(message),
       (one) => this.resumed(one),
     );
@@ -100,47 +104,8 @@ export class Session {
     return this.outbox.send(typeof frame === "string" ? frame : JSON.stringify(frame));
   }
 
-  /** Run a command. A bus that is busy is asked again after the pause that it names, for `patienceMs`. */
-  async ask(command: string, args: object, timeoutMs = COMMAND_TIMEOUT_MS, patienceMs = timeoutMs): Promise<Message> {
-    const until = Date.now() + patienceMs;
-    const connection = this.link.connection;
-    for (;;) {
-      try {
-        return await this.answerTo({ type: "command", command, args, v: 1 }, command, timeoutMs);
-      } catch (wrong) {
-        const pause = isOurs(wrong) ? wrong.retryAfterMs * (1 + Math.random()) : 0;
-        if (pause === 0 || Date.now() + pause > until) throw wrong;
-        await new Promise((resolve) => setTimeout(resolve, pause));
-        if (this.link.connection !== connection) throw wrong; // who redials has begun anew
-      }
-    }
-  }
-
   ping(withinMs: number): Promise<unknown> {
-    return this.answerTo({ type: "command", command: "ping", args: {}, v: 1 }, "ping", withinMs);
-  }
-
-  /** Send a frame with an id of its own and wait for what answers it: the bus, or `byAnyone` a client. */
-  async answerTo(frame: object, what: string, timeoutMs: number, byAnyone = false): Promise<Message> {
-    const { id, answer } = this.questions.ask();
-    this.roomAgain();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(noAnswer(this.endpoints.current, what, timeoutMs)), timeoutMs);
-    });
-    const given = { up: false };
-    try {
-      const text = JSON.stringify({ ...frame, id, ...(byAnyone ? { correlation_id: id } : {}) });
-      const sent = this.outbox.send(text, given).then(() => answer);
-      sent.catch(() => undefined);
-      const message = await Promise.race([answer, sent, late]);
-      if (message.type === "error") throw toldError((message.frame as ErrorFrame).payload);
-      return message;
-    } finally {
-      given.up = true; // what still waits to be sent is asked by nobody any more
-      clearTimeout(timer);
-      this.questions.forget(id);
-    }
+    return this.commands.ask("ping", {}, { timeoutMs: withinMs });
   }
 
   /** An iterator over what is taken under a name of `isFor`; empty: over everything that was published. */
@@ -166,20 +131,20 @@ export class Session {
   // --- from the connection -----------------------------------------------------------------------------------
 
   received(message: Message): void {
-    if (this.questions.answered(message)) return;
+    if (this.commands.questions.answered(message)) return;
     if (message.type === "event" || message.type === "telemetry") {
       if (!this.subscriptions.catchUp.holds(message)) this.take(message);
       return;
     }
-    const said = message.payload as { event?: unknown; code?: unknown; dropped?: number; expires?: string } | null;
+    const said = message.payload as { event?: unknown; code?: unknown; dropped?: number; expires?: string; retry_after_ms?: unknown } | null;
     if (message.type === "system") this.notice(said);
-    else if (message.type === "error" && said?.code === "bus.rate-limited") this.subscriptions.tooFast();
+    else if (message.type === "error" && said?.code === "bus.rate-limited") this.subscriptions.tooFast(said.retry_after_ms);
     this.handOn(message);
   }
 
   lost(why: string): void {
     const problem = ended(this.endpoints.current, why);
-    this.questions.fail(problem);
+    this.commands.questions.fail(problem);
     this.subscriptions.refill.stop();
     if (this.redialling || this.closing) return; // it sees for itself, and goes on to the next node
     this.endpoints.lost(Date.now() - this.link.since);
@@ -198,7 +163,7 @@ export class Session {
     } else if (said?.event === "expiring" && this.token.renews) {
       this.token
         .present()
-        .then((token) => this.ask("authenticate", { token }))
+        .then((token) => this.commands.ask("authenticate", { token }))
         .catch((wrong: unknown) => console.error("the token ends soon, and no newer one was taken:", wrong));
     } else if (said?.event === "expiring") {
       console.warn(`this client's token ends at ${said.expires}, and nothing gives it a newer one`);
@@ -277,7 +242,7 @@ export class Session {
     const connection = this.link.letGo();
     if (connection === undefined) return;
     connection.hangUp();
-    this.questions.fail(ended(this.endpoints.current, "connection given up"));
+    this.commands.questions.fail(ended(this.endpoints.current, "connection given up"));
   }
 
   private sleep(ms: number): Promise<void> {
@@ -295,14 +260,14 @@ export class Session {
   // --- inside ------------------------------------------------------------------------------------------------
 
   private holdBack(connection: Connection, box: Mailbox): void {
-    if (connection.canPause && (this.questions.size === 0 || box.held.length >= 4 * QUEUE_MAX)) connection.read(false);
+    if (connection.canPause && (this.commands.questions.size === 0 || box.held.length >= 4 * QUEUE_MAX)) connection.read(false);
     else if (!connection.canPause && box.held.length >= QUEUE_MAX) box.overflow();
   }
 
   private roomAgain(): void {
     let fullest = 0;
     for (const box of this.boxes.keys()) fullest = Math.max(fullest, box.held.length);
-    if (fullest <= QUEUE_MAX / 2 || (this.questions.size > 0 && fullest < 4 * QUEUE_MAX)) this.link.connection?.read(true);
+    if (fullest <= QUEUE_MAX / 2 || (this.commands.questions.size > 0 && fullest < 4 * QUEUE_MAX)) this.link.connection?.read(true);
   }
 
   private become(state: State): void {
@@ -315,7 +280,7 @@ export class Session {
     this.problem ??= problem;
     this.link.letGo();
     this.subscriptions.refill.stop();
-    this.questions.fail(problem);
+    this.commands.questions.fail(problem);
     for (const box of this.boxes.keys()) box.end(this.failure);
     this.boxes.clear();
     this.outbox.end(problem);

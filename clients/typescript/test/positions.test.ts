@@ -1,11 +1,13 @@
 // What a client has seen of its channels, and what it fetches when the bus dropped something.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CatchUp, Refill } from "../src/catchup.js";
+import { CatchUp } from "../src/catchup.js";
 import type { Received } from "../src/frames.generated.js";
 import { Message } from "../src/message.js";
-import { EPOCHS_MAX, HOLES_MAX, Positions } from "../src/positions.js";
+import { Positions } from "../src/positions.js";
+import { Refill } from "../src/refill.js";
 import type { Position, Resumed } from "../src/resume.js";
+import { EPOCHS_MAX, HOLES_MAX } from "../src/streams.js";
 
 const CHANNEL = "r:c";
 const OURS = "nnnnnnnnnn-1";
@@ -113,7 +115,7 @@ function dropping(low: number, head: number, meanwhile: (refill: Refill, catchUp
     const more = from + page.length < head;
     return new Message({ ...frame("", 0), payload: { messages: page, more, position: { [OURS]: head } } } as Received);
   });
-  const refill = new Refill(positions, catchUp, (one) => told.push(one));
+  const refill = new Refill(catchUp, (one) => told.push(one));
   return { positions, seen, told, catchUp, refill };
 }
 
@@ -121,7 +123,7 @@ const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 
 test("what a bus dropped is fetched in its order, before what is live", async () => {
   const { seen, told, catchUp, refill } = dropping(1, 7);
-  refill.dropped(5, new Set([CHANNEL]), "u");
+  refill.dropped(5, new Map([[CHANNEL, ""]]), "u");
   for (const offset of [6, 7, 8]) assert.equal(catchUp.holds(event(OURS, offset)), true);
   await settled();
   assert.deepEqual(seen, [1, 2, 3, 4, 5, 6, 7, 8]);
@@ -131,7 +133,7 @@ test("what a bus dropped is fetched in its order, before what is live", async ()
 
 test("what is in no history any more is told", async () => {
   const { positions, seen, told, refill } = dropping(4, 5);
-  refill.dropped(5, new Set([CHANNEL]), "u");
+  refill.dropped(5, new Map([[CHANNEL, ""]]), "u");
   await settled();
   assert.deepEqual(seen, [4, 5]);
   assert.deepEqual(told[0]?.gaps, [{ epoch: OURS, first: 1, last: 3 }]);
@@ -144,7 +146,7 @@ test("a connection that is lost meanwhile leaves the position where it was", asy
     catchUp.holds(event(OURS, 3));
     own.stop();
   });
-  refill.dropped(2, new Set([CHANNEL]), "u");
+  refill.dropped(2, new Map([[CHANNEL, ""]]), "u");
   await settled();
   assert.deepEqual(told, []);
   assert.ok(seen.every((offset, index) => offset === index + 1), "in order, without a jump");

@@ -12,7 +12,7 @@ import { Mailbox } from "../src/mailboxes.js";
 import { Message, read } from "../src/message.js";
 import { BusClient } from "../src/client.js";
 import { Questions } from "../src/questions.js";
-import type { WebSocketFactory, WebSocketLike } from "../src/socket.js";
+import { cut, joinedAt, oddBus, type OddSocket } from "./odd.js";
 
 const event = (epoch: string, offset: number, channel = "c"): Message =>
   new Message({ type: "event", id: "i", from: "f", timestamp: "", v: 1, room: "r", channel, payload: 1, epoch, offset });
@@ -86,40 +86,6 @@ test("what is no envelope is not read as one", () => {
   for (const text of ["", "{", "1", "null", "[]", '{"type":1}']) assert.equal(read(text), undefined);
   assert.equal(read('{"type":"event","room":"a","channel":"b"}')?.channel, "a:b");
 });
-
-const cut = (client: BusClient): void => {
-  type Inside = { session: { link: { connection: { closed(code: number, reason: string): void } } } };
-  (client as unknown as Inside).session.link.connection.closed(1006, "");
-};
-
-/** A bus by itself: `answer` says what comes back for a command, or hangs up (null). */
-function oddBus(
-  answer: (url: string, command: { id: string; command: string; args: { channel?: string } }) => object | null,
-  sockets: { bufferedAmount: number }[] = [],
-): WebSocketFactory {
-  let count = 0;
-  const bus = { type: "system", id: "arq_odd", from: "arqonbus", timestamp: "2026-01-01T00:00:00.000Z", v: 1 };
-  return (url) => {
-    const socket = { bufferedAmount: 0, onopen: null, onmessage: null, onclose: null, onerror: null } as unknown as {
-      -readonly [Key in keyof WebSocketLike]: WebSocketLike[Key];
-    };
-    const say = (frame: object): void => {
-      setImmediate(() => socket.onmessage?.({ data: JSON.stringify({ ...bus, ...frame }) } as never));
-    };
-    sockets.push(socket);
-    socket.send = (data) => {
-      const frame = answer(url, JSON.parse(data));
-      if (frame === null) socket.close();
-      else say(frame);
-    };
-    socket.close = () => setImmediate(() => socket.onclose?.({ code: 1006, reason: "" } as never));
-    setImmediate(() => socket.onopen?.({} as never));
-    say({ payload: { welcome: "odd", client_id: `c${(count += 1)}` } });
-    return socket;
-  };
-}
-
-const joinedAt = (id: string): object => ({ type: "response", request_id: id, payload: { success: true, position: {} } });
 
 test("a hint for a program is a call of this client", () => {
   const hints: [unknown, string][] = [
@@ -222,7 +188,7 @@ test("a channel that is no longer allowed takes nothing from the others", async 
 });
 
 test("a join that waits on a backed-up socket is rejected with the connection, and not sent on the next", async () => {
-  const sockets: { bufferedAmount: number }[] = [];
+  const sockets: OddSocket[] = [];
   const asked: string[] = [];
   const webSocket = oddBus((_url, { id, args }) => {
     asked.push(args.channel ?? "");
@@ -230,7 +196,7 @@ test("a join that waits on a backed-up socket is rejected with the connection, a
   }, sockets);
   const client = await BusClient.connect("ws://one:1", { webSocket });
   await client.join("a:b");
-  const first = sockets[0] as { bufferedAmount: number };
+  const first = sockets[0] as OddSocket;
   first.bufferedAmount = 1 << 30;
   const back = new Promise<void>((resolve) => {
     client.onState((state) => {
