@@ -230,6 +230,9 @@ async def test_a_start_that_failed_after_a_crash_leaves_the_history_in_good_orde
 
     with pytest.raises(ConfigError):
         await main._serve(make, HistorySettings(), Store.open(layout.database), layout, None)
+    with sqlite3.connect(layout.root / "history.db") as connection:
+        assert connection.execute("SELECT value FROM numbers WHERE name = 'in_use'").fetchone() == (0,)
+    connection.close()
     again = SqliteHistory.open(layout.root / "history.db", HistorySettings())
     assert (again.log_lost, await read(again)) == (False, [1, 2, 3])
     await again.close(EPOCH)
