@@ -5,7 +5,7 @@ import { ArqonError, isOurs, nobodyAnswered, toldError } from "./errors.js";
 import { guarded, type Handler } from "./mailboxes.js";
 import { Message } from "./message.js";
 import type { Received } from "./frames.generated.js";
-import type { Position, Resumed } from "./resume.js";
+import type { Gap, Position, Resumed } from "./resume.js";
 import { Session, type State } from "./session.js";
 import { defaultWebSocket, type WebSocketFactory } from "./socket.js";
 import type { TokenSource } from "./token.js";
@@ -58,6 +58,9 @@ export interface Page {
   messages: Message[];
   /** There are others that fit the question; with `since` later ones, else older ones. */
   more: boolean;
+  /** Where the channel stood; and, asked from a position, where nobody can tell whether there was anything. */
+  position: Position;
+  gaps: Gap[];
 }
 
 export interface HistoryBounds {
@@ -264,11 +267,8 @@ export class BusClient {
 
   async history(channel: string, bounds: HistoryBounds = {}): Promise<Page> {
     const answer = await this.command("history", { channel, ...bounds });
-    const told = answer.payload as { messages: Received[]; more?: boolean };
-    return {
-      messages: told.messages.map((frame) => new Message(frame)),
-      more: told.more ?? false,
-    };
+    const { messages, more = false, position = {}, gaps = [] } = answer.payload as Partial<Page> & { messages: Received[] };
+    return { messages: messages.map((frame) => new Message(frame)), more, position, gaps };
   }
 
   /** Who is in a channel now. */
