@@ -267,7 +267,7 @@ export class BusClient {
 
   async history(channel: string, bounds: HistoryBounds = {}): Promise<Page> {
     const answer = await this.command("history", { channel, ...bounds });
-    const { messages, more = false, position = {}, gaps = [] } = answer.payload as Partial<Page> & { messages: Received[] };
+    const { messages, more = false, position = {}, gaps = [] } = answer.payload as Omit<Partial<Page>, "messages"> & { messages: Received[] };
     return { messages: messages.map((frame) => new Message(frame)), more, position, gaps };
   }
 
