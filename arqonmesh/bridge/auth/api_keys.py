@@ -20,7 +20,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from arqonmesh.bridge.auth.key_file import ApiKey, KeyFile
 from arqonmesh.bridge.auth.refused import AuthRefused, invalid
@@ -156,7 +156,7 @@ class ApiKeys:
         gone = [key for key in self._by_prefix.values() if not key.is_of(here)]
         for key in gone:
             for kept in (self._by_prefix, self._learned, self._told, self._uses):
-                kept.pop(key.prefix, None)  # type: ignore[attr-defined]
+                kept.pop(key.prefix, None)
             if not key.revoked_ms:
                 self._newly_revoked.append(key.prefix)
         if gone:
@@ -224,7 +224,7 @@ def _joined(known: ApiKey | None, record: KeyRecord) -> ApiKey:
         record.prefix,
         record.hash,
         record.name,
-        cast(Role, record.role),
+        record.role,
         record.tenant,
         record.permissions,
         record.created_ms,
