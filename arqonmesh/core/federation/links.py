@@ -1,7 +1,9 @@
 """The outboxes of all links: what goes into them, what is sent, what comes back when a link parts and comes up again.
 
 An outbox outlives its link. While the link is up its entries are in memory; when it goes down they are written to disk
-(`when_down: hold`) or given up (`drop`). When it comes up again everything unsettled goes again, in order.
+(`when_down: hold`) or given up (`drop`). What flies when a link falls goes on flying while its connection stands, for
+its streams lose nothing: a link that is reopened on it goes on where it was. Only with another connection everything
+unsettled goes again, in order.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from arqonmesh.config.model import FederationSettings
-from arqonmesh.core.events import Backlog, Dropped, LinkDown, TransportDown
+from arqonmesh.core.events import Backlog, Dropped
 from arqonmesh.core.federation.batch import Parcel
 from arqonmesh.core.federation.books import CORE, Books
 from arqonmesh.core.federation.commits import Commits
@@ -115,7 +117,7 @@ class Links:
     # --- links that come and go ---------------------------------------------------------------------------
 
     def open(self, now: Instant, peer: NodeId) -> list[Effect]:
-        """The link is up: everything that is not settled goes, in order."""
+        """The link is up: what waits goes, in order."""
         if peer not in self.outboxes:
             if len(self.outboxes) >= LINKS_MAX:
                 return self._books.drop([], "too-many-links", 0, peer)
@@ -125,28 +127,36 @@ class Links:
         return self._replay(now, box)
 
     def renewed(self, now: Instant, peer: NodeId) -> list[Effect]:
-        """A new connection under a link that is up: what flew on the old one may be lost."""
+        """A new connection: what flew on the old one may be lost."""
         box = self.outboxes.get(peer)
-        return self._replay(now, box) if box is not None and box.up else []
-
-    def down(self, now: Instant, event: LinkDown | TransportDown) -> list[Effect]:
-        """What is not settled is kept on disk, or given up."""
-        box = self.outboxes.get(event.peer)
-        if box is None or not box.up:
+        if box is None:
             return []
-        box.up = False
-        box.rewind()
-        self._tick.note(now)
+        if box.up:
+            box.rewind()
+            return self._replay(now, box)
+        return self._landed(now, box)
+
+    def down(self, now: Instant, peer: NodeId, *, landed: bool) -> list[Effect]:
+        """What is not settled is kept on disk, or given up. `landed`: its connection is gone, too, and what flew on it
+        waits again; else that may arrive yet and is left to it."""
+        box = self.outboxes.get(peer)
+        if box is None:
+            return []
         out: list[Effect] = []
-        if box.crossed() is False:
-            out.append(Emit(Backlog(box.peer, False)))
-        if self._hold:
-            for entry in box.entries():
-                if not entry.stored:
-                    self._books.counters.held += entry.parcel.messages
-                    self._commits.store(now, entry)
-        else:
-            self._discard(box, "link-down", out)
+        if box.up:
+            box.up = False
+            self._tick.note(now)
+            if box.crossed() is False:
+                out.append(Emit(Backlog(box.peer, False)))
+            if self._hold:
+                for entry in box.entries():
+                    if not entry.stored:
+                        self._books.counters.held += entry.parcel.messages
+                        self._commits.store(now, entry)
+            else:
+                self._dropped(box, box.clear_waiting(), "link-down", out)
+        if landed:
+            out += self._landed(now, box)
         return out
 
     def close(self, now: Instant, peer: NodeId, reason: str) -> list[Effect]:
@@ -196,12 +206,21 @@ class Links:
             box = self.outboxes[peer] = Outbox(peer, self._settings, next_link_seq=first)
         return box
 
+    def _landed(self, now: Instant, box: Outbox) -> list[Effect]:
+        """The link is down, and the connection that it had is no more."""
+        out: list[Effect] = []
+        self._tick.note(now)
+        if self._hold:
+            box.rewind()
+        else:
+            self._dropped(box, box.clear_flying(), "link-down", out)
+        return out
+
     def _replay(self, now: Instant, box: Outbox) -> list[Effect]:
-        box.rewind()
         self._tick.note(now)
         out: list[Effect] = []
         self.enforce(now, box.peer, out)
-        self._books.counters.replayed += box.messages
+        self._books.counters.replayed += box.waiting_messages()
         self._pump(box, out)
         return out
 
@@ -217,9 +236,13 @@ class Links:
             self._books.drop(out, "outbox-full", entry.parcel.messages, box.peer)
 
     def _discard(self, box: Outbox, reason: str, out: list[Effect]) -> None:
-        messages = box.messages
-        for entry in box.clear():
+        self._dropped(box, box.clear_flying() + box.clear_waiting(), reason, out)
+
+    def _dropped(self, box: Outbox, entries: list[Entry], reason: str, out: list[Effect]) -> None:
+        """They have been taken out of their outbox, and their messages are lost here."""
+        for entry in entries:
             self._left(entry)
+        messages = sum(entry.parcel.messages for entry in entries)
         if messages:
             self._books.drop(out, reason, messages, box.peer)
 

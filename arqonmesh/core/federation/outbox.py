@@ -2,7 +2,7 @@
 
     add ──▶ waiting ──pump──▶ flying ──ack──▶ gone
                ▲                 │
-               └──── rewind ─────┘      the link came (back) up: everything unsettled goes again, in order
+               └──── rewind ─────┘      its connection is gone: everything unsettled goes again, in order
 
 At most `window_bytes` fly; the rest waits, so what is handed to the link is bounded whatever has piled up. The number
 on the link is given when a batch takes off, each time a new one: numbers are contiguous, so the other side notices a
@@ -63,6 +63,10 @@ class Outbox:
         """All of them, oldest first."""
         return [*self._flying, *self._waiting]
 
+    def waiting_messages(self) -> int:
+        """In what does not fly."""
+        return sum(entry.parcel.messages for entry in self._waiting)
+
     def add(self, parcel: Parcel, custody: Custody | None, now: Instant) -> Entry:
         entry = Entry(self.peer, self.next_order, parcel, custody, now)
         self.next_order += 1
@@ -116,11 +120,19 @@ class Outbox:
         self._flying_bytes = 0
         return again
 
-    def clear(self) -> list[Entry]:
-        """Take everything out."""
-        out = self.entries()
-        self.rewind()
+    def clear_waiting(self) -> list[Entry]:
+        """Take out what does not fly."""
+        out = list(self._waiting)
         self._waiting.clear()
+        for entry in out:
+            self._leave(entry)
+        return out
+
+    def clear_flying(self) -> list[Entry]:
+        """Take out what flies. It may have arrived."""
+        out = list(self._flying)
+        self._flying.clear()
+        self._flying_bytes = 0
         for entry in out:
             self._leave(entry)
         return out

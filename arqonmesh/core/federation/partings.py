@@ -7,8 +7,9 @@ there. It is let go of, and what was in it counted as dropped under the reason:
     not-a-member     the roster does not name it (any more): it was put out while this node was down
     peer-convicted   it is ignored for good, by a proof or by the operator's ban
 
-The latter two are looked for every minute, and only where the link is down. A member that comes back, or is forgiven,
-gets a new outbox with its link.
+The latter two are looked for every minute, and only where the link is down; `not-a-member` only once links have been up
+for a minute: rows of a roster can be lost with a disk, and only the others can say who is a member then. A member that
+comes back, or is forgiven, gets a new outbox with its link.
 
 The outbox of a member that is alive, and to which the overlay keeps no link any more, stays (bounded): other ways to it
 may carry less, for every hop has rules of its own, and what it has not acknowledged has no other keeper.
@@ -26,7 +27,8 @@ from arqonmesh.core.kernel import SECOND, Effect, Instant
 from arqonmesh.ids import NodeId
 
 LOOK_EVERY_US: Final = 60 * SECOND
-"""How often outboxes without a link are looked at. The first time so long after the start, when the roster is back."""
+"""How often outboxes without a link are looked at, and how long some link has to be up before what the roster lacks is
+believed: gossip has repaired it by then."""
 
 
 class Partings:
@@ -42,8 +44,12 @@ class Partings:
         self._left: dict[NodeId, bool] = {}
         """Members that left, and whether a link to them is up all the same: nothing is kept for them."""
         self._look_at: Instant | None = None
+        self._linked_since: Instant | None = None
+        """Since when at least one link has been up."""
 
     def link_up(self, now: Instant, event: LinkUp) -> list[Effect]:
+        if self._linked_since is None:
+            self._linked_since = now
         if event.peer in self._left:
             self._left[event.peer] = True
             return []
@@ -52,7 +58,9 @@ class Partings:
     def link_down(self, now: Instant, event: LinkDown | TransportDown) -> list[Effect]:
         if event.peer in self._left:
             self._left[event.peer] = False
-        effects = self._links.down(now, event)
+        effects = self._links.down(now, event.peer, landed=isinstance(event, TransportDown))
+        if not any(box.up for box in self._links.outboxes.values()) and not any(self._left.values()):
+            self._linked_since = None
         self.look_later(now)
         return effects
 
@@ -92,11 +100,12 @@ class Partings:
         """Let go of outboxes that nobody will empty."""
         if self._look_at is None or self._look_at > now:
             return
+        repaired = self._linked_since is not None and now - self._linked_since >= LOOK_EVERY_US
         for peer in self._waiting():
-            if self._cluster_of(peer) is None:
-                out += self._links.close(now, peer, "not-a-member")
-            elif self._convicted(peer):
+            if self._convicted(peer):
                 out += self._links.close(now, peer, "peer-convicted")
+            elif repaired and self._cluster_of(peer) is None:
+                out += self._links.close(now, peer, "not-a-member")
         self._look_at = now + LOOK_EVERY_US if self._waiting() else None
 
     def _waiting(self) -> list[NodeId]:

@@ -158,6 +158,16 @@ class Net:
                 self.tell(one, TransportDown(other.node_id, "cut"))
                 self.tell(one, LinkDown(other.node_id, "cut"))
 
+    def silence(self, a: Member, b: Member) -> None:
+        """Both links fall and their connection stands: what was on its way still is."""
+        for one, other in ((a, b), (b, a)):
+            self.tell(one, LinkDown(other.node_id, "silent"))
+
+    def reopen(self, a: Member, b: Member) -> None:
+        """Both links are back, on the connection that they had."""
+        for one, other in ((a, b), (b, a)):
+            self.tell(one, LinkUp(other.node_id, "test"))
+
     def crash(self, member: Member) -> None:
         """The process dies; what was handed to the disk is kept up to a point that the dice choose."""
         for _ in range(self.rng.randrange(len(member.commits) + 1)):

@@ -96,17 +96,45 @@ def test_a_link_that_is_up_keeps_its_outbox_whatever_is_thought_of_its_peer() ->
 
 
 def test_who_was_put_out_while_we_were_down_is_not_held_for() -> None:
-    """No event tells of it; the roster just does not name it any more. A minute after the start it is back for sure."""
+    """No event tells of it; the roster just does not name it any more. After a minute among others it is whole."""
     net, one, two = parted()
+    three = net.add("three", "west")
     net.crash(one)
     net.off_the_roster[two.node_id] = None
     net.boot(one)
+    net.connect(one, three)
     net.settle()
     assert one.fed.backlog(two.node_id) == 1, "the roster may still be on its way"
     a_minute(net)
 
     assert drops(one) == [("not-a-member", 1)]
-    assert one.tables["outbox"] == {} and one.tables["scalars"] == {}
+    assert one.tables["outbox"] == {}
+    assert list(one.tables["scalars"]) == [("federation", f"link/{three.node_id}")]
+
+
+def test_a_roster_that_lost_a_row_costs_nothing_while_nobody_can_repair_it() -> None:
+    """The uplink is down and the disk lost a row: what waits, waits for a minute among others, however long that is."""
+    net, one, two = parted()
+    three = net.add("three", "west")
+    net.crash(one)
+    net.off_the_roster[two.node_id] = None
+    net.boot(one)
+    for _ in range(5):
+        a_minute(net)
+    net.connect(one, three)
+    net.settle()
+    net.cut(one, three)
+    a_minute(net)
+    net.connect(one, three)
+    net.now += LOOK_EVERY_US // 2
+    net.settle()
+    assert one.fed.backlog(two.node_id) == 1, "no link has been up for a minute"
+    del net.off_the_roster[two.node_id]
+    net.connect(one, two)
+    a_minute(net)
+
+    assert drops(one) == []
+    assert two.delivered == [("telemetry:x", b"1")]
 
 
 @pytest.mark.parametrize("minutes", [1, 5])
