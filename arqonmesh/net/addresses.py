@@ -50,6 +50,25 @@ def show_address(sockaddr: SockAddr) -> str:
     return f"[{host}]:{sockaddr[1]}" if ":" in host else f"{host}:{sockaddr[1]}"
 
 
+def host_of(sockaddr: SockAddr) -> str:
+    """The address without port and scope, IPv4 as itself."""
+    host = sockaddr[0].partition("%")[0]
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
+def network_of(host: str) -> str:
+    """Whom one sender may well have all of: an IPv4 address, an IPv6 /64 (RFC 6177: a site gets at least one)."""
+    return socket.inet_pton(socket.AF_INET6, host)[:8].hex() if ":" in host else host
+
+
+def literal_host(text: str) -> str | None:
+    """The host of an address as `host_of` shows it; None for a name, and for what is no address."""
+    try:
+        return str(ipaddress.ip_address(parse_address(text)[0].partition("%")[0]))
+    except (ConfigError, ValueError):
+        return None
+
+
 def known_sockaddr(text: str, family: socket.AddressFamily) -> SockAddr | None:
     """The socket address of a literal IP address; None when a name has to be looked up.
 

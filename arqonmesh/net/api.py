@@ -24,6 +24,9 @@ class Authority(Protocol):
     def refuse_member(self, node: NodeId, public_key: bytes) -> str | None:
         """None when this node may link; else the reason's code ("unknown-key", "evicted", "ignored")."""
 
+    def known_host(self, host: str) -> bool:
+        """Whether a member's record tells this literal IP address as its own. A name in a record is not looked up."""
+
     def join_offer(self) -> JoinOffer | None:
         """What a joiner is told first; None: no joining here."""
 

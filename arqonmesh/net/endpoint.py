@@ -33,7 +33,7 @@ from arqonmesh.net.dialling import Dialling
 from arqonmesh.net.endings import Endings
 from arqonmesh.net.entry import Entry
 from arqonmesh.net.hello import LocalNode
-from arqonmesh.net.intake import Accept, Answer, Intake
+from arqonmesh.net.intake import UNKNOWN_S, Accept, Answer, Intake
 from arqonmesh.net.join import JoinClient, JoinServer
 from arqonmesh.net.link_table import SUPERSEDED, LinkTable
 from arqonmesh.net.links import Link
@@ -50,8 +50,9 @@ from arqonmesh.wire.messages import JoinAccept, JoinOffer
 CONNECTIONS_MAX: Final = 2_048
 JOIN_S: Final = 45.0
 """A join connection's whole life at the member."""
-JOINS_MAX: Final = 64
-"""Join connections at once: a stranger's certificate opens one, so they must not take the places of links."""
+JOINS_MAX: Final = 192
+"""Join connections at once: a stranger's certificate opens one, so they must not take the places of links. More than an
+authority lets wait (`runtime.authority.ADMISSIONS_WAITING_MAX`), for who is there for too long and asks for nothing."""
 FAREWELL_S: Final = 0.5
 """How long `close` waits for what is queued to be acknowledged."""
 
@@ -104,13 +105,15 @@ class QuicEndpoint:
         self._wall_ms = wall_ms
         self._one_lane = one_lane
         self._handshake_s = settings.handshake_ms / 1_000 if handshake_s is None else handshake_s
-        self._intake = intake or Intake()
+        self._intake = intake or Intake(member_host=authority.known_host)
         self._waiting_room = WaitingRoom(self._loop, self._let_in)
         self.counters: Counter[str] = Counter()
         """What was dropped, refused or lost here, by reason; see also `socket_counters`."""
         self._entries: dict[Entry, None] = {}
         self._by_id: dict[bytes, Entry] = {}
         self._links: dict[NodeId, Link] = {}
+        self._unknown: dict[Entry, float] = {}
+        """Open handshakes from where nobody is known to be, and when they began; the oldest first."""
         self._touched: dict[Entry, None] = {}
         self._dirty: dict[Entry, None] = {}
         self._scheduled = False
@@ -330,24 +333,36 @@ class QuicEndpoint:
         if self._waiting_room.knows(first_id, datagram, path):
             self.counters["intake.repeated"] += 1
             return
+        if self._intake.crowded:
+            self._hasten(now)
         verdict = self._intake.judge(datagram, path[0], now)
         if isinstance(verdict, Answer):
             self.counters["intake.answered"] += 1
             self._udp.send([verdict.datagram], path)
         elif isinstance(verdict, Accept):
             places = CONNECTIONS_MAX - len(self._entries) - len(self._waiting_room)
-            if places > 0 and self._waiting_room.take(verdict, first_id, datagram, path):
-                self._intake.opened(path[0])
-            else:
+            place = self._intake.opened(path[0])
+            if places <= 0 or not self._waiting_room.take(verdict, place, first_id, datagram, path):
+                self._intake.settled(place)
                 self._endings.refused("link.connection-limit", show_address(path[0]))
         elif verdict.refused:
             self._endings.refused(verdict.reason, show_address(path[0]))
         else:
             self.counters[verdict.reason] += 1
 
+    def _hasten(self, now: float) -> None:
+        """End handshakes that take long where others wait for their places."""
+        while self._unknown:
+            entry, began = next(iter(self._unknown.items()))
+            if now - began < UNKNOWN_S:
+                return
+            self._settle(entry)
+            entry.connection.close(f"link.handshake-timeout: {now - began:.1f} s, and others wait for the place")
+            self._mark(entry)
+
     def _let_in(self, stranger: Stranger) -> None:
         """Its turn: begin the handshake."""
-        verdict, path, datagrams = stranger
+        verdict, path, place, datagrams = stranger
         now = self._loop.time()
         quic = self._quic_class(
             configuration=self._server,
@@ -361,10 +376,12 @@ class QuicEndpoint:
         if quic.untouched:
             # Nothing in it could be decrypted: not the beginning of a connection, and not worth keeping.
             self.counters["drop.garbage"] += 1
-            self._intake.settled(path[0])
+            self._intake.settled(place)
             return
         entry = self._add(connection, now)
-        entry.half_open = path[0]
+        entry.half_open = place
+        if not place.known:
+            self._unknown[entry] = now
         self._process(entry, now)
         self._flush(now)
 
@@ -387,6 +404,7 @@ class QuicEndpoint:
                 if session.up and not entry.settled:
                     self._settle(entry)
                     entry.settled = True
+                    self._intake.linked(entry.connection.path[0])
                     self._table.up(entry, session, self._local.node_id, now)
                 if frames:
                     self._deliver(entry, session.peer, frames)
@@ -551,6 +569,7 @@ class QuicEndpoint:
         if entry.half_open is not None:
             self._intake.settled(entry.half_open)
             entry.half_open = None
+            self._unknown.pop(entry, None)
         self._timers.unlimit(entry)
 
     def _remove(self, entry: Entry) -> None:

@@ -9,10 +9,10 @@ from typing import TypeAlias
 from arqonmesh.net.addresses import show_address
 from arqonmesh.net.connection import Connection
 from arqonmesh.net.dialer import Wish
+from arqonmesh.net.intake import Place
 from arqonmesh.net.join import JoinClient, JoinServer
 from arqonmesh.net.links import Link, Retirement
 from arqonmesh.net.session import MeshSession
-from arqonmesh.net.udp import SockAddr
 
 Session: TypeAlias = "MeshSession | JoinServer | JoinClient"
 
@@ -26,8 +26,8 @@ class Entry:
     wish: Wish | None = None
     link: Link | None = None
     retirement: Retirement | None = None
-    half_open: SockAddr | None = None
-    """Counted at the intake under this address."""
+    half_open: Place | None = None
+    """What it holds at the intake."""
     settled: bool = False
     """It became a link, or its end has been told; no refusal is told any more."""
     timer: asyncio.TimerHandle | None = None

@@ -2,7 +2,8 @@
 
 A handshake costs milliseconds, a heartbeat of a standing link a tenth of one. When a whole mesh knocks at once, the
 links that stand must not wait behind all of it, or they fall, too, and knock with the others. A first datagram that
-is repeated while its sender waits belongs to the same stranger and costs nothing.
+is repeated while its sender waits belongs to the same stranger and costs nothing. What may be part of a handshake is
+kept, up to one large datagram's bytes: 4 MB in all, whoever fills the room.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from arqonmesh.net.intake import Accept
+from arqonmesh.net.intake import INITIAL_BYTES_MAX, Accept, Place
 from arqonmesh.net.udp import PathAddr
 
 WAITING_MAX: Final = 256
 DATAGRAMS_MAX: Final = 4
 """Kept of one stranger; a ClientHello fits two."""
+BYTES_MAX: Final = INITIAL_BYTES_MAX
+"""Kept of one stranger: all of the above at the size that fits every path, or the largest there is once."""
+
+LONG_HEADER: Final = 0x80
+"""RFC 9000, 17.2: all packets of a handshake have one."""
 
 
 class Stranger(NamedTuple):
@@ -24,6 +30,7 @@ class Stranger(NamedTuple):
 
     verdict: Accept
     path: PathAddr
+    place: Place
     datagrams: list[bytes]
 
 
@@ -45,15 +52,21 @@ class WaitingRoom:
         known = self._strangers.get(first_id)
         if known is None:
             return False
-        if known.path == path and len(known.datagrams) < DATAGRAMS_MAX:
-            known.datagrams.append(datagram)
+        kept = known.datagrams
+        if (
+            known.path == path
+            and datagram[0] & LONG_HEADER
+            and len(kept) < DATAGRAMS_MAX
+            and sum(map(len, kept)) + len(datagram) <= BYTES_MAX
+        ):
+            kept.append(datagram)
         return True
 
-    def take(self, verdict: Accept, first_id: bytes, datagram: bytes, path: PathAddr) -> bool:
+    def take(self, verdict: Accept, place: Place, first_id: bytes, datagram: bytes, path: PathAddr) -> bool:
         """Let a newcomer wait; False when there is no place."""
         if len(self._strangers) >= WAITING_MAX:
             return False
-        self._strangers[first_id] = Stranger(verdict, path, [datagram])
+        self._strangers[first_id] = Stranger(verdict, path, place, [datagram])
         if self._turn is None:
             self._turn = self._loop.call_soon(self._next)
         return True

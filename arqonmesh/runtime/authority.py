@@ -11,9 +11,11 @@ from typing import Final
 
 from arqonmesh.core.admission.judge import Admit
 from arqonmesh.core.events import Applied
-from arqonmesh.core.kernel import Event
+from arqonmesh.core.kernel import SECOND, Event, Instant
 from arqonmesh.core.partition.refusal import READ_ONLY
+from arqonmesh.core.plane import Plane
 from arqonmesh.ids import MeshId, NodeId
+from arqonmesh.net.addresses import literal_host
 from arqonmesh.runtime.governed import patience_s, wait_until_writable, waited
 from arqonmesh.runtime.host import Host
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
@@ -23,6 +25,9 @@ ADMISSIONS_AT_ONCE: Final = 8
 """Judged and written together: enough to share one commit, few enough that the first ones get their answer while the
 last ones wait, and not all of them too late."""
 ADMISSIONS_WAITING_MAX: Final = 128
+"""Fewer than the endpoint lets in (`net.endpoint.JOINS_MAX`), so that those beyond are told to come again at once."""
+HOSTS_EVERY_US: Final = SECOND
+"""How often members' addresses are read anew while records change."""
 PERSIST_TIMEOUT_S: Final = 10.0
 MEMBERS_TOLD_MAX: Final = 256
 
@@ -38,6 +43,10 @@ class RosterAuthority:
         """Joiners that wait for a place, or have one."""
         self.counters: Counter[str] = Counter()
         """`waited`: joins that found all places taken and queued; `busy`: those beyond the queue."""
+        self._hosts: frozenset[str] = frozenset()
+        self._hosts_of: tuple[Plane | None, Instant] = (None, 0)
+        self._described = False
+        """Some member's record is newer than `_hosts`."""
         host.watch(Applied, self._applied)
 
     @property
@@ -50,6 +59,18 @@ class RosterAuthority:
         if plane is None:
             return "no-mesh"
         return plane.admission.refuse(node, public_key)
+
+    def known_host(self, host: str) -> bool:
+        plane, (of, at) = self._host.node.plane, self._hosts_of
+        if plane is None:
+            return False
+        now = self._host.now()
+        if plane is not of or (self._described and now - at >= HOSTS_EVERY_US):
+            told = (body.addresses for _, _, body in plane.gossip.statements(Kind.NODE) if isinstance(body, NodeRecord))
+            hosts = (literal_host(address) for addresses in told for address in addresses)
+            self._hosts = frozenset(literal for literal in hosts if literal is not None)
+            self._hosts_of, self._described = (plane, now), False
+        return host in self._hosts
 
     def join_offer(self) -> JoinOffer | None:
         plane = self._host.node.plane
@@ -106,6 +127,7 @@ class RosterAuthority:
 
     def _applied(self, event: Event) -> None:
         assert isinstance(event, Applied)
+        self._described = self._described or event.kind == Kind.NODE
         if event.ours and event.kind == Kind.ADMISSION:
             for written in self._waiting.get(NodeId(event.key), ()):
                 if not written.done():

@@ -51,6 +51,7 @@ class Roster:
 
     mesh_id: MeshId | None = MESH
     members: set[NodeId] = field(default_factory=set)
+    hosts: set[str] = field(default_factory=set)
     offer: JoinOffer | None = None
     judge: Callable[[JoinRequest, NodeId, bytes], JoinAccept | JoinReject] | None = None
     asked: asyncio.Event | None = None
@@ -59,6 +60,9 @@ class Roster:
 
     def refuse_member(self, node: NodeId, public_key: bytes) -> str | None:
         return None if node in self.members else "unknown-key"
+
+    def known_host(self, host: str) -> bool:
+        return host in self.hosts
 
     def join_offer(self) -> JoinOffer | None:
         return self.offer
@@ -236,6 +240,7 @@ class Hall:
         listen: str = "127.0.0.1:0",
         one_lane: bool = False,
         segmented: bool = True,
+        fast: bool = True,
         intake: Intake | None = None,
         settings: LinkSettings | None = None,
         handshake_s: float = 5.0,
@@ -255,6 +260,7 @@ class Hall:
             settings=settings or LinkSettings(reconnect_min_ms=20, reconnect_max_ms=200),
             one_lane=one_lane,
             segmented=segmented,
+            fast=fast,
             intake=intake,
             handshake_s=handshake_s,
         )

@@ -77,21 +77,6 @@ def test_a_retry_token_is_good_for_its_address_and_its_time() -> None:
     assert intake.judge(again, HERE, 40.0) == Drop("drop.bad-token")
 
 
-def test_open_handshakes_are_bounded_in_all_and_per_address() -> None:
-    """One address cannot take all the places; when all are taken nobody gets one."""
-    intake = Intake(half_open_max=3, per_address_max=2)
-    _, initial = _initial()
-    intake.opened(HERE)
-    intake.opened(HERE)
-    full = Drop("link.half-open-limit", refused=True)
-    assert intake.judge(initial, HERE, 1.0) == full
-    assert isinstance(intake.judge(initial, ("192.0.2.8", 1), 1.0), Accept)
-    intake.opened(("192.0.2.8", 1))
-    assert intake.judge(initial, ("192.0.2.9", 1), 1.0) == full
-    intake.settled(HERE)
-    assert isinstance(intake.judge(initial, HERE, 1.0), Accept)
-
-
 # --- the socket -------------------------------------------------------------------------------------------
 
 

@@ -7,13 +7,14 @@ import asyncio
 import pytest
 
 from arqonmesh.net import waiting_room
-from arqonmesh.net.intake import Accept, Intake
+from arqonmesh.net.intake import Accept, Intake, Place
 from arqonmesh.net.udp import PathAddr
-from arqonmesh.net.waiting_room import DATAGRAMS_MAX, Stranger, WaitingRoom
+from arqonmesh.net.waiting_room import BYTES_MAX, DATAGRAMS_MAX, Stranger, WaitingRoom
 from tests.net.kit import Hall, hall
 from tests.waiting import until
 
 PATH: PathAddr = (("192.0.2.1", 9130), None)
+HERE = Place("192.0.2.1", known=False)
 
 
 def _id(n: int) -> bytes:
@@ -31,7 +32,7 @@ async def test_one_stranger_is_let_in_per_turn_of_the_loop_and_in_order() -> Non
 
     room = WaitingRoom(loop, let_in)
     for n in range(3):
-        assert room.take(Accept(_id(n), None), _id(n), str(n).encode(), PATH)
+        assert room.take(Accept(_id(n), None), HERE, _id(n), str(n).encode(), PATH)
     assert order == []
     await until(lambda: len(order) == 6)
     assert order[0] == "0"
@@ -43,14 +44,25 @@ async def test_what_a_waiting_stranger_repeats_is_kept_with_it_and_bounded() -> 
     """A second part of its ClientHello is needed; a hundred copies are not."""
     came: list[Stranger] = []
     room = WaitingRoom(asyncio.get_running_loop(), came.append)
-    room.take(Accept(_id(1), None), _id(1), b"first", PATH)
-    assert all(room.knows(_id(1), f"copy {n}".encode(), PATH) for n in range(100))
+    room.take(Accept(_id(1), None), HERE, _id(1), b"first", PATH)
+    assert all(room.knows(_id(1), b"\xc0 copy %d" % n, PATH) for n in range(100))
     assert room.knows(_id(1), b"forged", (("192.0.2.66", 1), None)), "another address with this id is nobody new"
     assert not room.knows(_id(2), b"first", PATH)
     await asyncio.sleep(0)
     (stranger,) = came
-    assert stranger.datagrams == [b"first", b"copy 0", b"copy 1", b"copy 2"]
+    assert stranger.datagrams == [b"first", b"\xc0 copy 0", b"\xc0 copy 1", b"\xc0 copy 2"]
     assert len(stranger.datagrams) == DATAGRAMS_MAX
+
+
+async def test_of_a_waiting_stranger_only_what_a_handshake_needs_is_kept() -> None:
+    """Packets with long headers, and together no more than the largest datagram that a node may be set to send."""
+    came: list[Stranger] = []
+    room = WaitingRoom(asyncio.get_running_loop(), came.append)
+    room.take(Accept(_id(1), None), HERE, _id(1), b"\xc0" * 1_200, PATH)
+    for more in (b"\x40" * 1_200, b"\xc0" * (BYTES_MAX - 1_199), b"\xc0" * (BYTES_MAX - 1_200), b"\xc0"):
+        assert room.knows(_id(1), more, PATH)
+    await asyncio.sleep(0)
+    assert [len(datagram) for datagram in came[0].datagrams] == [1_200, BYTES_MAX - 1_200]
 
 
 async def test_a_full_room_takes_nobody_and_a_closed_one_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +70,7 @@ async def test_a_full_room_takes_nobody_and_a_closed_one_lets_nobody_in(monkeypa
     monkeypatch.setattr(waiting_room, "WAITING_MAX", 2)
     came: list[Stranger] = []
     room = WaitingRoom(asyncio.get_running_loop(), came.append)
-    assert [room.take(Accept(_id(n), None), _id(n), b"", PATH) for n in range(3)] == [True, True, False]
+    assert [room.take(Accept(_id(n), None), HERE, _id(n), b"", PATH) for n in range(3)] == [True, True, False]
     room.close()
     await asyncio.sleep(0)
     assert not came

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from arqonmesh.net import endpoint
 from arqonmesh.runtime import authority
 from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.governed import wait_until_writable
@@ -15,6 +16,11 @@ from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.messages import JoinAccept, JoinReject, JoinRequest
 from tests.runtime.test_service import service
 from tests.waiting import until
+
+
+def test_the_endpoint_lets_in_all_who_may_wait_and_some_who_are_told() -> None:
+    """Or nobody would ever hear join.busy, which says when to come again."""
+    assert endpoint.JOINS_MAX > authority.ADMISSIONS_AT_ONCE + authority.ADMISSIONS_WAITING_MAX
 
 
 async def test_joiners_wait_for_a_place_and_those_beyond_the_queue_are_told(
