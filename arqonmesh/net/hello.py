@@ -25,6 +25,8 @@ VERSIONS: Final = (2,)
 HELLO_BYTES_MAX: Final = 16_384
 ONE_LANE: Final = "lanes=1"
 """Capability: all my stream lanes are on stream 0, each frame begins with its lane."""
+NO_PROBES: Final = "datagrams=unprobed"
+"""Capability: I send no probe for a DATAGRAM whose acknowledgement is late; it may wait for up to 300 ms."""
 
 _DOMAIN: Final = b"arqonmesh/v1/hello\x00"
 _UNSIGNED: Final = bytes(64)

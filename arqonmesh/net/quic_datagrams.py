@@ -7,6 +7,11 @@ Two rules beside speed, both about what a lost heartbeat is worth, which is noth
 * its ACK waits for the next packet that leaves anyway, up to `DATAGRAM_ACK_DELAY_S`. On an idle link every heartbeat
   carries the ACK of the other side's, where each used to be followed by a packet of its own.
 
+The second rule deviates from RFC 9000, 13.2.1: no ACK may wait longer than the advertised max_ack_delay, and ours is
+25 ms. To advertise 300 ms would hold for stream data, too, and make each probe for its last packet so much later. So
+ACKs wait that long only at peers that have said in their Hello (`NO_PROBES`) that they keep the first rule and miss no
+ACK; at others, `PLAIN_ACK_DELAY_S`: they would probe for each heartbeat.
+
 Stream data is acknowledged as soon as ever, and an ACK on its behalf takes those that wait along.
 """
 
@@ -25,6 +30,8 @@ from arqonmesh.net.quic_core import ACK_DELAY_S, MeshQuic, NetworkAddress
 
 DATAGRAM_ACK_DELAY_S: Final = 0.3
 """Longer than the pause between heartbeats on any link but the slowest."""
+PLAIN_ACK_DELAY_S: Final = 0.02
+"""The same for a peer that probes for datagrams: less than the 25 ms that we advertise."""
 DATAGRAMS_UNACKED_MAX: Final = 8
 """So many packets of datagrams are acknowledged together, whatever the delay: the sender's window must not fill."""
 ACK_BYTES_MAX: Final = 128
@@ -57,6 +64,7 @@ class _Beat:
 class DatagramQuic(MeshQuic):
     """MeshQuic that reads and builds packets of datagrams in one pass."""
 
+    spares_probes = True
     _unacked_datagrams = 0
 
     def _take_datagrams(self, plain: bytes, now: float) -> float | None:
@@ -93,7 +101,9 @@ class DatagramQuic(MeshQuic):
             )
         self._events.extend(DatagramFrameReceived(data=data) for data in datagrams)
         self._unacked_datagrams = 1 if space.ack_at is None else self._unacked_datagrams + 1
-        return ACK_DELAY_S if self._unacked_datagrams >= DATAGRAMS_UNACKED_MAX else DATAGRAM_ACK_DELAY_S
+        if self._unacked_datagrams >= DATAGRAMS_UNACKED_MAX:
+            return ACK_DELAY_S
+        return DATAGRAM_ACK_DELAY_S if self.peer_spares_probes else PLAIN_ACK_DELAY_S
 
     def _send_datagrams(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
         """All waiting datagrams in one packet, with the ACK that waits; empty, with nothing changed, when they do not

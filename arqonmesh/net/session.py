@@ -18,7 +18,7 @@ from arqonmesh.errors import PeerError, TrustError
 from arqonmesh.ids import MeshId, NodeId
 from arqonmesh.net.api import Authority
 from arqonmesh.net.connection import Arrived, Connection
-from arqonmesh.net.hello import HELLO_BYTES_MAX, ONE_LANE, LocalNode, make_hello, read_hello
+from arqonmesh.net.hello import HELLO_BYTES_MAX, NO_PROBES, ONE_LANE, LocalNode, make_hello, read_hello
 from arqonmesh.net.lanes import LANE_OF_STREAM, OPENING, STREAM_OF_LANE
 from arqonmesh.trust.certificates import LeafIdentity, verify_chain
 from arqonmesh.wire.frames import FrameParser, frame
@@ -145,7 +145,7 @@ class MeshSession:
             peer=self.peer,
             channel_binding=self._binding(),
             wall_ms=self._wall_ms(),
-            capabilities=(ONE_LANE,) if self.one_lane else (),
+            capabilities=(ONE_LANE,) * self.one_lane + (NO_PROBES,) * self.connection.quic.spares_probes,
         )
         self.connection.write(STREAM_OF_LANE[Lane.CONTROL], frame(hello))
 
@@ -179,6 +179,7 @@ class MeshSession:
         else:
             del self._early[control]
         self._peer_one_lane = ONE_LANE in hello.capabilities
+        self.connection.quic.peer_spares_probes = NO_PROBES in hello.capabilities
         if not self.connection.outbound:
             # The dialling side decides how many streams there are; the listening side tells in its own Hello below.
             self.one_lane = self.one_lane or self._peer_one_lane

@@ -11,18 +11,18 @@ from arqonmesh.net.quic_core import ACK_DELAY_S, MeshQuic
 from arqonmesh.net.quic_datagrams import DATAGRAM_ACK_DELAY_S, DATAGRAMS_UNACKED_MAX
 from arqonmesh.net.quic_fast import FastQuic, quic_class
 from arqonmesh.net.tls import MESH_PROTOCOL, configuration
-from tests.net.kit import key, leaf_of
+from tests.net.kit import hall, key, leaf_of
 
 HERE = ("192.0.2.7", 4_000)
 
 
-def _pair(*, fast: bool) -> tuple[MeshQuic, MeshQuic]:
-    """Client and server, connected in memory, with nothing left to say at time 1.0."""
+def _pair(*, fast: bool, server_fast: bool | None = None) -> tuple[MeshQuic, MeshQuic]:
+    """Client and server, connected in memory, with nothing left to say at time 1.0; Hellos have been exchanged."""
     client = quic_class(fast=fast)(
         configuration=configuration(leaf_of(key(1)), is_client=True, protocols=[MESH_PROTOCOL], max_datagram_size=1_200)
     )
     client.connect(HERE, 0.0)
-    server = quic_class(fast=fast)(
+    server = quic_class(fast=fast if server_fast is None else server_fast)(
         configuration=configuration(
             leaf_of(key(2)), is_client=False, protocols=[MESH_PROTOCOL], max_datagram_size=1_200
         ),
@@ -32,6 +32,7 @@ def _pair(*, fast: bool) -> tuple[MeshQuic, MeshQuic]:
         now = step * 0.025
         for ends in ((client, server), (server, client)):
             _carry(*ends, now)
+    client.peer_spares_probes, server.peer_spares_probes = server.spares_probes, client.spares_probes
     return client, server
 
 
@@ -100,6 +101,39 @@ def test_an_idle_link_is_one_packet_per_heartbeat() -> None:
         assert len(quic._spaces[Epoch.ONE_RTT].sent_packets) <= 1
         assert len(quic._spaces[Epoch.ONE_RTT].ack_queue) <= 1
         assert quic._loss.bytes_in_flight < 100
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_peer_that_probes_for_datagrams_has_their_acknowledgement_in_time(fast: bool) -> None:
+    """RFC 9000, 13.2.1: within the advertised 25 ms. So it sends one packet per heartbeat, too, and no probe."""
+    client, server = _pair(fast=fast, server_fast=not fast)
+    plain, other = (server, client) if fast else (client, server)
+    sent = 0
+    for tick in range(400):
+        now = 1.0 + tick * 0.0125
+        if tick % 8 == 0:
+            plain.send_datagram_frame(b"beat")
+        for sender, receiver in ((plain, other), (other, plain)):
+            at = sender.get_timer()
+            if at is not None and now >= at:
+                sender.handle_timer(now)
+            packets = _carry(sender, receiver, now)
+            sent += packets if sender is plain else 0
+        if tick % 8 == 2:
+            assert plain._loss.bytes_in_flight == 0, "acknowledged 25 ms after it was sent"
+    assert sent == 50
+    assert sum(isinstance(event, DatagramFrameReceived) for event in iter(other.next_event, None)) == 50
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_hellos_say_whose_datagrams_may_wait(plain: bool) -> None:
+    """Only a peer that arms no probe for its own has to wait for long."""
+    async with hall() as made:
+        a, b = made.member(1), made.member(2, fast=not plain)
+        await made.linked(a, b)
+        to_b, to_a = a.endpoint._links[b.id].connection.quic, b.endpoint._links[a.id].connection.quic
+        assert to_b.peer_spares_probes is not plain
+        assert to_a.peer_spares_probes is True
 
 
 def _beats(quic: FastQuic) -> int:
