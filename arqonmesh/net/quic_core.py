@@ -34,6 +34,9 @@ ACK_DELAY_S: Final = 0.002
 PROBE_DOUBLINGS_MAX: Final = 2
 """How often a client's probe timeout doubles during the handshake (RFC 9002, 6.2.1 would for ever): 0.8 s between two
 first packets, so that one long dial finds a path that heals as soon as a row of short ones would."""
+EAGER_S: Final = 2.0
+"""So long after its first one a client that has heard nothing at all sends a first packet every 0.2 s: most cuts are
+short, and a path that heals a moment after its link was given up is found as soon as one whose link is reopened."""
 
 # The peer's mistakes are counted and reported by us; as log lines a stranger could fill the disk with them.
 logging.getLogger("quic").setLevel(logging.ERROR)
@@ -41,6 +44,11 @@ logging.getLogger("quic").setLevel(logging.ERROR)
 
 class MeshQuic(QuicConnection):
     """A QuicConnection that asks clients for certificates, derives a channel binding and paces in bursts."""
+
+    spares_probes = False
+    """Whether datagrams that we send arm no probe (quic_datagrams.py); what `peer_spares_probes` is at the peer."""
+    peer_spares_probes = False
+    """Told in the peer's Hello: ACKs of its datagrams may wait for company for long."""
 
     def __init__(
         self,
@@ -59,6 +67,7 @@ class MeshQuic(QuicConnection):
         """32 bytes that only the two ends of this TLS session know (RFC 9266); None before it stands."""
         self.brought: dict[int, list[bytes]] = {}
         """Stream bytes that came without an event (quic_fast.py), all older than any waiting event."""
+        self._dialled_at = 0.0
         self._loss._pacer = self.pacer  # type: ignore[assignment]
         self._ack_delay = ACK_DELAY_S
 
@@ -111,11 +120,16 @@ class MeshQuic(QuicConnection):
             self._spaces[tls.Epoch.ONE_RTT].ack_at = now
         return super().datagrams_to_send(now)
 
+    def connect(self, addr: NetworkAddress, now: float) -> None:
+        self._dialled_at = now
+        super().connect(addr, now)
+
     def handle_timer(self, now: float) -> None:
         """As inherited; but a client whose handshake is under way goes on probing at a steady pace."""
         super().handle_timer(now)
         if self._is_client and not self._handshake_confirmed:
-            self._loss._pto_count = min(self._loss._pto_count, PROBE_DOUBLINGS_MAX)
+            eager = now - self._dialled_at < EAGER_S and not self._loss._rtt_initialized
+            self._loss._pto_count = min(self._loss._pto_count, 0 if eager else PROBE_DOUBLINGS_MAX)
 
     # --- what the driver needs to see ---------------------------------------------------------------------
 

@@ -28,9 +28,9 @@ BACKOFF_MAX_US: Final = SECOND
 STEADY_US: Final = 5 * SECOND
 """A link that held this long starts the back-off over (net/dialer.py)."""
 RETRY_UNMEASURED_US: Final = 200 * MILLISECOND
-"""Before a path is measured QUIC sends again after twice the initial RTT, 100 ms (net/tls.py; RFC 9002, 6.2)."""
+"""Before a path is measured QUIC sends again after twice the initial RTT, 100 ms (net/tls.py; RFC 9002, 6.2), and goes
+on at that pace for longer than a dial takes here (net/quic_core.py, EAGER_S)."""
 RETRY_MIN_US: Final = 20 * MILLISECOND
-RETRY_MAX_US: Final = SECOND
 SIMULTANEOUS_US: Final = 3 * SECOND
 """Two connections this young come from two dials that crossed."""
 LANE_BYTES_MAX: Final = 8 << 20
@@ -93,14 +93,14 @@ class Network:
         wanted: Callable[[], bool],
         patience_us: int = 0,
     ) -> None:
-        """Send, and send again while `wanted`, until one packet gets through. `patience_us`: until the first time it is
-        sent again, and twice as long each further time, as long as nothing is known of the path; 0 on a connection that
-        stands, where the answers to other packets show what is lost soon, and as soon again (RFC 9002, 6.1)."""
+        """Send, and send again while `wanted`, until one packet gets through. `patience_us`: until it is sent again, as
+        long as nothing is known of the path; 0 on a connection that stands, where the answers to other packets show
+        what is lost soon (RFC 9002, 6.1)."""
         times = self.plan(source, target, size_bytes)
         if times:
             self.world.at(times[0], arrive)
             return
-        again = partial(self._attempt, source, target, size_bytes, arrive, wanted, min(2 * patience_us, RETRY_MAX_US))
+        again = partial(self._attempt, source, target, size_bytes, arrive, wanted, patience_us)
         self.world.after(patience_us or max(RETRY_MIN_US, 3 * self.path(source, target).delay_us), again)
 
     def _attempt(

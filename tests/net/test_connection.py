@@ -378,12 +378,28 @@ def test_a_dial_into_silence_repeats_its_first_packets_steadily_and_is_heard_whe
     healed_at = pair.now + 15.0
     asked: list[float] = []
     while pair.now < healed_at:
-        before = pair.sent
+        before, at = pair.sent, pair.now
         pair.step()
         if pair.sent > before:
-            asked.append(pair.now)
+            asked.append(at)
     assert max(later - earlier for earlier, later in itertools.pairwise(asked)) < 1.0
+    assert len(asked) < 35, "not for ever as often as at first"
     pair.cut = False
     while not (pair.client.handshakes and pair.server.handshakes):
         pair.step()
     assert pair.now - healed_at < 1.0
+
+
+@pytest.mark.parametrize("cut_s", [0.05, 0.7, 1.3, 1.9])
+def test_a_dial_finds_a_path_that_heals_soon_within_its_next_first_packet(cut_s: float) -> None:
+    """Two seconds long one leaves every 0.2 s: the handshake stands a quarter of a second after the cut, whenever."""
+    pair = Pair()
+    pair.cut = True
+    healed_at = pair.now + cut_s
+    while pair.client.connection.deadline() is None or pair.now < healed_at - 0.2:
+        pair.step()
+    pair.now = max(pair.now, healed_at)
+    pair.cut = False
+    while not (pair.client.handshakes and pair.server.handshakes):
+        pair.step()
+    assert pair.now - healed_at < 0.25
