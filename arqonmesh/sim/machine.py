@@ -58,7 +58,7 @@ class Machine:
         self._world.after(cost_us, self._ran, process, left_us - cost_us)
 
     def _ran(self, process: Crowded | None, left_us: int) -> None:
-        more = process is None or process.busy
+        more = process is None or process.goes_on()
         if more and left_us > 0:
             self._run(process, left_us)
             return
@@ -81,13 +81,6 @@ class Crowded(Process):
         self._queue: deque[Callable[[], None]] = deque()
         self._queued = False
 
-    @property
-    def busy(self) -> bool:
-        """Whether it wants its core once more."""
-        if not self._queue:
-            self._queued = False
-        return self._queued
-
     def boot(self, mesh: MeshIdentity) -> None:
         super().boot(mesh)
         self.listening = self.machine is None or not self.machine.started
@@ -102,6 +95,12 @@ class Crowded(Process):
         if not self._queued:
             self._queued = True
             machine.wants(self)
+
+    def goes_on(self) -> bool:
+        """Whether it wants its core once more; if not, it asks anew when something comes in."""
+        if not self._queue:
+            self._queued = False
+        return self._queued
 
     def handle_next(self) -> int:
         """Handle one input; the time that it took."""

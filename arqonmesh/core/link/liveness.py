@@ -164,8 +164,8 @@ class Liveness:
         rtt = self.rtt
         unstretched_us = max(self._base_us, self._asked_us)
         self.interval_us = interval_us = min(max(unstretched_us, 2 * rtt.srtt_us), INTERVAL_US_MAX)
-        self._stretched = interval_us > unstretched_us
         """Time between heartbeats while all is well."""
+        self._stretched = interval_us > unstretched_us
         rto_us = rtt.rto_us if rtt.rto_us < RTO_US_MAX else RTO_US_MAX
         overdue_us = interval_us * 3 // 2
         self._overdue_us = overdue_us if overdue_us > rto_us else rto_us
