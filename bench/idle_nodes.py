@@ -25,6 +25,7 @@ import os
 import statistics
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ from bench import inline
 START_PATIENCE_S = 120.0
 WHOLE_PATIENCE_S = 120.0
 LOOK_EVERY_S = 10.0
+STATUS_TIMEOUT_S = 20.0
 LET_IN_TRIES_MAX = 12
 PASSING = PASSING_JOIN | {"mesh.read-only", "api.deadline"}
 """A mesh that grows on a starved machine has no quorum in reach for moments, and answers late."""
@@ -216,18 +218,17 @@ def let_in(hub: LoopbackNode, node: LoopbackNode) -> int:
 
 
 def whole(nodes: Sequence[LoopbackNode]) -> bool:
-    """Everyone sees everyone alive, and all have the same records."""
+    """Everyone sees everyone alive, and all have the same records. Asked over HTTP, which costs a node little."""
     roots = set()
     for node in nodes:
         try:
-            status = node("mesh", "status")
-        except CommandFailed as failed:
-            if failed.error.get("code") != "api.deadline":
-                raise
+            with urllib.request.urlopen(f"http://127.0.0.1:{node.http}/status", timeout=STATUS_TIMEOUT_S) as answer:
+                mesh = json.load(answer)["mesh"]
+        except OSError:  # a starved node: not whole yet
             return False
-        if len(status["nodes"]) != len(nodes) or any(other["state"] != "alive" for other in status["nodes"]):
+        if len(mesh["nodes"]) != len(nodes) or any(other["state"] != "alive" for other in mesh["nodes"]):
             return False
-        roots.add((status["mesh"]["root"], status["mesh"]["health"]))
+        roots.add((mesh["mesh"]["root"], mesh["mesh"]["health"]))
     return len(roots) == 1 and roots.pop()[1] == "healthy"
 
 
