@@ -33,6 +33,12 @@ def test_the_parts_that_need_no_bus(typescript_tests: Path) -> None:
 
 
 @pytest.mark.requirement("R-SD-2")
+def test_what_is_live_waits_behind_what_was_missed(typescript_tests: Path) -> None:
+    """Refused, cut off, dropped, left meanwhile: each hold has one owner, and ends once."""
+    _suite("holds")
+
+
+@pytest.mark.requirement("R-SD-2")
 @pytest.mark.process
 def test_the_client_in_node_against_a_real_node(typescript_tests: Path) -> None:
     """Join, publish, request, history, presence; cut off, frozen, failed over, and nothing missing."""
