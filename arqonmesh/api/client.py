@@ -93,11 +93,13 @@ class NodeClient:
     async def seed(self, name: str, policy: str, key: str) -> MeshView:
         return to_view(await self._call(pb.SeedMeshRequest(name=name, policy=policy, key=key)), MeshView)
 
-    async def join_ticket(self, ticket: str) -> MeshView:
-        return to_view(await self._call(pb.JoinMeshRequest(ticket=ticket), JOIN_TIMEOUT_S), MeshView)
+    async def join_ticket(self, ticket: str, *, timeout_s: float = JOIN_TIMEOUT_S) -> MeshView:
+        """`timeout_s`: when it is over the node gives the join up."""
+        return to_view(await self._call(pb.JoinMeshRequest(ticket=ticket), timeout_s), MeshView)
 
-    async def join_address(self, address: str, key: str) -> MeshView:
-        return to_view(await self._call(pb.JoinMeshRequest(address=address, key=key), JOIN_TIMEOUT_S), MeshView)
+    async def join_address(self, address: str, key: str, *, timeout_s: float = JOIN_TIMEOUT_S) -> MeshView:
+        """As `join_ticket`."""
+        return to_view(await self._call(pb.JoinMeshRequest(address=address, key=key), timeout_s), MeshView)
 
     async def send_event(self, name: str, payload: bytes) -> UserEventSent:
         return to_view(await self._call(pb.SendUserEventRequest(name=name, payload=payload)), UserEventSent)

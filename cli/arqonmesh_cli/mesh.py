@@ -17,7 +17,7 @@ from arqonmesh_cli.durations import parse_duration
 from arqonmesh_cli.events import show_events
 from arqonmesh_cli.matrix import show_matrix
 from arqonmesh_cli.options import Context, DataDir, Json
-from arqonmesh_cli.retrying import PASSING_JOIN, patiently
+from arqonmesh_cli.retrying import PASSING_JOIN, patiently, within
 from arqonmesh_cli.screen import Screen, state_word
 from arqonmesh_cli.times import day_and_clock
 from arqonmesh_cli.where import Place, place_of
@@ -102,7 +102,7 @@ def join(
         ),
     ] = "",
     timeout: Annotated[
-        str, typer.Option("--timeout", metavar="TIME", help="How long a busy member is asked again: 10s, 2m.")
+        str, typer.Option("--timeout", metavar="TIME", help="How long to try, and ask a busy member again: 10s, 2m.")
     ] = "60s",
     data_dir: DataDir = None,
     context: Context = None,
@@ -116,15 +116,15 @@ def join(
     if address:
         at, secret = link_address(address), _secret(key)
 
-        def question() -> MeshView:
-            return ask_at(data_dir, context, lambda node: node.join_address(at, secret))
+        def join(seconds: float) -> MeshView:
+            return ask_at(data_dir, context, lambda node: node.join_address(at, secret, timeout_s=seconds))
     else:
         text_of_ticket = sys.stdin.readline().strip() if ticket == "-" else (ticket or "").strip()
 
-        def question() -> MeshView:
-            return ask_at(data_dir, context, lambda node: node.join_ticket(text_of_ticket))
+        def join(seconds: float) -> MeshView:
+            return ask_at(data_dir, context, lambda node: node.join_ticket(text_of_ticket, timeout_s=seconds))
 
-    mesh = patiently(question, PASSING_JOIN, patience_s, rng=random.Random())
+    mesh = patiently(lambda left_s: within(left_s, join), PASSING_JOIN, patience_s, rng=random.Random())
     place = place_of(data_dir, context)
     return Answer(mesh, lambda screen: _joined(screen, mesh, place))
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from arqonmesh.errors import ArqonError
+from arqonmesh.errors import ArqonError, TimedOut
 from arqonmesh_cli.durations import show_duration
 from arqonmesh_cli.screen import tell_terminal
 
@@ -15,12 +15,14 @@ T = TypeVar("T")
 
 PASSING_JOIN: Final = frozenset({"join.broken", "join.busy", "join.not-stored", "join.timeout", "join.too-many"})
 """How a join ends at a member that is there and has no time."""
+JOIN_TRY_S: Final = 60.0
+"""The most for one try: a member that is there has let us in by then, or said why not."""
 PAUSE_MIN_S: Final = 0.5
 PAUSE_MAX_S: Final = 8.0
 
 
 def patiently(
-    question: Callable[[], T],
+    question: Callable[[float], T],
     passing: frozenset[str],
     patience_s: float,
     *,
@@ -29,13 +31,14 @@ def patiently(
     sleep: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = tell_terminal,
 ) -> T:
-    """The answer. An error whose code is passing is told and the question asked again, after a pause that doubles and
-    is drawn from its upper half; the last one is raised when no further try fits into `patience_s`."""
+    """The answer to `question(seconds that are left for it)`. An error whose code is passing is told and the question
+    asked again, after a pause that doubles and is drawn from its upper half; the last one is raised when no further try
+    fits into `patience_s`."""
     deadline = clock() + patience_s
     pause_s = PAUSE_MIN_S
     while True:
         try:
-            return question()
+            return question(max(0.0, deadline - clock()))
         except ArqonError as error:
             waits_s = pause_s * (1 + rng.random()) / 2
             if error.code not in passing or clock() + waits_s >= deadline:
@@ -43,3 +46,20 @@ def patiently(
             tell(f"{error.code}: {error.sentence}; again in {show_duration(waits_s)}")
         sleep(waits_s)
         pause_s = min(PAUSE_MAX_S, 2 * pause_s)
+
+
+def within(seconds: float, join: Callable[[float], T]) -> T:
+    """`join(its deadline in seconds)`; a node that is still at it then has given up, and that is an end as others are.
+
+    Raises what `join` raises, and TimedOut `join.timeout` in the place of `api.deadline`.
+    """
+    try:
+        return join(min(seconds, JOIN_TRY_S))
+    except TimedOut as error:
+        if error.code != "api.deadline":
+            raise
+        raise TimedOut(
+            "join.timeout",
+            f"no member let this node in within {show_duration(min(seconds, JOIN_TRY_S))}",
+            hint="arqon status    # on the member; is its QUIC address right, and open for UDP?",
+        ) from error

@@ -118,6 +118,8 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
+        self.join_stuck = False
+        """A join is never answered."""
         self.status = mesh_status()
         self.calls: list[tuple[str, tuple[object, ...]]] = []
         self.events: list[MeshEvent] = [
@@ -178,6 +180,8 @@ class FakeNode:
 
     async def join_ticket(self, ticket: str) -> MeshView:
         self._called("join_ticket", ticket)
+        if self.join_stuck:
+            await asyncio.Event().wait()
         return MESH
 
     async def join_address(self, address: str, key: str) -> MeshView:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from arqonmesh.errors import ArqonError, Denied, PeerError
-from arqonmesh_cli.retrying import PASSING_JOIN, PAUSE_MAX_S, PAUSE_MIN_S, patiently
+from arqonmesh.errors import ArqonError, Denied, PeerError, TimedOut
+from arqonmesh_cli.retrying import PASSING_JOIN, PAUSE_MAX_S, PAUSE_MIN_S, patiently, within
 
 
 @dataclass
@@ -21,9 +21,11 @@ class Member:
     tries: int = 0
     pauses: list[float] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    lefts: list[float] = field(default_factory=list)
 
-    def asked(self) -> str:
+    def asked(self, left_s: float) -> str:
         self.tries += 1
+        self.lefts.append(left_s)
         self.now_s += 1.0
         if self.tries <= self.failures:
             raise self.error
@@ -74,6 +76,38 @@ def test_when_the_patience_is_over_the_last_error_is_the_answer() -> None:
     assert raised.value.code == "join.broken"
     assert member.tries > 2
     assert member.now_s <= 11.0
+
+
+def test_a_try_has_no_longer_than_what_is_left() -> None:
+    """--timeout is the end of it all, not of the beginning of the last try."""
+    member = Member(1_000, BROKEN)
+    with pytest.raises(PeerError):
+        member.join(10.0)
+    begun = [member.now_s - member.tries - sum(member.pauses)]
+    for pause in member.pauses:
+        begun.append(begun[-1] + 1.0 + pause)
+    assert member.lefts == pytest.approx([10.0 - at for at in begun])
+
+
+def test_a_join_under_way_when_its_time_is_over_is_a_join_that_timed_out() -> None:
+    """Not a node that is too busy to answer; what the node itself says stays as it is."""
+    asked: list[float] = []
+
+    def cut_off(seconds: float) -> str:
+        asked.append(seconds)
+        raise TimedOut("api.deadline", "did not answer in time")
+
+    def unreachable(seconds: float) -> str:
+        raise TimedOut("join.timeout", "no answer from h:1 in 25 s")
+
+    with pytest.raises(TimedOut, match="within 5s") as raised:
+        within(5.0, cut_off)
+    assert raised.value.code == "join.timeout"
+    with pytest.raises(TimedOut, match="h:1"):
+        within(5.0, unreachable)
+    with pytest.raises(TimedOut):
+        within(1_000.0, cut_off)
+    assert asked == [5.0, 60.0]
 
 
 def test_a_refusal_is_asked_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,15 @@ def test_join_needs_a_ticket_or_an_address(arqon: Arqon, served: Served) -> None
     both = arqon("mesh", "join", "t", "--address", "h:1", *served.at, "--json")
     assert both.code == 2
     assert "both" in both.json["error"]["message"]
+
+
+def test_a_join_ends_when_its_time_is_over(arqon: Arqon, served: Served) -> None:
+    """Also one that the node is still at."""
+    served.node.join_stuck = True
+    begun = time.monotonic()
+    answer = arqon("mesh", "join", "arqon1-abc", "--timeout", "200ms", *served.at)
+    assert "join.timeout" in answer.err
+    assert time.monotonic() - begun < 5.0
 
 
 def test_secrets_can_come_by_standard_input(arqon: Arqon, served: Served) -> None:
