@@ -85,14 +85,14 @@ async def test_what_a_refill_holds_is_not_thrown_away_by_a_pattern(
     for channel in ("a:b", "a:c"):
         await publisher.send(channel, 1)
     await until(lambda: (seen, others) == ([1], [1]))
-    reached, go_on = asyncio.Event(), asyncio.Event()
+    reached, go_on, fetch = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def slowly(name: str, args: dict[str, Any], run: Callable[[], Awaitable[Message]]) -> Message:
         if args["channel"] == "a:c" and not reached.is_set():
             reached.set()
             await go_on.wait()
         elif reached.is_set() and name == "history" and not go_on.is_set():
-            await asyncio.get_running_loop().create_future()  # until the connection ends
+            await fetch.wait()
         return await run()
 
     ask_through(member, slowly)
@@ -108,9 +108,9 @@ async def test_what_a_refill_holds_is_not_thrown_away_by_a_pattern(
     await until(lambda: bool((hold := member._session.subscriptions.catch_up._holds.get("a:b")) and hold.live))
     go_on.set()
     await until(lambda: len(told) >= 3 and others == [1, 2])
-    cut(open_bus, member)
+    fetch.set()
     await until(lambda: len(seen) == 4)
-    assert seen == [1, 2, 3, 4]
+    assert (seen, member.reconnects) == ([1, 2, 3, 4], 1)
 
 
 async def test_what_was_dropped_in_more_channels_than_are_held_comes_too(
