@@ -142,7 +142,7 @@ class LinkDown(Event, frozen=True, gc=False):
 
 
 class LinkSilent(Event, frozen=True, gc=False):
-    """An answer of a link that is up is overdue. Its next answer is told by LinkMeasured; else LinkDown follows."""
+    """An answer of a link that is up is overdue. LinkMeasured tells that it answers again; else LinkDown follows."""
 
     peer: NodeId
     for_us: int

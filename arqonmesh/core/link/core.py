@@ -255,7 +255,6 @@ class Links:
                 link.liveness.reopen(now)
                 link.fell = True
             elif step.new is LinkState.PROBING:
-                link.measured_at = None  # the next answer is told at once
                 effects.append(Emit(LinkSilent(peer, now - link.liveness.proved_at)))
             elif step.old is LinkState.OPENING:
                 link.since = now
