@@ -9,7 +9,7 @@ The snapshot callable runs once per scrape; between scrapes nothing here costs a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -18,28 +18,12 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from arqonmesh.observe.metrics import BY_NAME, METRICS
+from arqonmesh.observe.samples import Distribution, Sample
 
 SERIES_MAX: Final = 2_000
 """Label combinations per metric; the counters of those beyond are joined under "other", so that sums stay true."""
 OTHER: Final = "other"
 Snapshot: TypeAlias = "Callable[[], Iterable[Sample | Distribution]]"
-
-
-class Sample(NamedTuple):
-    """One number. `labels` in the order of the catalogue."""
-
-    name: str
-    value: float
-    labels: tuple[str, ...] = ()
-
-
-class Distribution(NamedTuple):
-    """One histogram. `buckets`: (upper bound, how many were at or below it), the last bound "+Inf"."""
-
-    name: str
-    buckets: tuple[tuple[str, int], ...]
-    sum: float
-    labels: tuple[str, ...] = ()
 
 
 class Exposition:

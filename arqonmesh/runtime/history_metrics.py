@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from arqonmesh.observe.collectors import Sample
+from arqonmesh.observe.samples import Sample
 
 if TYPE_CHECKING:
     from arqonmesh.runtime.history import HistoryKeeper

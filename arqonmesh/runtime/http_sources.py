@@ -23,7 +23,6 @@ from arqonmesh.core.bus.administration import create_channel, delete_channel
 from arqonmesh.core.bus.identity import Identity, same_bus
 from arqonmesh.core.bus.tenants import outside, tenant_of
 from arqonmesh.ids import ClientId
-from arqonmesh.observe.collectors import Exposition
 from arqonmesh.runtime import metrics
 from arqonmesh.runtime.history import page_for
 
@@ -86,14 +85,13 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
             other=other,
         )
 
-    everything = Exposition(partial(metrics.samples, service))
-    without_rooms = Exposition(partial(metrics.samples, service, lambda home: False))
-
     def exposition(identity: Identity | None) -> bytes:
+        from arqonmesh.observe.collectors import Exposition  # 2 MB, for a node whose metrics somebody reads
+
         if identity is None:
-            return without_rooms.render()
+            return Exposition(partial(metrics.samples, service, lambda home: False)).render()
         if oversees(service, identity):
-            return everything.render()
+            return Exposition(partial(metrics.samples, service)).render()
 
         def may_know(home: str) -> bool:
             return tenant_of(home) == identity.tenant and sees(identity, home)

@@ -13,7 +13,7 @@ from arqonmesh.core.gossip.stages import BOUNDS_US, STAGES, Stages
 from arqonmesh.core.histogram import BOUNDS_US as LATENCY_BOUNDS_US
 from arqonmesh.core.histogram import Histogram
 from arqonmesh.core.plane import Plane
-from arqonmesh.observe.collectors import Distribution, Sample
+from arqonmesh.observe.samples import Distribution, Sample
 from arqonmesh.runtime.history_metrics import history_samples
 from arqonmesh.wire.statement import Kind
 

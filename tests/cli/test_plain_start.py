@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from arqonmesh_cli.serve import Start, plain_start
+from tests.cli.conftest import Arqon
 
 
 @pytest.mark.parametrize(
@@ -44,12 +45,19 @@ def test_the_environment_names_the_directory_as_in_the_tree(monkeypatch: pytest.
     assert plain_start(["node", "start"]) is None
 
 
-def test_a_node_carries_nothing_of_the_command_tree() -> None:
-    """Neither typer nor rich nor pydantic, and no gRPC before somebody calls: a node begins small."""
+def test_a_node_carries_nothing_that_it_does_not_need_yet(arqon: Arqon, tmp_path: Path) -> None:
+    """Neither the command tree, nor gRPC before somebody calls, nor what makes the tables, writes metrics or reads
+    tokens: a node begins small."""
+    assert arqon("init", "--cluster", "hq", "--data-dir", str(tmp_path / "hq")).code == 0
     program = (
-        "import sys; from arqonmesh_cli import __main__, serve; serve._import_structlog();"
+        "import sys; from pathlib import Path;"
+        "from arqonmesh_cli import __main__, serve; serve._import_structlog();"
         "import arqonmesh.runtime.main;"
-        "print(sorted({'typer', 'rich', 'pydantic', 'grpc'} & set(sys.modules)))"
+        "from arqonmesh.store.store import Store; Store.open(Path(sys.argv[1]));"
+        "heavy = {'typer', 'rich', 'pydantic', 'grpc', 'click', 'sqlite_utils', 'jwt', 'prometheus_client', 'redis'};"
+        "heavy |= {'urllib.request', 'http.client', 'http.server'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    arguments = [sys.executable, "-c", program, str(tmp_path / "hq" / "mesh.db")]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from arqonmesh.observe.collectors import OTHER, SERIES_MAX, Distribution, Exposition, Sample
+from arqonmesh.observe.collectors import OTHER, SERIES_MAX, Exposition
 from arqonmesh.observe.metrics import METRICS, Metric
+from arqonmesh.observe.samples import Distribution, Sample
 
 _UNIT_ABBREVIATIONS = frozenset({"s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"})
 _NOT_BASE_UNITS = re.compile(

@@ -18,8 +18,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt import InvalidKeyError
-from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
 from arqonmesh.config.model import JwtSettings
 from arqonmesh.errors import ConfigError
@@ -154,6 +152,9 @@ def _read_pem(path: Path) -> tuple[TokenKey, ...]:
 def _read_jwks(path: Path) -> tuple[TokenKey, ...]:
     """RFC 7517, 5: keys for other purposes or algorithms are passed over, and so are, with a word in the log, those
     that cannot be used; the others of the set are not to wait for them. A private or shared key is refused."""
+    from jwt import InvalidKeyError  # here: a node without such a file is spared 2 MB
+    from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
+
     try:
         entries = msgspec.json.decode(_content(path), type=dict[str, Any])["keys"]
     except (msgspec.DecodeError, KeyError) as error:

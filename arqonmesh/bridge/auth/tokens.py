@@ -6,12 +6,11 @@ PyJWT checks the signature; dates and claims are checked here, against the node'
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-from jwt import PyJWS
-from jwt.exceptions import InvalidTokenError
 
 from arqonmesh.bridge.auth.refused import AuthRefused, invalid
 from arqonmesh.bridge.auth.token_keys import TokenKeys
@@ -19,6 +18,9 @@ from arqonmesh.config.model import JwtSettings
 from arqonmesh.core.bus.identity import RANKS, Identity, Role
 from arqonmesh.core.bus.permissions import wrong_permission
 from arqonmesh.core.bus.tenants import TENANT_FORM, is_tenant
+
+if TYPE_CHECKING:
+    from jwt import PyJWS
 
 TOKEN_BYTES_MAX: Final = 8_192
 SUBJECT_MAX: Final = 128
@@ -33,18 +35,21 @@ class TokenReader:
         self.keys = TokenKeys(settings, base)
         self._settings = settings
         self._wall_ms = wall_ms
-        self._jws = PyJWS(algorithms=["HS256", "RS256", "EdDSA"])
 
     def read(self, token: str) -> Identity:
         """Raises AuthRefused, whatever `token` is."""
         if len(token) > TOKEN_BYTES_MAX or not token.isascii():
             raise invalid(f"the token is longer than {TOKEN_BYTES_MAX} bytes or not ASCII")
+        # here: with the HTTP client that it brings it takes 2 MB, which only a node that is shown tokens needs
+        from jwt.exceptions import InvalidTokenError
+
+        jws = _jws()
         try:
-            kid = self._jws.get_unverified_header(token).get("kid", "")
+            kid = jws.get_unverified_header(token).get("kid", "")
             key = self.keys.find(kid if isinstance(kid, str) else "")
             if key is None:
                 raise invalid(f"no key of this node fits the token's `kid`, {str(kid)[:64]!r}")
-            payload = self._jws.decode(token, key.key, algorithms=[key.algorithm])
+            payload = jws.decode(token, key.key, algorithms=[key.algorithm])
             claims = msgspec.json.decode(cast(bytes, payload), type=dict[str, Any])
         except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
             # what PyJWT says of a token may quote it; the class of the error is enough
@@ -99,6 +104,13 @@ class TokenReader:
         if not named:
             raise invalid(f"the token's `{self._settings.role_claim}` is none of {', '.join(_ROLES)}")
         return cast(Role, max(named, key=lambda name: RANKS[name]))
+
+
+@cache
+def _jws() -> PyJWS:
+    from jwt import PyJWS
+
+    return PyJWS(algorithms=["HS256", "RS256", "EdDSA"])
 
 
 def _ms(claims: dict[str, Any], name: str) -> int | None:
