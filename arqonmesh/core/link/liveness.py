@@ -53,6 +53,9 @@ OPENING_PATIENCE_US: Final = 3 * SECOND
 REOPENING_PATIENCE_US: Final = SECOND
 """A connection whose link is down is given up when nothing was answered for so long again: its peer is gone, or the
 path is, and a new one has to be tried."""
+HEARD_PATIENCE_US: Final = SECOND // 2
+"""Once the peer is heard again, its answer has at least so long to come: a path that heals just before the connection
+would be given up is not given up at the moment at which it works."""
 POLL_EVERY: Final = 16
 """One heartbeat in so many is answered at once even when all is well: its round trip contains nobody's word."""
 EARLY: Final = 4
@@ -182,6 +185,10 @@ class Liveness:
             return []
         self._heard.took(now, seq)
         self._heard_at = now
+        if self._reopened and self._extensions < EXTENSIONS_MAX:
+            self._extensions = EXTENSIONS_MAX  # once: hearing alone, as in a cut of one direction, is no link
+            self._extra_us += max(0, now + HEARD_PATIENCE_US - self._down_at())
+            self._next_beat_at = now
         beats = self._beats
         total_us = beats.answered(now, echo)
         beats.arrived(echo, mask)

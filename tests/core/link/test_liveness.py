@@ -150,6 +150,27 @@ def test_a_reopened_link_is_up_with_its_next_answer_and_down_for_good_after_a_se
     assert (last.old, last.reason) == (LinkState.OPENING, "no heartbeat was answered again")
 
 
+def test_a_peer_that_is_heard_just_before_its_connection_is_given_up_has_time_to_answer() -> None:
+    """It is asked at once; and only once, for in a cut of one direction it is heard and never answers."""
+    link, t0 = opened()
+    run_until_down(link, t0 + 351 * MS)
+    down_at = t0 + 351 * MS
+    link.reopen(down_at)
+    while (link.next_wakeup() or 0) < down_at + 960 * MS:
+        link.tick(link.next_wakeup() or 0)
+    heard_at = down_at + 960 * MS
+    assert link.beaten(heard_at, 7, 0, 0, 0) == []
+    assert link.next_wakeup() == heard_at
+    (beat,) = link.tick(heard_at)
+    assert isinstance(beat, Beat) and beat.poll
+    for late in range(100, 500, 100):
+        assert link.beaten(heard_at + late * MS, 7 + late // 100, 0, 0, 0) == []
+        assert all(isinstance(step, Beat) for step in link.tick(heard_at + late * MS))
+    assert link.verdict_due(heard_at + 500 * MS) and not link.verdict_due(heard_at + 499 * MS)
+    (up,) = link.answered(heard_at + 499 * MS, beat.seq)
+    assert up.new is LinkState.UP
+
+
 def test_a_lossy_link_stays_up() -> None:
     """Every third round trip lost is loss, not death."""
     link, now = opened()
