@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 
 import pytest
 
@@ -10,12 +11,14 @@ from arqonmesh.errors import UsageError
 from arqonmesh_testbed import scenario
 from arqonmesh_testbed.simulated import Simulated
 from arqonmesh_testbed.topology import Topology
-from bench.calibration import RATIO_MAX, calibrate, compared, shortened
+from bench.calibration import RATIO_MAX, compared, in_lab, in_simulator, shortened
 
 SMALL_FORM_RATIO_MAX = 3.0
 """Of one run with a few cuts, beside whatever else runs here. The claim of 1.5 is `bench.calibration`'s, with the
 machine to itself; this catches a simulator that has another idea of the protocol (it was 2.7 once, on every run)."""
 LOAD_PER_CORE_MAX = 2
+LAB_RUNS = 3
+"""Where the first one does not fit; what a neighbour of this machine does to one of them it does not do to two."""
 
 
 def calibration(times: int) -> tuple[scenario.Scenario, Topology]:
@@ -23,17 +26,29 @@ def calibration(times: int) -> tuple[scenario.Scenario, Topology]:
     return shortened(script, times), topology
 
 
+def middle(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Per measure the median of all runs."""
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+
+
 @pytest.mark.netns
 @pytest.mark.process
 @pytest.mark.requirement("acceptance: the calibration test: lab and simulator agree within 1.5x on p50")
 def test_lab_and_simulator_agree_on_every_median(needs_netns: None) -> None:
-    """Silent cuts of three lengths noticed, links back, state equal, messages through the hub."""
+    """Silent cuts of three lengths noticed, links back, state equal, messages through the hub. Where the lab's first
+    run is too far off, two more are made, and the median of the three is what counts."""
     waiting = os.getloadavg()[0]
     if waiting > LOAD_PER_CORE_MAX * (os.cpu_count() or 1):
         pytest.skip(f"{waiting:.0f} processes wait for this machine's cores: what takes long here is the waiting")
-    rows = calibrate(times=1, seeds=3)
+    script, topology = calibration(times=1)
+    simulated = in_simulator(script, topology, seeds=3)
+    runs = [in_lab(script)]
+    rows = compared(middle(runs), simulated)
     assert {row["measure"] for row in rows} >= {"cut_noticed_ms", "link_back_ms", "state_equal_ms", "s1 to s2"}
-    assert [row for row in rows if row["ratio"] > SMALL_FORM_RATIO_MAX] == [], rows
+    if any(row["ratio"] > SMALL_FORM_RATIO_MAX for row in rows):
+        runs += [in_lab(script) for _ in range(LAB_RUNS - 1)]
+        rows = compared(middle(runs), simulated)
+    assert [row for row in rows if row["ratio"] > SMALL_FORM_RATIO_MAX] == [], (rows, runs)
 
 
 def test_a_labs_scenario_is_played_in_virtual_time_and_the_same_for_the_same_seed() -> None:
