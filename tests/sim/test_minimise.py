@@ -61,13 +61,13 @@ def test_figures_in_the_sentence_do_not_matter() -> None:
 
 def test_a_bug_in_a_core_shrinks_to_what_provokes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without both memories of what it has seen, the federation's and the bus's, a node delivers again what a link
-    sends again: one cut is enough."""
+    sends again: one cut is enough that outlasts the connection."""
     monkeypatch.setattr(Inbox, "look", lambda *_: Seen.NEW)
     monkeypatch.setattr(Streams, "arrived", lambda *_: True)
     steps = twenty().actions[:3]
-    cut = Action(at_us=SECOND // 2, kind="cut", nodes=("node-0",), others=("node-1",), one_way=True, for_us=SECOND)
+    cut = Action(at_us=SECOND // 2, kind="cut", nodes=("node-0",), others=("node-1",), one_way=True, for_us=3 * SECOND)
     machines = (Machine(name="node-0", cluster="one"), Machine(name="node-1", cluster="two", role="spoke"))
-    plan = Plan(seed=1, machines=machines, length_us=4 * SECOND, actions=(steps[0], cut, *steps[1:]))
+    plan = Plan(seed=1, machines=machines, length_us=6 * SECOND, actions=(steps[0], cut, *steps[1:]))
     broken = outcome(plan)
     assert "heard twice" in broken
     found = minimised(plan, broken, 40)
