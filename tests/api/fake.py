@@ -186,6 +186,8 @@ class FakeNode:
 
     async def join_address(self, address: str, key: str) -> MeshView:
         self._called("join_address", address, key)
+        if self.join_stuck:
+            await asyncio.Event().wait()
         return MESH
 
     async def send_event(self, name: str, payload: bytes) -> UserEventSent:

@@ -155,11 +155,12 @@ def test_join_needs_a_ticket_or_an_address(arqon: Arqon, served: Served) -> None
     assert "both" in both.json["error"]["message"]
 
 
-def test_a_join_ends_when_its_time_is_over(arqon: Arqon, served: Served) -> None:
+@pytest.mark.parametrize("way", [["arqon1-abc"], ["--address", "h:1", "--key", "k"]])
+def test_a_join_ends_when_its_time_is_over(arqon: Arqon, served: Served, way: list[str]) -> None:
     """Also one that the node is still at."""
     served.node.join_stuck = True
     begun = time.monotonic()
-    answer = arqon("mesh", "join", "arqon1-abc", "--timeout", "200ms", *served.at)
+    answer = arqon("mesh", "join", *way, "--timeout", "200ms", *served.at)
     assert "join.timeout" in answer.err
     assert time.monotonic() - begun < 5.0
 
