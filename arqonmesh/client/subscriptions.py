@@ -144,10 +144,9 @@ class Subscriptions:
         told = object_of(answer)
         resumed = resumed_of(channel, self._endpoints.current, told)
         position = told.get("position")
-        if isinstance(position, dict):
+        if isinstance(position, dict) and channel not in self.catch_up:  # else some of it was dropped on its way
             if resumed.recovered is None:
-                if channel not in self.catch_up:
-                    self.positions.told(channel, position)
+                self.positions.told(channel, position)
             else:
                 gaps = self.positions.answered(channel, position, resumed.gaps)
                 resumed = structs.replace(resumed, recovered=not gaps, gaps=gaps)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from arqonmesh.client import BusClient, Gap, Message, catch_up
+from arqonmesh.client import subscriptions as subscriptions_module
 from arqonmesh.client.endpoints import Endpoints
 from arqonmesh.client.message import encode, read
 from arqonmesh.client.resume import Resumed
@@ -298,11 +299,14 @@ def event(epoch: str, offset: int) -> Message:
     return message
 
 
-def subscribed(ask: Callable[..., Awaitable[Message]]) -> Subscriptions:
-    """To a:b, at A-1:40, after a loss."""
+def subscribed(ask: Callable[..., Awaitable[Message]], seen: list[int] | None = None) -> Subscriptions:
+    """To a:b, at A-1:40, after a loss. `seen`: offsets of what is handed on."""
 
     def take(message: Message) -> bool:
-        return found.positions.advance(message.channel, message)
+        fresh = found.positions.advance(message.channel, message)
+        if fresh and seen is not None:
+            seen.append(message.offset)
+        return fresh
 
     found = Subscriptions(Endpoints("ws://h"), ask, take, lambda one: None)
     found.positions.connected("aaaaaaaaaa")
@@ -350,6 +354,26 @@ async def test_an_answer_that_was_cut_off_is_asked_for_again_from_the_same_posit
     assert asked[-1] == {A1: 40, A2: 50}
 
 
+async def test_what_is_dropped_of_an_answer_on_its_way_is_fetched() -> None:
+    """The answer says that all was sent, and a notice before it that some of that was dropped."""
+    frames = [{"type": "event", "room": "a", "channel": "b", "epoch": A1, "offset": n} for n in (41, 42, 43)]
+    seen: list[int] = []
+
+    async def ask(name: str, args: dict[str, Any], **how: Any) -> Message:
+        if name == "history":
+            return answer({"messages": frames, "position": {A1: 43}})
+        subscriptions.positions.advance("a:b", event(A1, 42))
+        subscriptions.dropped(1)
+        return answer({"recovered": True, "missed": 3, "position": {A1: 43}})
+
+    subscriptions = subscribed(ask, seen)
+    subscriptions.joined["a:b"] = None
+    subscriptions.positions.connected("aaaaaaaaaa")
+    await subscriptions.join_again()
+    await until(lambda: "a:b" not in subscriptions.catch_up)
+    assert (seen, subscriptions.positions.of("a:b")) == ([41, 43], {A1: 43})
+
+
 async def test_what_a_bus_cannot_tell_of_a_pattern_s_channel_is_a_gap_once() -> None:
     """Nothing came of the later life; that it is named is enough."""
     asked: list[dict[str, int]] = []
@@ -369,6 +393,29 @@ async def test_what_a_bus_cannot_tell_of_a_pattern_s_channel_is_a_gap_once() -> 
         found += [one for one in await subscriptions.join_again() if one.channel == "a:b"]
     assert [(one.recovered, one.gaps) for one in found] == [(False, (Gap(A1, 41, None),)), (True, ())]
     assert asked == [{A1: 40}, {A1: 40, A2: 0}]
+
+
+async def test_a_pattern_that_is_asked_for_again_fetches_what_it_had_not_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who has more channels than its rate would begin anew each time."""
+    monkeypatch.setattr(subscriptions_module, "RATE_PAUSE_S", 0.0)
+    asked: list[str] = []
+
+    async def ask(name: str, args: dict[str, Any], **how: Any) -> Message:
+        if name != "history":
+            return answer({"success": True})
+        asked.append(args["channel"])
+        if asked == ["a:b", "a:c"]:
+            await asyncio.sleep(0.01)  # until somebody listens
+            subscriptions.too_fast()
+            await asyncio.get_running_loop().create_future()
+        return answer({"messages": [], "position": args["since"]})
+
+    subscriptions = subscribed(ask)
+    subscriptions.positions.told("a:c", {A1: 1})
+    subscriptions.joined["a:*"] = None
+    subscriptions.positions.connected("aaaaaaaaaa")
+    await subscriptions.join_again()
+    assert asked == ["a:b", "a:c", "a:c"]
 
 
 async def test_joins_that_nobody_objects_to_become_more_at_once_again() -> None:

@@ -133,11 +133,12 @@ export class Subscriptions {
     const told = answer.payload as { recovered?: unknown; gaps?: Gap[]; lost?: Gap[]; missed?: number; position?: Position };
     if (isPattern(channel)) this.catchUp.patternBegan(channel, answer.timestamp);
     const { current: url } = this.endpoints;
+    const dropped = this.catchUp.has(channel); // some of it, on its way: the history has the last word
     if (typeof told.recovered !== "boolean") {
-      if (told.position !== undefined && !this.catchUp.has(channel)) this.positions.told(channel, told.position);
+      if (told.position !== undefined && !dropped) this.positions.told(channel, told.position);
       return resumed(channel, url, undefined, { missed: told.missed ?? 0 });
     }
-    const gaps = this.positions.answered(channel, told.position ?? {}, told.gaps ?? []);
+    const gaps = dropped ? (told.gaps ?? []) : this.positions.answered(channel, told.position ?? {}, told.gaps ?? []);
     return resumed(channel, url, gaps.length === 0, { gaps, lost: told.lost ?? [], missed: told.missed ?? 0 });
   }
 

@@ -150,6 +150,21 @@ for (const joined of ["a:b", "a:*"]) {
   });
 }
 
+test("what is dropped of an answer on its way is fetched", async () => {
+  const { subscriptions, seen, live, connected } = subscribed((command) => {
+    if (command === "history") return page([2, 3, 4].map((offset) => frame("b", offset)), { [A1]: 4 });
+    live("b", 3);
+    subscriptions.dropped(1);
+    return answer({ recovered: true, missed: 3, position: { [A1]: 4 } });
+  }, "a:b");
+  subscriptions.joined.add("a:b");
+  connected();
+  await subscriptions.joinAgain();
+  await later();
+  assert.deepEqual(seen, [["b", 3], ["b", 2], ["b", 4]]);
+  assert.deepEqual(subscriptions.positions.of("a:b"), { [A1]: 4 });
+});
+
 test("who may join and not read history comes back, from where the channel is by then", async (t) => {
   t.mock.method(console, "warn", () => undefined);
   const { subscriptions, live, connected } = subscribed((_command, { since }) => {
