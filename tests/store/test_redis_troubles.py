@@ -179,7 +179,7 @@ async def test_a_redis_that_loads_its_data_is_waited_for(
 ) -> None:
     """It is there and answers LOADING; afterwards it gets what it missed."""
     ballast = random.Random(1).randbytes(16_000)  # which does not shrink: it looks around every 2 MB that it has read
-    worker.mset({f"ballast:{number}": ballast for number in range(500)})
+    worker.mset({f"ballast:{number}": ballast for number in range(1_500)})  # for 1.5 s, longer than a pause of ours
     worker.bgrewriteaof()
     await until(lambda: not worker.info("persistence")["aof_rewrite_in_progress"])
     server.kill()
