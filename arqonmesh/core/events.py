@@ -88,6 +88,13 @@ class MemberExpelled(Event, frozen=True, gc=False):
     reason: str
 
 
+class MemberMoved(Event, frozen=True, gc=False):
+    """Of a member that stays on the roster: its cluster, or whether that is vouched for, is another matter than it was
+    (core/admission/vouching.py). The roster tells both when asked."""
+
+    node: NodeId
+
+
 class MemberChanged(Event, frozen=True, gc=False):
     """A member's state as we see it: "alive", "suspect", "dead", "left". `old` is "" for a new one."""
 

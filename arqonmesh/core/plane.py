@@ -71,6 +71,7 @@ class Plane:
             config.federation,
             keys=self.admission.key_of,
             cluster_of=self.admission.cluster_of,
+            doubt_of=self.admission.doubt_of,
             convicted=self.peers.convicted,
         )
         self.broadcast = Plumtree(env(Plumtree), config.broadcast, members=self.admission.size)

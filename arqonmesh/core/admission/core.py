@@ -1,6 +1,6 @@
 """The admission core: keeps the roster from the statements that gossip accepts, and judges who may join.
 
-Applied(GENESIS, ADMISSION, INVITE, JOIN_POLICY) ──▶ roster ──▶ MemberAdmitted, MemberExpelled
+Applied(GENESIS, ADMISSION, INVITE, JOIN_POLICY) ──▶ roster ──▶ MemberAdmitted, MemberExpelled, MemberMoved
 PartitionChanged ──▶ whether this side of the mesh may admit anyone at all
 two admissions by one author with one single-use ticket ──▶ Fault(double-redemption), both as its proof
 """
@@ -12,7 +12,15 @@ from typing import ClassVar, Final
 from arqonmesh.core.admission.judge import Admit, Court, Judgement, Refuse
 from arqonmesh.core.admission.roster import Change, Member, Roster
 from arqonmesh.core.admission.tickets import TicketView
-from arqonmesh.core.events import Applied, Fault, MemberAdmitted, MemberExpelled, PartitionChanged, Withdrawn
+from arqonmesh.core.events import (
+    Applied,
+    Fault,
+    MemberAdmitted,
+    MemberExpelled,
+    MemberMoved,
+    PartitionChanged,
+    Withdrawn,
+)
 from arqonmesh.core.kernel import Durable, Effect, Emit, Env, Event, Instant
 from arqonmesh.core.partition.refusal import READ_ONLY, sentence_of
 from arqonmesh.ids import NodeId
@@ -67,6 +75,10 @@ class Admission:
         """The cluster into which a member was admitted."""
         member = self._roster.members.get(node)
         return None if member is None else member.cluster
+
+    def doubt_of(self, node: NodeId) -> str:
+        """Why that cluster is not to be relied on, in words; "" when somebody who may vouches for it (vouching.py)."""
+        return self._roster.doubt(node)
 
     def size(self) -> int:
         """How many members the roster has."""
@@ -178,7 +190,8 @@ class Admission:
 
 def _told(change: Change) -> list[Effect]:
     expelled: list[Effect] = [Emit(MemberExpelled(node, "admission-void")) for node in change.expelled]
-    return expelled + [Emit(_admitted(member)) for member in change.entered]
+    entered: list[Effect] = [Emit(_admitted(member)) for member in change.entered]
+    return expelled + entered + [Emit(MemberMoved(node)) for node in change.moved]
 
 
 def _admitted(member: Member) -> MemberAdmitted:

@@ -16,10 +16,11 @@ changed, a nearer admitter) is worked out anew from the founder, level by level,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from arqonmesh.core.admission import vouching
 from arqonmesh.core.admission.tickets import INVITING_ROLES, Tickets, TicketView, Verify
 from arqonmesh.errors import DecodeError, TrustError
 from arqonmesh.ids import MeshId, NodeId, node_id_of
@@ -58,10 +59,12 @@ _Grounds: TypeAlias = tuple[tuple[NodeId, tuple[NodeId, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Who is a member from now on, and who is none any more."""
+    """Who is a member from now on, who is none any more, and who is one as before, but of another cluster, or of one
+    that is vouched for now, or not any more (vouching.py)."""
 
     entered: tuple[Member, ...] = ()
     expelled: tuple[NodeId, ...] = ()
+    moved: tuple[NodeId, ...] = ()
 
 
 NOTHING: Final = Change()
@@ -75,6 +78,8 @@ class Roster:
         self.genesis: Genesis | None = None
         self.policy: JoinPolicy | None = None
         self.members: dict[NodeId, Member] = {}
+        self.vouched: dict[NodeId, None] = {}
+        """The members whose cluster is more than their own word (vouching.py)."""
         self.tickets = Tickets(founder, mesh_id, verify)
         self._admissions: dict[NodeId, dict[NodeId, Admission]] = {}
         """By author, then by admitted node."""
@@ -112,11 +117,15 @@ class Roster:
         if replaced or (ticket and self.tickets.crowded(ticket)):
             return self._rebuild()
         held, best = self.members.get(node), self._best(node, self.members)
-        if best is None or best == held:
+        if best is None:
             return NOTHING
+        if best == held:
+            return self._moved(self.members) if ticket and node not in self.vouched else NOTHING
         if held is not None or node in self._admissions or node in self._rests_on:
             return self._rebuild()
         self.members[node] = best
+        if ticket and vouching.vouches(node, self.founder, self.members, self.vouched, self._inviters_of):
+            self.vouched[node] = None
         return Change((best,))
 
     def set_policy(self, author: NodeId, policy: JoinPolicy) -> Change:
@@ -163,6 +172,10 @@ class Roster:
 
     def ticket(self, ticket_id: str) -> list[TicketView]:
         return list(self.tickets.find(ticket_id, self.may_invite))
+
+    def doubt(self, node: NodeId) -> str:
+        """Why the cluster of this member is not to be relied on; "" when it is vouched for."""
+        return "" if node in self.vouched else vouching.doubt(node, self.members, self._inviters_of)
 
     # --- who is in ----------------------------------------------------------------------------------------------------
 
@@ -258,7 +271,33 @@ class Roster:
         return Change(
             tuple(member for node, member in members.items() if node not in before),
             tuple(node for node in before if node not in members),
+            self._moved(before).moved,
         )
+
+    def _moved(self, before: dict[NodeId, Member]) -> Change:
+        """Work out anew who is vouched for: who was a member before, and is of another cluster, or on other word."""
+        members, were = self.members, self.vouched
+        self.vouched = vouching.vouched_for(
+            self.founder, members, self._inviters_of, lambda inviter: self._rests_on.get(inviter, ())
+        )
+        moved = (
+            node
+            for node, member in members.items()
+            if (held := before.get(node)) is not None
+            and (held.cluster != member.cluster or (node in were) != (node in self.vouched))
+        )
+        return Change(moved=tuple(moved))
+
+    def _inviters_of(self, node: NodeId) -> Iterator[NodeId]:
+        """Whose tickets let this member into its cluster: of each admission that says the same cluster and stands."""
+        cluster = self.members[node].cluster
+        for author, offers in self._admitters.get(node, ()):
+            admission = self._admissions[author][node]
+            if author not in self.members or admission.cluster != cluster or not admission.ticket_id:
+                continue
+            for inviter in offers:
+                if self.may_invite(inviter) and self.tickets.lets_in(admission.ticket_id, inviter, author, node):
+                    yield inviter
 
 
 def roster_from(statements: Sequence[bytes], founder: NodeId, mesh_id: MeshId, verify: Verify) -> Roster:

@@ -115,6 +115,17 @@ class Tickets:
             offer.counted = dict.fromkeys(ranked[: offer.invite.uses])
         return node in offer.counted
 
+    def lets_in(self, ticket_id: str, inviter: NodeId, author: NodeId, node: NodeId) -> bool:
+        """Whether this author's admission of this node is a use of this inviter's ticket, and counts. A founder that
+        revoked another's ticket did not make it."""
+        offers = self._offers.get(ticket_id, {})
+        offer = offers.get(inviter)
+        if offer is None or author not in offer.claims.get(node, {}):
+            return False
+        if inviter == self._founder and offer.invite.revoked_ms > 0 and len(offers) > 1:
+            return False
+        return self.counts(ticket_id, inviter, node)
+
     def crowded(self, ticket_id: str) -> bool:
         """Whether more nodes claim the ticket than it was good for."""
         return any(len(offer.claims) > offer.invite.uses for offer in self._offers.get(ticket_id, {}).values())

@@ -36,6 +36,7 @@ from arqonmesh.core.events import (
     MemberChanged,
     MemberDescribed,
     MemberExpelled,
+    MemberMoved,
     Persisted,
     Published,
     TransportDown,
@@ -50,7 +51,7 @@ from arqonmesh.core.federation.exports import Exports
 from arqonmesh.core.federation.imports import PIN_ROW, Imports, Lookup
 from arqonmesh.core.federation.inbox import Inbox
 from arqonmesh.core.federation.links import LINK_ROW, ClusterOf, Links
-from arqonmesh.core.federation.partings import Partings
+from arqonmesh.core.federation.partings import DoubtOf, Partings
 from arqonmesh.core.federation.policy import Explained, Policy, PolicyRule
 from arqonmesh.core.federation.sending import Sending
 from arqonmesh.core.federation.strangers import Strangers
@@ -76,6 +77,7 @@ class Federation:
         MemberChanged,
         MemberDescribed,
         MemberExpelled,
+        MemberMoved,
     )
 
     def __init__(
@@ -85,12 +87,14 @@ class Federation:
         *,
         keys: Lookup,
         cluster_of: ClusterOf,
+        doubt_of: DoubtOf,
         convicted: Callable[[NodeId], bool],
     ) -> None:
-        """`keys` and `cluster_of`: the roster; None for who is not on it. `convicted`: who is ignored for good, by a
-        proof or by the operator's ban."""
+        """`keys` and `cluster_of`: the roster; None for who is not on it. `doubt_of`: why it does not vouch for a
+        member's cluster, "" when it does. `convicted`: who is ignored for good, by a proof or by the operator's ban."""
         self._env = env
         self._cluster_of = cluster_of
+        self._doubt_of = doubt_of
         self._policy = policy = Policy(env.region, settings)
         self._residency = residency = policy.residency
         self._books = books = Books()
@@ -112,7 +116,7 @@ class Federation:
             tick=tick,
         )
         self._outboxes = links.outboxes
-        self._partings = Partings(links, residency, cluster_of=cluster_of, convicted=convicted)
+        self._partings = Partings(links, residency, cluster_of=cluster_of, doubt_of=doubt_of, convicted=convicted)
         sending = Sending(env.cluster, residency, links, books)
         self._exports = Exports(env, settings, policy=policy, links=links, sending=sending, books=books, tick=tick)
         self._imports = Imports(
@@ -141,6 +145,7 @@ class Federation:
             MemberChanged: self._partings.changed,
             MemberDescribed: self._partings.described,
             MemberExpelled: self._partings.expelled,
+            MemberMoved: self._partings.moved,
         }
 
     # --- what others ask ----------------------------------------------------------------------------------
@@ -173,6 +178,8 @@ class Federation:
         """Whether events on this channel may be sent to this member, and the rule that says so."""
         inside = self._cluster_of(peer) == self._env.cluster
         claim = self._residency.claim_of(peer)
+        if claim.doubt:  # the same doubt may have other reasons by now
+            claim = claim._replace(doubt=self._doubt_of(peer) or claim.doubt)
         return self._policy.verdict(channel, inside=inside, region=claim.region, origin=claim.origin)
 
     def backlog(self, peer: NodeId) -> int:

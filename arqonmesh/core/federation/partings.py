@@ -18,14 +18,24 @@ may carry less, for every hop has rules of its own, and what it has not acknowle
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
-from arqonmesh.core.events import LinkDown, LinkUp, MemberChanged, MemberDescribed, MemberExpelled, TransportDown
+from arqonmesh.core.events import (
+    LinkDown,
+    LinkUp,
+    MemberChanged,
+    MemberDescribed,
+    MemberExpelled,
+    MemberMoved,
+    TransportDown,
+)
 from arqonmesh.core.federation.links import ClusterOf, Links
 from arqonmesh.core.federation.residency import Residency
 from arqonmesh.core.kernel import SECOND, Effect, Instant
 from arqonmesh.ids import NodeId
 
+DoubtOf: TypeAlias = Callable[[NodeId], str]
+"""Why the roster does not vouch for a member's cluster; "" when it does."""
 LOOK_EVERY_US: Final = 60 * SECOND
 """How often outboxes without a link are looked at, and how long some link has to be up before what the roster lacks is
 believed: gossip has repaired it by then."""
@@ -35,11 +45,18 @@ class Partings:
     """Links that come and go, of members that come and go."""
 
     def __init__(
-        self, links: Links, residency: Residency, *, cluster_of: ClusterOf, convicted: Callable[[NodeId], bool]
+        self,
+        links: Links,
+        residency: Residency,
+        *,
+        cluster_of: ClusterOf,
+        doubt_of: DoubtOf,
+        convicted: Callable[[NodeId], bool],
     ) -> None:
         self._links = links
         self._residency = residency
         self._cluster_of = cluster_of
+        self._doubt_of = doubt_of
         self._convicted = convicted
         self._left: dict[NodeId, bool] = {}
         """Members that left, and whether a link to them is up all the same: nothing is kept for them."""
@@ -74,9 +91,18 @@ class Partings:
 
     def described(self, now: Instant, event: MemberDescribed) -> list[Effect]:
         """Its region may be another one: what waits for it is judged again."""
+        return self._told(now, event.node, event.region)
+
+    def moved(self, now: Instant, event: MemberMoved) -> list[Effect]:
+        """The region that it told may count now, or not any more."""
+        if not self._residency.knows(event.node):
+            return []
+        return self._told(now, event.node, self._residency.claim_of(event.node).told)
+
+    def _told(self, now: Instant, node: NodeId, region: str) -> list[Effect]:
         out: list[Effect] = []
-        if self._residency.described(event.node, event.region, event.cluster):
-            self._links.enforce(now, event.node, out)
+        if self._residency.described(node, region, self._cluster_of(node) or "", self._doubt_of(node)):
+            self._links.enforce(now, node, out)
         return out
 
     def expelled(self, now: Instant, event: MemberExpelled) -> list[Effect]:

@@ -152,7 +152,7 @@ class Residency:
             return False
         before = {node: claim.region for node, claim in self._regions.items()}
         for node, claim in self._regions.items():
-            self._regions[node] = self._claims.judge(claim.cluster, claim.told)
+            self._regions[node] = self._claims.judge(claim.cluster, claim.told, claim.doubt)
         return any(self._regions[node].region != region for node, region in before.items())
 
     def region_of(self, node: NodeId) -> str:
@@ -163,12 +163,17 @@ class Residency:
         """What the member tells, and what is made of it."""
         return self._regions.get(node, NO_CLAIM)
 
-    def described(self, node: NodeId, region: str, cluster: str = "") -> bool:
-        """A member's own record says so, and its admission names its cluster. Whether another region counts now."""
+    def knows(self, node: NodeId) -> bool:
+        """Whether this member has told, even if none."""
+        return node in self._regions
+
+    def described(self, node: NodeId, region: str, cluster: str = "", doubt: str = "") -> bool:
+        """A member's own record says so, and its admission names its cluster, which somebody vouches for unless there
+        is a `doubt`. Whether another region counts now."""
         known = self._regions.get(node)
         if known is None and len(self._regions) >= MEMBERS_MAX:
             return False
-        claim = self._regions[node] = self._claims.judge(cluster, region)
+        claim = self._regions[node] = self._claims.judge(cluster, region, doubt)
         return known is None or known.region != claim.region
 
     def forget(self, node: NodeId) -> None:

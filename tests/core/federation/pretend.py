@@ -81,6 +81,8 @@ class Net:
         self.up: dict[tuple[NodeId, NodeId], None] = {}
         self.off_the_roster: dict[NodeId, None] = {}
         self.convicted: dict[NodeId, None] = {}
+        self.doubts: dict[NodeId, str] = {}
+        """Members whose cluster nobody vouches for, and why."""
         self.sent_batches = 0
 
     # --- building -----------------------------------------------------------------------------------------
@@ -117,7 +119,12 @@ class Net:
         )
         convicted = self.convicted.__contains__
         member.core = Federation(
-            env, member.settings, keys=self.key_of, cluster_of=self.cluster_of, convicted=convicted
+            env,
+            member.settings,
+            keys=self.key_of,
+            cluster_of=self.cluster_of,
+            doubt_of=self.doubt_of,
+            convicted=convicted,
         )
         durable = {name: list(rows.values()) for name, rows in member.tables.items()}
         self.perform(member, member.core.start(self.now, durable))
@@ -132,6 +139,9 @@ class Net:
     def cluster_of(self, node: NodeId) -> str | None:
         member = self._on_the_roster(node)
         return None if member is None else member.cluster
+
+    def doubt_of(self, node: NodeId) -> str:
+        return self.doubts.get(node, "")
 
     # --- what happens -------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arqonmesh.config.model import ClaimRule, FederationSettings, PinRule, Rules
+from arqonmesh.core.events import MemberMoved
 from arqonmesh.core.federation.claims import Claims
 from tests.core.federation.pretend import Member, Net
 from tests.core.federation.test_core import drops
@@ -56,6 +57,31 @@ def test_a_region_that_a_rule_leaves_to_clusters_is_told_in_vain_by_others() -> 
     assert (owner.fed.region_of(named.node_id), owner.fed.region_of(other.node_id)) == ("eu-west", "")
 
 
+def test_a_member_whose_cluster_nobody_vouches_for_is_not_believed() -> None:
+    """It is of the cluster that the rule names by its own word alone; explain says so. What waits for it goes, too."""
+    net, owner, named, _ = mesh(believing(LEFT_TO_SOUTH))
+    net.cut(owner, named)
+    net.publish(owner, "plant:press", b"1")
+    net.settle()
+    assert owner.fed.backlog(named.node_id) == 1
+    net.doubts[named.node_id] = "its cluster is its own word"
+    net.tell(owner, MemberMoved(named.node_id))
+    net.settle()
+
+    assert owner.fed.region_of(named.node_id) == ""
+    assert owner.fed.backlog(named.node_id) == 0
+    assert ("pinned", 1) in drops(owner)
+    refused = owner.fed.verdict("plant:press", named.node_id).reason
+    assert "leaves to its own cluster, but its cluster is its own word: it is in no region" in refused
+    owner.fed.adopt(believing(()))
+    assert owner.fed.region_of(named.node_id) == "eu-west", "without a rule its word is enough"
+    owner.fed.adopt(believing(LEFT_TO_SOUTH))
+    assert owner.fed.region_of(named.node_id) == ""
+    del net.doubts[named.node_id]
+    net.tell(owner, MemberMoved(named.node_id))
+    assert owner.fed.region_of(named.node_id) == "eu-west"
+
+
 def test_history_is_not_shared_with_who_is_not_believed() -> None:
     """The rule holds wherever a pin is asked."""
     _, owner, named, other = mesh(believing(LEFT_TO_SOUTH))
@@ -90,9 +116,9 @@ rules = st.builds(
 )
 
 
-@given(st.lists(rules, max_size=4), clusters, names)
+@given(st.lists(rules, max_size=4), clusters, names, st.sampled_from(["", "invited by a stranger"]))
 def test_a_claim_counts_when_no_rule_names_its_region_or_one_that_does_lists_the_cluster(
-    some: list[ClaimRule], cluster: str, told: str
+    some: list[ClaimRule], cluster: str, told: str, doubt: str
 ) -> None:
     """In any order of rules; a member is never in another region than it says."""
     claims = Claims()
@@ -100,6 +126,6 @@ def test_a_claim_counts_when_no_rule_names_its_region_or_one_that_does_lists_the
     naming = [
         rule for rule in some if any(p in ("*", told) or (p == "eu-*" and told.startswith("eu-")) for p in rule.regions)
     ]
-    believed = bool(told) and (not naming or any(cluster in rule.clusters for rule in naming))
+    believed = bool(told) and (not naming or (not doubt and any(cluster in rule.clusters for rule in naming)))
 
-    assert claims.judge(cluster, told).region == (told if believed else "")
+    assert claims.judge(cluster, told, doubt).region == (told if believed else "")
