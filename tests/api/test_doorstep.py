@@ -123,7 +123,9 @@ async def main():
         await asyncio.sleep(0.4)
         spent_s = time.process_time() - before_s
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10):
+            while step._pause is not None:
+                await asyncio.sleep(0.01)
     print(len(told), spent_s < 0.1, step._pause is None)
     await step.close(0)
 

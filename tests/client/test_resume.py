@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from arqonmesh.client import BusClient, Gap, Message, Resumed, catch_up
+from arqonmesh.client import BusClient, Gap, Message, catch_up
 from arqonmesh.client import connection as connection_module
 from arqonmesh.client import endpoints as endpoints_module
 from arqonmesh.config.model import BusSettings, HistorySettings, RoomRule
@@ -18,27 +18,16 @@ from arqonmesh.errors import ArqonError, Denied, PeerError, UsageError
 from arqonmesh.ids import ClientId, ClusterId, NodeId
 from bench.lone_bus import LoneBus
 from tests.client.conftest import Connect, cut, url_of
+from tests.client.dropping import heard, resumes
 from tests.client.nodes import OddNode
 from tests.waiting import until
-
-
-def collect(bus: BusClient, channel: str) -> list[Any]:
-    seen: list[Any] = []
-    bus.on(channel, lambda message: seen.append(message.payload))
-    return seen
-
-
-def resumes(bus: BusClient) -> list[Resumed]:
-    told: list[Resumed] = []
-    bus.on_resume(told.append)
-    return told
 
 
 @pytest.mark.requirement("R-SD-2")
 async def test_nothing_is_missing_and_nothing_comes_twice(open_bus: LoneBus, connect: Connect) -> None:
     """What was published while the connection was gone comes before what is new; what it published itself does not."""
     publisher, member = await connect(), await connect()
-    seen, told = collect(member, "a:b"), resumes(member)
+    seen, told = heard(member, "a:b"), resumes(member)
     states: list[str] = []
     member.on_state(states.append)
     await member.join("a:b")
@@ -67,7 +56,7 @@ async def test_what_nobody_has_any_more_is_told(connect: Connect, monkeypatch: p
     small = LoneBus(BusSettings(history=HistorySettings(per_channel=3)))
     url = await small.start()
     publisher, member = await connect(url), await connect(url)
-    seen, told = collect(member, "a:b"), resumes(member)
+    seen, told = heard(member, "a:b"), resumes(member)
     await member.join("a:b")
     await publisher.send("a:b", 0)
     await until(lambda: seen == [0])
@@ -90,7 +79,7 @@ async def test_the_channels_of_a_pattern_are_caught_up(
     """Each that it had brought, page by page in order, with what is live behind what was missed."""
     monkeypatch.setattr(catch_up, "PAGE", 100)
     publisher, member = await connect(), await connect()
-    seen, told = collect(member, "a:*"), resumes(member)
+    seen, told = heard(member, "a:*"), resumes(member)
     await publisher.send("a:old", "before anybody listened")
     await member.join("a:*")
     await publisher.send("a:b", 1)
@@ -112,7 +101,7 @@ async def test_the_channels_of_a_pattern_are_caught_up(
 async def test_the_next_process_goes_on_from_the_position_that_one_kept(connect: Connect) -> None:
     """`position` and `join(since=)`."""
     publisher, first = await connect(), await connect()
-    seen = collect(first, "a:b")
+    seen = heard(first, "a:b")
     await first.join("a:b")
     await publisher.send("a:b", 1)
     await until(lambda: seen == [1])
@@ -120,7 +109,7 @@ async def test_the_next_process_goes_on_from_the_position_that_one_kept(connect:
     await first.close()
     await publisher.send("a:b", 2)
     second = await connect()
-    rest = collect(second, "a:b")
+    rest = heard(second, "a:b")
     resumed = await second.join("a:b", since=position)
     await until(lambda: rest == [2])
     assert (resumed.recovered, resumed.missed) == (True, 1)
@@ -137,7 +126,7 @@ async def test_when_one_node_goes_the_client_goes_on_at_the_next(open_bus: LoneB
     await other.stop()
     await until(lambda: member.reconnects == 1)
     assert member.url == url_of(open_bus)
-    seen = collect(member, "a:b")
+    seen = heard(member, "a:b")
     await (await connect()).send("a:b", 1)
     await until(lambda: seen == [1])
 
@@ -259,7 +248,7 @@ async def test_a_token_that_ends_is_replaced_without_a_reconnect(
 async def test_without_reconnect_a_loss_is_the_end_for_everybody_who_waits(open_bus: LoneBus, connect: Connect) -> None:
     """Iterators, handlers, commands, and who sends; `close` afterwards is harmless."""
     client = await connect(reconnect=False)
-    handled = collect(client, "a:b")
+    handled = heard(client, "a:b")
     waiting = [
         asyncio.ensure_future(anext(client.messages())),
         asyncio.ensure_future(client.wait_closed()),
@@ -301,7 +290,7 @@ async def test_what_was_published_before_the_first_message_came_is_not_missed_ei
 ) -> None:
     """The answer to the join says where the channel stood; what came before that is not what was missed."""
     publisher, member = await connect(), await connect()
-    seen, told = collect(member, "a:b"), resumes(member)
+    seen, told = heard(member, "a:b"), resumes(member)
     await publisher.send("a:b", "before the join")
     await member.join("a:b")
     cut(open_bus, member)
@@ -314,7 +303,7 @@ async def test_what_was_published_before_the_first_message_came_is_not_missed_ei
 async def test_what_is_live_waits_while_a_pattern_s_channel_is_caught_up(open_bus: LoneBus, connect: Connect) -> None:
     """It comes behind what was missed, though it arrives first."""
     publisher, member = await connect(), await connect()
-    seen, told = collect(member, "a:*"), resumes(member)
+    seen, told = heard(member, "a:*"), resumes(member)
     await member.join("a:*")
     await publisher.send("a:b", 1)
     await until(lambda: seen == [1])
@@ -346,7 +335,7 @@ async def test_a_pattern_s_channel_brings_nothing_from_before_the_join(open_bus:
     open_bus.on_event(Imported(NodeId("b" * 32), ClusterId("hq"), "a:b", (old.encode(),)))
     publisher, member = await connect(), await connect()
     assert len(await publisher.history("a:b")) == 1
-    seen, told = collect(member, "a:*"), resumes(member)
+    seen, told = heard(member, "a:*"), resumes(member)
     await member.join("a:*")
     await publisher.send("a:b", 1)
     await until(lambda: seen == [1])
@@ -431,7 +420,7 @@ async def test_a_channel_that_is_no_longer_allowed_takes_nothing_from_the_others
     """It is told, and tried again at the next loss; the client and its other channels go on."""
     publisher, member = await connect(), await connect()
     told = resumes(member)
-    seen, secrets = collect(member, "a:b"), collect(member, "secret:x")
+    seen, secrets = heard(member, "a:b"), heard(member, "secret:x")
     await member.join("secret:x")
     await member.join("a:b")
     open_bus.core.permissions.adopt((RoomRule(rooms=("secret:*",), join="granted"),))
