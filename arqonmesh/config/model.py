@@ -241,6 +241,14 @@ class PeerSettings(Settings, frozen=True):
     """Most changes of its score that are kept per member, with their causes; the oldest goes."""
 
 
+class RoutingSettings(Settings, frozen=True):
+    """Paths over other members, for what is meant for somebody else."""
+
+    transit: Hot[Literal["any", "prefer-trusted", "trusted"]] = "prefer-trusted"
+    """Who carries what is meant for others: everybody; not who is convicted, and who is ignored on observations only
+    where no other way leads; or neither. Either still gets what is meant for itself."""
+
+
 class Rules(Settings, frozen=True):
     """Channel patterns, `room:channel` with `*`. Deny wins over allow; what matches nothing is denied."""
 
@@ -546,6 +554,7 @@ class Config(Settings, frozen=True):
     regions: RegionSettings = RegionSettings()
     coordinates: CoordinateSettings = CoordinateSettings()
     peers: PeerSettings = PeerSettings()
+    routing: RoutingSettings = RoutingSettings()
     federation: FederationSettings = FederationSettings()
     bus: BusSettings = BusSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -215,6 +215,14 @@ class ScoreChanged(Event, frozen=True, gc=False):
     ignored: bool
 
 
+class LastResort(Event, frozen=True, gc=False):
+    """A message of ours for `to` went over `via`, which is ignored, because no other way leads there. Told once, until
+    `via` is trusted again. From the node itself; observe tells it."""
+
+    via: NodeId
+    to: NodeId
+
+
 class PeerRuled(Event, frozen=True, gc=False):
     """The operator of this node decides about a peer: banned, or pardoned. Holds here only. Peers listens."""
 

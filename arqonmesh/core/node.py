@@ -17,7 +17,7 @@ from arqonmesh.config.model import Config
 from arqonmesh.core.bus.bus import Bus, BusEnv
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.bus.identity import Identity
-from arqonmesh.core.events import Dropped, Fault, Publish, TransportDown, TransportUp
+from arqonmesh.core.events import Dropped, Fault, LastResort, Publish, TransportDown, TransportUp
 from arqonmesh.core.kernel import Crypto, Durable, Effect, Emit, Env, Event, Instant, Lane, Rng, Send
 from arqonmesh.core.peers.buckets import Buckets
 from arqonmesh.core.peers.evidence import still_heard
@@ -106,6 +106,7 @@ class Node:
         self.bus.adopt(now, config.bus)
         if self.plane is not None:
             self.plane.federation.adopt(config.federation)
+            self.plane.routing.adopt(config.routing)
             self.plane.user_events.adopt(config.user_events)
 
     def renew_epoch(self, boot_epoch: int) -> None:
@@ -301,17 +302,22 @@ class Node:
         neighbours = self._neighbours
         for index, effect in enumerate(effects):
             if type(effect) is Send and effect.to not in neighbours:
-                effects[index] = self._routed(effect)
+                effects[index] = self._routed(effect, effects)
         return effects
 
-    def _routed(self, send: Send) -> Effect:
+    def _routed(self, send: Send, effects: list[Effect]) -> Effect:
+        """What leaves in place of `send`; what is to be told of its way joins `effects`."""
         assert self.plane is not None
         name = type(send.message).__name__
         if type(send.message) not in RELAYABLE:
             return Emit(Dropped("routing", "link-gone", 1, name))
-        route = self.plane.routing.route(send.to)
+        routing = self.plane.routing
+        route = routing.route(send.to)
         if route is None or len(route) < 2 or route[1] not in self._neighbours:
-            return Emit(Dropped("routing", "no-route", 1, name))
+            kept_off = route is None and routing.route_of_all(send.to) is not None
+            return Emit(Dropped("routing", "untrusted-transit" if kept_off else "no-route", 1, name))
+        if (via := routing.used(route)) is not None:
+            effects.append(Emit(LastResort(via, send.to)))
         return wrap(route, send.lane, send.message)
 
     def _pass_on(self, now: Instant, send: Send) -> list[Effect]:

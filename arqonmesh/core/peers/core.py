@@ -33,6 +33,7 @@ from arqonmesh.core.events import (
     MemberChanged,
     MemberDescribed,
     PeerRuled,
+    ScoreChanged,
 )
 from arqonmesh.core.kernel import SECOND, Durable, Effect, Emit, Env, Event, Instant
 from arqonmesh.core.peers.buckets import Buckets
@@ -248,11 +249,15 @@ class Peers:
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
         self._now = self._started_at = now
         settings = self._settings
+        effects: list[Effect] = []
         for peer in restored(now, self._env.wall_ms(), durable, self._half_life_us, settings.causes_max):
             self._peers[peer.node] = peer
             self._opinion.restored(now, peer)
+            if peer.ignored:  # the others forgot: who counts as reachable, whom to keep links to, who carries
+                cause = peer.changes[-1].cause if peer.changes else "restored"
+                effects.append(Emit(ScoreChanged(peer.node, 0, cause, True)))
         self._rebalance_at = now + self._rebalance_us
-        return []
+        return effects
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
         raise AssertionError(f"peers speaks no messages, got {type(message).__name__}")

@@ -3,16 +3,21 @@
 Our own links count at once; what others say is taken in with a short delay, so that a burst of records costs one
 computation. Routes are computed when somebody asks, and only as far as the destination asked for (paths.py); what is
 found is kept until the graph changes. A round trip time that only trembles changes nothing.
+
+Members that this node thinks ill of carry nothing, or are a last resort (transit.py).
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar, Final
 
-from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, MemberChanged, Withdrawn
+from arqonmesh.config.model import RoutingSettings
+from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, MemberChanged, ScoreChanged, Withdrawn
 from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Env, Event, Instant
-from arqonmesh.core.routing.graph import UNMEASURED_US, Claim, Edge, Graph, edges
+from arqonmesh.core.routing.graph import HOP_US, UNMEASURED_US, Claim, Edge, Graph, edges
 from arqonmesh.core.routing.paths import Path, Search
+from arqonmesh.core.routing.transit import Transit
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import MAX_HOPS, WireMessage
 from arqonmesh.wire.statement import Kind, Links
@@ -30,11 +35,20 @@ class Routing:
 
     NAME: ClassVar[str] = "routing"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (Applied, Withdrawn, LinkUp, LinkDown, LinkMeasured, MemberChanged)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (
+        Applied,
+        Withdrawn,
+        LinkUp,
+        LinkDown,
+        LinkMeasured,
+        MemberChanged,
+        ScoreChanged,
+    )
     KINDS: ClassVar[tuple[Kind, ...]] = (Kind.LINKS,)
 
-    def __init__(self, env: Env) -> None:
+    def __init__(self, env: Env, settings: RoutingSettings) -> None:
         self._self = env.node_id
+        self.transit = Transit(settings)
         self._says: dict[NodeId, Links] = {}
         """Every other member's record of its links, as gossip holds it. Bounded by the store of statements: one record
         per author, at most 128 links in each."""
@@ -47,9 +61,18 @@ class Routing:
         """Records since the graph was last looked at as a whole; None takes one back."""
         self._gone_news: dict[NodeId, bool] = {}
         self._search: Search | None = None
+        self._search_of_all: Search | None = None
+        """As if everybody carried what is meant for others; only where somebody does not."""
         self._settle_at: Instant | None = None
         self.computations = 0
         """How often a search for routes began; observe shows it."""
+        self.last_resorts = 0
+        """Messages of ours that went over somebody whom we would rather not use."""
+
+    def adopt(self, settings: RoutingSettings) -> None:
+        """Another policy of transit from now on."""
+        if self.transit.adopt(settings):
+            self._anew()
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
@@ -61,6 +84,29 @@ class Routing:
         """The neighbour through whom `to` is reached; None for ourselves and for whom we cannot reach."""
         path = self.route(to)
         return path[1] if path is not None and len(path) > 1 else None
+
+    def route_of_all(self, to: NodeId) -> Path | None:
+        """The path that would be taken if everybody carried what is meant for others."""
+        if self.transit.plain:
+            return self.route(to)
+        if self._search_of_all is None:
+            self._search_of_all = Search(self._self, self._graph().neighbours, nodes_max=MAX_HOPS)
+            self.computations += 1
+        return self._search_of_all.path(to)
+
+    def used(self, route: Path) -> NodeId | None:
+        """A message of ours leaves on this route. Counts last resorts on it; the first that was not warned of yet."""
+        if self.transit.plain:
+            return None
+        doubted = [node for node in route[1:-1] if self.transit.last_resort(node)]
+        self.last_resorts += bool(doubted)
+        return next((node for node in doubted if self.transit.warn(node)), None)
+
+    def rtts_us(self, path: Path) -> list[int]:
+        """The round trip time of each hop, as it counts for routes, microseconds. 0 for a link that is none."""
+        graph = self._graph()
+        costs = [dict(graph.neighbours(a)).get(b, HOP_US) for a, b in pairwise(path)]
+        return [cost - HOP_US for cost in costs]
 
     def reachable(self) -> tuple[NodeId, ...]:
         """Every other node to which there is a route, sorted."""
@@ -111,16 +157,23 @@ class Routing:
                 if gone != self._gone_news.get(event.node, event.node in self._gone):
                     self._gone_news[event.node] = gone
                     self._later(now)
+            case ScoreChanged() if event.node != self._self and self.transit.scored(now, event):
+                self._anew()
         return []
 
     def on_timer(self, now: Instant) -> list[Effect]:
+        if self.transit.review(now):
+            self._anew()
         if self._settle_at is not None and self._settle_at <= now:
             self._settle_at = None
             self._anew()
         return []
 
     def next_deadline(self) -> Instant | None:
-        return self._settle_at
+        settle_at, due_at = self._settle_at, self.transit.due_at
+        if settle_at is None or due_at is None:
+            return due_at if settle_at is None else settle_at
+        return min(settle_at, due_at)
 
     # --- private ------------------------------------------------------------------------------------------------------
 
@@ -156,15 +209,18 @@ class Routing:
                 self._gone.pop(node, None)
         self._news.clear()
         self._gone_news.clear()
-        self._search = None
+        self._search = self._search_of_all = None
 
     def _searched(self) -> Search:
         if self._search is None:
-            live = {peer: rtt_us or UNMEASURED_US for peer, rtt_us in self._counted_us.items()}
-            graph = Graph(self._says, self._self, live, self._gone)
+            graph = self._graph(None if self.transit.plain else self.transit)
             self._search = Search(self._self, graph.neighbours, nodes_max=MAX_HOPS)
             self.computations += 1
         return self._search
+
+    def _graph(self, transit: Transit | None = None) -> Graph:
+        live = {peer: rtt_us or UNMEASURED_US for peer, rtt_us in self._counted_us.items()}
+        return Graph(self._says, self._self, live, self._gone, transit)
 
 
 def _edges_of(links: Links | None) -> list[tuple[str, str, int]]:

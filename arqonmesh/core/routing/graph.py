@@ -3,6 +3,7 @@
 An edge carries routes only when **both** ends list it as up (OSPF's two-way check, RFC 2328, 16.1): half-dead links and
 one-sided claims carry nothing. Its cost is the larger of the two claims, so that nobody attracts traffic by claiming a
 short link. This node's own links count as it measures them, whatever its record or the other side's still says.
+Edges lead to a member that is no transit, and none, or dear ones, lead on from it (transit.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from arqonmesh.core.routing.transit import Transit
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Adjacency, Links
 
@@ -84,13 +86,16 @@ class Graph:
         own: NodeId,
         live: Mapping[NodeId, int],
         gone: Mapping[NodeId, None],
+        transit: Transit | None = None,
     ) -> None:
         """`live` are our own links that are up, with the round trip time that they count with, in microseconds. Nodes
-        in `gone` carry nothing, unless we have a live link to them ourselves."""
+        in `gone` carry nothing, unless we have a live link to them ourselves. `transit`: who carries what is meant for
+        others; None for everybody."""
         self._says = says
         self._own = own
         self._live = live
         self._gone = gone
+        self._transit = transit
         self._long: dict[NodeId, dict[str, Adjacency]] = {}
 
     def neighbours(self, node: NodeId) -> list[tuple[NodeId, int]]:
@@ -105,6 +110,11 @@ class Graph:
         said = self._says.get(node)
         if said is None:
             return []
+        hop_us, transit = HOP_US, self._transit
+        if transit is not None:
+            if transit.barred(node):
+                return []
+            hop_us += transit.toll_us(node)
         found = []
         for claim in {claim.peer: claim for claim in said.adjacencies}.values():
             peer = NodeId(claim.peer)
@@ -112,7 +122,7 @@ class Graph:
                 continue
             back = self._claim(peer, node)
             if back is not None and back.state == "up":
-                found.append((peer, max(claim.rtt_us, back.rtt_us) + HOP_US))
+                found.append((peer, max(claim.rtt_us, back.rtt_us) + hop_us))
         return found
 
     def _claim(self, author: NodeId, peer: NodeId) -> Adjacency | None:

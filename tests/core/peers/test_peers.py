@@ -146,7 +146,8 @@ def test_proofs_are_not_counted_against_that_bound_and_stick() -> None:
     assert all(core.ignored(peer) for peer in others)
     wall.ms += 365 * 86_400_000
     again = Peers(world(wall), PeerSettings())
-    again.start(0, disk.durable())
+    told = again.start(0, disk.durable())
+    assert scores(told) == [ScoreChanged(peer, 0, "equivocation", True) for peer in others]  # the other cores forgot
     assert all(again.ignored(peer) and again.view(0, peer).score_ppm == 0 for peer in others)
     assert again.view(0, others[0]).causes[0].evidence != b""
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arqonmesh.config.model import RoutingSettings
 from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, MemberChanged
 from arqonmesh.core.kernel import Event
 from arqonmesh.core.routing.core import SETTLE, Routing
@@ -40,7 +41,7 @@ def edge(a: NodeId, b: NodeId, state: str, rtt_us: int, loss_ppm: int) -> Edge:
 
 
 def routing(*events: Event) -> Routing:
-    core = Routing(env_of("me"))
+    core = Routing(env_of("me"), RoutingSettings())
     for event in events:
         assert core.on_event(0, event) == []
     settle(core)
@@ -56,7 +57,7 @@ def settle(core: Routing) -> None:
 
 def test_a_link_of_ours_carries_a_route_the_moment_it_is_up() -> None:
     """No record of either side is needed for our own link, and no delay: heartbeats have proved both directions."""
-    core = Routing(env_of("me"))
+    core = Routing(env_of("me"), RoutingSettings())
     core.on_event(0, LinkUp(ANT, "quic"))
     assert core.route(ANT) == (ME, ANT)
     core.on_event(0, LinkDown(ANT, "silent"))

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from arqonmesh.config.model import RoutingSettings
 from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, MemberChanged
 from arqonmesh.core.routing.core import SETTLE, Routing
 from arqonmesh.core.routing.graph import HOP_US, SHORT
@@ -101,7 +102,7 @@ def links_of(author: NodeId, links: dict[NodeId, int], state: str = "up") -> App
 def test_the_core_finds_the_paths_of_the_graph_that_the_records_make(degree: int) -> None:
     """Records of few links and of many; our own links count as measured, the larger of two claims decides."""
     costs = random_mesh(3, 50, degree, (4_000, 9_000, 9_000, 20_000))
-    me, core = node_of("me"), Routing(env_of("me"))
+    me, core = node_of("me"), Routing(env_of("me"), RoutingSettings())
     for author, links in costs.items():
         if author != me:
             core.on_event(0, links_of(author, links))
@@ -117,7 +118,7 @@ def test_the_core_finds_the_paths_of_the_graph_that_the_records_make(degree: int
 def test_a_route_asked_for_before_news_has_settled_is_of_the_old_graph_as_a_whole() -> None:
     """A search that went on over half of the news could find a path that exists in neither graph."""
     me, ant, bee, cat = (node_of(name) for name in ("me", "ant", "bee", "cat"))
-    core = Routing(env_of("me"))
+    core = Routing(env_of("me"), RoutingSettings())
     core.on_event(0, LinkUp(ant, "quic"))
     core.on_event(0, links_of(ant, {bee: 5_000}))
     core.on_event(0, links_of(bee, {ant: 5_000, cat: 5_000}))
@@ -134,7 +135,7 @@ def test_a_route_asked_for_before_news_has_settled_is_of_the_old_graph_as_a_whol
 
 def test_a_round_trip_time_that_trembles_begins_no_search() -> None:
     """A measurement twice a second on each link must not cost a search each; one that really moved does."""
-    core = Routing(env_of("me"))
+    core = Routing(env_of("me"), RoutingSettings())
     ant = node_of("ant")
     core.on_event(0, LinkUp(ant, "quic"))
     core.on_event(0, LinkMeasured(ant, 40_000, 0, 0))
