@@ -9,6 +9,9 @@ from typing import Final
 from arqonmesh.net.entry import Entry
 
 SLACK_S: Final = 0.000_5
+MOVED_S: Final = 0.03
+"""A timer that would fire so much too early is moved. To move it costs a few microseconds and to wake up for nothing
+some fifty, but the deadline of a busy connection moves with every packet."""
 HELD_BACK_S: Final = 0.005
 """A link that waits for its former connection's bytes to be acknowledged looks this often."""
 
@@ -24,12 +27,12 @@ class Timers:
         self._mark = mark
 
     def arm(self, entry: Entry) -> None:
-        """Keep one timer per connection; one that fires too early costs less than moving it at every packet."""
+        """Keep one timer per connection; one that fires a little early costs less than moving it at every packet."""
         at = entry.connection.deadline()
         if entry.link is not None and entry.link.waits_for is not None:
             soon = self._loop.time() + HELD_BACK_S
             at = soon if at is None else min(at, soon)
-        if at is None or (entry.timer is not None and entry.timer_at <= at + SLACK_S):
+        if at is None or (entry.timer is not None and at - MOVED_S <= entry.timer_at <= at + SLACK_S):
             return
         if entry.timer is not None:
             entry.timer.cancel()

@@ -47,6 +47,8 @@ from arqonmesh.wire.codec import encode_message
 
 LATE_AFTER_US: Final = 50_000
 """A deadline met later than this was missed by our own process, not by a peer."""
+MOVED_US: Final = 10_000
+"""A timer that would fire so much too early is moved: a few microseconds, where a wake-up for nothing costs fifty."""
 
 
 def monotonic_us() -> Instant:
@@ -293,7 +295,7 @@ class Host:
                 self._timer = None
             return
         if self._timer is not None:
-            if self._timer_at <= deadline:
+            if deadline - MOVED_US <= self._timer_at <= deadline:
                 return  # fires early, does nothing, and arms itself again
             self._timer.cancel()
         self._timer_at = deadline

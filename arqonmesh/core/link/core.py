@@ -171,6 +171,8 @@ class Links:
             self._stretched = False
             effects += self._follow(now, link_peer, link, steps)
             effects += self._measure(now, link_peer, link)
+        if liveness.beat_due(now):  # the peer's heartbeat came, and ours goes with what this turn sends
+            effects += self._follow(now, link_peer, link, liveness.tick(now))
         return self._rearmed(link, effects)
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
@@ -226,10 +228,12 @@ class Links:
         known = self._links.get(event.peer)
         if known is not None:  # simultaneous dials collapsed to another connection: answers go on counting
             known.transport, known.outbound = event.transport, event.outbound
+            known.liveness.follows = event.outbound
             if not known.fell:
                 return []
             del self._links[event.peer]  # but this one may lead to a new life, which counts from 1
         liveness = Liveness(interval_us=self._heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now)
+        liveness.follows = event.outbound  # who was dialled leads: a hub's heartbeats leave together
         link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness)
         self._pace()
         return self._follow(now, event.peer, link, liveness.tick(now))

@@ -10,9 +10,11 @@ cut, the side that still hears loses its answers, the other side loses everythin
 Hearing the peer without being answered is told apart in the reason.
 
 The answer rides in the peer's own next heartbeat: which of ours it heard last, how long ago, and which before that. So
-each side sends one datagram per interval. Only a heartbeat that says *poll* is answered at once, in a datagram of its
-own: the first ones of a link, those while an answer is overdue, all that a long round trip has made rare, and one in
-16, which keeps the round trip honest.
+each side sends one datagram per interval. The side that *follows* sends its own when the other's comes, or a quarter of
+an interval later when none does: an idle node with one link then wakes once per interval and not twice, and the answer
+that it gives is fresh. Only a heartbeat that says *poll* is answered at once, in a datagram of its own: the first ones
+of a link, those while an answer is overdue, all that a long round trip has made rare, and one in 16, which keeps the
+round trip honest.
 
 When does an answer count from? From the newest heartbeat of the peer that lacked nothing. Once one has come that should
 have brought a newer answer and did not, ours are being lost, and the newest answer counts from when it would have come
@@ -61,6 +63,8 @@ POLL_EVERY: Final = 16
 EARLY: Final = 4
 """A heartbeat that is due within a quarter of its interval leaves with whatever wakes us now: a node with many links
 then wakes a few times per interval and not once for each."""
+FOLLOWS_WITHIN: Final = 4
+"""Who follows waits this part of an interval for the peer's heartbeat before its own leaves all the same."""
 EXTENSIONS_MAX: Final = 2
 """How often patience may be extended in one silence; a process that is always late must still notice a cut."""
 
@@ -111,6 +115,7 @@ class Liveness:
         "_overdue_us",
         "_reopened",
         "_stretched",
+        "follows",
         "interval_us",
         "patience_us",
         "rtt",
@@ -121,6 +126,8 @@ class Liveness:
         assert interval_us > 0, interval_us
         assert misses > 0, misses
         self.state = LinkState.OPENING
+        self.follows = False
+        """Our heartbeats wait for the peer's. At most one of the two sides does."""
         self.rtt = RttEstimator()
         self._base_us = interval_us
         self._asked_us = 0
@@ -185,6 +192,8 @@ class Liveness:
             return []
         self._heard.took(now, seq)
         self._heard_at = now
+        if self.follows and self._next_beat_at - now <= self.interval_us * 3 // 4:
+            self._next_beat_at = now  # ours left half an interval ago or longer
         if self._reopened and self._extensions < EXTENSIONS_MAX:
             self._extensions = EXTENSIONS_MAX  # once: hearing alone, as in a cut of one direction, is no link
             self._extra_us += max(0, now + HEARD_PATIENCE_US - self._down_at())
@@ -229,13 +238,18 @@ class Liveness:
         spacing_us = self._spacing_us()
         if now + spacing_us // EARLY >= self._next_beat_at:
             out.append(self._beat(now))
-            self._next_beat_at = now + spacing_us
+            grace_us = spacing_us // FOLLOWS_WITHIN if self.follows and self.state is LinkState.UP else 0
+            self._next_beat_at = now + spacing_us + grace_us
         return out
 
     @property
     def proved_at(self) -> Instant:
         """When the newest answer arrived (less what it was held, once newer ones stay away)."""
         return self._answered_at
+
+    def beat_due(self, now: Instant) -> bool:
+        """Whether a heartbeat is to leave at once; `tick` would send it."""
+        return self.state is not LinkState.DOWN and now >= self._next_beat_at
 
     def verdict_due(self, now: Instant) -> bool:
         """Whether patience has run out; the next `tick` would take the link down."""
