@@ -73,6 +73,7 @@ class Plane:
             cluster_of=self.admission.cluster_of,
             doubt_of=self.admission.doubt_of,
             convicted=self.peers.convicted,
+            barred=self.routing.transit.barred,
         )
         self.broadcast = Plumtree(env(Plumtree), config.broadcast, members=self.admission.size)
         self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of, broadcasts=True)

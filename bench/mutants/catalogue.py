@@ -12,6 +12,7 @@ _PARTITION: Final = ("tests/core/partition",)
 _FEDERATION: Final = ("tests/core/federation",)
 _BROADCAST: Final = ("tests/core/broadcast",)
 _PEERS: Final = ("tests/core/peers",)
+_ROUTING: Final = ("tests/core/routing/test_transit.py",)
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
@@ -229,5 +230,37 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         old="        offers: tuple[NodeId, ...] = ()\n        if author == self.founder:",
         new="        offers: tuple[NodeId, ...] = (self.founder,)\n        if author == self.founder:",
         tests=("tests/core/admission",),
+    ),
+    Mutant(
+        name="convicts-carry",
+        rule="who is convicted is no transit, not even as a last resort",
+        path="arqonmesh/core/routing/graph.py",
+        old="            if transit.barred(node):\n                return []\n",
+        new="",
+        tests=_ROUTING,
+    ),
+    Mutant(
+        name="no-hold-down",
+        rule="who is forgiven carries again after a minute, so that routes do not flap",
+        path="arqonmesh/core/routing/transit.py",
+        old="self._doubted[node] = now + HOLD_DOWN",
+        new="self._doubted[node] = now",
+        tests=_ROUTING,
+    ),
+    Mutant(
+        name="convicts-pass-on",
+        rule="what a convicted neighbour passes on of others is refused, and settled with it",
+        path="arqonmesh/core/federation/imports.py",
+        old="if origin != upstream.peer and self._barred(upstream.peer):",
+        new="if origin == upstream.peer and self._barred(upstream.peer):",
+        tests=("tests/core/federation/test_transit.py",),
+    ),
+    Mutant(
+        name="convicts-are-asked",
+        rule="a batch for a convicted neighbour is for itself alone",
+        path="arqonmesh/core/federation/sending.py",
+        old="envelope._replace(ttl=0) if ends else envelope",
+        new="envelope",
+        tests=("tests/core/federation/test_transit.py",),
     ),
 )

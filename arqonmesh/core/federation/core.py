@@ -19,6 +19,9 @@ the next hop's inbox sorts it out. Neighbours that have it from us help with the
 batches that come back to us sooner, by another way, would overtake it.
 
 Loops end by construction: `via` names the nodes visited, `ttl` falls at each hop, and a section is forwarded once.
+Who is barred from transit (routing/transit.py) gets batches with a `ttl` of 0, for itself alone, and what it passes on
+of others is refused, and settled with it, so that nobody before it waits. It is no part of what was seen: the same
+batch counts when it comes another way.
 Sources: RabbitMQ's federation (visited list, max hops) and BGP's AS_PATH (RFC 4271, 9.1.2) for the path; QUIC's packet
 numbers (RFC 9000, 12.3: never reused) for the numbering of a link.
 """
@@ -89,9 +92,11 @@ class Federation:
         cluster_of: ClusterOf,
         doubt_of: DoubtOf,
         convicted: Callable[[NodeId], bool],
+        barred: Callable[[NodeId], bool],
     ) -> None:
         """`keys` and `cluster_of`: the roster; None for who is not on it. `doubt_of`: why it does not vouch for a
-        member's cluster, "" when it does. `convicted`: who is ignored for good, by a proof or by the operator's ban."""
+        member's cluster, "" when it does. `convicted`: who is ignored for good, by a proof or by the operator's ban.
+        `barred`: who carries nothing that is meant for others, by the policy of routing."""
         self._env = env
         self._cluster_of = cluster_of
         self._doubt_of = doubt_of
@@ -117,7 +122,7 @@ class Federation:
         )
         self._outboxes = links.outboxes
         self._partings = Partings(links, residency, cluster_of=cluster_of, doubt_of=doubt_of, convicted=convicted)
-        sending = Sending(env.cluster, residency, links, books)
+        sending = Sending(env.cluster, residency, links, books, barred)
         self._exports = Exports(env, settings, policy=policy, links=links, sending=sending, books=books, tick=tick)
         self._imports = Imports(
             env,
@@ -134,6 +139,7 @@ class Federation:
             sending=sending,
             books=books,
             tick=tick,
+            barred=barred,
         )
         self._handlers: dict[type[Event], Callable[..., list[Effect]]] = {
             Persisted: self._persisted,

@@ -58,8 +58,10 @@ class Imports:
         sending: Sending,
         books: Books,
         tick: Tick,
+        barred: Callable[[NodeId], bool],
     ) -> None:
         self._env = env
+        self._barred = barred
         self._ttl = settings.ttl
         self._upstream_bytes_max = max(UPSTREAM_BYTES_MAX, 4 * settings.outbox.window_bytes)
         self._keys = keys
@@ -133,6 +135,8 @@ class Imports:
         if isinstance(head, Refusal):
             return self._refuse(upstream, number, head, out)
         origin = NodeId(head.origin)
+        if origin != upstream.peer and self._barred(upstream.peer):
+            return self._refuse(upstream, number, Refusal("untrusted-transit"), out)
         public_key = self._keys(origin)
         if public_key is None:
             if not self._strangers.keep(now, upstream, batch, origin):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from arqonmesh.core.federation.batch import WITHHELD, Parcel, parcel_of
@@ -13,6 +14,7 @@ from arqonmesh.core.federation.patterns import Ruling
 from arqonmesh.core.federation.policy import SAME_CLUSTER
 from arqonmesh.core.federation.residency import Pinned, Residency
 from arqonmesh.core.kernel import Effect, Instant
+from arqonmesh.ids import NodeId
 
 
 class Right(NamedTuple):
@@ -41,11 +43,14 @@ NOTHING = Right(WITHHELD, 0, False, None)
 class Sending:
     """Into outboxes: one copy for all links with the same rights."""
 
-    def __init__(self, cluster: str, residency: Residency, links: Links, books: Books) -> None:
+    def __init__(
+        self, cluster: str, residency: Residency, links: Links, books: Books, barred: Callable[[NodeId], bool]
+    ) -> None:
         self._cluster = cluster
         self._residency = residency
         self._links = links
         self._books = books
+        self._barred = barred
 
     def foreign(self, links: list[tuple[Outbox, str]]) -> list[str]:
         """The other clusters that these links lead to, each once."""
@@ -87,16 +92,18 @@ class Sending:
         for right in rights:
             pinned = pinned or right.pinned is not None
             alike = alike and right.allowed
-        parcels: dict[tuple[bool, str], Parcel] = {}
+        parcels: dict[tuple[bool, str, bool], Parcel] = {}
         total = 0
         for box, cluster in links:
             everything = alike or cluster == self._cluster
             region = self._residency.region_of(box.peer) if pinned else ""
-            parcel = parcels.get((everything, region))
+            ends = self._barred(box.peer)
+            parcel = parcels.get((everything, region, ends))
             if parcel is None:
+                cover = envelope._replace(ttl=0) if ends else envelope
                 whole = everything and not pinned
-                parcel = _all_of(envelope, rights) if whole else _part_of(envelope, rights, everything, region)
-                parcels[everything, region] = parcel
+                parcel = _all_of(cover, rights) if whole else _part_of(cover, rights, everything, region)
+                parcels[everything, region, ends] = parcel
             if parcel.messages:
                 total += parcel.messages
                 self._links.enqueue(now, box, parcel, custody, out)

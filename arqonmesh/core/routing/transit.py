@@ -8,8 +8,8 @@ A member that carries nothing stays an end: messages for itself reach it. What i
 so for a hold-down of a minute after it is forgiven, so that a score that hovers about the threshold does not move
 routes to and fro. The operator's pardon counts at once.
 
-Standing is each node's own view, so two nodes may judge one member differently. No message goes in circles for that: its
-origin alone chooses, and writes the whole path into it (relay.py).
+Standing is each node's own view, so two nodes may judge one member differently. No message goes in circles for that:
+its origin alone chooses, and writes the whole path into it (relay.py).
 
 Sources: the stub router advertisement (RFC 6987: a cost beyond all others, and still an end) for the last resort, the
 overload bit of IS-IS (ISO 10589, 7.2.8.1) for never, hold-down and damping of routes (RFC 2439) for the minute.

@@ -232,6 +232,7 @@ def test_a_claim_is_believed_as_the_roster_vouches() -> None:
         cluster_of=made.cluster_of,
         doubt_of=made.doubt_of,
         convicted=lambda node: False,
+        barred=lambda node: False,
     )
     for member in made.members():
         fed.on_event(0, MemberDescribed(member.node, member.cluster, member.role, "eu-west", (), ""))

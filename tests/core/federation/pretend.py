@@ -81,6 +81,8 @@ class Net:
         self.up: dict[tuple[NodeId, NodeId], None] = {}
         self.off_the_roster: dict[NodeId, None] = {}
         self.convicted: dict[NodeId, None] = {}
+        self.barred: dict[NodeId, dict[NodeId, None]] = {}
+        """Of each member whom it lets carry nothing for others."""
         self.doubts: dict[NodeId, str] = {}
         """Members whose cluster nobody vouches for, and why."""
         self.sent_batches = 0
@@ -125,6 +127,7 @@ class Net:
             cluster_of=self.cluster_of,
             doubt_of=self.doubt_of,
             convicted=convicted,
+            barred=lambda node: node in self.barred.get(member.node_id, {}),
         )
         durable = {name: list(rows.values()) for name, rows in member.tables.items()}
         self.perform(member, member.core.start(self.now, durable))
