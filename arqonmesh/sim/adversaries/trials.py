@@ -66,6 +66,7 @@ TRIALS: Final[tuple[Trial, ...]] = (
     _trial("coordinate liar", "nobody is surer than it proves to be", undefended.MISFITS, seed=8),
     _trial("coordinate liar", "no peer counts for more than its turn", undefended.FAIR_TURNS),
     _trial("link-state liar", "both ends of a link", undefended.TWO_WAY_CHECK),
+    _trial("black hole", "convicts are no transit", undefended.TRUSTED_TRANSIT),
     _trial("ticket double-redeemer", "claims of a ticket counted", undefended.COUNTED_CLAIMS),
 )
 

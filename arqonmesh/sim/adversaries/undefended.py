@@ -20,6 +20,7 @@ from arqonmesh.core.peers import score
 from arqonmesh.core.peers.core import Peers
 from arqonmesh.core.peers.probation import Probation
 from arqonmesh.core.routing.graph import Graph
+from arqonmesh.core.routing.transit import Transit
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Adjacency
 
@@ -64,4 +65,5 @@ DECAY = _replaced((score, "decayed", lambda *_: 0))
 MISFITS = _replaced((Residuals, "note", lambda *_: 0.0))
 FAIR_TURNS = _replaced((Coordinates, "_spacing_us", lambda *_: 0))
 TWO_WAY_CHECK = _replaced((Graph, "_claim", _one_claim_is_enough(Graph._claim)))
+TRUSTED_TRANSIT = _replaced((Transit, "barred", lambda *_: False))
 COUNTED_CLAIMS = _replaced((Tickets, "counts", lambda *_: True))

@@ -10,6 +10,7 @@ from arqonmesh.config.model import LinkSettings, PeerSettings
 from arqonmesh.core.kernel import SECOND
 from arqonmesh.sim.adversaries.adversary import Adversary
 from arqonmesh.sim.adversaries.arena import STEP_US, Arena, plane_of
+from arqonmesh.sim.adversaries.black_hole import BlackHole
 from arqonmesh.sim.adversaries.equivocator import Equivocator
 from arqonmesh.sim.adversaries.flooder import Flooder
 from arqonmesh.sim.adversaries.framer import Framer
@@ -138,6 +139,28 @@ def link_state_liar(seed: int) -> Outcome:
     return told(arena)
 
 
+def black_hole(seed: int) -> Outcome:
+    """A line of honest nodes, and two that offer each of them a short way: once these are convicted no route of anyone
+    leads over them, also not of one that has started again since."""
+    arena = Arena(seed, NODES, (BlackHole,), links=LinkSettings(auto="none"))
+    arena.sim.found()
+    arena.sim.run_for(2 * SECOND)
+    bad = [adversary.process for adversary in arena.adversaries]
+    arena.relink([*pairwise(arena.honest), *((process, hole) for process in arena.honest for hole in bad)])
+    arena.absence_excused = True
+    arena.sim.run_for(3 * SECOND)
+    arena.settle()
+    arena.begin()
+    arena.fight(3 * SECOND, power=False)
+    expect(arena, contained_us=3 * SECOND)
+    arena.watchers.append(lambda: trusted_routes(arena))
+    arena.fight(5 * SECOND)
+    arena.watchers.clear()
+    arena.peace()
+    trusted_routes(arena)
+    return told(arena)
+
+
 def redeemer(seed: int) -> Outcome:
     """Of two strangers one is in, the same one everywhere; who let both in is convicted, who was asked is not."""
     arena = Arena(seed, NODES, (Redeemer,))
@@ -204,6 +227,19 @@ def real_routes(arena: Arena) -> None:
                     raise Broken(f"{process.name} reaches {other.name} by a link of {a.name} and {b.name} that is none")
 
 
+def trusted_routes(arena: Arena) -> None:
+    """No honest node's route to another leads over an adversary; those that stand in line all have one."""
+    bad = [adversary.node for adversary in arena.adversaries]
+    whole = len(arena.running) == len(arena.honest)
+    for process in arena.running:
+        for other in arena.running:
+            route = plane_of(process).routing.route(other.node_id)
+            if any(node in bad for node in route or ()):
+                raise Broken(f"{process.name} reaches {other.name} over one that is convicted")
+            if whole and route is None and not arena.lost_power:
+                raise Broken(f"{process.name} has no way to {other.name}")
+
+
 WHOLE: Final[dict[str, Callable[[int], Outcome]]] = {
     Equivocator.NAME: equivocator,
     Replayer.NAME: replayer,
@@ -213,5 +249,6 @@ WHOLE: Final[dict[str, Callable[[int], Outcome]]] = {
     Whitewasher.NAME: whitewasher,
     OnOff.NAME: on_off,
     LinkStateLiar.NAME: link_state_liar,
+    BlackHole.NAME: black_hole,
     Redeemer.NAME: redeemer,
 }
