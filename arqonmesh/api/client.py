@@ -26,6 +26,7 @@ from arqonmesh.api.control import (
     OwnLinkView,
     PeerView,
     PolicyView,
+    RouteView,
     UserEventSent,
 )
 from arqonmesh.api.convert import to_view
@@ -132,6 +133,9 @@ class NodeClient:
 
     async def matrix(self) -> MatrixView:
         return to_view(await self._call(pb.GetMatrixRequest()), MatrixView)
+
+    async def route(self, prefix: str) -> RouteView:
+        return to_view(await self._call(pb.GetRouteRequest(prefix=prefix)), RouteView)
 
     async def invite_new(self, cluster: str, role: str, expires_s: float, uses: int) -> tuple[str, InviteView]:
         request = pb.CreateInviteRequest(cluster=cluster, role=role, expires_s=expires_s, uses=uses)

@@ -147,6 +147,28 @@ class MatrixView(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[MatrixCellView, ...]
 
 
+class HopView(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of a way, with the round trip to it from the node before. `kept_off` says why it is a last resort or not
+    used at all for what is meant for others: convicted, ignored or hold-down; empty when it carries."""
+
+    id: str
+    cluster: str
+    rtt_ms: float
+    kept_off: str
+
+
+class RouteView(msgspec.Struct, frozen=True, kw_only=True):
+    """`arqon mesh route`. `hops` end with `to`, and are empty when no way leads there; `otherwise` is the way that
+    would be taken if everybody carried, where that is another one."""
+
+    to: str
+    cluster: str
+    state: str
+    policy: str
+    hops: tuple[HopView, ...]
+    otherwise: tuple[HopView, ...]
+
+
 class BusClientView(msgspec.Struct, frozen=True, kw_only=True):
     """A client of this node's bus."""
 
@@ -394,6 +416,9 @@ class NodeControl(Protocol):
     async def peer_ban(self, prefix: str, reason: str) -> PeerView: ...
     async def peer_forgive(self, prefix: str, reason: str) -> PeerView: ...
     async def matrix(self) -> MatrixView: ...
+    async def route(self, prefix: str) -> RouteView:
+        """To one member, by the beginning of its id, or by the name of a cluster of which it is the only other one."""
+
     async def invite_new(self, cluster: str, role: str, expires_s: float, uses: int) -> tuple[str, InviteView]: ...
     async def invites(self) -> tuple[InviteView, ...]: ...
     async def invite_revoke(self, ticket_id: str) -> InviteView: ...

@@ -104,6 +104,9 @@ class MeshService:
     async def GetMatrix(self, request: pb.GetMatrixRequest) -> pb.Matrix:
         return to_message(await self._control.matrix(), pb.Matrix)
 
+    async def GetRoute(self, request: pb.GetRouteRequest) -> pb.Route:
+        return to_message(await self._control.route(request.prefix), pb.Route)
+
     async def CreateInvite(self, request: pb.CreateInviteRequest) -> pb.CreateInviteResponse:
         ticket, invite = await self._control.invite_new(request.cluster, request.role, request.expires_s, request.uses)
         return pb.CreateInviteResponse(ticket=ticket, invite=to_message(invite, pb.Invite))

@@ -108,6 +108,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("arqon_peers_preferred_gain_ratio", "How much shorter the mean round trip to the preferred is than to all."),
     _gauge("arqon_peers_rebalances", "How often the preferred members were chosen anew, since the start."),
     _gauge("arqon_coordinate_error_ratio", "How far this node trusts its network coordinate: 0 certain, 1.5 a guess."),
+    _gauge("arqon_routing_kept_off", "Members that carry nothing for others, or are a last resort.", "transit"),
+    _counter("arqon_routing_last_resorts_total", "Messages of this node that went over a last resort."),
     # gossip
     _histogram("arqon_gossip_stage_seconds",
                "What signed statements cost: select, verify (per signature), merge, compare.", "stage"),

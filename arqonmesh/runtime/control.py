@@ -26,6 +26,7 @@ from arqonmesh.api.control import (
     OwnLinkView,
     PeerView,
     PolicyView,
+    RouteView,
     UserEventSent,
 )
 from arqonmesh.core.admission.tickets import INVITING_ROLES
@@ -42,6 +43,7 @@ from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_t
 from arqonmesh.runtime.matrix import matrix_view
 from arqonmesh.runtime.policy_view import policy_view
 from arqonmesh.runtime.reload import pending, reload
+from arqonmesh.runtime.route import route_view
 from arqonmesh.runtime.service import Service
 from arqonmesh.trust import join_key, tickets
 from arqonmesh.wire.statement import Genesis, Invite, JoinPolicy, Kind
@@ -95,6 +97,10 @@ class Control:
 
     async def matrix(self) -> MatrixView:
         return matrix_view(self._service.node, self._plane())
+
+    async def route(self, prefix: str) -> RouteView:
+        to = self._only_of(prefix) or self._found(prefix)
+        return route_view(self._plane(), self._service.node.config.routing.transit, to)
 
     def _ruled(self, prefix: str, reason: str, *, banned: bool) -> PeerView:
         """The operator's word on a peer, on disk with the same step."""

@@ -10,6 +10,7 @@ from typing import Final
 from arqonmesh.core.events import (
     Dropped,
     Forked,
+    LastResort,
     LeadersChanged,
     LinkDown,
     LinkUp,
@@ -53,6 +54,7 @@ class EventStory:
             (LinkDown, self._link_down),
             (PartitionChanged, self._partition),
             (ScoreChanged, self._score),
+            (LastResort, self._last_resort),
             (Rebalanced, self._rebalanced),
             (Forked, self._forked),
             (UserEvent, self._user_event),
@@ -125,6 +127,11 @@ class EventStory:
         ignored = ", ignored from now on" if event.ignored else ""
         text = f"{self.name(event.node)} has reputation {event.score_ppm / 1_000_000:.2f}: {event.cause}{ignored}"
         self._log.add("reputation", text, node=event.node, cause=event.cause)
+
+    def _last_resort(self, event: Event) -> None:
+        assert isinstance(event, LastResort)
+        text = f"{self.name(event.via)}, which is ignored, carries to {self.name(event.to)}: no other way leads there"
+        self._log.add("reputation", text, node=event.via, to=event.to)
 
     def _rebalanced(self, event: Event) -> None:
         assert isinstance(event, Rebalanced)

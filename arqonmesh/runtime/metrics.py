@@ -271,3 +271,7 @@ def _peers(plane: Plane) -> Iterator[Sample]:
     yield Sample("arqon_peers_preferred_gain_ratio", preference.gain_ppm / 1_000_000)
     yield Sample("arqon_peers_rebalances", preference.times)
     yield Sample("arqon_coordinate_error_ratio", plane.coordinates.own.error)
+    barred, last_resorts = plane.routing.transit.count()
+    yield Sample("arqon_routing_kept_off", barred, ("never",))
+    yield Sample("arqon_routing_kept_off", last_resorts, ("last-resort",))
+    yield Sample("arqon_routing_last_resorts_total", plane.routing.last_resorts)

@@ -18,6 +18,7 @@ from arqonmesh_cli.events import show_events
 from arqonmesh_cli.matrix import show_matrix
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.retrying import PASSING_JOIN, patiently, within
+from arqonmesh_cli.route import show_route
 from arqonmesh_cli.screen import Screen, state_word
 from arqonmesh_cli.times import day_and_clock
 from arqonmesh_cli.where import Place, place_of
@@ -260,6 +261,21 @@ def matrix(
         cells = tuple(cell for cell in view.cells if focus in (cell.a, cell.b))
         view = type(view)(self_=view.self_, nodes=view.nodes, cells=cells)
     return Answer(view, lambda screen: show_matrix(screen, view, focus, sort))
+
+
+@verb(app, "route", "arqon mesh route store", "arqon mesh route k3v7q2ab --json | jq .data.hops")
+def route(
+    to: Annotated[
+        str, typer.Argument(metavar="NODE", help="A node's id, the beginning of it, or the cluster of an only node.")
+    ],
+    data_dir: DataDir = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> Answer:
+    """Show the way of control messages to a member, and who is kept off it. Exit code 7 when there is none."""
+    view = ask_at(data_dir, context, lambda node: node.route(to))
+    place = place_of(data_dir, context)
+    return Answer(view, lambda screen: show_route(screen, view, place.suffix), 0 if view.hops else Degraded.exit_code)
 
 
 def show_status(screen: Screen, status: MeshStatus) -> None:

@@ -11,6 +11,7 @@ from arqonmesh.api.control import (
     CertificateView,
     ConfigChangesView,
     ConfigChangeView,
+    HopView,
     InviteView,
     LinkView,
     MatrixCellView,
@@ -29,6 +30,7 @@ from arqonmesh.api.control import (
     PolicyView,
     RegionSummaryView,
     RegionView,
+    RouteView,
     UserEventSent,
 )
 from arqonmesh.errors import ArqonError, NotFound
@@ -308,6 +310,23 @@ class FakeNode:
                 MatrixCellView(a=min(HQ, FACTORY), b=max(HQ, FACTORY), rtt_ms=1.25, loss=0.0, measured=True),
                 MatrixCellView(a=min(HQ, STORE), b=max(HQ, STORE), rtt_ms=41.5, loss=0.02, measured=True),
                 MatrixCellView(a=min(FACTORY, STORE), b=max(FACTORY, STORE), rtt_ms=140.4, loss=None, measured=False),
+            ),
+        )
+
+    async def route(self, prefix: str) -> RouteView:
+        self._called("route", prefix)
+        return RouteView(
+            to=STORE,
+            cluster="store",
+            state="alive",
+            policy="prefer-trusted",
+            hops=(
+                HopView(id=HQ, cluster="hq", rtt_ms=1.25, kept_off=""),
+                HopView(id=STORE, cluster="store", rtt_ms=41.5, kept_off=""),
+            ),
+            otherwise=(
+                HopView(id=FACTORY, cluster="factory", rtt_ms=0.5, kept_off="convicted"),
+                HopView(id=STORE, cluster="store", rtt_ms=2.0, kept_off=""),
             ),
         )
 

@@ -37,6 +37,7 @@ async def test_every_answer_is_the_one_the_node_gave(client: NodeClient, node: F
     assert await client.peer_ban(FACTORY[:4], "why") == await node.peer_ban(FACTORY[:4], "why")
     assert await client.peer_forgive(FACTORY[:4], "") == await node.peer_forgive(FACTORY[:4], "")
     assert await client.matrix() == await node.matrix()
+    assert await client.route("store") == await node.route("store")
     assert await client.invite_new("factory", "spoke", 3600.0, 1) == await node.invite_new(
         "factory", "spoke", 3600.0, 1
     )

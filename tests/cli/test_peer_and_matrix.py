@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from arqonmesh.api.control import MatrixCellView, MatrixNodeView, MatrixView
+from arqonmesh.api.control import HopView, MatrixCellView, MatrixNodeView, MatrixView, RouteView
 from arqonmesh_cli.matrix import COLUMNS_MAX, show_matrix
+from arqonmesh_cli.route import show_route
 from arqonmesh_cli.screen import Screen
 from tests.api.fake import FACTORY, HQ, STORE
 from tests.cli.conftest import Arqon, Served, _Stream
@@ -65,3 +66,33 @@ def test_twelve_nodes_fit_eighty_columns() -> None:
         lines = stream.text().splitlines()
         assert max(len(line) for line in lines[:-1]) <= 80
         assert len(lines) == (count + 3 if count <= COLUMNS_MAX else len(cells) + 3)
+
+
+def test_a_route_is_told_hop_by_hop_with_who_is_kept_off_it(arqon: Arqon, served: Served) -> None:
+    """The way, the shorter one, and why that is not taken, with the command that tells more."""
+    out = arqon("mesh", "route", "store", *served.at).out
+    assert "over hq/" in out and "42.8 ms" in out
+    assert "not taken: over factory/" in out and "2.5 ms" in out
+    assert "convicted, by a proof or a ban (routing.transit: prefer-trusted)" in out
+    assert f"arqon peer show {FACTORY[:8]}" in out
+
+
+def test_no_route_and_a_last_resort_are_told_in_words() -> None:
+    """What is empty, what is linked, and what goes over somebody who is ignored."""
+
+    def hop(node: str, kept_off: str = "") -> HopView:
+        return HopView(id=node, cluster="lab", rtt_ms=1.0, kept_off=kept_off)
+
+    def told(*hops: HopView, otherwise: tuple[HopView, ...] = ()) -> str:
+        stream = _Stream()
+        view = RouteView(
+            to=STORE, cluster="lab", state="alive", policy="prefer-trusted", hops=hops, otherwise=otherwise
+        )
+        show_route(Screen(stream), view, "")
+        return stream.text()
+
+    assert told().startswith(f"no way leads to lab/{STORE[:8]}, which is")
+    assert "is linked with this node, 1.0 ms" in told(hop(STORE))
+    resort = told(hop(HQ, "ignored"), hop(STORE))
+    assert "last resort" in resort and "ignored for what this node has seen of it" in resort
+    assert "not taken: over lab/" in told(otherwise=(hop(HQ, "hold-down"), hop(STORE)))

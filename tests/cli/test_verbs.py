@@ -32,6 +32,7 @@ ASKING = (
     ["peer", "ban", "fac"],
     ["peer", "forgive", "fac"],
     ["mesh", "matrix"],
+    ["mesh", "route", "store"],
     ["certs", "show"],
     ["certs", "rotate"],
     ["policy", "show"],

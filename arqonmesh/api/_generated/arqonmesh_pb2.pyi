@@ -393,6 +393,40 @@ class MatrixCell(_message.Message):
     measured: bool
     def __init__(self, a: _Optional[str] = ..., b: _Optional[str] = ..., rtt_ms: _Optional[float] = ..., loss: _Optional[float] = ..., measured: _Optional[bool] = ...) -> None: ...
 
+class GetRouteRequest(_message.Message):
+    __slots__ = ("prefix",)
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    def __init__(self, prefix: _Optional[str] = ...) -> None: ...
+
+class Route(_message.Message):
+    __slots__ = ("to", "cluster", "state", "policy", "hops", "otherwise")
+    TO_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    OTHERWISE_FIELD_NUMBER: _ClassVar[int]
+    to: str
+    cluster: str
+    state: str
+    policy: str
+    hops: _containers.RepeatedCompositeFieldContainer[RouteHop]
+    otherwise: _containers.RepeatedCompositeFieldContainer[RouteHop]
+    def __init__(self, to: _Optional[str] = ..., cluster: _Optional[str] = ..., state: _Optional[str] = ..., policy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[RouteHop, _Mapping]]] = ..., otherwise: _Optional[_Iterable[_Union[RouteHop, _Mapping]]] = ...) -> None: ...
+
+class RouteHop(_message.Message):
+    __slots__ = ("id", "cluster", "rtt_ms", "kept_off")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    RTT_MS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_OFF_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    cluster: str
+    rtt_ms: float
+    kept_off: str
+    def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., rtt_ms: _Optional[float] = ..., kept_off: _Optional[str] = ...) -> None: ...
+
 class Peer(_message.Message):
     __slots__ = ("id", "cluster", "role", "region", "state", "score", "ignored", "standing", "latency_ms", "first_seen_ms", "last_seen_ms", "addresses", "deliveries", "causes", "inviter", "probation", "preferred", "guess_ms", "rtt_min_ms", "rtt_deviation_ms", "loss")
     ID_FIELD_NUMBER: _ClassVar[int]

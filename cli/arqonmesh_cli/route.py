@@ -1,0 +1,59 @@
+"""The way of control messages to a member, hop by hop, and who is kept off it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from arqonmesh_cli.screen import Screen, state_word
+
+if TYPE_CHECKING:
+    from arqonmesh.api.control import HopView, RouteView
+
+LAST_RESORT = "last resort: no other way leads there"
+
+
+def show_route(screen: Screen, route: RouteView, suffix: str) -> None:
+    """`suffix`: what names the data directory in the commands of hints."""
+    who = f"{route.cluster}/{route.to[:8]}"
+    if not route.hops:
+        screen.line((f"no way leads to {who}", "bold"), ", which is ", state_word(route.state))
+    elif len(route.hops) == 1:
+        screen.line((f"{who} is linked with this node", "bold"), f", {_rtt(route.hops)}")
+    else:
+        screen.line((f"{who} over {_names(route.hops)}", "bold"), f", {_rtt(route.hops)}")
+        screen.table(
+            ("HOP", "NODE", "RTT", "TRANSIT"),
+            [
+                (str(place), f"{hop.cluster}/{hop.id[:8]}", f"{hop.rtt_ms:.1f} ms", _transit(hop))
+                for place, hop in enumerate(route.hops, 1)
+            ],
+        )
+    if route.otherwise:
+        screen.line()
+        screen.line(f"not taken: over {_names(route.otherwise)}, {_rtt(route.otherwise)}")
+    for hop in [hop for hop in (route.otherwise or route.hops) if hop.kept_off]:
+        screen.line(f"  {hop.cluster}/{hop.id[:8]} is {_why(hop.kept_off)} (routing.transit: {route.policy})")
+        screen.line((f"  why: arqon peer show {hop.id[:8]}{suffix}", "dim"))
+
+
+def _names(hops: Sequence[HopView]) -> str:
+    return ", ".join(f"{hop.cluster}/{hop.id[:8]}" for hop in hops[:-1])
+
+
+def _rtt(hops: Sequence[HopView]) -> str:
+    return f"{sum(hop.rtt_ms for hop in hops):.1f} ms"
+
+
+def _transit(hop: HopView) -> str:
+    return LAST_RESORT if hop.kept_off else "-"
+
+
+def _why(reason: str) -> str:
+    """In words that a person knows."""
+    told = {
+        "convicted": "convicted, by a proof or a ban",
+        "ignored": "ignored for what this node has seen of it",
+        "hold-down": "forgiven, and carries again within a minute",
+    }
+    return told.get(reason, reason)
