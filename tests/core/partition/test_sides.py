@@ -1,17 +1,25 @@
-"""No two sides both change the membership, whatever comes and goes; the story itself is bench/partitions.py."""
+"""No two sides both change the membership, whatever comes and goes; the story itself is bench/partitions."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from arqonmesh.core.partition.electorate import Count, Electorate
 from arqonmesh.core.partition.quorum import required
 from arqonmesh.ids import NodeId
-from bench.partitions import Broken, Preset, exhaustive, play
+from bench.partitions.exhaustive import exhaustive
+from bench.partitions.node import Preset
+from bench.partitions.story import play
+from bench.partitions.world import Broken
 
 PRESETS: tuple[Preset, ...] = ("crash", "byzantine")
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.requirement("R-PA-10")
@@ -41,3 +49,26 @@ def test_a_quorum_of_the_newest_voters_alone_would_not_be_enough(monkeypatch: py
     monkeypatch.setattr(Electorate, "count", newest_only)
     with pytest.raises(Broken, match="two sides accept governed writes"):
         play(27, "crash")
+
+
+STORY = """
+from bench.partitions.story import play
+for seed in range(4):
+    world = play(seed, "byzantine")
+    print(world.admitted, world.invited, world.refused, world.now, world.dice.random())
+"""
+
+
+def test_a_seed_replays_whatever_the_hash_seed() -> None:
+    """The line that a broken seed prints is worth nothing if another process plays another story."""
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", STORY],
+            env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in (1, 2)
+    ]
+    assert told[0] == told[1] != ""
