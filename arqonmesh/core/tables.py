@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 ColumnType = Literal["integer", "text", "blob"]
 
@@ -34,31 +34,27 @@ TABLES: Final[tuple[TableSpec, ...]] = (
     TableSpec(
         "statements",
         (
-            ("author", "text"),
+            ("author", "blob"),
             ("kind", "integer"),
-            ("key", "text"),
+            ("key", "blob"),
             ("epoch", "integer"),
             ("seq", "integer"),
             ("bytes", "blob"),
         ),
         3,
-        "the newest signed statement per author, kind and key; its bytes without what the other columns say",
+        "the newest signed statement per author (the 20 bytes of its id), kind and key (as an item of CBOR); its bytes "
+        "without what the other columns say",
     ),
     TableSpec(
         "heads",
-        (("author", "text"), ("epoch", "integer"), ("seq", "integer"), ("hash", "blob")),
+        (("author", "blob"), ("epoch", "integer"), ("seq", "integer"), ("hash", "blob")),
         1,
-        "the newest (epoch, seq, hash) known of each author",
+        "the newest (epoch, seq, hash) known of an author: our own, and where that statement itself is not held",
     ),
     TableSpec(
         "peers",
         (
-            ("node_id", "text"),
-            ("cluster", "text"),
-            ("role", "text"),
-            ("region", "text"),
-            ("addresses", "text"),
-            ("public_key", "blob"),
+            ("node_id", "blob"),
             ("first_seen_ms", "integer"),
             ("last_seen_ms", "integer"),
             ("score_ppm", "integer"),
@@ -67,12 +63,13 @@ TABLES: Final[tuple[TableSpec, ...]] = (
             ("deliveries", "integer"),
         ),
         1,
-        "the peer store: addresses joined by spaces, reputation in millionths, latency in microseconds",
+        "the peer store: reputation in millionths (null: nothing is held against it), latency in microseconds; where a "
+        "peer is and who, its statements say",
     ),
     TableSpec(
         "peer_causes",
         (
-            ("node_id", "text"),
+            ("node_id", "blob"),
             ("n", "integer"),
             ("at_ms", "integer"),
             ("delta_ppm", "integer"),

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from arqonmesh.core.gossip.disk import read_row, trimmed
+from arqonmesh.core.gossip.disk import head_row, read_row, row_of, trimmed
 from arqonmesh.core.gossip.log import body_of, read_record
 from arqonmesh.core.kernel import MILLISECOND, Put, Row
 from arqonmesh.core.partition.electorate import roll_of
@@ -86,7 +86,7 @@ class _Author:
         signature = self._crypto.sign(unsigned.signed_bytes())
         encoded = msgspec.structs.replace(unsigned, signature=signature).encode()
         self.head = statement_hash(encoded)
-        self.rows.append((self._process.node_id, int(kind), key, self.epoch, self.seq, trimmed(encoded)))
+        self.rows.append(row_of(self._process.node_id, int(kind), key, (self.epoch, self.seq), encoded))
 
     def describe(self, incarnation: int) -> None:
         """Its own record."""
@@ -106,10 +106,10 @@ class _Author:
         self.rows.remove(before)
         self.epoch, self.seq = self.epoch + 1, 0
         self.describe(self.epoch)
-        return (Put("statements", before), Put("heads", head))
+        return (Put("statements", before), head)
 
-    def head_row(self) -> Row:
-        return (self._process.node_id, self.epoch, self.seq, self.head)
+    def head_row(self) -> Put:
+        return head_row(self._process.node_id, (self.epoch, self.seq), self.head)
 
 
 def restart(sim: Simulation, links: Iterable[tuple[str, str]], *, settled: bool = False) -> None:
@@ -162,7 +162,7 @@ def prepare(sim: Simulation, links: list[tuple[str, str]], *, settled: bool = Fa
             (
                 Put("scalars", ("membership", "incarnation", EPOCH.to_bytes(8, "big"))),
                 Put("scalars", ("node", "boot_epoch", EPOCH.to_bytes(8, "big"))),
-                *before.get(process.node_id, ()),
+                *(before.get(process.node_id) or (authors[process.node_id].head_row(),)),
             )
         )
     return mesh
@@ -202,9 +202,6 @@ def _said(
 
 
 def _tables(authors: dict[NodeId, _Author]) -> Tables:
-    """The rows that all disks have in common: everyone's records and heads."""
-    rows: dict[str, list[Row]] = {
-        "statements": [row for author in authors.values() for row in author.rows],
-        "heads": [author.head_row() for author in authors.values()],
-    }
+    """The rows that all disks have in common: everyone's records."""
+    rows: dict[str, list[Row]] = {"statements": [row for author in authors.values() for row in author.rows]}
     return {name: {row[: BY_NAME[name].key]: row for row in said} for name, said in rows.items()}

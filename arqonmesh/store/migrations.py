@@ -11,6 +11,7 @@ never edited, which is why step 1 spells its tables out rather than reading toda
 from __future__ import annotations
 
 import sqlite3
+from base64 import b32decode
 from typing import TYPE_CHECKING, Final
 
 from arqonmesh.store.schema import APPLICATION_ID
@@ -36,6 +37,51 @@ FIRST_TABLES: Final = (
 )
 
 
+SHORTER_TABLES: Final = (
+    'CREATE TABLE "new_statements" ("author" BLOB, "kind" INTEGER, "key" BLOB, "epoch" INTEGER, "seq" INTEGER,'
+    ' "bytes" BLOB, PRIMARY KEY ("author", "kind", "key")) WITHOUT ROWID',
+    'INSERT INTO "new_statements" SELECT node_bytes("author"), "kind", key_item("key"), "epoch", "seq", "bytes"'
+    ' FROM "statements" WHERE node_bytes("author") IS NOT NULL AND key_item("key") IS NOT NULL',
+    'CREATE TABLE "new_heads" ("author" BLOB, "epoch" INTEGER, "seq" INTEGER, "hash" BLOB,'
+    ' PRIMARY KEY ("author")) WITHOUT ROWID',
+    'INSERT INTO "new_heads" SELECT node_bytes("author"), "epoch", "seq", "hash"'
+    ' FROM "heads" WHERE node_bytes("author") IS NOT NULL',
+    'CREATE TABLE "new_peers" ("node_id" BLOB, "first_seen_ms" INTEGER, "last_seen_ms" INTEGER,'
+    ' "score_ppm" INTEGER, "score_at_ms" INTEGER, "latency_us" INTEGER, "deliveries" INTEGER,'
+    ' PRIMARY KEY ("node_id")) WITHOUT ROWID',
+    'INSERT INTO "new_peers" SELECT node_bytes("node_id"), "first_seen_ms", "last_seen_ms", "score_ppm",'
+    ' "score_at_ms", "latency_us", "deliveries" FROM "peers" WHERE node_bytes("node_id") IS NOT NULL',
+    'CREATE TABLE "new_peer_causes" ("node_id" BLOB, "n" INTEGER, "at_ms" INTEGER, "delta_ppm" INTEGER,'
+    ' "cause" TEXT, "evidence" BLOB, PRIMARY KEY ("node_id", "n")) WITHOUT ROWID',
+    'INSERT INTO "new_peer_causes" SELECT node_bytes("node_id"), "n", "at_ms", "delta_ppm", "cause", "evidence"'
+    ' FROM "peer_causes" WHERE node_bytes("node_id") IS NOT NULL',
+)
+"""Of the third version: nodes by their 20 bytes, keys as items of CBOR; of peers only what no statement says."""
+
+
+def _node_bytes(text: str) -> bytes | None:
+    """The 20 bytes that an id names; None for what is none."""
+    try:
+        raw = b32decode(text.upper())
+    except (ValueError, AttributeError):
+        return None
+    return raw if len(text) == 32 else None
+
+
+def _key_item(text: str) -> bytes | None:
+    """The key of a statement as an item of CBOR (RFC 8949, 3.1): a node's bytes or a text."""
+    if not isinstance(text, str):
+        return None
+    raw, major = _node_bytes(text), 0x40
+    if raw is None or text.lower() != text:
+        raw, major = text.encode(), 0x60
+    if len(raw) < 24:
+        return bytes((major | len(raw),)) + raw
+    if len(raw) < 256:
+        return bytes((major | 24, len(raw))) + raw
+    return bytes((major | 25,)) + len(raw).to_bytes(2, "big") + raw
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
@@ -59,5 +105,16 @@ def migrate(connection: sqlite3.Connection) -> None:
     def shorter_rows(db: Database) -> None:
         # Whole rows are still read, so none is rewritten; but who reads only those would take the new ones for damage.
         db.execute("PRAGMA user_version = 2")
+
+    @steps(name="0003 nodes by their bytes")
+    def nodes_by_bytes(db: Database) -> None:
+        connection.create_function("node_bytes", 1, _node_bytes, deterministic=True)
+        connection.create_function("key_item", 1, _key_item, deterministic=True)
+        for statement in SHORTER_TABLES:
+            db.execute(statement)
+        for name in ("statements", "heads", "peers", "peer_causes"):
+            db.execute(f'DROP TABLE "{name}"')
+            db.execute(f'ALTER TABLE "new_{name}" RENAME TO "{name}"')
+        db.execute("PRAGMA user_version = 3")
 
     steps.apply(Database(connection, execute_plugins=False))

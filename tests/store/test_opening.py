@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from base64 import b32decode
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from arqonmesh.core.gossip.disk import load, trimmed
 from arqonmesh.core.kernel import Put
 from arqonmesh.core.tables import SCHEMA_VERSION, TABLES
 from arqonmesh.errors import CATALOGUE, StorageError
+from arqonmesh.ids import MeshId
 from arqonmesh.store import Store
 from arqonmesh.store.migrations import FIRST_TABLES, version_of
 from arqonmesh.store.opening import open_database
 from arqonmesh.store.schema import APPLICATION_ID, create_table
+from arqonmesh.wire.cbor import encode
+from arqonmesh.wire.packing import packed
+from arqonmesh.wire.statement import decode_statement
+from tests.core.gossip.world import node_record, signed
+from tests.core.toy import node_of
 
 
 def ours(path: Path) -> None:
@@ -152,25 +160,70 @@ def test_an_empty_file_becomes_ours(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_a_file_of_the_first_version_is_taken_over_with_its_rows(tmp_path: Path) -> None:
-    """And says from then on that older programs are not to touch it: they would take shorter rows for damage."""
-    path = tmp_path / "mesh.db"
+NODE = "abcdefghijklmnopqrstuvwxyz234567"
+NODE_BYTES = b32decode(NODE.upper())
+TICKET = "01JCZ3K2Q5T8V0W1X2Y3Z4A5B6"
+
+
+def older(path: Path, version: int) -> None:
+    """A file as the first or the second version left it, with a row in every table that has changed since."""
     connection = sqlite3.connect(path)
     for statement in FIRST_TABLES:
         connection.execute(statement)
-    connection.execute("INSERT INTO statements VALUES ('a', 1, '', 1, 1, x'00')")
+    for key in ("", NODE, TICKET, "k" * 300):
+        connection.execute("INSERT INTO statements VALUES (?, 2, ?, 1, 7, x'00')", (NODE, key))
+    connection.execute("INSERT INTO statements VALUES ('no node', 2, '', 1, 7, x'00')")
+    connection.execute("INSERT INTO heads VALUES (?, 1, 9, zeroblob(32))", (NODE,))
+    connection.execute("INSERT INTO peers VALUES (?, 'c', 'hub', 'r', 'h:1', x'01', 5, 6, 400000, 7, 8, 9)", (NODE,))
+    connection.execute("INSERT INTO peer_causes VALUES (?, 1, 7, -600000, 'rate', x'')", (NODE,))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 1")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.execute(
         'CREATE TABLE "_sqlite_migrations" (id INTEGER PRIMARY KEY, migration_set TEXT, name TEXT, applied_at TEXT)'
     )
-    connection.execute("INSERT INTO _sqlite_migrations VALUES (1, 'arqonmesh', '0001 the first mesh', '2026-01-01')")
+    for number, name in enumerate(("0001 the first mesh", "0002 rows of statements say less")[:version], 1):
+        connection.execute("INSERT INTO _sqlite_migrations VALUES (?, 'arqonmesh', ?, '2026-01-01')", (number, name))
     connection.commit()
     connection.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_an_older_version_is_taken_over_with_its_rows(tmp_path: Path, version: int) -> None:
+    """Nodes by their bytes, keys as items of CBOR; who names no node is left out. And it says from then on that older
+    programs are not to touch it: they would take shorter rows for damage."""
+    path = tmp_path / "mesh.db"
+    older(path, version)
     connection = open_database(path)
-    assert version_of(connection) == 2
-    assert connection.execute("SELECT author, bytes FROM statements").fetchall() == [("a", b"\0")]
+    assert version_of(connection) == 3
+    assert connection.execute("SELECT author, key, seq FROM statements").fetchall() == [
+        (NODE_BYTES, key, 7) for key in sorted(encode(packed(key)) for key in ("", NODE, TICKET, "k" * 300))
+    ]
+    assert connection.execute("SELECT * FROM heads").fetchall() == [(NODE_BYTES, 1, 9, bytes(32))]
+    assert connection.execute("SELECT * FROM peers").fetchall() == [(NODE_BYTES, 5, 6, 400_000, 7, 8, 9)]
+    assert connection.execute("SELECT * FROM peer_causes").fetchall() == [(NODE_BYTES, 1, 7, -600_000, "rate", b"")]
     connection.close()
+
+
+async def test_a_node_finds_in_a_former_file_every_statement_that_it_left_there(tmp_path: Path) -> None:
+    """Whole, whether it names a node, a ticket or nothing by its key."""
+    path = tmp_path / "mesh.db"
+    older(path, 2)
+    said = [
+        signed("hub", seq, node_record("hub", 1), key=key) for seq, key in enumerate(("", node_of("ant"), TICKET), 1)
+    ]
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM statements")
+    for encoded in said:
+        statement = decode_statement(encoded)
+        row = (statement.author, statement.kind, statement.key, 1, statement.seq, trimmed(encoded))
+        connection.execute("INSERT INTO statements VALUES (?, ?, ?, ?, ?, ?)", row)
+    connection.commit()
+    connection.close()
+    store = Store.open(path)
+    found = load(store.load(), MeshId(decode_statement(said[0]).mesh_id))
+    assert sorted(record.encoded for record in found.records) == sorted(said)
+    assert found.corrupt == []
+    await store.close()
 
 
 def test_migrations_end_at_the_tables_that_the_cores_declare(tmp_path: Path) -> None:

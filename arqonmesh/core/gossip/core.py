@@ -174,8 +174,10 @@ class Gossip(Views):
             effects.append(Persist(-1, tuple(found.corrupt), sync=False))
             effects.append(Emit(Dropped("gossip", "corrupt-row", len(found.corrupt))))
         self._replica.restore(found.records)
-        for author, position, hash_ in found.heads:
-            self._replica.restore_head(author, position, hash_)
+        past = [author for author, at, hash_ in found.heads if not self._replica.restore_head(author, at, hash_)]
+        outlived = tuple(disk.no_head_row(author) for author in past if author != self._env.node_id)
+        if outlived:
+            effects.append(Persist(-1, outlived, sync=False))
         self._own.speak_beyond(self._replica.head(self._env.node_id))
         for author, fork in found.forks:
             self._replica.convict(author, fork)

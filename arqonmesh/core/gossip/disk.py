@@ -4,6 +4,9 @@ A statement's row has author, kind, key, epoch and seq in columns of its own, so
 without the mesh, which is the same in all: four bytes of its hash, the predecessor's, the signature, the body. There is
 one encoding of a statement, so the whole comes back from that, and the hash says whether it has. Statements of the
 first version are kept whole, as they were signed.
+
+An author's head has a row of its own only where the head's statement is not held. Ours always has: whatever rows rot,
+no place of our log is used twice.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from arqonmesh.core.gossip.forks import Fork, contradict
 from arqonmesh.core.gossip.log import Position, Record, read_record
 from arqonmesh.core.kernel import Delete, Durable, Put, Row, Write
 from arqonmesh.errors import DecodeError
-from arqonmesh.ids import MeshId, NodeId, is_node_id
+from arqonmesh.ids import MeshId, NodeId
 from arqonmesh.wire.cbor import decode, encode
 from arqonmesh.wire.memo import Memo
+from arqonmesh.wire.packing import NODE_BYTES, node_bytes, node_text, packed, unpacked
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
     LINK_BYTES,
@@ -47,14 +51,19 @@ class Found:
     corrupt: list[Write] = field(default_factory=list)
 
 
-def rows(records: Sequence[Record], head: Record | None) -> tuple[Write, ...]:
-    """The rows of `records`, and with `head` that of their author's head."""
-    writes: list[Write] = [
-        Put("statements", (r.author, r.kind, r.key, *r.position, trimmed(r.encoded))) for r in records
-    ]
-    if head is not None:
-        writes.append(head_row(head.author, head.position, head.hash))
-    return tuple(writes)
+def rows(records: Sequence[Record]) -> list[Write]:
+    """The rows of `records`."""
+    return [Put("statements", row_of(r.author, r.kind, r.key, r.position, r.encoded)) for r in records]
+
+
+def row_of(author: NodeId, kind: int, key: str, position: Position, encoded: bytes) -> Row:
+    """A statement's row, in the order of the table's columns."""
+    return (*slot_of(author, kind, key), *position, trimmed(encoded))
+
+
+def slot_of(author: NodeId, kind: int, key: str) -> Row:
+    """The primary key of a statement's row."""
+    return node_bytes(author), kind, encode(packed(key))
 
 
 def _trim(encoded: bytes) -> bytes:
@@ -70,24 +79,28 @@ write the same, raises `capacity`, here and at `read_row`."""
 
 
 def _whole(row: Row, kept: bytes, mesh_id: MeshId) -> bytes | None:
-    """The statement that a row keeps; None when its columns and its bytes do not belong together."""
+    """The statement that a row keeps; None when its columns and its bytes do not belong together. Raises DecodeError
+    for a key that is none."""
     if kept[:1] != _TRIMMED:
         return kept
-    author, kind, key, epoch, seq = row[:5]
+    raw, kind, item, epoch, seq = row[:5]
     link = 1 + _CHECK_BYTES
     signature, body = link + LINK_BYTES, link + LINK_BYTES + _SIGNATURE_BYTES
-    if not (isinstance(author, str) and isinstance(key, str) and is_node_id(author) and len(kept) >= body):
+    if not (isinstance(raw, bytes) and len(raw) == NODE_BYTES and isinstance(item, bytes) and len(kept) >= body):
         return None
     if not (isinstance(kind, int) and isinstance(epoch, int) and isinstance(seq, int)):
         return None
+    key = unpacked(decode(item, max_bytes=MAX_STATEMENT_BYTES))
+    if not isinstance(key, str):
+        return None
     said = Statement(
-        mesh_id, author, epoch, seq, kept[link:signature], kind, key, kept[body:], kept[signature:body]
+        mesh_id, node_text(raw), epoch, seq, kept[link:signature], kind, key, kept[body:], kept[signature:body]
     ).encode()
     return said if statement_hash(said)[:_CHECK_BYTES] == kept[1:link] else None
 
 
 def head_row(author: NodeId, position: Position, hash_: bytes) -> Put:
-    return Put("heads", (author, *position, hash_))
+    return Put("heads", (node_bytes(author), *position, hash_))
 
 
 def fork_row(author: NodeId, fork: Fork) -> Put:
@@ -95,12 +108,16 @@ def fork_row(author: NodeId, fork: Fork) -> Put:
 
 
 def delete_row(record: Record) -> Delete:
-    return Delete("statements", (record.author, record.kind, record.key))
+    return Delete("statements", slot_of(record.author, record.kind, record.key))
+
+
+def no_head_row(author: NodeId) -> Delete:
+    return Delete("heads", (node_bytes(author),))
 
 
 def author_rows(author: NodeId, *, proof: bool) -> tuple[Delete, ...]:
     """To forget an author: its head, and its proof unless that is kept. Its statements have rows of their own."""
-    head = Delete("heads", (author,))
+    head = no_head_row(author)
     return (head,) if proof else (head, Delete("scalars", (CORE, _FORK + author)))
 
 
@@ -137,16 +154,16 @@ def load(durable: Durable, mesh_id: MeshId) -> Found:
             found.records.append(record)
     found.records.sort(key=lambda record: (record.author, record.position))
     for row in durable.get("heads", ()):
-        author, epoch, seq, hash_ = row
+        raw, epoch, seq, hash_ = row
         if (
-            isinstance(author, str)
-            and is_node_id(author)
+            isinstance(raw, bytes)
+            and len(raw) == NODE_BYTES
             and isinstance(epoch, int)
             and isinstance(seq, int)
             and isinstance(hash_, bytes)
             and len(hash_) == len(GENESIS_HASH)
         ):
-            found.heads.append((NodeId(author), (epoch, seq), hash_))
+            found.heads.append((NodeId(node_text(raw)), (epoch, seq), hash_))
         else:
             found.corrupt.append(Delete("heads", row[:1]))
     found.heads.sort()
@@ -164,15 +181,15 @@ def load(durable: Durable, mesh_id: MeshId) -> Found:
 def _read_row(stored: tuple[MeshId, Row]) -> Record | None:
     mesh_id, row = stored
     kept = row[-1]
-    encoded = _whole(row, kept, mesh_id) if isinstance(kept, bytes) else None
-    if encoded is None:
-        return None
     try:
+        encoded = _whole(row, kept, mesh_id) if isinstance(kept, bytes) else None
+        if encoded is None:
+            return None
         statement = decode_statement(encoded)
         record = read_record(encoded)
     except DecodeError:
         return None
-    says = (statement.author, statement.kind, statement.key, statement.epoch, statement.seq)
+    says = (*slot_of(record.author, record.kind, record.key), record.epoch, record.seq)
     if says != tuple(row[:5]) or statement.mesh_id != mesh_id:
         return None
     return record

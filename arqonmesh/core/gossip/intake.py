@@ -190,8 +190,8 @@ class Intake:
         """Store and tell what is new of one author; returns what is to be passed on."""
         log = self._replica.authors.get(run.author)
         newest = [r for r in outcome.new if log is not None and log.at(r.position) is r]
-        writes += disk.rows(newest, None)
-        if log is not None and log.head != outcome.before:
+        writes += disk.rows(newest)
+        if log is not None and log.head != outcome.before and (not log.holds_head or run.author == self._env.node_id):
             writes.append(disk.head_row(run.author, log.head, log.head_hash))
         if not outcome.new:
             return []

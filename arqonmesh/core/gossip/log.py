@@ -142,6 +142,11 @@ class AuthorLog:
             return self._beyond[1]
         return self._ordered[-1].hash if self._ordered else GENESIS_HASH
 
+    @property
+    def holds_head(self) -> bool:
+        """Whether the head's own statement is held; then its place need not be kept apart."""
+        return self._beyond is None
+
     def restore_head(self, position: Position, hash_: bytes) -> bool:
         """Take a head that lies beyond what is held; False when it does not."""
         if position <= self.head:

@@ -83,7 +83,8 @@ class OwnStatements:
             return effects
         token, self._next_token = self._next_token, self._next_token + 1
         self._writing = (token, records)
-        effects.append(Persist(token, disk.rows(records, records[-1]), sync=True))
+        writes = [*disk.rows(records), disk.head_row(records[-1].author, records[-1].position, records[-1].hash)]
+        effects.append(Persist(token, tuple(writes), sync=True))
         return effects
 
     def written(self, token: int) -> tuple[list[Record], list[Record]]:

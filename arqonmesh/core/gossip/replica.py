@@ -104,11 +104,14 @@ class Replica:
         self._stale = dict.fromkeys(range(BUCKETS))
         self._root = None
 
-    def restore_head(self, author: NodeId, position: Position, hash_: bytes) -> None:
-        """At start: the stored head, which counts even when the row of its statement was lost."""
+    def restore_head(self, author: NodeId, position: Position, hash_: bytes) -> bool:
+        """At start: the stored head, which counts even when the row of its statement was lost. False: a later one is
+        held."""
         log = self._log(author)
-        if log.restore_head(position, hash_):
+        beyond = log.restore_head(position, hash_)
+        if beyond:
             self._changed(author)
+        return beyond
 
     def convict(self, author: NodeId, fork: Fork) -> list[Record] | None:
         """Join a proof into the verdict. Returns the records that do not count any more, or None when as low a fork

@@ -281,7 +281,7 @@ class Peers:
             case MemberAdmitted():
                 return self._admitted(now, event)
             case MemberDescribed():
-                self._described(now, event)
+                self._described(event)
             case MemberChanged():
                 self._changed(now, event)
             case CoordinateHeard():
@@ -328,24 +328,20 @@ class Peers:
             wall_ms = self._env.wall_ms()
             peer = self._peers[event.node] = Peer(
                 node=event.node,
-                cluster=event.cluster,
-                role=event.role,
-                public_key=event.public_key,
                 first_seen_ms=wall_ms,
                 last_seen_ms=wall_ms,
                 score=Score(now, self._half_life_us),
                 changes_max=self._settings.causes_max,
             )
             self._store.touch(event.node, now + SAVE_SOON_US)
-        peer.cluster, peer.role, peer.public_key = event.cluster, event.role, event.public_key
+        peer.cluster, peer.role = event.cluster, event.role
         peer.inviter = event.inviter
         return []
 
-    def _described(self, now: Instant, event: MemberDescribed) -> None:
+    def _described(self, event: MemberDescribed) -> None:
         peer = self._peers.get(event.node)
-        if peer is not None and (peer.region, peer.addresses) != (event.region, event.addresses):
+        if peer is not None:
             peer.region, peer.addresses = event.region, event.addresses
-            self._store.touch(event.node, now + SAVE_SOON_US)
 
     def _changed(self, now: Instant, event: MemberChanged) -> None:
         if event.new == "left":

@@ -13,6 +13,7 @@ from arqonmesh.core.peers.causes import PARDONED, cause_of
 from arqonmesh.core.peers.rtt import RttTracker
 from arqonmesh.core.peers.score import FULL_PPM, Score, decayed
 from arqonmesh.ids import NodeId
+from arqonmesh.wire.packing import node_bytes
 
 Standing = Literal["newcomer", "established"]
 
@@ -38,14 +39,13 @@ class Peer(Struct, gc=False):
     """Never part of a circle, so the collector need not look at it: a node keeps one for each member."""
 
     node: NodeId
-    cluster: str
-    role: str
-    public_key: bytes
     first_seen_ms: int
     last_seen_ms: int
     score: Score
     changes_max: int
     """So many changes of its score are kept."""
+    cluster: str = ""
+    role: str = ""
     region: str = ""
     addresses: tuple[str, ...] = ()
     latency_us: int | None = None
@@ -98,17 +98,14 @@ class Peer(Struct, gc=False):
 
     def row(self, now: Instant, wall_ms: int) -> Row:
         """In the order of the table `peers`."""
+        score_ppm = self.score.ppm(now)
+        lowered = score_ppm < FULL_PPM
         return (
-            self.node,
-            self.cluster,
-            self.role,
-            self.region,
-            " ".join(self.addresses),
-            self.public_key,
+            node_bytes(self.node),
             self.first_seen_ms,
             self.last_seen_ms,
-            self.score.ppm(now),
-            wall_ms,
+            score_ppm if lowered else None,
+            wall_ms if lowered else None,
             self.latency_us,
             self.deliveries,
         )

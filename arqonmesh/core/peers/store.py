@@ -9,6 +9,7 @@ from arqonmesh.core.kernel import SECOND, Delete, Durable, Effect, Instant, Pers
 from arqonmesh.core.peers.peer import Change, Peer
 from arqonmesh.core.peers.score import FULL_PPM, Score
 from arqonmesh.ids import NodeId
+from arqonmesh.wire.packing import node_bytes, node_text
 
 SAVE_SOON_US: Final = SECOND
 SAVE_LATER_US: Final = 60 * SECOND
@@ -53,7 +54,7 @@ class Store:
         for node, n in list(self._changes)[:SAVE_ROWS_MAX]:
             change = self._changes.pop((node, n))
             if change is None:
-                writes.append(Delete("peer_causes", (node, n)))
+                writes.append(Delete("peer_causes", (node_bytes(node), n)))
             else:
                 writes.append(Put("peer_causes", _change_row(node, change)))
         for node in list(self._peers)[: SAVE_ROWS_MAX - len(writes)]:
@@ -64,13 +65,14 @@ class Store:
 
 
 def restored(now: Instant, wall_ms: int, durable: Durable, half_life_us: int, causes_max: int) -> Iterator[Peer]:
-    """Every peer as it was kept, with what has been forgiven since, and its timeline."""
+    """Every peer as it was kept, with what has been forgiven since, and its timeline. Who it is and where, its
+    statements tell soon after."""
     peers: dict[NodeId, Peer] = {}
     for row in durable.get("peers", ()):
         peer = _peer(now, wall_ms, row, half_life_us, causes_max)
         peers[peer.node] = peer
-    for node, n, at_ms, delta_ppm, cause, evidence in durable.get("peer_causes", ()):
-        known = peers.get(NodeId(str(node)))
+    for raw, n, at_ms, delta_ppm, cause, evidence in durable.get("peer_causes", ()):
+        known = peers.get(_node(raw))
         if known is not None and isinstance(n, int) and isinstance(at_ms, int) and isinstance(delta_ppm, int):
             told = evidence if isinstance(evidence, bytes) else b""
             known.keep(Change(n, at_ms, delta_ppm, str(cause), told))
@@ -80,18 +82,13 @@ def restored(now: Instant, wall_ms: int, durable: Durable, half_life_us: int, ca
 
 def _peer(now: Instant, wall_ms: int, row: Row, half_life_us: int, causes_max: int) -> Peer:
     """One row of the table `peers`, in the order of its columns."""
-    node, cluster, role, region, addresses, key, first_ms, last_ms, score_ppm, at_ms, latency_us, deliveries = row
+    raw, first_ms, last_ms, score_ppm, at_ms, latency_us, deliveries = row
     peer = Peer(
-        node=NodeId(str(node)),
-        cluster=str(cluster),
-        role=str(role),
-        public_key=key if isinstance(key, bytes) else b"",
+        node=_node(raw),
         first_seen_ms=_int(first_ms, wall_ms),
         last_seen_ms=_int(last_ms, wall_ms),
         score=Score(now, half_life_us),
         changes_max=causes_max,
-        region=str(region),
-        addresses=tuple(str(addresses).split()),
         latency_us=latency_us if isinstance(latency_us, int) else None,
         deliveries=_int(deliveries, 0),
     )
@@ -100,8 +97,12 @@ def _peer(now: Instant, wall_ms: int, row: Row, half_life_us: int, causes_max: i
     return peer
 
 
+def _node(raw: object) -> NodeId:
+    return NodeId(node_text(raw) if isinstance(raw, bytes) else "")
+
+
 def _change_row(node: NodeId, change: Change) -> Row:
-    return (node, change.n, change.at_ms, change.delta_ppm, change.cause, change.evidence)
+    return (node_bytes(node), change.n, change.at_ms, change.delta_ppm, change.cause, change.evidence)
 
 
 def _int(value: object, default: int) -> int:
