@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,20 +18,6 @@ from tests.store.test_history import CHANNEL, EPOCH, frame, kept, offsets
 from tests.store.test_redis_history import history_of, settle
 
 MATE = "mmmmmmmmmm-1"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def worker(server: RedisServer) -> Iterator[redis_client.Redis]:
-    with redis_client.Redis.from_url(server.url) as client:
-        yield client
 
 
 @pytest.mark.parametrize("durable", [True, False])

@@ -29,13 +29,6 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     server.kill()
 
 
-@pytest.fixture
-def worker(server: RedisServer) -> Iterator[redis_client.Redis]:
-    """What a worker without a WebSocket sees."""
-    with redis_client.Redis.from_url(server.url) as client:
-        yield client
-
-
 def history_of(
     server: RedisServer,
     folder: Path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,6 @@ from tests.waiting import until
 
 MATE = "mmmmmmmmmm-1"
 COUNT, STEP_MS = 2_000, 1_000
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def worker(server: RedisServer) -> Iterator[redis_client.Redis]:
-    with redis_client.Redis.from_url(server.url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -34,12 +34,6 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def worker(server: RedisServer) -> Iterator[redis_client.Redis]:
-    with redis_client.Redis.from_url(server.url) as client:
-        yield client
-
-
-@pytest.fixture
 async def history(server: RedisServer, tmp_path: Path) -> AsyncIterator[RedisHistory]:
     """With SQLite behind it; three events of CHANNEL are in Redis."""
     history = history_of(server, tmp_path)
