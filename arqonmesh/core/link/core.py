@@ -104,6 +104,11 @@ class _Link:
     def up(self) -> bool:
         return self.liveness.state in (LinkState.UP, LinkState.PROBING)
 
+    @property
+    def drifted(self) -> bool:
+        """Whether its round trip is noticeably other than what was told of it."""
+        return self.advertised_rtt_us > 0 and _drifted(self.liveness.rtt.srtt_us, self.advertised_rtt_us)
+
 
 class Links:
     """Turns TransportUp/Down and heartbeats into LinkUp, LinkDown, LinkSilent, LinkMeasured and the LINKS record."""
@@ -204,7 +209,10 @@ class Links:
             if now + liveness.interval_us // EARLY >= link.wakes_at:
                 effects += self._follow(now, peer, link, liveness.tick(now))
         if self._pacer.due is not None and now >= self._pacer.due:
-            effects += self._publish(now)
+            if self._pacer.for_drift and not any(link.drifted for link in self._links.values()):
+                self._pacer.steadied()
+            else:
+                effects += self._publish(now)
         return self._armed(effects)
 
     def next_deadline(self) -> Instant | None:
@@ -318,7 +326,7 @@ class Links:
         rtt = link.liveness.rtt
         link.measured_at = now
         link.loss_ppm = link.liveness.loss_ppm(now)
-        if link.advertised_rtt_us and _drifted(rtt.srtt_us, link.advertised_rtt_us):
+        if link.drifted:
             self._pacer.drifted(now)
         return [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
 

@@ -1,8 +1,9 @@
 """When may the next link-state advertisement leave?
 
 The first change is told almost at once; changes that follow closely wait 200 ms, then twice as long each time, up to
-5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 30 s:
-on a busy machine every round trip drifts, and telling that to everyone makes all machines busier.
+5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 30 s,
+then twice as long each time up to 4 minutes: on a busy machine every round trip drifts all the time, and telling that
+to everyone makes all machines busier.
 
 The loss of a link that had stood for a while is no flapping, and routes, quorums and the failure detector wait for the
 news: it never waits longer than those 200 ms, whatever other links have been doing.
@@ -20,7 +21,8 @@ SETTLE_US: Final = 20 * MILLISECOND
 """Links that change within one moment share an advertisement."""
 HOLD_US_MIN: Final = 200 * MILLISECOND
 HOLD_US_MAX: Final = 5 * SECOND
-DRIFT_HOLD_US: Final = 30 * SECOND
+DRIFT_HOLD_US_MIN: Final = 30 * SECOND
+DRIFT_HOLD_US_MAX: Final = 240 * SECOND
 
 
 class Pacer:
@@ -31,24 +33,36 @@ class Pacer:
         self._hold_us = HOLD_US_MIN
         self._last: Instant | None = None
         self._flip_asked = False
+        self._drift_hold_us = DRIFT_HOLD_US_MIN
+        self.for_drift = False
+        """What is due is due for figures alone."""
 
     def changed(self, now: Instant, settle_us: int = SETTLE_US) -> None:
         """A link went up or down."""
-        self._flip_asked = True
+        self._flip_asked, self.for_drift = True, False
         self._ask(max(now + settle_us, 0 if self._last is None else self._last + self._hold_us))
 
     def lost(self, now: Instant) -> None:
         """A link went down that had stood for a while."""
+        self.for_drift = False
         self._ask(max(now + SETTLE_US, 0 if self._last is None else self._last + HOLD_US_MIN))
 
     def drifted(self, now: Instant) -> None:
         """A figure moved noticeably; nobody reroutes in a hurry for that."""
-        self._ask(now if self._last is None else max(now, self._last + DRIFT_HOLD_US))
+        self.for_drift = self.for_drift or self.due is None
+        self._ask(now if self._last is None else max(now, self._last + self._drift_hold_us))
+
+    def steadied(self) -> None:
+        """The figures are again what was told of them."""
+        self.due, self.for_drift = None, False
 
     def published(self, now: Instant) -> None:
         if self._flip_asked:
             self._hold_us = self._next_hold_us(now)
-        self._flip_asked = False
+        elif self.for_drift and self._last is not None:
+            steady = now - self._last >= 2 * self._drift_hold_us
+            self._drift_hold_us = DRIFT_HOLD_US_MIN if steady else min(2 * self._drift_hold_us, DRIFT_HOLD_US_MAX)
+        self._flip_asked = self.for_drift = False
         self._last = now
         self.due = None
 

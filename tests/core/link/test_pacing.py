@@ -1,0 +1,69 @@
+"""When a link-state advertisement may leave, on a clock moved by hand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
+from arqonmesh.core.link.pacing import DRIFT_HOLD_US_MAX, DRIFT_HOLD_US_MIN, Pacer
+
+
+def drifting(pacer: Pacer, now: Instant, until: Instant) -> list[Instant]:
+    """Figures that drift all the time: when they are told."""
+    told = []
+    while now < until:
+        pacer.drifted(now)
+        assert pacer.due is not None
+        now = max(now, pacer.due)
+        pacer.published(now)
+        told.append(now)
+        now += MILLISECOND
+    return told
+
+
+def test_figures_that_drift_all_the_time_are_told_ever_less_often() -> None:
+    """A busy machine's round trips never stand still, and telling everyone of them makes all machines busier."""
+    pacer = Pacer()
+    pacer.changed(0)
+    pacer.published(0)
+    told = drifting(pacer, SECOND, 2_000 * SECOND)
+    pauses = [after - before for before, after in pairwise(told)]
+    assert told[0] == DRIFT_HOLD_US_MIN
+    assert pauses[:3] == [60 * SECOND, 120 * SECOND, 240 * SECOND]
+    assert set(pauses[3:]) == {DRIFT_HOLD_US_MAX}
+
+
+def test_a_figure_that_drifts_after_a_long_rest_is_told_as_soon_as_at_first() -> None:
+    """Only what goes on and on waits longer."""
+    pacer = Pacer()
+    pacer.changed(0)
+    pacer.published(0)
+    last = drifting(pacer, SECOND, 500 * SECOND)[-1]
+    pacer.drifted(last + 2 * DRIFT_HOLD_US_MAX)
+    assert pacer.due == last + 2 * DRIFT_HOLD_US_MAX
+    pacer.published(pacer.due)
+    pacer.drifted(pacer.due + SECOND if pacer.due else 0)
+    assert pacer.due == last + 2 * DRIFT_HOLD_US_MAX + DRIFT_HOLD_US_MIN
+
+
+def test_a_link_that_falls_waits_for_no_drift() -> None:
+    """Whatever figures have been doing, and a drift that was due then is told with it."""
+    pacer = Pacer()
+    pacer.changed(0)
+    pacer.published(0)
+    last = drifting(pacer, SECOND, 500 * SECOND)[-1]
+    pacer.drifted(last + SECOND)
+    assert pacer.for_drift
+    pacer.lost(last + SECOND)
+    assert not pacer.for_drift
+    assert pacer.due is not None and pacer.due <= last + SECOND + 200 * MILLISECOND
+
+
+def test_figures_that_are_again_what_was_told_are_not_told() -> None:
+    """A moment's delay is over when its turn would come."""
+    pacer = Pacer()
+    pacer.changed(0)
+    pacer.published(0)
+    pacer.drifted(SECOND)
+    pacer.steadied()
+    assert pacer.due is None
