@@ -27,6 +27,10 @@ tree did not bring.
    payload meanwhile: of two ends of a lazy link mostly one speaks.
 8. Links beyond `eager_max` begin lazy, and a payload is announced on a dozen of them: in a full mesh of hundreds the
    first payload would come hundreds of times, and each later one be announced as often.
+9. While the overlay chooses the links, a new one begins lazy and is told nothing. It enters the tree with
+   `NeighbourUp`, or when it has stood for `STAYS_US` and so is somebody else's wish. The overlay opens many that last a
+   second (a look at a spare member, a candidate that was not the first to answer): each would bring a second copy, take
+   the place of a link that stays, and tear a hole when it goes.
 
 Each node takes a payload once while it knows its id (`ids_s`). A cache is no promise for ever: a core that must not
 hear a thing twice remembers by its own numbers.
@@ -55,6 +59,8 @@ from arqonmesh.core.events import (
     LinkSilent,
     LinkUp,
     LinkWanted,
+    NeighbourUp,
+    OverlayRuns,
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Durable, Effect, Emit, Env, Event, Instant, Lane, Send
 from arqonmesh.ids import NodeId
@@ -86,6 +92,8 @@ HAVES_ON_LINK_UP: Final = 256
 ANNOUNCED_MAX: Final = 5_000
 """Announcements of one peer that are noted within one second; the rest are dropped and counted."""
 GRAFT_RTTS: Final = 3
+STAYS_US: Final = 5 * SECOND
+"""A link that lasts so long is not one of those that the overlay opens for a moment."""
 BRIDGE_WISH: Final = "regions"
 BRIDGE_ROUND_MAX: Final = 10
 """What a leader hears from inside its region within so many hops crosses to the other regions at once, not only along
@@ -122,6 +130,8 @@ class Plumtree:
         LinkSilent,
         LinkMeasured,
         LinkWanted,
+        OverlayRuns,
+        NeighbourUp,
         Late,
     )
 
@@ -139,6 +149,10 @@ class Plumtree:
         )
         self._wanted = Wanted()
         self._promises = Promises()
+        self._overlay = False
+        """The overlay chooses the links, and says which of them are here to stay."""
+        self._resting: dict[NodeId, Instant] = {}
+        """Links of which that is not known yet, and when it will be; in the order in which they came up."""
         self._bridges: dict[NodeId, None] = {}
         """Leaders of other regions to whom this one, a leader, keeps links."""
         self._asked: _Arrival | None = None
@@ -207,7 +221,12 @@ class Plumtree:
             self._neighbours.silent(event.peer, now - event.for_us)
         elif isinstance(event, LinkUp):
             return self._on_link_up(now, event.peer)
+        elif isinstance(event, NeighbourUp):
+            return self._enter(now, event.peer) if self._resting.pop(event.peer, None) is not None else []
+        elif isinstance(event, OverlayRuns):
+            self._overlay = event.running
         elif isinstance(event, LinkDown):
+            self._resting.pop(event.peer, None)
             if self._neighbours.drop(event.peer):
                 self._wanted.gone(event.peer, now)
                 self._promises.void(event.peer)
@@ -226,6 +245,10 @@ class Plumtree:
             effects += self._announce(now)
         for id_, want in self._wanted.due(now):
             effects += self._ask(now, id_, want)
+        while self._resting and next(iter(self._resting.values())) <= now:
+            peer = next(iter(self._resting))
+            del self._resting[peer]
+            effects += self._enter(now, peer)
         for peer in self._promises.broken(now, self._neighbours.is_silent):
             if self._neighbours.lossy(peer):
                 self._count("promises_excused")
@@ -239,7 +262,8 @@ class Plumtree:
 
     def next_deadline(self) -> Instant | None:
         earliest = self._announce_at
-        for due in (self._wanted.next_due(), self._promises.next_due(), self._sweep_at):
+        stays = next(iter(self._resting.values()), None)
+        for due in (self._wanted.next_due(), self._promises.next_due(), self._sweep_at, stays):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
         return earliest
@@ -493,9 +517,18 @@ class Plumtree:
         if peer in self._neighbours:
             return []
         neighbour = self._neighbours.add(peer)
+        if not self._overlay:
+            return self._enter(now, peer)
+        neighbour.eager = False
+        self._resting[peer] = now + STAYS_US
+        return []
+
+    def _enter(self, now: Instant, peer: NodeId) -> list[Effect]:
+        """A link that is here to stay: into the tree, while there is room, and the peer is told what it may lack."""
+        neighbour = self._neighbours[peer]
         effects: list[Effect] = []
-        if self._neighbours.eager_count() > self._settings.eager_max:
-            neighbour.eager = False
+        neighbour.eager = self._neighbours.eager_count() - neighbour.eager < self._settings.eager_max
+        if not neighbour.eager:
             self._count("spared")
             effects.append(Send(peer, Lane.CONTROL, BroadcastPrune()))
         recent = tuple((id_, known.round, known.wave) for id_, known in self._cache.newest(now, HAVES_ON_LINK_UP))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from arqonmesh.core.broadcast.core import ANNOUNCE_LINKS
+from arqonmesh.core.broadcast.core import ANNOUNCE_LINKS, STAYS_US
 from arqonmesh.core.broadcast.fan_out import PLAIN_ONE_IN, copies_allowed, is_plain
 from arqonmesh.core.broadcast.neighbours import SERVED_BYTES_MAX
 from arqonmesh.core.broadcast.wanted import WANTED_PER_PEER_MAX, Wanted
-from arqonmesh.core.events import BroadcastJudged, LinkUp
+from arqonmesh.core.events import BroadcastJudged, LinkUp, NeighbourUp, OverlayRuns
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPayload, BroadcastPrune
 from tests.core.broadcast.hand import BIG, RTT, Hand, arrived, name_of, payload, peer, sends
@@ -304,3 +304,40 @@ def test_one_announcer_takes_no_more_than_its_share_of_what_is_wanted() -> None:
     wanted.came(b"%016d" % 0)
     assert wanted.announced(b"l" * 16, liar, 1, 0, 9)
     assert not wanted.announced(b"m" * 16, liar, 1, 0, 9)
+
+
+def test_a_link_that_the_overlay_opens_for_a_moment_is_in_no_tree() -> None:
+    """A look at a spare member would bring a second copy of everything, and a hole when it is gone."""
+    hand = Hand("a")
+    hand.tell(OverlayRuns(True, ()))
+    hand.hear("a", payload())
+    assert not sends(hand.tell(LinkUp(peer("look"), "quic")), BroadcastHave)
+    hand.wait(SECOND)
+    assert hand.core.eager == (peer("a"),)
+    hand.down("look")
+    hand.wait(STAYS_US)
+    assert hand.core.eager == (peer("a"),)
+
+
+def test_a_neighbour_of_the_overlay_enters_the_tree_at_once() -> None:
+    """And is told what was spread lately; a second time says nothing new."""
+    hand = Hand("a")
+    hand.tell(OverlayRuns(True, ()))
+    message = payload()
+    hand.hear("a", message)
+    hand.tell(LinkUp(peer("b"), "quic"))
+    told = sends(hand.tell(NeighbourUp(peer("b"), chosen=True)), BroadcastHave)
+    assert [entry[0] for entry in told[peer("b")].have] == [name_of(message)]
+    assert hand.core.eager == (peer("a"), peer("b"))
+    assert not sends(hand.tell(NeighbourUp(peer("b"), chosen=True)), BroadcastHave)
+
+
+def test_a_link_that_stays_enters_the_tree_without_the_overlay() -> None:
+    """An operator's, or another core's wish: nobody says so, but it lasts."""
+    hand = Hand("a")
+    hand.tell(OverlayRuns(True, ()))
+    hand.tell(LinkUp(peer("b"), "quic"))
+    hand.wait(STAYS_US - 1)
+    assert peer("b") not in hand.core.eager
+    hand.wait(1)
+    assert peer("b") in hand.core.eager
