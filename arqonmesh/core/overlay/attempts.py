@@ -3,15 +3,23 @@
 begin ──▶ DIALLING ──LinkUp──▶ ASKED ──accepted──▶ (active view)
               └──────timeout──────┴──refused, timeout──▶ (over)
 evicted ──▶ PARTING ──link gone, or a moment later──▶ (over)
+
+A dial that has not come up after a quarter of its time is *slow*: it may still succeed, but it holds up nobody else
+(as RFC 8305, Happy Eyeballs, does with addresses). After a mass failure most spare members are dead, and a node that
+waited for each of them would be without neighbours for as long.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import NodeId
+
+SLOW_SHARE: Final = 4
+"""A dial is slow after one part in so many of its time: 500 ms of the default 2 s, a handshake over 300 ms of RTT."""
 
 
 class Why(Enum):
@@ -45,6 +53,9 @@ class Attempt:
     why: Why
     stage: Stage
     until: Instant
+    slow_at: Instant
+    """A dial that is not up by then is counted on no longer."""
+    slow: bool = False
 
 
 class Attempts:
@@ -65,13 +76,13 @@ class Attempts:
     def get(self, peer: NodeId) -> Attempt | None:
         return self._attempts.get(peer)
 
-    def begin(self, peer: NodeId, why: Why, stage: Stage, until: Instant) -> Attempt:
-        attempt = self._attempts[peer] = Attempt(why, stage, until)
+    def begin(self, peer: NodeId, why: Why, stage: Stage, now: Instant, patience_us: int) -> Attempt:
+        attempt = self._attempts[peer] = Attempt(why, stage, now + patience_us, now + patience_us // SLOW_SHARE)
         self._aim()
         return attempt
 
     def advance(self, attempt: Attempt, stage: Stage, until: Instant) -> None:
-        attempt.stage, attempt.until = stage, until
+        attempt.stage, attempt.until, attempt.slow = stage, until, False
         self._aim()
 
     def end(self, peer: NodeId) -> Attempt | None:
@@ -87,9 +98,9 @@ class Attempts:
         return sum(attempt.stage is stage for attempt in self._attempts.values())
 
     def seeking(self) -> int:
-        """Attempts that may yet fill a place that we want filled."""
+        """Attempts that may soon fill a place that we want filled."""
         beside = (Why.WALK, Why.LOOK)
-        return sum(a.stage is not Stage.PARTING and a.why not in beside for a in self._attempts.values())
+        return sum(a.stage is not Stage.PARTING and a.why not in beside and not a.slow for a in self._attempts.values())
 
     def walks(self) -> int:
         return sum(attempt.why is Why.WALK for attempt in self._attempts.values())
@@ -99,8 +110,22 @@ class Attempts:
             return []
         return [peer for peer, attempt in self._attempts.items() if attempt.until <= now]
 
+    def slowed(self, now: Instant) -> bool:
+        """Whether some dial has become slow by now, each told once."""
+        if self._next is None or self._next > now:
+            return False
+        slow = [a for a in self._attempts.values() if a.stage is Stage.DIALLING and not a.slow and a.slow_at <= now]
+        for attempt in slow:
+            attempt.slow = True
+        if slow:
+            self._aim()
+        return bool(slow)
+
     def deadline(self) -> Instant | None:
         return self._next
 
     def _aim(self) -> None:
-        self._next = min((attempt.until for attempt in self._attempts.values()), default=None)
+        self._next = min(
+            (a.slow_at if a.stage is Stage.DIALLING and not a.slow else a.until for a in self._attempts.values()),
+            default=None,
+        )

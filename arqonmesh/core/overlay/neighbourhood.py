@@ -29,6 +29,11 @@ NAME: Final = "overlay"
 PAUSES_MAX: Final = 256
 SEEKING_MAX: Final = 16
 """Candidates tried at once to fill places."""
+ATTEMPTS_MAX: Final = 48
+"""The same, with those whose dial has become slow."""
+LAST_RESORTS: Final = 2
+"""Peers of last resort tried at once; `LAST_RESORTS_ALONE` where nobody is left."""
+LAST_RESORTS_ALONE: Final = 8
 WALKS_MAX: Final = 2
 """Newcomers' walks that end here and are answered at once; further ones are noted in the passive view."""
 PARTING_US: Final = SECOND
@@ -133,7 +138,7 @@ class Neighbourhood:
         """Try to win a neighbour, if nothing speaks against it."""
         if peer in self.active or peer in self.attempts or not self.usable(peer):
             return []
-        attempt = self.attempts.begin(peer, why, Stage.DIALLING, now + self._timeout_us)
+        attempt = self.attempts.begin(peer, why, Stage.DIALLING, now, self._timeout_us)
         effects = self.wish(peer)
         return effects + self.ask(now, peer, attempt) if peer in self.linked else effects
 
@@ -150,7 +155,7 @@ class Neighbourhood:
         if attempt.why is Why.WALK and not self.active.has_room(chosen=False, reserved=asked):
             return self._give_up(peer)
         self.attempts.advance(attempt, Stage.ASKED, now + self._timeout_us)
-        if attempt.why is Why.JOIN:
+        if attempt.why is Why.JOIN and not asked:  # one is enough to tell others of us
             return [Send(peer, Lane.CONTROL, OverlayJoin())]
         high = attempt.why in (Why.RETURN, Why.QUOTA) or not len(self.active)
         return [Send(peer, Lane.CONTROL, OverlayNeighbour(high))]
@@ -192,8 +197,9 @@ class Neighbourhood:
         return effects
 
     def expire(self, now: Instant) -> list[Effect]:
-        """Who did not answer in time is not there, as far as we can tell."""
+        """Who did not answer in time is not there, as far as we can tell; who is slow to answer is not waited for."""
         effects: list[Effect] = []
+        slowed = self.attempts.slowed(now)
         expired = self.attempts.expired(now)
         for peer in expired:
             attempt = self.attempts.end(peer)
@@ -201,7 +207,7 @@ class Neighbourhood:
             if attempt.why is not Why.WALK and attempt.stage is not Stage.PARTING:
                 self._forget(peer)
             effects += self._release(peer, close=attempt.stage is Stage.PARTING)
-        return effects + self.repair(now) if expired else effects
+        return effects + self.repair(now) if expired or slowed else effects
 
     # --- the active view ----------------------------------------------------------------------------------
 
@@ -307,6 +313,7 @@ class Neighbourhood:
         effects: list[Effect] = []
         if missing and (now >= self.patient_until or 2 * len(self.active) <= self.active.size):
             tries = min(SEEKING_MAX, (2 if len(self.active) > 1 else 4) * missing) - self.attempts.seeking()
+            tries = min(tries, ATTEMPTS_MAX - len(self.attempts))
             while tries > 0:
                 peer = self._candidate(now)
                 if peer is None:
@@ -325,7 +332,7 @@ class Neighbourhood:
         if not self.missing or not self.exhausted:
             return []
         effects: list[Effect] = []
-        tries = 2
+        tries = LAST_RESORTS if len(self.active) else LAST_RESORTS_ALONE
         for peer in self.refuge.all():
             if tries and peer not in self.active and peer not in self.attempts and self.usable(peer):
                 effects += self.begin(now, peer, Why.JOIN)
@@ -423,7 +430,7 @@ class Neighbourhood:
         )
 
     def _part(self, now: Instant, peer: NodeId) -> list[Effect]:
-        self.attempts.begin(peer, Why.EVICTED, Stage.PARTING, now + PARTING_US)
+        self.attempts.begin(peer, Why.EVICTED, Stage.PARTING, now, PARTING_US)
         return []
 
     def _forget(self, peer: NodeId) -> None:

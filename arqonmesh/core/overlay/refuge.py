@@ -14,7 +14,8 @@ from arqonmesh.ids import NodeId
 
 TOLD_MAX: Final = 32
 CENTRAL_MAX: Final = 32
-SAMPLE_MAX: Final = 16
+SAMPLE_MAX: Final = 64
+"""So that one of them lives even when nine of ten are dead: 0.9 to the power of 64 is one in a thousand."""
 LOST_MAX: Final = 64
 
 

@@ -10,6 +10,7 @@ from arqonmesh.config.model import OverlaySettings
 from arqonmesh.core.events import (
     Dropped,
     Fault,
+    LinkUp,
     LinkWanted,
     MemberChanged,
     MemberDescribed,
@@ -19,7 +20,7 @@ from arqonmesh.core.events import (
     OverlayRuns,
     ScoreChanged,
 )
-from arqonmesh.core.overlay.neighbourhood import CANDIDATES
+from arqonmesh.core.overlay.neighbourhood import ATTEMPTS_MAX, CANDIDATES, SEEKING_MAX
 from arqonmesh.wire.messages import (
     OverlayDisconnect,
     OverlayForwardJoin,
@@ -156,6 +157,38 @@ def test_a_spare_member_that_does_not_answer_goes() -> None:
 
     assert node_of("ghost") not in hand.passive
     assert node_of("ghost") in hand.overlay.report().lost
+
+
+def test_a_dial_that_is_slow_holds_up_no_other() -> None:
+    """After a quarter of its time others are dialled beside it; it may still answer, and has all of its time to."""
+    hand = Hand()
+    hand.given("g1")
+    for number in range(30):
+        hand.overlay._hood.recall(node_of(f"ghost{number}"))
+    while len(hand.wished()) < 2:
+        hand.wait(10)
+    first = [node for node in hand.wished() if node != node_of("g1")]
+    hand.wait(hand.settings.neighbour_timeout_ms // 4)
+    both = [node for node in hand.wished() if node != node_of("g1")]
+    assert 0 < len(first) <= SEEKING_MAX
+    assert first == both[: len(first)], "none is given up yet"
+    assert len(both) == 2 * len(first)
+    assert sent(hand.event(LinkUp(first[0], "test")), OverlayNeighbour) == [(first[0], OverlayNeighbour(False))]
+    hand.wait(hand.settings.neighbour_timeout_ms // 2)
+    assert len(hand.wished()) <= 1 + ATTEMPTS_MAX
+
+
+def test_who_is_alone_turns_to_many_at_once_and_joins_through_one() -> None:
+    """Most of them may be dead; and one that is not is enough to tell the others of us."""
+    hand = Hand()
+    for name in "abcdef":
+        hand.event(MemberIntroduced(node_of(name)))
+    hand.wait(0)
+    assert len(hand.wished()) == 6
+    asked = [hand.link(name) for name in "abcdef"]
+    joins = [join for effects in asked for join in sent(effects, OverlayJoin)]
+    assert len(joins) == 1
+    assert all(question.high for effects in asked for _, question in sent(effects, OverlayNeighbour))
 
 
 def test_a_spare_member_is_looked_at_once_per_shuffle() -> None:
