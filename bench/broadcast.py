@@ -26,10 +26,11 @@ from dataclasses import dataclass
 
 from arqonmesh.config.model import BroadcastSettings, LinkSettings, OverlaySettings
 from arqonmesh.core.broadcast import Plumtree
-from arqonmesh.core.events import Broadcast, BroadcastArrived, MemberIntroduced
+from arqonmesh.core.events import Broadcast, BroadcastArrived, MemberDescribed, MemberIntroduced
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Core
 from arqonmesh.core.overlay.core import Overlay
 from arqonmesh.core.topology import Topology
+from arqonmesh.ids import ClusterId
 from arqonmesh.sim.field import EnvOf, Field, regular_graph, uniform
 from arqonmesh.sim.field.accept import Accepting
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPayload, BroadcastPrune
@@ -118,8 +119,15 @@ class Bench:
             self.field.add(compose)
             if index:
                 self.field.tell(index, MemberIntroduced(self.field.nodes[0].id))
+            for other in range(index):  # everyone hears of everyone, as gossip tells them
+                self._describe(index, other)
+                self._describe(other, index)
             self.field.run_for(50 * MILLISECOND)
         self.field.run_for(2 * overlay.shuffle_interval_ms * MILLISECOND)
+
+    def _describe(self, to: int, member: int) -> None:
+        node = self.field.nodes[member].id
+        self.field.tell(to, MemberDescribed(node, ClusterId("field"), "spoke", "", ("sim:1",), ""))
 
     def _arrived(self, now: int, index: int, event: BroadcastArrived) -> None:
         self._delivered += 1
