@@ -156,6 +156,15 @@ class LinkSilent(Event, frozen=True, gc=False):
     """Since the newest answer."""
 
 
+class LinkResumed(Event, frozen=True, gc=False):
+    """A link answers again on the connection that it had, whether or not it was given up meanwhile. A silence of the
+    length of a few heartbeats is not told."""
+
+    peer: NodeId
+    after_us: int
+    """How long nothing was answered."""
+
+
 class LinkMeasured(Event, frozen=True, gc=False):
     """A new estimate of a link; at most a few per second and link."""
 

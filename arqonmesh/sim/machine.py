@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from arqonmesh.core.kernel import Effect, Persist, Send
 from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.sim.network import End
 from arqonmesh.sim.process import Process
 from arqonmesh.sim.world import World
 
@@ -35,6 +36,8 @@ class Machine:
         self.input_us = input_us
         self.send_us = send_us
         self.write_us = write_us
+        self.stale_us: int | None = None
+        """Datagrams that wait longer than this for a process that stands still are dropped unread; None: never."""
         self._world = world
         self._free = cores
         self._waiting: deque[Crowded | None] = deque()
@@ -88,6 +91,8 @@ class Crowded(Process):
     def receive(self, action: Callable[[], None]) -> None:
         machine = self.machine
         if machine is None or not machine.started or self.paused or self.node is None:
+            if self.paused and machine is not None and machine.stale_us is not None and _is_datagram(action):
+                action = partial(self._unless_stale, self.world.now + machine.stale_us, action)
             super().receive(action)
             return
         self.listening = False
@@ -95,6 +100,23 @@ class Crowded(Process):
         if not self._queued:
             self._queued = True
             machine.wants(self)
+
+    def pause(self) -> None:
+        """What waited for its core waits on, before what comes now."""
+        super().pause()
+        self._inbox.extendleft(reversed(self._queue))
+        self._queue.clear()
+
+    def resume(self) -> None:
+        """What waited is handled as anything is: one after the other, and what comes meanwhile waits behind it."""
+        if self.machine is None or not self.machine.started:
+            super().resume()
+            return
+        self._paused = False
+        waited = list(self._inbox)
+        self._inbox.clear()
+        for action in waited:
+            self.receive(action)
 
     def goes_on(self) -> bool:
         """Whether it wants its core once more; if not, it asks anew when something comes in."""
@@ -132,6 +154,14 @@ class Crowded(Process):
         if life == self.lives and self.node is not None:
             action(*given)
 
+    def _unless_stale(self, until: int, action: Callable[[], None]) -> None:
+        if self.world.now <= until:
+            action()
+
     def _die(self) -> None:
         self._queue.clear()
         super()._die()
+
+
+def _is_datagram(action: Callable[[], None]) -> bool:
+    return isinstance(action, partial) and getattr(action.func, "__func__", None) is End._datagram

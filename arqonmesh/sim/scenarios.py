@@ -22,6 +22,7 @@ from arqonmesh.sim.residency import residency
 from arqonmesh.sim.restart import no_garbage, restart
 from arqonmesh.sim.rotation import rotation
 from arqonmesh.sim.simulation import Simulation
+from arqonmesh.sim.starved import starved
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("rotation", "an hour of certificates renewed every 30 s, partitions, wrong clocks", rotation),
         Scenario("byzantine", "7 to 10 nodes, up to f of them adversaries of drawn kinds, then peace", byzantine),
         Scenario("residency", "a cluster in two regions, a partner, a relay elsewhere, trouble; pins hold", residency),
+        Scenario("starved", "64 nodes, all short of processor time for two minutes; nobody is called dead", starved),
         Scenario("chaos", "any mesh, any trouble, then peace", chaos),
         Scenario("swarm", "any mesh, a drawn set of troubles, a quorum healed alone, then peace", swarm),
     )

@@ -5,8 +5,10 @@ answers stop, long before the transport would notice. Its connection is kept for
 again, the link is up without a handshake. Each side sends one small datagram per interval, which carries the
 answer to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every
 noticeable change of a figure goes into this node's link-state advertisement (the LINKS record), paced so that a
-flapping link floods nobody. After a restart the record of the earlier life stands while its links come back, and where
-all are as they were, it is not said again: a mesh whose nodes all start at once would flood itself with it.
+flapping link floods nobody. What was said is not said again: not after a restart whose links are as they were, nor when
+a link is back before its loss was told. And who has no link at all says nothing until it has one, since nobody would
+hear: a hub that stands still for a moment is lost to all its spokes at once, and must not be flooded by them when it
+goes on.
 
 Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
 and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
@@ -28,6 +30,7 @@ from arqonmesh.core.events import (
     Late,
     LinkDown,
     LinkMeasured,
+    LinkResumed,
     LinkSilent,
     LinkUp,
     OverlayRuns,
@@ -49,8 +52,9 @@ from arqonmesh.core.kernel import (
     Send,
 )
 from arqonmesh.core.link.beats import MASK_BITS
-from arqonmesh.core.link.liveness import ASKED_US_MAX, EARLY, Beat, Changed, LinkState, Liveness
+from arqonmesh.core.link.liveness import ASKED_US_MAX, EARLY, Beat, Changed, LinkState, Liveness, Resumed
 from arqonmesh.core.link.pacing import Pacer
+from arqonmesh.core.lull import HALF_LIFE_US, LEAST_US, Lull
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
 from arqonmesh.wire.statement import Adjacency, Kind
@@ -111,7 +115,8 @@ class _Link:
 
 
 class Links:
-    """Turns TransportUp/Down and heartbeats into LinkUp, LinkDown, LinkSilent, LinkMeasured and the LINKS record."""
+    """Turns TransportUp/Down and heartbeats into what happens to links (LinkUp, LinkDown, LinkSilent, LinkResumed,
+    LinkMeasured) and the LINKS record."""
 
     NAME: ClassVar[str] = "link"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Heartbeat, HeartbeatAck)
@@ -130,12 +135,16 @@ class Links:
         self._lost: dict[NodeId, tuple[Instant, Adjacency]] = {}
         self._pacer = Pacer()
         self._said: dict[str, Adjacency] = {}
-        """The record of the life before, as gossip brings it; of no interest once this one has published its own."""
+        """The newest record: of the life before, as gossip brings it, until this one has published its own."""
         self._compared = False
         """This life has held its links against that record, or had none to compare with."""
         self._spoken = False
         """This life has published a record."""
         self._stretched = False
+        self._lull = Lull()
+        """How long peers stood still of late, once there were several of them; shared by all links."""
+        self._resumed: tuple[NodeId, Instant] | None = None
+        """Who did so last."""
         self._listening_since: Instant = 0
         """Until when lateness of our own is accounted for."""
         self._deadline: Instant | None = None
@@ -240,7 +249,9 @@ class Links:
             if not known.fell:
                 return []
             del self._links[event.peer]  # but this one may lead to a new life, which counts from 1
-        liveness = Liveness(interval_us=self._heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now)
+        liveness = Liveness(
+            interval_us=self._heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now, shared=self._lull
+        )
         liveness.follows = event.outbound  # who was dialled leads: a hub's heartbeats leave together
         link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness)
         self._pace()
@@ -250,7 +261,9 @@ class Links:
         link = self._links.get(event.peer)
         return [] if link is None else self._take_down(now, event.peer, link, link.up, event.reason)
 
-    def _follow(self, now: Instant, peer: NodeId, link: _Link, steps: Sequence[Beat | Changed]) -> list[Effect]:
+    def _follow(
+        self, now: Instant, peer: NodeId, link: _Link, steps: Sequence[Beat | Changed | Resumed]
+    ) -> list[Effect]:
         """Perform what one link's liveness asks for."""
         effects: list[Effect] = []
         for step in steps:
@@ -259,6 +272,9 @@ class Links:
                     step.seq, step.poll, step.echo, step.held_us, ALL_HEARD ^ step.mask, self._heartbeat_ms
                 )
                 effects.append(Send(peer, Lane.DATAGRAM, beat))
+            elif isinstance(step, Resumed):
+                self._stood_still(now, peer, step.after_us)
+                effects.append(Emit(LinkResumed(peer, step.after_us)))
             elif step.new is LinkState.DOWN and step.old is LinkState.OPENING:
                 effects += self._take_down(now, peer, link, False, step.reason)
                 effects.append(Disconnect(peer, "liveness"))
@@ -304,8 +320,17 @@ class Links:
         if by_us < LATE_US:
             return
         self._listening_since = now
+        if by_us >= LEAST_US:
+            self._stood_still(now, self._env.node_id, by_us)
         for link in self._links.values():
             link.liveness.extend(now, by_us)
+
+    def _stood_still(self, now: Instant, node: NodeId, for_us: int) -> None:
+        """A peer, or we ourselves. One alone says something of its own link only (liveness.py); with a second it is the
+        machines."""
+        last, self._resumed = self._resumed, (node, now)
+        if last is not None and last[0] != node and now - last[1] <= HALF_LIFE_US:
+            self._lull.note(now, for_us)
 
     def _suspect_ourselves(self, now: Instant) -> None:
         """All links silent at once: one more interval, once until an answer comes."""
@@ -344,32 +369,35 @@ class Links:
         )
 
     def _adjacency(self, peer: NodeId, link: _Link, state: str) -> Adjacency:
-        link.advertised_rtt_us = link.liveness.rtt.srtt_us
-        return Adjacency(peer, state, link.transport, link.advertised_rtt_us, link.loss_ppm)
+        return Adjacency(peer, state, link.transport, link.liveness.rtt.srtt_us, link.loss_ppm)
 
     def _publish(self, now: Instant) -> list[Effect]:
+        """Say how our links are, unless that is what was said, or nobody would hear."""
         self._pacer.published(now)
         for peer, (lost_at, _) in list(self._lost.items()):
             if now - lost_at > DOWN_SHOWN_US:
                 del self._lost[peer]
         up = [self._adjacency(peer, link, "up") for peer, link in sorted(self._links.items()) if link.up]
+        if self._spoken and not up:
+            return []  # the next link that comes up asks again
         effects: list[Effect] = []
         if len(up) > ADJACENCIES_MAX:
             effects.append(Emit(Dropped("link", "adjacencies-full", len(up) - ADJACENCIES_MAX)))
             up = up[:ADJACENCIES_MAX]
         down = [adjacency for _, adjacency in self._lost.values()][: ADJACENCIES_MAX - len(up)]
         adjacencies = tuple(sorted(up + down, key=lambda adjacency: adjacency.peer))
-        first, self._compared = not self._compared, True
-        if first and self._is_said(adjacencies):
-            for peer, link in self._links.items():
-                if peer in self._said:
-                    link.advertised_rtt_us = self._said[peer].rtt_us
-            return effects
-        self._spoken, self._said = True, {}
-        return [*effects, Emit(Publish(Kind.LINKS, "", LinksRecord(adjacencies)))]
+        self._compared = True
+        if not self._is_said(adjacencies):
+            self._spoken, self._said = True, {adjacency.peer: adjacency for adjacency in adjacencies}
+            effects.append(Emit(Publish(Kind.LINKS, "", LinksRecord(adjacencies))))
+        for peer, link in self._links.items():
+            said = self._said.get(peer)
+            if said is not None:
+                link.advertised_rtt_us = said.rtt_us
+        return effects
 
     def _is_said(self, adjacencies: Sequence[Adjacency]) -> bool:
-        """Whether the life before left just this on record, figures that only tremble apart."""
+        """Whether the newest record says just this, figures that only tremble apart."""
         if not self._said or len(adjacencies) != len(self._said):
             return False
         for new in adjacencies:

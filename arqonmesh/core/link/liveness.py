@@ -26,7 +26,10 @@ when answers have become slow rather than few: a busy peer that is asked more of
 many links would never come out of it.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
-100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut.
+100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. A link
+that was silent for longer and answered again, on the same connection, is given a quarter more than that from then on,
+for as long as it is remembered (core/lull.py): a process that stands still now and then is not lost each time. Where
+several peers do so, or we and one of them, it is the machines, and all links are given as much.
 
 A link that is down is *reopened* once, on the connection that it had: a process that got no processor for half a second
 is back with its first answer, where a new connection would cost both ends a handshake, when they can least afford it.
@@ -45,6 +48,7 @@ from msgspec import Struct
 from arqonmesh.core.kernel import SECOND, Instant
 from arqonmesh.core.link.beats import MILLION, Beats, Heard
 from arqonmesh.core.link.rtt import RttEstimator
+from arqonmesh.core.lull import LEAST_US, Lull
 
 INTERVAL_US_MAX: Final = 2 * SECOND
 ASKED_US_MAX: Final = SECOND
@@ -58,6 +62,10 @@ path is, and a new one has to be tried."""
 HEARD_PATIENCE_US: Final = SECOND // 2
 """Once the peer is heard again, its answer has at least so long to come: a path that heals just before the connection
 would be given up is not given up at the moment at which it works."""
+LULL_SHARE: Final = (5, 4)
+"""Patience in units of the longest silence of late that ended."""
+LULL_PATIENCE_US_MAX: Final = 3 * SECOND // 2
+"""The most patience that silences earn."""
 POLL_EVERY: Final = 16
 """One heartbeat in so many is answered at once even when all is well: its round trip contains nobody's word."""
 EARLY: Final = 4
@@ -89,6 +97,12 @@ class Beat(Struct, frozen=True, gc=False):
     mask: int
 
 
+class Resumed(Struct, frozen=True, gc=False):
+    """An answer came after a silence that was longer than patience usually is for such a link, or nearly so."""
+
+    after_us: int
+
+
 class Changed(Struct, frozen=True, gc=False):
     """The link left `old` for `new`. UP and PROBING both carry traffic."""
 
@@ -110,10 +124,14 @@ class Liveness:
         "_heard",
         "_heard_at",
         "_held_us",
+        "_lull",
+        "_lull_us",
         "_misses",
         "_next_beat_at",
         "_overdue_us",
         "_reopened",
+        "_shared",
+        "_silent_since",
         "_stretched",
         "follows",
         "interval_us",
@@ -122,7 +140,8 @@ class Liveness:
         "state",
     )
 
-    def __init__(self, *, interval_us: int, misses: int, now: Instant) -> None:
+    def __init__(self, *, interval_us: int, misses: int, now: Instant, shared: Lull | None = None) -> None:
+        """`shared`: how long other links of this node were silent of late, and answered again."""
         assert interval_us > 0, interval_us
         assert misses > 0, misses
         self.state = LinkState.OPENING
@@ -142,6 +161,11 @@ class Liveness:
         self._extra_us = 0
         self._extensions = 0
         self._reopened = False
+        self._silent_since: Instant | None = None
+        """When the newest answer of a link that was reopened came."""
+        self._lull = Lull()
+        self._shared = shared
+        self._lull_us = 0
         self._reckon()
 
     def reopen(self, now: Instant) -> None:
@@ -149,6 +173,7 @@ class Liveness:
         assert self.state is LinkState.DOWN, self.state
         self.state = LinkState.OPENING
         self._reopened = True
+        self._silent_since = self._answered_at
         self._answered_at = self._next_beat_at = now
         self._held_us = self._extra_us = self._extensions = 0
         self._reckon()
@@ -182,11 +207,14 @@ class Liveness:
         least_us = interval_us + rto_us
         if self.state is LinkState.OPENING:
             least_us = REOPENING_PATIENCE_US if self._reopened else OPENING_PATIENCE_US
+        elif self._lull_us:
+            lull_us = min(self._lull_us * LULL_SHARE[0] // LULL_SHARE[1], LULL_PATIENCE_US_MAX)
+            least_us = lull_us if lull_us > least_us else least_us
         patience_us = self._misses * interval_us + interval_us // 2
         self.patience_us = patience_us if patience_us > least_us else least_us
         """Time without an answer after which the link is down."""
 
-    def beaten(self, now: Instant, seq: int, echo: int, held_us: int, mask: int) -> list[Changed]:
+    def beaten(self, now: Instant, seq: int, echo: int, held_us: int, mask: int) -> list[Changed | Resumed]:
         """The peer's heartbeat `seq` arrived: its direction works, and `echo` may prove ours."""
         if self.state is LinkState.DOWN:
             return []
@@ -213,7 +241,7 @@ class Liveness:
             return self._proved(now)
         return []
 
-    def answered(self, now: Instant, seq: int) -> list[Changed]:
+    def answered(self, now: Instant, seq: int) -> list[Changed | Resumed]:
         """The peer answered our poll `seq` at once. An answer that fits no heartbeat of ours changes nothing."""
         if self.state is LinkState.DOWN:
             return []
@@ -286,13 +314,25 @@ class Liveness:
             return answered_at + self._overdue_us
         return wakes_at
 
-    def _proved(self, now: Instant) -> list[Changed]:
+    def _proved(self, now: Instant) -> list[Changed | Resumed]:
+        steps: list[Changed | Resumed] = []
+        if self.state is not LinkState.UP:
+            since = self._answered_at if self._silent_since is None else self._silent_since
+            lull_us = now - since - self.interval_us
+            opened = self.state is LinkState.OPENING and not self._reopened
+            steps += self._enter(LinkState.UP, "answered")
+            if lull_us >= LEAST_US and not opened:
+                self._lull.note(now, lull_us)
+                steps.append(Resumed(lull_us))
         self._answered_at = now
+        self._silent_since = None
         self._extra_us = self._extensions = 0
         self._reopened = False
-        changed = [] if self.state is LinkState.UP else self._enter(LinkState.UP, "answered")
+        self._lull_us = self._lull.us(now)
+        if self._shared is not None:
+            self._lull_us = max(self._lull_us, self._shared.us(now))
         self._reckon()
-        return changed
+        return steps
 
     def _beat(self, now: Instant) -> Beat:
         seq = self._beats.sent(now)

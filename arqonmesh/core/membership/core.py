@@ -26,7 +26,8 @@ Beyond SWIM: lost links as evidence
 A crash cuts all links of its node within one heartbeat timeout, and each neighbour signs that (its LINKS record). When
 nobody who may vouch has a link to a member any more, four of those who lost theirs accuse it at once, without a probe:
 no probe could reach it. The others need not say it again: what n nodes accuse of costs n floods. And its suspicion
-lasts `link_evidence_ms` instead of 4 log10(n) periods. Why that is safe:
+lasts `link_evidence_ms` instead of 4 log10(n) periods, for those neighbours; the others wait for half of these, or for
+four, to hold it dead. Why that is safe:
 
 - Time to refute is worth something only to a member that can speak. Without a link it cannot; with its first new link
   the evidence is gone, the suspicion has its usual length again, and the peer's first ping makes it refute.
@@ -37,10 +38,12 @@ lasts `link_evidence_ms` instead of 4 log10(n) periods. Why that is safe:
   the long suspicion. Only who is cut off *alone* is held dead early, and is as unreachable as if it were.
 - The time counts from when most of its neighbours had said so. The last of them decides whether, and not when: on a
   busy machine some neighbour always notices late, and everyone would wait for it twice.
+- Who saw itself or a linked peer stand still and go on waits three and a half times as long as that took (timing.py).
 - Whoever has no link at all uses none of this. A node that ran late waits longer: a quarter of the time is left after
   each such stretch, for what lies unread, and half is added while its local health is bad.
-- A process that stops for longer than heartbeat timeout plus `link_evidence_ms` is held dead until it runs again: that
-  is what it is to others. It comes back with its first link, by a raised incarnation.
+- Where nobody stood still of late, a process that stops for longer than heartbeat timeout plus `link_evidence_ms` is
+  held dead until it runs again: that is what it is to others. It comes back with its first link, by a raised
+  incarnation.
 
 Sources: SWIM (Das, Gupta, Motivala, DSN 2002); Lifeguard (Dadgar, Phillips, Currey, DSN-W 2018); hashicorp/memberlist.
 """
@@ -54,6 +57,7 @@ from arqonmesh.core.events import (
     Applied,
     Late,
     LinkDown,
+    LinkResumed,
     LinkUp,
     MemberAdmitted,
     MemberExpelled,
@@ -91,6 +95,7 @@ class Membership:
         Withdrawn,
         LinkUp,
         LinkDown,
+        LinkResumed,
         Late,
     )
     KINDS: ClassVar[tuple[Kind, ...]] = (Kind.NODE, Kind.ACCUSATIONS, Kind.LINKS)
@@ -184,6 +189,8 @@ class Membership:
             effects = self._link_up(now, event.peer)
         elif isinstance(event, LinkDown):
             effects = self._link_down(now, event.peer)
+        elif isinstance(event, LinkResumed):
+            self._members.lull.note(now, event.after_us)
         elif isinstance(event, Late):
             self._was_late(now, event.by_us)
         elif isinstance(event, Persisted):
@@ -281,6 +288,7 @@ class Membership:
         self._listening_since = now
         if by_us >= self._timeout_us // 2:
             self._awareness.adjust(1)
+            self._members.lull.note(now, by_us)
         self._prober.postpone(by_us)
         self._members.postpone(now, by_us)
 

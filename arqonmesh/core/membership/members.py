@@ -16,6 +16,7 @@ from typing import Final
 from arqonmesh.config.model import MembershipSettings
 from arqonmesh.core.events import Dropped, Fault, MemberChanged, Publish
 from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Instant
+from arqonmesh.core.lull import Lull
 from arqonmesh.core.membership.awareness import Awareness
 from arqonmesh.core.membership.evidence import Evidence
 from arqonmesh.core.membership.member import Member, MemberReport, Verdict
@@ -57,7 +58,9 @@ class Members:
         self.changed = False
         """Whether our verdicts may differ from what our ACCUSATIONS record says."""
         self.of: dict[NodeId, Member] = {}
-        self._timing = Timing(self.of, settings, awareness, evidence)
+        self.lull = Lull()
+        """How long we or a linked peer stood still of late, and went on."""
+        self._timing = Timing(self.of, settings, awareness, evidence, self.lull)
 
     # --- questions ----------------------------------------------------------------------------------------
 

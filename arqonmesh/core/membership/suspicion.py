@@ -121,17 +121,19 @@ class Suspicion:
         self._min_us = 0
 
     def sever(self, now: Instant, short_us: int) -> None:
-        """Nobody has a link to it any more: at most so long from now on. Repeats change nothing."""
+        """Nobody has a link to it any more: at most so long from now on. Repeats only make it longer."""
         if self._severed_at is None:
             self._severed_at, self._short_us = now, short_us
+        elif short_us > self._short_us:
+            self._short_us = short_us
 
     def mend(self) -> None:
         """Somebody has a link to it again, or may have: the usual time."""
         self._severed_at = None
 
     def judge(self, now: Instant, grace_us: int) -> None:
-        """Enough others hold it dead: at most so long from now on. Repeats change nothing."""
-        if self._judged_at is None:
+        """Enough others hold it dead: at most so long from now on. Repeats make it no longer."""
+        if self._judged_at is None or now + grace_us < self._judged_at + self._grace_us:
             self._judged_at, self._grace_us = now, grace_us
 
     def reopen(self) -> None:

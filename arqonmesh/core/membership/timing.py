@@ -3,7 +3,8 @@
 Two things shorten a suspicion below the usual time, and neither does while anybody who may vouch has a link to the
 suspect, or while we have no link at all:
 
-    severed    all who had a link to it say that they lost it:            link_evidence_ms from then on
+    severed    all who had a link to it say that they lost it, we too:    link_evidence_ms from then on
+    witnessed  all did, and half of them say `dead`, or four:             a sixteenth of that, from then on
     judged     enough members say `dead` of its present incarnation:      a quarter of that, from then on
 
 *Severed* counts from when we saw most of its neighbours lose it, not from when the last of them did or the first
@@ -11,6 +12,13 @@ accusation of it reached us: on a busy machine that takes a while, and the suspe
 the time is always left, though: records come in any order. Local health adds half at the most. Its full scale is for
 probes, whose silence may be our own fault; that others signed the loss of their links is not, and a node in trouble
 would be the last to know by seconds.
+
+How long a silence may be and end well is not the same everywhere. Who saw that we or a linked peer stood still and went
+on, as processes do that get no processor, gives a severed member three and a half times as long, five seconds at most
+(core/lull.py): on a machine that is too busy for all of its nodes, seconds pass in which a living one says nothing.
+
+*Witnessed* is for those who had no link to it. They saw nothing themselves, neither how long it was silent nor how
+often it had been before, so they wait for those who did. Should all of those die, too, the usual time is left.
 
 *Judged* is for whoever lags behind: cut off for a moment, or waiting for one late record. Each of those who say `dead`
 waited for itself. How many are enough? More than may lie (f of n = 3f + 1), and at least two; but four at most, since
@@ -24,7 +32,8 @@ from __future__ import annotations
 from typing import Final
 
 from arqonmesh.config.model import MembershipSettings
-from arqonmesh.core.kernel import MILLISECOND, Instant
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
+from arqonmesh.core.lull import Lull
 from arqonmesh.core.membership.awareness import Awareness
 from arqonmesh.core.membership.evidence import Evidence
 from arqonmesh.core.membership.member import Member
@@ -36,6 +45,11 @@ HEALTH_SHARE: Final = 2
 """Bad local health, however bad, stretches what link records shortened by half."""
 TOGETHER_SHARE: Final = 2
 """Losses that lie no further apart than so often `link_evidence_ms` are one event."""
+LULL_SHARE: Final = (7, 2)
+"""Where we or a neighbour stood still of late, a severed member has so many times as long."""
+LULL_PATIENCE_US_MAX: Final = 5 * SECOND
+WITNESSED_SHARE: Final = 16
+"""Where the suspect's own neighbours hold it dead, it is left `link_evidence_ms` divided by this."""
 JUDGED_SHARE: Final = 4
 """A judged suspect is left `link_evidence_ms` divided by this: for a record that is on its way."""
 
@@ -49,13 +63,19 @@ class Timing:
     """`of` is the table of members, which belongs to Members."""
 
     def __init__(
-        self, of: dict[NodeId, Member], settings: MembershipSettings, awareness: Awareness, evidence: Evidence
+        self,
+        of: dict[NodeId, Member],
+        settings: MembershipSettings,
+        awareness: Awareness,
+        evidence: Evidence,
+        lull: Lull,
     ) -> None:
         self._of = of
         self._short_us = settings.link_evidence_ms * MILLISECOND
         self._judged = settings.lifeguard.suspicion
         self._awareness = awareness
         self._evidence = evidence
+        self._lull = lull
 
     def severed(self, now: Instant, member: Member) -> bool:
         """Never in the eyes of a node that has no link at all: it is more likely the one that is cut off."""
@@ -79,14 +99,18 @@ class Timing:
         """Something happened that may shorten its suspicion, or lengthen it again."""
         suspicion = member.suspicion
         assert suspicion is not None
-        if self.severed(now, member):
+        severed = self.severed(now, member)
+        if severed and self._evidence.lost_by_us(now, member.node):
             assert member.severed_since is not None
-            short_us = self._short_us + (self._short_us // HEALTH_SHARE if self._awareness.score else 0)
+            health_us = self._short_us // HEALTH_SHARE if self._awareness.score else 0
+            short_us = max(self._short_us + health_us, self._patience_us(now))
             suspicion.sever(max(member.severed_since, now - short_us // 2), short_us)
         else:
             suspicion.mend()
-        if self._is_judged(member):
-            suspicion.judge(now, self._short_us // JUDGED_SHARE)
+        if severed and self._is_witnessed(member):
+            suspicion.judge(now, self._patience_us(now) // WITNESSED_SHARE)
+        elif self._is_judged(member):
+            suspicion.judge(now, self._patience_us(now) // JUDGED_SHARE)
         else:
             suspicion.reopen()
 
@@ -95,6 +119,10 @@ class Timing:
         records are not asked."""
         return self._may_shorten and self._evidence.reached_by_others(member.node, self._vouches)
 
+    def _patience_us(self, now: Instant) -> int:
+        """How long a severed member has, by what was seen to end well of late."""
+        return max(self._short_us, min(self._lull.us(now) * LULL_SHARE[0] // LULL_SHARE[1], LULL_PATIENCE_US_MAX))
+
     @property
     def _may_shorten(self) -> bool:
         return bool(self._short_us and self._evidence.links)
@@ -102,6 +130,13 @@ class Timing:
     def _vouches(self, author: NodeId) -> bool:
         member = self._of.get(author)
         return member is not None and member.probed
+
+    def _is_witnessed(self, member: Member) -> bool:
+        """Whether enough of those who lost a link to it hold it dead: half of them, or as many as are asked to."""
+        losers = [author for author in self._evidence.losers(member.node) if self._vouches(author)]
+        present = member.incarnation
+        dead = sum(1 for author in losers if member.accusers.get(author) == (present, "dead"))
+        return dead > 0 and dead >= min(judges_wanted(len(self._of)), (len(losers) + 1) // 2)
 
     def _is_judged(self, member: Member) -> bool:
         if not self._judged or not self._may_shorten:

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.core.link.liveness import EXTENSIONS_MAX, INTERVAL_US_MAX, Beat, Changed, LinkState, Liveness
+from arqonmesh.core.link.liveness import (
+    EXTENSIONS_MAX,
+    INTERVAL_US_MAX,
+    LULL_PATIENCE_US_MAX,
+    Beat,
+    Changed,
+    LinkState,
+    Liveness,
+    Resumed,
+)
 from arqonmesh.core.link.rtt import RttEstimator
 
 MS = MILLISECOND
@@ -141,7 +150,9 @@ def test_a_reopened_link_is_up_with_its_next_answer_and_down_for_good_after_a_se
     assert isinstance(beat, Beat)
     assert beat.poll
     assert link.beaten(down_at + 5 * MS, 7, 0, 0, 0) == [], "heard, but not answered"
-    (up,) = link.answered(down_at + 10 * MS, beat.seq)
+    up, resumed = link.answered(down_at + 10 * MS, beat.seq)
+    assert isinstance(up, Changed) and isinstance(resumed, Resumed)
+    assert resumed.after_us == 261 * MS, "since the answer before, less the interval in which none was due"
     assert (up.old, up.new) == (LinkState.OPENING, LinkState.UP)
     again = run_until_down(link, down_at + 1_000 * MS)
     assert again.old is LinkState.PROBING
@@ -167,8 +178,51 @@ def test_a_peer_that_is_heard_just_before_its_connection_is_given_up_has_time_to
         assert link.beaten(heard_at + late * MS, 7 + late // 100, 0, 0, 0) == []
         assert all(isinstance(step, Beat) for step in link.tick(heard_at + late * MS))
     assert link.verdict_due(heard_at + 500 * MS) and not link.verdict_due(heard_at + 499 * MS)
-    (up,) = link.answered(heard_at + 499 * MS, beat.seq)
-    assert up.new is LinkState.UP
+    up, _ = link.answered(heard_at + 499 * MS, beat.seq)
+    assert isinstance(up, Changed) and up.new is LinkState.UP
+
+
+def silenced(link: Liveness, at: int, for_us: int) -> tuple[int, list[LinkState]]:
+    """Nothing is answered for so long, then one poll is; the time, and the states in between."""
+    states: list[LinkState] = []
+    now, seq = at, 0
+    while now < at + for_us:
+        now = min(link.next_wakeup() or 0, at + for_us)
+        for step in link.tick(now):
+            if isinstance(step, Beat):
+                seq = step.seq
+            else:
+                assert isinstance(step, Changed)
+                states.append(step.new)
+                if step.new is LinkState.DOWN:
+                    link.reopen(now)
+    link.answered(now, seq)
+    return now, states
+
+
+def test_a_link_that_was_silent_and_came_back_is_given_that_time_and_a_quarter_from_then_on() -> None:
+    """The first time it is lost for a moment; the second time it is waited for. Not beyond a second and a half."""
+    link, now = opened()
+    now, states = silenced(link, now, 700 * MS)
+    assert LinkState.DOWN in states
+    assert link.patience_us == 600 * MS * 5 // 4
+    now, states = silenced(link, now, 700 * MS)
+    assert LinkState.DOWN not in states
+    now, _ = silenced(link, now, 2_500 * MS)
+    assert link.patience_us == LULL_PATIENCE_US_MAX == 1_500 * MS
+
+
+def test_patience_with_a_link_that_is_well_again_fades() -> None:
+    """Half a minute later a cut is noticed as soon as ever."""
+    link, now = opened()
+    now, _ = silenced(link, now, 1_100 * MS)
+    assert link.patience_us == SECOND * 5 // 4
+    for _ in range(300):
+        now += 100 * MS
+        for step in link.tick(now):
+            assert isinstance(step, Beat)
+            link.answered(now, step.seq)
+    assert link.patience_us == 350 * MS
 
 
 def test_a_lossy_link_stays_up() -> None:

@@ -28,6 +28,9 @@ from arqonmesh.wire.statement import Links as LinksRecord
 from tests.core.toy import env_of, key_of, node_of
 
 SHORT_US = 1_000 * MILLISECOND
+WITNESSED_US = SHORT_US // 16
+FIRST = "".join([name for name in "abcdefghijklmnopqrsuvwxyz" if node_of(name) < node_of("me")][:4])
+"""Where these lost a link as well, others expect the accusation from them and not from us."""
 
 
 def says(name: str, incarnation: int) -> Applied:
@@ -140,8 +143,9 @@ def test_the_last_neighbour_to_say_so_makes_the_difference() -> None:
     assert bench.changes[-1] == (said_at + SHORT_US, "t", "dead")
 
 
-def test_who_never_had_a_link_believes_the_neighbours_and_repeats_nothing() -> None:
-    """Dead on others' word: our record does not say it again, or a death would cost a flood from every node."""
+def test_who_never_had_a_link_waits_for_the_neighbours_and_repeats_nothing() -> None:
+    """They know how long it may be silent. Dead on others' word: our record does not say it again, or a death would
+    cost a flood from every node."""
     bench = Bench("ab", "t")
     bench.tell(lists("a", up="t"))
     bench.run(500 * MILLISECOND)
@@ -151,8 +155,48 @@ def test_who_never_had_a_link_believes_the_neighbours_and_repeats_nothing() -> N
     assert bench.changes == []
     bench.tell(accuses("a", ("t", 1, "suspect")))
     bench.run(2 * SECOND)
-    assert bench.changes == [(at, "t", "suspect"), (at + SHORT_US, "t", "dead")]
+    assert bench.changes == [(at, "t", "suspect")]
+    bench.tell(accuses("a", ("t", 1, "dead")))
+    told_at = bench.now
+    bench.run(SECOND)
+    assert bench.changes[1:] == [(told_at + WITNESSED_US, "t", "dead")]
     assert bench.accused == []
+
+
+def test_half_of_the_neighbours_or_as_many_as_are_asked_decide_for_the_others() -> None:
+    """The others of them may be slow, or know of reasons for patience; who had no link to it decides nothing."""
+    bench = Bench("m", "abcdefghit")
+    for name in "abcd":
+        bench.tell(lists(name, up="t"))
+    bench.mute = "t"
+    for name in "abcd":
+        bench.tell(lists(name, down="t"))
+    for name in "am":
+        bench.tell(accuses(name, ("t", 1, "dead")))
+    bench.run(WITNESSED_US + MILLISECOND)
+    assert bench.state("t") == "suspect"
+    bench.tell(accuses("b", ("t", 1, "dead")))
+    bench.run(WITNESSED_US - MILLISECOND)
+    assert bench.state("t") == "suspect"
+    bench.run(MILLISECOND)
+    assert bench.state("t") == "dead"
+
+
+def test_neighbours_that_died_with_it_decide_nothing() -> None:
+    """Their verdicts are as old as they are."""
+    bench = Bench("b", "at")
+    for name in "ab":
+        bench.tell(lists(name, up="t"))
+    bench.mute = "ta"
+    bench.tell(lists("a", down="t"))
+    bench.tell(accuses("a", ("t", 1, "dead")))
+    for name in ("b", "t"):
+        bench.tell(accuses(name, ("a", 1, "dead")))
+    bench.run(SECOND)
+    assert bench.state("a") == "dead"
+    bench.tell(lists("b", down="t"))
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
 
 
 def test_a_slanderer_alone_shortens_nothing() -> None:
@@ -231,9 +275,8 @@ def test_a_node_that_lost_all_its_links_concludes_nothing_from_them() -> None:
 
 def test_only_four_of_many_neighbours_accuse_at_once() -> None:
     """The dead hub of a large star: the fifth of those who lost their links waits for what the four bring about."""
-    first = [name for name in "abcdefghijklmnopqrsuvwxyz" if node_of(name) < node_of("me")][:4]
-    assert len(first) == 4
-    bench = Bench("".join(first) + "t")
+    first = FIRST
+    bench = Bench(first + "t")
     bench.run(10 * SECOND)
     bench.mute = "t"
     for name in first:
@@ -272,6 +315,9 @@ def test_a_probe_in_vain_of_a_severed_member_that_is_accused_already_is_told_to_
     bench.tell(lists("a", down="t"))
     bench.tell(accuses("a", ("t", 1, "suspect")))
     bench.run(3 * SECOND)
+    assert (bench.state("t"), bench.accused) == ("suspect", [])
+    bench.tell(accuses("a", ("t", 1, "dead")))
+    bench.run(SECOND)
     assert (bench.state("t"), bench.accused) == ("dead", [])
 
 
