@@ -429,35 +429,59 @@ def test_more_of_an_earlier_life_than_the_own_disk_had_is_replaced() -> None:
 def test_a_flapping_link_is_advertised_ever_more_rarely_and_a_calm_one_soon() -> None:
     """200 ms, doubling to 5 s; after quiet the first change is told within 50 ms again."""
     core = Links(env_of("a"), LinkSettings())
-    peer = node_of("b")
+    peer, steady = node_of("b"), node_of("c")
     core.start(0, {})
     published: list[int] = []
-    now = 0
+    seq = 0
 
-    def step(effects: list[Effect]) -> None:
-        published.extend(now for e in effects if isinstance(e, Emit) and isinstance(e.event, Publish))
+    def step(now: int, effects: list[Effect]) -> None:
+        """Note what is published, and answer for the steady one: who has no link at all publishes nothing."""
+        nonlocal seq
+        for effect in effects:
+            if isinstance(effect, Emit) and isinstance(effect.event, Publish):
+                published.append(now)
+            elif isinstance(effect, Send) and effect.to == steady and isinstance(effect.message, Heartbeat):
+                seq += 1
+                core.on_message(now, steady, Heartbeat(seq, False, effect.message.seq, 0, 2**32 - 1, 100))
+                if effect.message.poll:
+                    core.on_message(now, steady, HeartbeatAck(effect.message.seq))
 
-    for now in range(0, 60 * SECOND, 10 * MS):
-        if now % (100 * MS) == 0:
-            if (now // (100 * MS)) % 2 == 0:
-                step(core.on_event(now, TransportUp(peer, "quic", True)))
-                step(core.on_message(now, peer, HeartbeatAck(1)))
+    dice = random.Random(1)  # evenly, it would be the same at each moment at which news may leave
+    step(0, core.on_event(0, TransportUp(steady, "quic", True)))
+    for now in range(0, 160 * SECOND, 10 * MS):
+        if now % (100 * MS) == 0 and now < 60 * SECOND:
+            if dice.random() < 0.5:
+                step(now, core.on_event(now, TransportUp(peer, "quic", True)))
+                step(now, core.on_message(now, peer, HeartbeatAck(1)))
             else:
-                step(core.on_event(now, TransportDown(peer, "flap")))
+                step(now, core.on_event(now, TransportDown(peer, "flap")))
         if (core.next_deadline() or 0) <= now:
-            step(core.on_timer(now))
-    assert len(published) <= 20
-    assert published[-1] - published[-2] >= 5 * SECOND
-    before = len(published)
-    now += 200 * SECOND
-    step(core.on_timer(now))
-    before = len(published)
-    now += 100 * SECOND
-    step(core.on_event(now, TransportUp(peer, "quic", True)))
-    step(core.on_message(now, peer, HeartbeatAck(1)))
-    now += 50 * MS
-    step(core.on_timer(now))
+            step(now, core.on_timer(now))
+    flapped = [at for at in published if at < 60 * SECOND]
+    assert 5 <= len(flapped) <= 20
+    assert flapped[-1] - flapped[-2] >= 5 * SECOND
+    assert len(published) <= len(flapped) + 1
+    before, now = len(published), 160 * SECOND
+    step(now, core.on_event(now, TransportUp(peer, "quic", True)))
+    step(now, core.on_message(now, peer, HeartbeatAck(1)))
+    step(now + 50 * MS, core.on_timer(now + 50 * MS))
     assert len(published) == before + 1
+
+
+def test_who_has_no_link_says_nothing_and_what_was_said_is_not_said_again() -> None:
+    """A hub stands still for half a second: its spokes lose it, have it again, and none of them floods it with that."""
+    wire = Wire("a", "b", delay_us=MS)
+    wire.connect("a", "b")
+    wire.run(10 * SECOND)
+    said = len(records(wire, "b"))
+    wire.sever("a", "b")
+    wire.sever("b", "a")
+    wire.run(10 * SECOND + 600 * MS)
+    assert wire.events("b", LinkDown)
+    wire.cut.clear()
+    wire.run(15 * SECOND)
+    assert wire.cores[node_of("b")].is_up(node_of("a"))
+    assert len(records(wire, "b")) == said == 1
 
 
 def test_a_changed_round_trip_is_advertised_at_most_every_thirty_seconds() -> None:
@@ -571,7 +595,7 @@ def test_the_loss_of_a_link_that_stood_is_told_at_once_whatever_others_do() -> N
     seq, lost_at = 0, 0
     for now in range(0, 22 * SECOND, 10 * MS):
         effects: list[Effect] = []
-        if now % (100 * MS) == 0 and now < 20 * SECOND:
+        if now % (100 * MS) == 0 and now <= 20 * SECOND:
             if (now // (100 * MS)) % 2 == 0:
                 effects += core.on_event(now, TransportUp(flapping, "quic", True))
                 effects += core.on_message(now, flapping, HeartbeatAck(1))
