@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from arqonmesh.config.model import RoutingSettings
 from arqonmesh.core.routing.core import Routing
 from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.service import Service
@@ -45,6 +47,12 @@ async def test_a_hub_that_is_banned_carries_nothing_until_it_is_forgiven(tmp_pat
         ]
         assert [hop.id for hop in (await control.route("hq")).hops] == [hub.key.node_id], "it is still an end"
         await until(lambda: one.story.dropped.get(("routing", "untrusted-transit"), 0) > 0)
+
+        config = one.node.config
+        one.node.adopt(one.host.now(), msgspec.structs.replace(config, routing=RoutingSettings(transit="any")))
+        assert [hop.id for hop in (await control.route("factory")).hops] == [hub.key.node_id, two.key.node_id]
+        one.node.adopt(one.host.now(), config)
+        assert (await control.route("factory")).hops == ()
 
         await control.peer_forgive(hub.key.node_id[:8], "")
         assert [hop.id for hop in (await control.route("factory")).hops] == [hub.key.node_id, two.key.node_id]
