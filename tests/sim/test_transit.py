@@ -1,4 +1,4 @@
-"""A star whose hub one spoke thinks ill of: what still goes over it, what does not, and that all is well again after."""
+"""A star whose hub one spoke thinks ill of: what goes over it even so, what does not, and that all is well after."""
 
 from __future__ import annotations
 
