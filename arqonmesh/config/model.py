@@ -155,7 +155,8 @@ class GossipSettings(Settings, frozen=True):
     delta_bytes_max: Positive = 60_000
     """Largest repair message; what is left over goes in the next one."""
     tombstone_horizon_s: Seconds = 604_800.0
-    """How long after its end a ticket's invite and redemptions are kept; then whoever signed them voids them."""
+    """How long a ticket that is over is kept, and the admission of a member that has left, or is dead and has no vote;
+    then whoever signed them voids them, and who comes back needs a new ticket."""
 
 
 class BroadcastSettings(Settings, frozen=True):

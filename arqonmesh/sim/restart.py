@@ -92,11 +92,10 @@ class _Author:
         """Its own record."""
         process, node = self._process, self._process.config.node
         addresses = (f"{process.name}.sim:9130",)
-        key = process.public_key
         self.say(
             Kind.NODE,
             "",
-            NodeRecord(key, node.cluster, node.role, node.region, addresses, incarnation, False, "sim", ()),
+            NodeRecord(b"", node.cluster, node.role, node.region, addresses, incarnation, False, "sim", ()),
         )
 
     def live_again(self) -> tuple[Put, ...]:

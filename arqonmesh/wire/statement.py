@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from arqonmesh.errors import DecodeError
+from arqonmesh.ids import NodeId
 from arqonmesh.wire.cbor import convert, decode, encode
 from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.messages import (
@@ -217,7 +218,8 @@ class Held(Body, frozen=True):
 class NodeRecord(Body, frozen=True):
     """What a node says about itself. One per node; raised incarnations refute suspicions."""
 
-    node_key: Key32
+    node_key: Annotated[bytes, Meta(max_length=32)]
+    """Empty: its admission says it, and nobody asks this record. Older ones repeat it here, as they were signed."""
     cluster: NameText
     role: NameText
     region: RegionText
@@ -246,6 +248,15 @@ class Links(Body, frozen=True):
 
     def value(self) -> list[Any]:
         return [[item for link in self.adjacencies for item in _flat(link)]]
+
+
+def _peers_up(links: Links) -> tuple[NodeId, ...]:
+    last = {link.peer: link.state == "up" for link in links.adjacencies}
+    return tuple(NodeId(peer) for peer, up in last.items() if up)
+
+
+peers_up: Final = Memo(_peers_up, 64)
+"""Whom a record lists as up, in its order. Several parts of a node remember that of every member: one object for all."""
 
 
 TRANSPORTS: Final = ("quic", "wss")
@@ -289,7 +300,8 @@ class Accusations(Body, frozen=True):
 
 
 class Floor(Body, frozen=True):
-    """Of the voidable kinds, what the author said up to and including (epoch, seq) is void: unused tickets, long over.
+    """Of one voidable kind, what the author said up to and including (epoch, seq) is void: it is long over. Key: which
+    kind (`FLOOR_KEYS`).
 
     Its author decides, so all replicas that have heard it agree, whichever clock they have and however late they are;
     and what it voids can not come back from one that has not, because its place lies below.
@@ -299,8 +311,9 @@ class Floor(Body, frozen=True):
     seq: U63
 
 
-VOIDABLE: Final = (Kind.INVITE,)
-"""Kinds whose statements their author may void with a Floor."""
+FLOOR_KEYS: Final[dict[int, str]] = {Kind.INVITE: "", Kind.ADMISSION: "admissions"}
+"""Kinds whose statements their author may void with a Floor, and by which key that says so. Nodes that do not know a
+key keep the statement and void nothing by it."""
 
 
 class RegionSummary(Body, frozen=True):

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from arqonmesh.core.kernel import SECOND, Lane
 from arqonmesh.errors import DecodeError
 from arqonmesh.sim.scenarios import star
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.wire.codec import IDS, MESSAGE_TYPES, decode_message, encode_message
-from arqonmesh.wire.statement import BODY_TYPES, Kind, decode_body
+from arqonmesh.wire.statement import BODY_TYPES, Kind, NodeRecord, decode_body
 from tests.wire.examples import BODIES, MESSAGES
 
 FILE: Final = Path(__file__).with_name("golden_v1.json")
@@ -81,6 +82,16 @@ def test_a_body_of_the_second_version_is_still_read(kind: str) -> None:
     data = bytes.fromhex(BODIES_V2[kind])
     body = decode_body(int(kind), data)
     assert body is not None and body.encode() == data
+
+
+def test_a_record_that_does_not_repeat_the_nodes_key_is_read_and_32_bytes_shorter() -> None:
+    """The admission has the key; a record of older nodes has it, too, and is read as it was signed."""
+    old = bytes.fromhex(BODIES_V2[str(int(Kind.NODE))])
+    record = decode_body(Kind.NODE, old)
+    assert isinstance(record, NodeRecord) and len(record.node_key) == 32
+    short = replace(record, node_key=b"")
+    assert decode_body(Kind.NODE, short.encode()) == short
+    assert len(short.encode()) == len(old) - 33
 
 
 def test_a_running_node_withstands_every_old_frame_on_every_lane() -> None:

@@ -14,7 +14,6 @@ taken back by `Withdrawn`; an admission that is taken back may expel a member, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, Final, TypeAlias
 
 from arqonmesh.config.model import GossipSettings
@@ -26,6 +25,7 @@ from arqonmesh.core.events import (
     LinkDown,
     LinkUp,
     MemberAdmitted,
+    MemberChanged,
     MemberExpelled,
     Persisted,
     Publish,
@@ -34,6 +34,7 @@ from arqonmesh.core.gossip import disk
 from arqonmesh.core.gossip.authors import Authors
 from arqonmesh.core.gossip.forks import Fork
 from arqonmesh.core.gossip.intake import Intake
+from arqonmesh.core.gossip.lapsed import Lapsed
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import Record
 from arqonmesh.core.gossip.own import OwnStatements
@@ -64,10 +65,10 @@ from arqonmesh.wire.messages import (
     GossipRoot,
     WireMessage,
 )
-from arqonmesh.wire.statement import Admission, Invite, Kind
+from arqonmesh.wire.statement import Kind
 
 FLOOR_INTERVAL: Final = 600 * SECOND
-"""How often we look whether tickets of ours are over and worth a floor."""
+"""How often we look whether tickets and admissions of ours are over and worth a floor."""
 
 _Slot: TypeAlias = tuple[NodeId, int, str]
 
@@ -88,6 +89,7 @@ class Gossip(Views):
         LinkUp,
         LinkDown,
         MemberAdmitted,
+        MemberChanged,
         MemberExpelled,
         Applied,
         BroadcastArrived,
@@ -111,6 +113,7 @@ class Gossip(Views):
         super().__init__(Replica(self._limits))
         self._waiting = WaitingRoom(self._limits)
         self._own = OwnStatements(env, self._replica)
+        self._lapsed = Lapsed(env, keys, self, int(settings.tombstone_horizon_s * SECOND))
         self._repair = Repair(env, settings, self._limits, self._replica)
         self._push = Push(
             lambda: self._repair.peers,
@@ -182,6 +185,8 @@ class Gossip(Views):
         for author, fork in found.forks:
             self._replica.convict(author, fork)
         self._floor_at = now + FLOOR_INTERVAL
+        self._lapsed.started(now)
+        effects += self._void()
         effects += self._telling.applied(sorted(self._replica.records(), key=_in_turn))
         return effects + [
             Emit(Forked(author, *fork.cut, fork.first, fork.second, restored=True))
@@ -211,8 +216,15 @@ class Gossip(Views):
             case BroadcastArrived() if event.topic == TOPIC:
                 return self._intake.broadcast(now, event)
             case MemberAdmitted():
+                self._lapsed.admitted(now, event.node)
                 return self._authors.admitted(now, event.node)
+            case MemberChanged():
+                if event.new in ("dead", "left"):
+                    self._lapsed.gone(now, event.node)
+                else:
+                    self._lapsed.present(event.node)
             case MemberExpelled():
+                self._lapsed.gone(now, event.node)
                 return self._authors.expelled(event.node)
             case Applied():
                 self._telling.introduced(event)
@@ -227,7 +239,7 @@ class Gossip(Views):
         effects = self._repair.on_timer(now) + self._push.on_timer(now) + self._intake.on_timer(now)
         if self._floor_at <= now:
             self._floor_at = now + FLOOR_INTERVAL
-            effects += self._own.floor(self._over_by)
+            effects += self._own.floor(lambda: self._lapsed.test(now))
         return effects
 
     def next_deadline(self) -> Instant | None:
@@ -252,20 +264,16 @@ class Gossip(Views):
         told += self._telling.applied(held) + self._push.soon(now, [segment_of(me, before, held)], None)
         return persist + told + self._own.write()
 
-    def _over_by(self) -> Callable[[Record], bool]:
-        """Has this ticket let nobody in, and been out of time for longer than the horizon? An admission is checked
-        against its invite for as long as it counts, so tickets that admitted somebody stay."""
-        used = frozenset(b.ticket_id for _, _, b in self.statements(Kind.ADMISSION) if isinstance(b, Admission))
-        horizon_ms = int(self._settings.tombstone_horizon_s * 1_000)
-        before_ms = self._env.wall_ms() - horizon_ms
-
-        def is_over(record: Record) -> bool:
-            body = record.body
-            if not isinstance(body, Invite) or record.key in used:
-                return False
-            return min(body.expires_ms, body.revoked_ms or body.expires_ms) < before_ms
-
-        return is_over
+    def _void(self) -> list[Effect]:
+        """At start: what a floor voids that an older version held on to, or a join still tells."""
+        effects: list[Effect] = []
+        for author in self._replica.sorted_authors():
+            log = self._replica.authors[author]
+            if any(record.kind == Kind.FLOOR for record in log.ordered()):
+                writes, told = self._telling.taken_back(self._replica.void(author))
+                effects += [Persist(-1, tuple(writes), sync=False)] if writes else []
+                effects += told + self._telling.voided(log, author)
+        return effects
 
 
 def _in_turn(record: Record) -> tuple[int, str, str]:

@@ -27,6 +27,7 @@ from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.codec import decode_message
 from arqonmesh.wire.messages import MAX_FRAME_BYTES, GossipDelta
+from arqonmesh.wire.statement import Kind
 
 
 class Intake:
@@ -198,6 +199,8 @@ class Intake:
         if run.author == self._env.node_id:
             self._own.speak_beyond(max(record.position for record in outcome.new))
         told += self._telling.applied(newest)
+        if log is not None and any(record.kind == Kind.FLOOR for record in newest):
+            told += self._telling.voided(log, run.author)
         self._repair.note_progress(run.link_peer)
         if self._replica.cut(run.author) is not None:
             return [segment_of(run.author, None, newest)] if newest else []

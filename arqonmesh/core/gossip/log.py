@@ -20,8 +20,8 @@ from msgspec import Struct
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.statement import (
+    FLOOR_KEYS,
     GENESIS_HASH,
-    VOIDABLE,
     Body,
     Floor,
     Kind,
@@ -172,21 +172,20 @@ class AuthorLog:
     def supersedes(self, position: Position, kind: int, key: str) -> bool:
         """Is a newer statement of (kind, key) held than one at `position` would be, or has its author voided it?"""
         held = self.get(kind, key)
-        return (held is not None and held.position > position) or (kind in VOIDABLE and position <= self.floor)
+        return (held is not None and held.position > position) or (kind in FLOOR_KEYS and position <= self.floor(kind))
 
-    @property
-    def floor(self) -> Position:
-        """Of the voidable kinds nothing counts that the author said up to here (see `wire.statement.Floor`)."""
-        held = self.get(Kind.FLOOR, "")
+    def floor(self, kind: int) -> Position:
+        """Of this kind nothing counts that the author said up to here (see `wire.statement.Floor`)."""
+        held = self.get(Kind.FLOOR, FLOOR_KEYS[kind]) if kind in FLOOR_KEYS else None
         body = None if held is None else held.body
         if held is None or not isinstance(body, Floor):
             return ORIGIN
         return min((body.epoch, body.seq), held.position)
 
     def void(self) -> list[Record]:
-        """Drop what lies at or below the floor. Returns it, in order."""
-        floor = self.floor
-        gone = [r for r in self._ordered if r.kind in VOIDABLE and r.position <= floor]
+        """Drop what lies at or below its floor. Returns it, in order."""
+        floors = {kind: self.floor(kind) for kind in FLOOR_KEYS}
+        gone = [r for r in self._ordered if r.kind in floors and r.position <= floors[r.kind]]
         return [self.drop(r.kind, r.key) for r in gone]
 
     def put(self, record: Record) -> None:

@@ -4,26 +4,28 @@
 crash can lose what nobody has seen and never makes us contradict ourselves. What is published while the disk is busy
 waits, newest per (kind, key), and is signed as one batch.
 
-**Floor**: of the unused tickets that are over we say, once enough of them have come together, that they are
-void up to a point (`wire.statement.Floor`). The records that must stay and lie before that point are said again first.
+**Floor**: of the tickets and of the admissions that are over we say, once enough of them have come together, that they
+are void up to a point (`wire.statement.Floor`). The records that must stay and lie before that point are said again
+first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from arqonmesh.core.events import Dropped
 from arqonmesh.core.gossip import disk
+from arqonmesh.core.gossip.lapsed import IsOver
 from arqonmesh.core.gossip.log import Position, Record
 from arqonmesh.core.gossip.replica import Replica
 from arqonmesh.core.kernel import Effect, Emit, Env, Persist
 from arqonmesh.wire.statement import (
+    FLOOR_KEYS,
     GENESIS_HASH,
     MAX_STATEMENT_BYTES,
-    VOIDABLE,
     Body,
     Floor,
     Kind,
@@ -107,28 +109,24 @@ class OwnStatements:
                 void += self._replica.void(record.author)
         return current, void
 
-    def floor(self, over_by: Callable[[], Callable[[Record], bool]]) -> list[Effect]:
+    def floor(self, over_by: Callable[[], IsOver]) -> list[Effect]:
         """Void what is over, if that is enough to be worth a statement. Meant to be called now and then. `over_by`
-        makes the test, which reads every admission, so only an author of many tickets asks for it."""
+        makes the test, which reads every admission, so only an author of many tickets or admissions asks for it."""
         log = self._replica.authors.get(self._env.node_id)
         if log is None or self._writing is not None or self._queue:
             return []
-        own = [record for record in log.ordered() if record.kind in VOIDABLE]
-        if len(own) < VOID_BATCH:
-            return []
-        is_over = over_by()
-        over = [record for record in own if is_over(record)]
-        if len(over) < VOID_BATCH:
-            return []
-        kept = {record.position for record in own} - {record.position for record in over}
-        blockers = [record for record in own if record.position in kept and record.position < over[-1].position]
-        if len(blockers) > BLOCKERS_MAX:
-            return []
-        for record in blockers:
-            if record.body is not None:
-                self._queue[record.kind, record.key] = record.body
-        if not blockers:
-            self._queue[Kind.FLOOR, ""] = Floor(*over[-1].position)
+        is_over: IsOver | None = None
+        for kind, floor_key in FLOOR_KEYS.items():
+            own = [record for record in log.ordered() if record.kind == kind]
+            if len(own) < VOID_BATCH:
+                continue
+            is_over = is_over or over_by()
+            blockers, last = _worth_a_floor(own, is_over)
+            for record in blockers:
+                if record.body is not None:
+                    self._queue[record.kind, record.key] = record.body
+            if last is not None and not blockers:
+                self._queue[Kind.FLOOR, floor_key] = Floor(*last.position)
         return self.write()
 
     def _sign(self, seq: int, previous: bytes, kind: int, key: str, body: Body) -> Record:
@@ -154,3 +152,20 @@ class OwnStatements:
         return log is not None and (
             log.supersedes(record.position, record.kind, record.key) or log.at(record.position) is not None
         )
+
+
+def _worth_a_floor(own: Sequence[Record], is_over: IsOver) -> tuple[list[Record], Record | None]:
+    """Up to which record to void, and which before it must stay; none when too few are over for those that would have
+    to be said again."""
+    blockers: list[Record] = []
+    count, last, kept = 0, None, 0
+    for record in own:
+        if is_over(record):
+            count += 1
+            if count >= VOID_BATCH:
+                last, kept = record, len(blockers)
+        else:
+            blockers.append(record)
+            if len(blockers) > BLOCKERS_MAX:
+                break
+    return blockers[:kept], last

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from arqonmesh.core.events import Applied, Dropped, Withdrawn
 from arqonmesh.core.gossip import disk
-from arqonmesh.core.gossip.log import Position, Record
+from arqonmesh.core.gossip.log import AuthorLog, Position, Record
 from arqonmesh.core.kernel import Effect, Emit, Write
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import decode_statement
@@ -52,7 +52,13 @@ class Telling:
 
     def uninvited(self, author: NodeId, cut: Position) -> list[Effect]:
         """Take back what a join told the other cores of this author, beyond its fork and never seen by gossip."""
-        slots = [s for s, position in self._introduced.items() if s[0] == author and position >= cut]
+        return self._retract([s for s, at in self._introduced.items() if s[0] == author and at >= cut])
+
+    def voided(self, log: AuthorLog, author: NodeId) -> list[Effect]:
+        """The same of what the author has made void since: an old word of a join must not bring back what is over."""
+        return self._retract([s for s, at in self._introduced.items() if s[0] == author and at <= log.floor(s[1])])
+
+    def _retract(self, slots: list[_Slot]) -> list[Effect]:
         for slot in slots:
             del self._introduced[slot]
         return [Emit(Withdrawn(*slot)) for slot in slots]

@@ -90,7 +90,7 @@ class OwnRecord:
     def record(self) -> Effect:
         env = self._env
         record = NodeRecord(
-            node_key=env.public_key,
+            node_key=b"",
             cluster=env.cluster,
             role=env.role,
             region=env.region,

@@ -49,5 +49,5 @@ class Slanderer(Adversary):
         _, epoch, seq, _, _ = self.plane.gossip.entry(victim)
         member = self.plane.admission.member(victim)
         assert member is not None, f"{victim} is no member"
-        leaving = NodeRecord(member.public_key, member.cluster, member.role, "", (), self.forged, True, "", ())
+        leaving = NodeRecord(b"", member.cluster, member.role, "", (), self.forged, True, "", ())
         self.send(target, alone(self.pen.write((epoch, seq + 1), Kind.NODE, leaving, author=victim)))
