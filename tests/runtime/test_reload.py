@@ -147,7 +147,7 @@ async def test_every_marked_setting_reaches_whoever_works_by_it(node: Running) -
         "bus: {buffer_bytes_max: 300000, connections_per_address_max: 9, origins: ['https://a.example'],"
         " slow: {policy: spill, spill_bytes_max: 5}, history: {max_age_s: 60, max_bytes: 1000}}\n"
         "telemetry: {window_s: 2, batch_ms: 7, clients_max: 1}\nhttp: {cors_origins: ['*']}\n"
-        "federation: {export: {allow: ['a:*']}}\nuser_events: {burst: 3}\n"
+        "federation: {export: {allow: ['a:*']}}\nuser_events: {burst: 3}\nrouting: {transit: trusted}\n"
     )
     await node.control.seed("acme", "open", "")
     assert not node.service.node.bus.exported("a:b")
@@ -164,6 +164,7 @@ async def test_every_marked_setting_reaches_whoever_works_by_it(node: Running) -
     assert service.node.bus.exported("a:b")
     plane = service.node.plane
     assert plane is not None
+    assert plane.routing.transit._settings is config.routing and config.routing.transit == "trusted"
     fired = [service.node.fire(service.host.now(), "x", b"") for _ in range(3)]
     assert len(fired) == 3
     with pytest.raises(ArqonError, match=r"user_events\.rate_per_s"):
@@ -173,5 +174,6 @@ async def test_every_marked_setting_reaches_whoever_works_by_it(node: Running) -
 def test_the_marks_are_those_that_the_reload_serves() -> None:
     """A mark is a promise: a section with marked settings is one that somebody adopts."""
     hot = {".".join(setting.path[:2]) for setting in settings().values() if setting.hot}
-    assert {name.split(".")[0] for name in hot} == {"bus", "telemetry", "http", "log", "federation", "user_events"}
+    served = {"bus", "telemetry", "http", "log", "federation", "routing", "user_events"}
+    assert {name.split(".")[0] for name in hot} == served
     assert {"federation.outbox", "federation.ttl"}.isdisjoint(hot)
