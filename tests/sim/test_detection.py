@@ -89,10 +89,10 @@ def test_everybody_knows_of_a_dead_hub_and_a_dead_spoke_within_two_seconds(seed:
     all_know(sim, f"n{6 + seed:02}", within_us=1_500 * MILLISECOND)
 
 
-def test_two_hubs_at_once_get_the_usual_suspicion() -> None:
-    """The records of two that were linked vouch for each other: it might as well be a cut, and they may be alive."""
-    sim = mesh(3, 12)
-    all_know(sim, "n00", "n02", within_us=12 * SECOND)
+@pytest.mark.parametrize("victims", [("n00", "n02"), ("n00", "n01", "n03"), ("n02", "n05")])
+def test_everybody_knows_of_linked_nodes_that_died_at_once_within_three_seconds(victims: tuple[str, ...]) -> None:
+    """What each of them said of the others is as old as they are. It might be a cut: so they have twice the time."""
+    all_know(mesh(3, 12), *victims, within_us=3 * SECOND)
 
 
 @pytest.mark.parametrize("seed", [2])

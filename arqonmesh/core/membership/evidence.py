@@ -4,10 +4,14 @@ A link that fell silent is evidence of its own kind: somebody who exchanged hear
 second signs that they stopped. When everyone who had a link says so, and nobody who may vouch still has one, the member
 is *severed*: no probe can reach it, no refutation of its own could come, and asking others again adds nothing.
 
-    severed(t)  =  no living member's newest record lists t as up,  and one at least lists it as down
+    island(t)   =  t, those whose newest records list t as up, those whose records list these, and so on;
+                   none, when somebody to whom we have a link is among them
+    severed(t)  =  t is on an island,  and one at least who is not on it lists t as down
 
 Our own links count as they are at this moment, those of others as their newest LINKS records (signed) say. A dead
-member's record vouches for nobody: it is as old as its death.
+member's record vouches for nobody: it is as old as its death. As is that of one who died just now: so whoever is
+vouched for only by those whom nobody reaches is not reached either, be it two linked hubs that died together. Whether
+an island is dead or cut off, nobody can tell from here; timing.py says what that means.
 """
 
 from __future__ import annotations
@@ -74,10 +78,25 @@ class Evidence:
         lost = sum(1 for author in self._lost.get(target, ()) if author == self._own or vouches(author))
         return lost > having
 
-    def severed(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
-        if self.vouched_for(target, vouches):
-            return False
-        return any(author == self._own or vouches(author) for author in self._lost.get(target, ()))
+    def island(self, target: NodeId, vouches: Callable[[NodeId], bool], most: int) -> dict[NodeId, None]:
+        """Whom nobody reaches any more, `target` and those who vouch for it. Empty when it is reached, when nobody
+        outside says to have lost it, or when they are more than `most`."""
+        losers = self._lost.get(target)
+        if not losers:
+            return {}
+        island = {target: None}
+        left = [target]
+        while left:
+            for author in self._up.get(left.pop(), ()):
+                if author == self._own:
+                    return {}
+                if author not in island and vouches(author):
+                    if author in self.links or len(island) >= most:
+                        return {}
+                    island[author] = None
+                    left.append(author)
+        lost = any(author == self._own or (vouches(author) and author not in island) for author in losers)
+        return island if lost else {}
 
     def witnesses(self, now: Instant, target: NodeId) -> list[NodeId]:
         """Who lost a link to it a moment ago, sorted; ourselves included."""

@@ -72,7 +72,7 @@ class Members:
 
     def is_severed(self, now: Instant, member: Member) -> bool:
         """Whether all who had a link to it say that they lost it (timing.py)."""
-        return self._timing.severed(now, member)
+        return bool(self._timing.severed(now, member))
 
     def report(self) -> tuple[MemberReport, ...]:
         return tuple(self.of[node].report() for node in sorted(self.of))
@@ -196,10 +196,22 @@ class Members:
         return effects
 
     def look_at_links(self, now: Instant, node: NodeId) -> list[Effect]:
-        """Someone gained or lost a link to this member, or who vouched for it is dead."""
+        """Someone gained or lost a link to this member, or who vouched for it is dead. Should it be severed, so may now
+        be those who are severed with it, and for whom it vouches."""
         member = self.of.get(node)
         if member is None or node == self._me or not member.probed:
             return []
+        effects = self._look_at_links(now, member)
+        island = self._timing.severed(now, member)
+        vouched = self._evidence.vouched_by(node) if island else ()
+        for mate in dict.fromkeys((*island, *vouched)):
+            other = self.of.get(mate)
+            if other is not None and mate not in (node, self._me) and other.probed:
+                effects += self._look_at_links(now, other)
+        return effects
+
+    def _look_at_links(self, now: Instant, member: Member) -> list[Effect]:
+        node = member.node
         self._timing.count_losses(now, member)
         if member.suspicion is not None:
             self._timing.reckon(now, member)

@@ -3,7 +3,8 @@
 Two things shorten a suspicion below the usual time, and neither does while anybody who may vouch has a link to the
 suspect, or while we have no link at all:
 
-    severed    all who had a link to it say that they lost it, we too:    link_evidence_ms from then on
+    severed    all who had a link to it say that they lost it, we too:    link_evidence_ms from then on;
+               all but others who are severed with it:                    twice that
     witnessed  all did, and half of them say `dead`, or four:             a sixteenth of that, from then on
     judged     enough members say `dead` of its present incarnation:      a quarter of that, from then on
 
@@ -48,6 +49,8 @@ TOGETHER_SHARE: Final = 2
 LULL_SHARE: Final = (7, 2)
 """Where we or a neighbour stood still of late, a severed member has so many times as long."""
 LULL_PATIENCE_US_MAX: Final = 5 * SECOND
+ISLAND_SHARE: Final = 2
+"""Where members are severed together they may be a side of a cut, which is given twice the time to heal."""
 WITNESSED_SHARE: Final = 16
 """Where the suspect's own neighbours hold it dead, it is left `link_evidence_ms` divided by this."""
 JUDGED_SHARE: Final = 4
@@ -77,16 +80,21 @@ class Timing:
         self._evidence = evidence
         self._lull = lull
 
-    def severed(self, now: Instant, member: Member) -> bool:
-        """Never in the eyes of a node that has no link at all: it is more likely the one that is cut off."""
-        if not self._may_shorten or not self._evidence.severed(member.node, self._vouches):
+    def severed(self, now: Instant, member: Member) -> dict[NodeId, None]:
+        """With whom it is severed, itself included; nobody when it is not. Never in the eyes of a node that has no link
+        at all, or where several are half of those who may be alive: it is more likely the one that is cut off."""
+        island: dict[NodeId, None] = {}
+        if self._may_shorten:
+            island = self._evidence.island(member.node, self._vouches, len(self._of) // 2)
+            if len(island) > 1 and 2 * len(island) >= sum(1 for other in self._of.values() if other.probed):
+                island = {}
+        if not island:
             member.severed_since = None
-            return False
-        if member.severed_since is None:
+        elif member.severed_since is None:
             losing_since = member.losing_since
             together = losing_since is not None and now - losing_since <= TOGETHER_SHARE * self._short_us
             member.severed_since = losing_since if together else now
-        return True
+        return island
 
     def count_losses(self, now: Instant, member: Member) -> None:
         """Somebody gained or lost a link to it."""
@@ -104,6 +112,7 @@ class Timing:
             assert member.severed_since is not None
             health_us = self._short_us // HEALTH_SHARE if self._awareness.score else 0
             short_us = max(self._short_us + health_us, self._patience_us(now))
+            short_us *= ISLAND_SHARE if len(severed) > 1 else 1
             suspicion.sever(max(member.severed_since, now - short_us // 2), short_us)
         else:
             suspicion.mend()

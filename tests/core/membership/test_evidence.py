@@ -260,6 +260,56 @@ def test_a_dead_member_vouches_for_nobody() -> None:
     assert bench.state("t") == "dead"
 
 
+def test_two_who_vouch_for_each_other_and_for_whom_nobody_else_does_are_dead_in_twice_the_time() -> None:
+    """Two linked hubs died together: what each said of the other is as old as both. It may be a cut as well."""
+    bench = Bench("abcht")
+    bench.tell(lists("h", up="abct"))
+    bench.tell(lists("t", up="abch"))
+    for name in "abc":
+        bench.tell(lists(name, up="ht"))
+    bench.run(10 * SECOND)
+    bench.mute = "th"
+    bench.changes.clear()
+    for name in "ht":
+        bench.tell(LinkDown(node_of(name), "silent"))
+    for name in "abc":
+        assert bench.changes == [], "somebody who is reached has a link to both"
+        bench.tell(lists(name, down="ht"))
+    lost_at = bench.now
+    assert sorted(bench.changes) == [(lost_at, "h", "suspect"), (lost_at, "t", "suspect")]
+    bench.run(3 * SECOND)
+    assert sorted(bench.changes[2:]) == [(lost_at + 2 * SHORT_US, name, "dead") for name in "ht"]
+
+
+def test_who_is_vouched_for_along_a_chain_that_reaches_us_is_not_severed() -> None:
+    """Its neighbour's neighbour is ours."""
+    bench = Bench("a", "bctdef")
+    bench.tell(lists("a", up="b"))
+    bench.tell(lists("b", up="c"))
+    bench.tell(lists("c", up="t"))
+    bench.mute = "t"
+    bench.tell(lists("b", up="c", down="t"))
+    bench.tell(accuses("b", ("t", 1, "dead")))
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+    bench.tell(lists("b", down="ct"))
+    bench.run(SECOND)
+    assert bench.state("t") == "dead"
+
+
+def test_half_of_the_mesh_that_vouches_for_itself_keeps_the_long_suspicion() -> None:
+    """It is a cut, and we may be on the smaller side of it."""
+    bench = Bench("abxyz")
+    for name in "xyz":
+        bench.tell(lists(name, up="xyz".replace(name, "")))
+    bench.run(10 * SECOND)
+    bench.mute = "xyz"
+    for name in "xyz":
+        bench.tell(LinkDown(node_of(name), "silent"))
+    bench.run(3 * SECOND)
+    assert {bench.state(name) for name in "xyz"} <= {"alive", "suspect"}
+
+
 def test_a_node_that_lost_all_its_links_concludes_nothing_from_them() -> None:
     """It is more likely the one that is cut off."""
     bench = Bench("abt")
