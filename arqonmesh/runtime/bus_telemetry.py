@@ -7,6 +7,7 @@ here is counted by the telemetry server and felt by nobody else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
 
 STATS_EVENT: Final = "bus_stats"
-_LOOK_EVERY_S: Final = 0.5
 
 
 def watched(names: RoomNames) -> dict[str, str]:
@@ -52,6 +52,7 @@ class BusTelemetry:
         self._host = host
         self._bus: Bus = host.node.bus
         self._settings = config.telemetry
+        self._adopted = asyncio.Event()
         self._watched = watched(config.bus.names)
         self._figures = figures
         stamps = Stamps(rng)
@@ -68,6 +69,7 @@ class BusTelemetry:
     def adopt(self, config: Config) -> None:
         """Other settings from now on."""
         self._settings = config.telemetry
+        self._adopted.set()
         self.server.adopt(config.telemetry, config.bus)
 
     async def start(self, host: str, port: int) -> asyncio.Task[None]:
@@ -101,7 +103,16 @@ class BusTelemetry:
         now = self._host.now()
         activity_last = stats_last = now
         while True:
-            await asyncio.sleep(min(_LOOK_EVERY_S, self._settings.activity_s, self._settings.stats_s))
+            self._adopted.clear()
+            due = min(
+                activity_last + round(self._settings.activity_s * SECOND),
+                stats_last + round(self._settings.stats_s * SECOND),
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(
+                    max(0, due - now) / SECOND
+                ):  # wait_for loses a cancel that comes with the event
+                    await self._adopted.wait()
             now = self._host.now()
             with self.server.guarded("the bus could not be looked at"):
                 if now - activity_last >= round(self._settings.activity_s * SECOND):
