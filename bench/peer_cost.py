@@ -8,7 +8,7 @@ links, its vote, and that it holds all votes. Every column is a fresh object, as
 let go once the node has started. Then links are brought up to six members and the node runs for ten seconds, so that
 it has also written its peer store. Memory is what tracemalloc still counts as allocated since, divided by the members;
 Python's own overhead per object is in it, that of the allocator's pools (a tenth or so) is not. The rows then go
-through the real store: disk is the size of its file after a checkpoint.
+through the real store: disk is the size of its file once it was opened again, which packs it, and closed.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ async def stored(rows: Durable, written: dict[str, dict[Row, Row]]) -> int:
                 store.persist([Put(name, row) for row in table[start : start + 500]], sync=True, done=done.set)
                 await done.wait()
         await store.close()
+        await Store.open(path).close()
         return path.stat().st_size - empty
 
 

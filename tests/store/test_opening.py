@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from arqonmesh.core.gossip.disk import load, trimmed
-from arqonmesh.core.kernel import Put
+from arqonmesh.core.kernel import Delete, Put
 from arqonmesh.core.tables import SCHEMA_VERSION, TABLES
 from arqonmesh.errors import CATALOGUE, StorageError
 from arqonmesh.ids import MeshId
 from arqonmesh.store import Store
 from arqonmesh.store.migrations import FIRST_TABLES, version_of
-from arqonmesh.store.opening import open_database
+from arqonmesh.store.opening import PACKED_BYTES_MIN, open_database
 from arqonmesh.store.schema import APPLICATION_ID, create_table
 from arqonmesh.wire.cbor import encode
 from arqonmesh.wire.packing import packed
@@ -224,6 +224,24 @@ async def test_a_node_finds_in_a_former_file_every_statement_that_it_left_there(
     assert sorted(record.encoded for record in found.records) == sorted(said)
     assert found.corrupt == []
     await store.close()
+
+
+async def test_a_file_is_packed_when_it_is_opened(tmp_path: Path) -> None:
+    """Rows that came in any order, many of them deleted since: no free page is left, and every row that was there."""
+    path = tmp_path / "mesh.db"
+    store = Store.open(path)
+    keys = [(n * 7_919) % 4_000 for n in range(4_000)]
+    written = asyncio.Event()
+    store.persist([Put("outbox", ("p", n, bytes(200))) for n in keys], sync=False, done=written.set)
+    await written.wait()
+    store.persist([Delete("outbox", ("p", n)) for n in keys if n % 3], sync=True, done=None)
+    await store.close()
+    before = path.stat().st_size
+    store = Store.open(path)
+    assert sorted(row[1] for row in store.load()["outbox"]) == list(range(0, 4_000, 3))
+    await store.close()
+    assert before > PACKED_BYTES_MIN
+    assert path.stat().st_size < before // 2
 
 
 def test_migrations_end_at_the_tables_that_the_cores_declare(tmp_path: Path) -> None:
