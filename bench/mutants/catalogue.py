@@ -16,11 +16,27 @@ _ROUTING: Final = ("tests/core/routing/test_transit.py",)
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        name="reclaim-before-the-ticket",
+        rule="an admission is let go only once no invite is held by which its proof could be judged again",
+        path="arqonmesh/core/gossip/lapsed.py",
+        old=" and body.ticket_id not in inviters",
+        new="",
+        tests=("tests/core/gossip/test_lapsed.py",),
+    ),
+    Mutant(
+        name="reclaim-voters",
+        rule="a dead voter counts until the founder has taken its vote",
+        path="arqonmesh/core/gossip/lapsed.py",
+        old="(self._env.node_id, *self._voters())",
+        new="(self._env.node_id,)",
+        tests=("tests/core/gossip/test_lapsed.py",),
+    ),
+    Mutant(
         name="skip-hold-back",
         rule="a statement of ours is on disk, synced, before anyone hears of it",
         path="arqonmesh/core/gossip/own.py",
-        old="effects.append(Persist(token, disk.rows(records, records[-1]), sync=True))",
-        new="effects.append(Persist(token, disk.rows(records, records[-1]), sync=False))",
+        old="effects.append(Persist(token, tuple(writes), sync=True))",
+        new="effects.append(Persist(token, tuple(writes), sync=False))",
         tests=_GOSSIP,
     ),
     Mutant(
@@ -171,8 +187,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         name="one-sided-links",
         rule="an edge is used only if both its ends list it",
         path="arqonmesh/core/routing/graph.py",
-        old='            if back is not None and back.state == "up":\n                found.append((peer, max(claim.rtt_us, back.rtt_us) + HOP_US))',
-        new="            found.append((peer, claim.rtt_us + HOP_US if back is None else claim.rtt_us + HOP_US))",
+        old="            if back is not None and back[0]:\n                found.append((peer, max(rtt_us, back[1]) + hop_us))",
+        new="            found.append((peer, rtt_us + hop_us if back is None else rtt_us + hop_us))",
         tests=("tests/core/routing",),
     ),
     Mutant(

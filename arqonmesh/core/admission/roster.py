@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 from arqonmesh.core.admission import vouching
 from arqonmesh.core.admission.tickets import INVITING_ROLES, Tickets, TicketView, Verify
 from arqonmesh.errors import DecodeError, TrustError
@@ -39,9 +41,8 @@ ROSTER_KINDS: Final = (Kind.GENESIS, Kind.ADMISSION, Kind.JOIN_POLICY, Kind.INVI
 """What a joiner is given: who belongs, and how one gets in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One entry of the roster."""
+class Member(Struct, frozen=True, gc=False):
+    """One entry of the roster. A Struct that the collector need not look at: there is one for each member."""
 
     node: NodeId
     public_key: bytes

@@ -54,6 +54,8 @@ class Lapsed:
 
     def present(self, node: NodeId) -> None:
         self._gone.pop(node, None)
+        if not self._gone:
+            self._gone = {}  # the old one would keep the room of all that were ever in it
 
     def test(self, now: Instant) -> IsOver:
         """Tells whether one of our own tickets or admissions is over. Reads every admission."""

@@ -37,8 +37,8 @@ ORIGIN: Final[Position] = (0, 0)
 """Before an author's first statement."""
 _MODULUS: Final = 1 << 256
 _INDEXED_ABOVE: Final = 16
-"""Records of one author beyond which looking one up by its key is worth an index: most members say five things, and
-five of them are found as fast without one; the founder has an admission for each member."""
+"""Records of one author beyond which looking one up by its key is worth an index, and adding them up anew is not: most
+members say five things, found as fast without one; the founder has an admission for each member."""
 
 
 def _body_of(encoded: bytes) -> Body | None:
@@ -99,13 +99,12 @@ read_record: Final = Memo(_read_record, 256)
 class AuthorLog:
     """The records of one author, in order. Knows nothing of signatures; who calls `put` has checked them."""
 
-    __slots__ = ("_beyond", "_ordered", "_slots", "bytes_held", "fingerprint", "total")
+    __slots__ = ("_beyond", "_bytes", "_ordered", "_slots", "_total", "fingerprint")
 
     def __init__(self) -> None:
-        self.bytes_held = 0
-        self.total = 0
-        """Sum of the record hashes modulo 2^256: equal sets, equal totals. An author who can choose among hashes could
-        construct two sets of one total (generalised birthday); it would only hide its own records."""
+        self._bytes = 0
+        self._total = 0
+        """As below, kept up once there are many records; of a few they are made when asked."""
         self.fingerprint: bytes | None = None
         """Kept by the replica while nothing changes."""
         self._ordered: list[Record] = []
@@ -120,14 +119,22 @@ class AuthorLog:
         they had been put one after the other."""
         log = cls()
         log._ordered = list(records)
-        log.bytes_held = sum(len(record.encoded) for record in records)
-        log.total = sum(int.from_bytes(record.hash, "big") for record in records) % _MODULUS
         if len(records) > _INDEXED_ABOVE:
-            log._slots = _indexed(records)
+            log._index()
         return log
 
     def __len__(self) -> int:
         return len(self._ordered)
+
+    @property
+    def total(self) -> int:
+        """Sum of the record hashes modulo 2^256: equal sets, equal totals. An author who can choose among hashes could
+        construct two sets of one total (generalised birthday); it would only hide its own records."""
+        return _total(self._ordered) if self._slots is None else self._total
+
+    @property
+    def bytes_held(self) -> int:
+        return _bytes(self._ordered) if self._slots is None else self._bytes
 
     @property
     def head(self) -> Position:
@@ -205,10 +212,10 @@ class AuthorLog:
         ordered.insert(index, record)
         if self._slots is not None:
             self._slots.setdefault(record.kind, {})[record.key] = record
+            self._bytes += len(record.encoded)
+            self._total = (self._total + int.from_bytes(record.hash, "big")) % _MODULUS
         elif len(ordered) > _INDEXED_ABOVE:
-            self._slots = _indexed(ordered)
-        self.bytes_held += len(record.encoded)
-        self.total = (self.total + int.from_bytes(record.hash, "big")) % _MODULUS
+            self._index()
         self._settle()
 
     def drop(self, kind: int, key: str) -> Record:
@@ -245,8 +252,13 @@ class AuthorLog:
         del self._ordered[bisect_left(self._ordered, record.position, key=_position)]
         if self._slots is not None:
             del self._slots[record.kind][record.key]
-        self.bytes_held -= len(record.encoded)
-        self.total = (self.total - int.from_bytes(record.hash, "big")) % _MODULUS
+            self._bytes -= len(record.encoded)
+            self._total = (self._total - int.from_bytes(record.hash, "big")) % _MODULUS
+
+    def _index(self) -> None:
+        """There are many: find them by key, and keep up what all of them come to."""
+        self._slots = _indexed(self._ordered)
+        self._bytes, self._total = _bytes(self._ordered), _total(self._ordered)
 
     def _settle(self) -> None:
         """A head that is held needs no place of its own."""
@@ -265,6 +277,14 @@ def _indexed(records: Iterable[Record]) -> dict[int, dict[str, Record]]:
     for record in records:
         found.setdefault(record.kind, {})[record.key] = record
     return found
+
+
+def _total(records: Iterable[Record]) -> int:
+    return sum(int.from_bytes(record.hash, "big") for record in records) % _MODULUS
+
+
+def _bytes(records: Iterable[Record]) -> int:
+    return sum(len(record.encoded) for record in records)
 
 
 def _position(record: Record) -> Position:

@@ -21,7 +21,7 @@ from typing import Final
 
 from arqonmesh.core.kernel import SECOND, Instant
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.statement import Adjacency
+from arqonmesh.wire.statement import Links, peers_up
 
 FRESH_US: Final = 10 * SECOND
 """A link that was lost longer ago says nothing about what happens now."""
@@ -34,8 +34,10 @@ class Evidence:
         self._own = own
         self.links: dict[NodeId, None] = {}
         """Our own, right now."""
-        self._says: dict[NodeId, tuple[Adjacency, ...]] = {}
-        """Each author's newest record, as the store of statements holds it."""
+        self._says: dict[NodeId, tuple[NodeId, ...]] = {}
+        """Whom each author lists as up in its newest record."""
+        self._says_down: dict[NodeId, tuple[NodeId, ...]] = {}
+        """Whom it lists as down, for the few that do."""
         self._up: dict[NodeId, tuple[NodeId, ...]] = {}
         """Member to those who say that they have a link to it."""
         self._lost: dict[NodeId, dict[NodeId, Instant]] = {}
@@ -49,20 +51,31 @@ class Evidence:
         self.links.pop(peer, None)
         self._note(now, peer, self._own, up=False)
 
-    def advertised(self, now: Instant, author: NodeId, adjacencies: tuple[Adjacency, ...]) -> list[NodeId]:
+    def advertised(self, now: Instant, author: NodeId, links: Links) -> list[NodeId]:
         """An author's present record; the members about whom it says something else than before, sorted."""
-        before, present = _by_peer(self._says.get(author, ())), _by_peer(adjacencies)
-        self._says[author] = adjacencies
-        if present == before:
+        before, had = self._listed(author), (self._says.get(author), self._says_down.get(author))
+        up = peers_up(links)
+        down = tuple(NodeId(link.peer) for link in links.adjacencies if link.peer not in up)
+        if (up, down or None) == had:
             return []
+        self._says[author] = up
+        if down:
+            self._says_down[author] = down
+        else:
+            self._says_down.pop(author, None)
+        present = self._listed(author)
         changed = [peer for peer in sorted(before.keys() | present.keys()) if before.get(peer) != present.get(peer)]
         for peer in changed:
             self._note(now, peer, author, up=present.get(peer))
         return changed
 
+    def _listed(self, author: NodeId) -> dict[NodeId, bool]:
+        up, down = self._says.get(author, ()), self._says_down.get(author, ())
+        return {**dict.fromkeys(up, True), **dict.fromkeys(down, False)}
+
     def vouched_by(self, author: NodeId) -> list[NodeId]:
         """Whom this author lists as up, sorted."""
-        return sorted(peer for peer, up in _by_peer(self._says.get(author, ())).items() if up)
+        return sorted(self._says.get(author, ()))
 
     def vouched_for(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
         """Whether we have a link to it, or somebody who may vouch says so."""
@@ -126,7 +139,3 @@ class Evidence:
             self._lost[peer].pop(author, None)
             if not self._lost[peer]:
                 del self._lost[peer]
-
-
-def _by_peer(adjacencies: tuple[Adjacency, ...]) -> dict[NodeId, bool]:
-    return {NodeId(adjacency.peer): adjacency.state == "up" for adjacency in adjacencies}

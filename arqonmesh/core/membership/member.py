@@ -13,8 +13,10 @@ Precedence within one incarnation as in SWIM (DSN 2002, 4.2): alive < suspect < 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from arqonmesh.core.events import MemberDescribed
 from arqonmesh.core.kernel import Effect, Emit, Instant
@@ -61,15 +63,16 @@ class MemberReport:
     accusers: tuple[NodeId, ...]
 
 
-@dataclass(slots=True)
-class Member:
+class Member(Struct, gc=False):
+    """Never part of a circle, so the collector need not look at it: a node keeps one for each."""
+
     node: NodeId
     cluster: str
     role: str
     public_key: bytes
     record: NodeRecord | None = None
-    accusers: dict[NodeId, tuple[int, str]] = field(default_factory=dict)
-    """What others' present records say of it: accuser to (incarnation, level)."""
+    accusers: dict[NodeId, tuple[int, str]] | None = None
+    """What others' present records say of it: accuser to (incarnation, level). Of most nobody says anything."""
     verdict: Verdict | None = None
     state: State = UNKNOWN
     since: Instant = 0
@@ -93,8 +96,21 @@ class Member:
     def probed(self) -> bool:
         return self.state in ("alive", "suspect")
 
+    def accused_by(self, accuser: NodeId, said: tuple[int, str] | None) -> None:
+        """What this member's present record says of it; None for nothing."""
+        if said is not None:
+            if self.accusers is None:
+                self.accusers = {}
+            self.accusers[accuser] = said
+        elif self.accusers is not None:
+            self.accusers.pop(accuser, None)
+            if not self.accusers:
+                self.accusers = None
+
     def standing_accusers(self) -> list[tuple[NodeId, str]]:
         """Others' accusations that name the present incarnation, as (accuser, level), sorted by accuser."""
+        if self.accusers is None:
+            return []
         present = self.incarnation
         return [(accuser, level) for accuser, (at, level) in sorted(self.accusers.items()) if at == present]
 

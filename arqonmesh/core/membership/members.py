@@ -99,7 +99,7 @@ class Members:
             self._rotation.add(node)
         for accuser, accused in self._accusations_by.items():
             if node in accused:
-                member.accusers[accuser] = accused[node]
+                member.accused_by(accuser, accused[node])
         member.verdict = self._remembered.pop(node, None)
         record = self._early.pop(node, None)
         return [] if record is None else self.described(now, member, record)
@@ -163,10 +163,7 @@ class Members:
             member = self.of.get(target)
             if member is None:
                 continue
-            if accusation is None:
-                member.accusers.pop(author, None)
-            else:
-                member.accusers[author] = accusation
+            member.accused_by(author, accusation)
             told = "taken back by" if accusation is None else f"{accusation[1]} for"
             effects += self.weigh(now, member, f"{told} {short(author)}")
         return effects, ourselves
@@ -191,7 +188,7 @@ class Members:
 
     def links_record(self, now: Instant, author: NodeId, body: LinksRecord) -> list[Effect]:
         effects: list[Effect] = []
-        for node in self._evidence.advertised(now, author, body.adjacencies):
+        for node in self._evidence.advertised(now, author, body):
             effects += self.look_at_links(now, node)
         return effects
 

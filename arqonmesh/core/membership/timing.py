@@ -143,8 +143,8 @@ class Timing:
     def _is_witnessed(self, member: Member) -> bool:
         """Whether enough of those who lost a link to it hold it dead: half of them, or as many as are asked to."""
         losers = [author for author in self._evidence.losers(member.node) if self._vouches(author)]
-        present = member.incarnation
-        dead = sum(1 for author in losers if member.accusers.get(author) == (present, "dead"))
+        present, said = member.incarnation, member.accusers or {}
+        dead = sum(1 for author in losers if said.get(author) == (present, "dead"))
         return dead > 0 and dead >= min(judges_wanted(len(self._of)), (len(losers) + 1) // 2)
 
     def _is_judged(self, member: Member) -> bool:

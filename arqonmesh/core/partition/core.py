@@ -42,7 +42,7 @@ from arqonmesh.core.partition.registrar import Registrar
 from arqonmesh.core.partition.steady import Steady
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import WireMessage
-from arqonmesh.wire.statement import Held, Kind, Links, Vote
+from arqonmesh.wire.statement import Held, Kind, Links, Vote, peers_up
 
 SETTLE_US: Final = 50 * MILLISECOND
 """Records of one flood are judged together."""
@@ -213,7 +213,7 @@ class Partition:
         body = event.body
         if event.kind != Kind.LINKS or not isinstance(body, Links) or event.author == self._me:
             return False
-        return self._reach.advertised(event.author, tuple(NodeId(a.peer) for a in body.adjacencies if a.state == "up"))
+        return self._reach.advertised(event.author, peers_up(body))
 
     def _usable(self, node: NodeId) -> bool:
         """May a path lead through it? A node that is dead or left in the membership carries nothing."""

@@ -30,9 +30,19 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from arqonmesh.core.partition.quorum import required
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Vote
+
+
+class Change(Struct, frozen=True, gc=False):
+    """One node's newest vote, without what all voters come to after it: only the newest of all is asked for that."""
+
+    ordinal: int
+    granted: bool
+    consent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,7 @@ class Electorate:
     def __init__(self, founder: NodeId, preset: str) -> None:
         self._founder = founder
         self._preset = preset
-        self._newest: dict[NodeId, Vote] = {}
+        self._newest: dict[NodeId, Change] = {}
         """Each node's newest change."""
         self._at: dict[int, NodeId] = {}
         """Ordinals above the settled one, and whose change it is."""
@@ -74,7 +84,7 @@ class Electorate:
         known = self._newest.get(node)
         if known is not None and known.ordinal >= vote.ordinal:
             return False
-        self._newest[node] = vote
+        self._newest[node] = Change(vote.ordinal, vote.granted, vote.consent)
         self._at[vote.ordinal] = node
         self._whole = None
         if vote.ordinal > self.latest:

@@ -60,6 +60,8 @@ class Store:
         for node in list(self._peers)[: SAVE_ROWS_MAX - len(writes)]:
             del self._peers[node]
             writes.append(Put("peers", peers[node].row(now, wall_ms)))
+        if not self._peers:
+            self._peers = {}  # the old one would keep the room of all that were ever in it
         self.due_at = now + SAVE_SOON_US if self.waiting else None
         return [Persist(-1, tuple(writes), sync=False)] if writes else []
 

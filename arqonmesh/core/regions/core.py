@@ -181,7 +181,7 @@ class Regions:
         node, old = event.node, self._residents.get(event.node)
         state = old.state if old is not None else self._states.pop(node, "")
         rank = rank_of(event.region, node, event.role)
-        resident = Resident(event.region, rank, event.cluster, event.software, event.addresses, state)
+        resident = Resident(event.region, event.role, event.cluster, event.software, event.addresses, state)
         self._residents[node] = resident
         effects: list[Effect] = []
         if old is not None and old.region != event.region:
@@ -201,7 +201,7 @@ class Regions:
             self._states[node] = state
             return []
         resident.state = state
-        self._regions[resident.region].stand(node, resident.rank, state)
+        self._regions[resident.region].stand(node, rank_of(resident.region, node, resident.role), state)
         return self._weigh(now, resident.region)
 
     def _expelled(self, now: Instant, node: NodeId) -> list[Effect]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from arqonmesh.ids import NodeId
@@ -17,12 +17,11 @@ SOFTWARE_MAX: Final = 16
 NO_ROOT: Final = bytes(32)
 
 
-@dataclass(slots=True)
-class Resident:
+class Resident(Struct, gc=False):
     """One member as its record describes it, and its state."""
 
     region: str
-    rank: tuple[int, int]
+    role: str
     cluster: str
     software: str
     addresses: tuple[str, ...]

@@ -17,6 +17,7 @@ from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, Membe
 from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Env, Event, Instant
 from arqonmesh.core.routing.graph import HOP_US, UNMEASURED_US, Claim, Edge, Graph, edges
 from arqonmesh.core.routing.paths import Path, Search
+from arqonmesh.core.routing.said import NOTHING, Said
 from arqonmesh.core.routing.transit import Transit
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import MAX_HOPS, WireMessage
@@ -49,7 +50,7 @@ class Routing:
     def __init__(self, env: Env, settings: RoutingSettings) -> None:
         self._self = env.node_id
         self.transit = Transit(settings)
-        self._says: dict[NodeId, Links] = {}
+        self._says: dict[NodeId, Said] = {}
         """Every other member's record of its links, as gossip holds it. Bounded by the store of statements: one record
         per author, at most 128 links in each."""
         self._live: dict[NodeId, Claim] = {}
@@ -57,7 +58,7 @@ class Routing:
         self._counted_us: dict[NodeId, int] = {}
         """The round trip time with which they count for routes; 0 until the first measurement."""
         self._gone: dict[NodeId, None] = {}
-        self._news: dict[NodeId, Links | None] = {}
+        self._news: dict[NodeId, Said | None] = {}
         """Records since the graph was last looked at as a whole; None takes one back."""
         self._gone_news: dict[NodeId, bool] = {}
         self._search: Search | None = None
@@ -116,10 +117,7 @@ class Routing:
         """Every link that a member lists, sorted; those of this node as they are right now."""
         said = {**self._says, **self._news}
         claims = {
-            author: {
-                NodeId(link.peer): Claim(link.state == "up", link.transport, link.rtt_us, link.loss_ppm)
-                for link in links.adjacencies
-            }
+            author: {peer: Claim(up, kind, rtt, loss) for peer, up, kind, rtt, loss in links.links()}
             for author, links in said.items()
             if links is not None
         }
@@ -137,7 +135,7 @@ class Routing:
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         match event:
             case Applied(body=Links() as links) if event.author != self._self:
-                self._told(now, event.author, links)
+                self._told(now, event.author, Said.of(links))
             case Withdrawn(kind=Kind.LINKS) if event.author != self._self:
                 self._told(now, event.author, None)
             case LinkUp():
@@ -177,11 +175,11 @@ class Routing:
 
     # --- private ------------------------------------------------------------------------------------------------------
 
-    def _told(self, now: Instant, author: NodeId, links: Links | None) -> None:
+    def _told(self, now: Instant, author: NodeId, links: Said | None) -> None:
         """An author's present record, or that it has none any more."""
         known = self._news[author] if author in self._news else self._says.get(author)
         self._news[author] = links
-        if _edges_of(known) != _edges_of(links):
+        if not (known or NOTHING).counts_as(links or NOTHING):
             self._later(now)
 
     def _measured(self, now: Instant, peer: NodeId, rtt_us: int) -> None:
@@ -221,8 +219,3 @@ class Routing:
     def _graph(self, transit: Transit | None = None) -> Graph:
         live = {peer: rtt_us or UNMEASURED_US for peer, rtt_us in self._counted_us.items()}
         return Graph(self._says, self._self, live, self._gone, transit)
-
-
-def _edges_of(links: Links | None) -> list[tuple[str, str, int]]:
-    """What routes depend on."""
-    return [] if links is None else [(link.peer, link.state, link.rtt_us) for link in links.adjacencies]

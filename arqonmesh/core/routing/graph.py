@@ -12,16 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from arqonmesh.core.routing.said import Said
 from arqonmesh.core.routing.transit import Transit
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.statement import Adjacency, Links
 
 HOP_US: Final = 1_000
 """What a hop costs beyond its round trip time: a node's own handling, and the reason to prefer fewer hops."""
 UNMEASURED_US: Final = 10_000
 """The round trip time assumed for a link of ours that has not been measured yet."""
-SHORT: Final = 16
-"""A record with more links than this is indexed when it is asked for one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class Graph:
 
     def __init__(
         self,
-        says: Mapping[NodeId, Links],
+        says: Mapping[NodeId, Said],
         own: NodeId,
         live: Mapping[NodeId, int],
         gone: Mapping[NodeId, None],
@@ -96,7 +94,6 @@ class Graph:
         self._live = live
         self._gone = gone
         self._transit = transit
-        self._long: dict[NodeId, dict[str, Adjacency]] = {}
 
     def neighbours(self, node: NodeId) -> list[tuple[NodeId, int]]:
         """(neighbour, cost in microseconds) of every usable edge of `node`, those that lead to us left out."""
@@ -105,7 +102,7 @@ class Graph:
             found: list[tuple[NodeId, int]] = []
             for peer, rtt_us in live.items():
                 theirs = self._claim(peer, own)
-                found.append((peer, (rtt_us if theirs is None else max(rtt_us, theirs.rtt_us)) + HOP_US))
+                found.append((peer, (rtt_us if theirs is None else max(rtt_us, theirs[1])) + HOP_US))
             return found
         said = self._says.get(node)
         if said is None:
@@ -116,27 +113,15 @@ class Graph:
                 return []
             hop_us += transit.toll_us(node)
         found = []
-        for claim in {claim.peer: claim for claim in said.adjacencies}.values():
-            peer = NodeId(claim.peer)
-            if claim.state != "up" or peer in (own, node) or (peer in self._gone and peer not in live):
+        for peer, rtt_us in said.ups():
+            if peer in (own, node) or (peer in self._gone and peer not in live):
                 continue
             back = self._claim(peer, node)
-            if back is not None and back.state == "up":
-                found.append((peer, max(claim.rtt_us, back.rtt_us) + hop_us))
+            if back is not None and back[0]:
+                found.append((peer, max(rtt_us, back[1]) + hop_us))
         return found
 
-    def _claim(self, author: NodeId, peer: NodeId) -> Adjacency | None:
-        """What `author` says of its link to `peer`; the last word where it says several."""
+    def _claim(self, author: NodeId, peer: NodeId) -> tuple[bool, int] | None:
+        """What `author` says of its link to `peer`: whether it is up, and its round trip."""
         said = self._says.get(author)
-        if said is None:
-            return None
-        if len(said.adjacencies) > SHORT:
-            by_peer = self._long.get(author)
-            if by_peer is None:
-                by_peer = self._long[author] = {claim.peer: claim for claim in said.adjacencies}
-            return by_peer.get(peer)
-        found = None
-        for claim in said.adjacencies:
-            if claim.peer == peer:
-                found = claim
-        return found
+        return None if said is None else said.claim(peer)

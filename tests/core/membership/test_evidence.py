@@ -534,6 +534,6 @@ def test_whom_nobody_lists_any_more_is_forgotten() -> None:
     for turn in range(50):
         for state in ("up", "down"):
             listed = tuple(Adjacency(node_of(f"{state}{turn}-{n}"), state, "quic", 1_000, 0) for n in range(3))
-            evidence.advertised(0, node_of("a"), listed)
-    evidence.advertised(0, node_of("a"), ())
+            evidence.advertised(0, node_of("a"), LinksRecord(listed))
+    evidence.advertised(0, node_of("a"), LinksRecord(()))
     assert (evidence._up, evidence._lost) == ({}, {})
