@@ -8,7 +8,9 @@ noticeable change of a figure goes into this node's link-state advertisement (th
 flapping link floods nobody. What was said is not said again: not after a restart whose links are as they were, nor when
 a link is back before its loss was told. And who has no link at all says nothing until it has one, since nobody would
 hear: a hub that stands still for a moment is lost to all its spokes at once, and must not be flooded by them when it
-goes on.
+goes on. While the overlay chooses the links, only those are told that are in its view, or have stood for a while: it
+opens one for a second now and then, to look whether a spare member is there, and each such look would be four records
+for everyone, which in a mesh of a thousand is more than all the rest.
 
 Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
 and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
@@ -33,6 +35,7 @@ from arqonmesh.core.events import (
     LinkResumed,
     LinkSilent,
     LinkUp,
+    NeighbourUp,
     OverlayRuns,
     Publish,
     TransportDown,
@@ -73,7 +76,7 @@ FIRST_PUBLISH_US: Final = 500 * MILLISECOND
 DRIFT_US: Final = 10 * MILLISECOND
 ALL_HEARD: Final = (1 << MASK_BITS) - 1
 STOOD_US: Final = 5 * SECOND
-"""A link that was up so long did not flap when it fell."""
+"""A link that was up so long did not flap when it fell, and is none that the overlay opened for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class _Link:
     measured_at: Instant | None = None
     loss_ppm: int = 0
     advertised_rtt_us: int = 0
+    told: bool = True
+    """Everyone is told of it; not yet while it may be one that the overlay opened for a moment."""
     fell: bool = False
     """It is down, and reopening on the connection that it had."""
     wakes_at: Instant = 0
@@ -120,7 +125,14 @@ class Links:
 
     NAME: ClassVar[str] = "link"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Heartbeat, HeartbeatAck)
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (TransportUp, TransportDown, Late, OverlayRuns, Applied)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (
+        TransportUp,
+        TransportDown,
+        Late,
+        OverlayRuns,
+        NeighbourUp,
+        Applied,
+    )
     KINDS: ClassVar[tuple[Kind, ...]] = (Kind.LINKS,)
 
     def __init__(self, env: Env, settings: LinkSettings, *, overlay_heartbeat_ms: int = 0) -> None:
@@ -203,9 +215,13 @@ class Links:
             return self._armed(self._transport_down(now, event))
         if isinstance(event, Late):
             self._was_late(now, event.by_us)
+        if isinstance(event, NeighbourUp):
+            self._stays(now, event.peer, self._links.get(event.peer))
         if isinstance(event, OverlayRuns):
             self._overlay = event.running
             self._pace()
+            if event.running and not self._compared:  # what it keeps of an earlier life's links is seen after a while
+                self._pacer.put_off(now + STOOD_US + FIRST_PUBLISH_US)
         return self._armed([])
 
     def on_timer(self, now: Instant) -> list[Effect]:
@@ -253,7 +269,7 @@ class Links:
             interval_us=self._heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now, shared=self._lull
         )
         liveness.follows = event.outbound  # who was dialled leads: a hub's heartbeats leave together
-        link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness)
+        link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness, told=not self._overlay)
         self._pace()
         return self._follow(now, event.peer, link, liveness.tick(now))
 
@@ -288,9 +304,8 @@ class Links:
                 link.since = now
                 link.fell = False
                 self._lost.pop(peer, None)
-                said = self._said.get(peer)
-                if self._compared or said is None or said.state != "up":  # else it was there before our restart
-                    self._pacer.changed(now)
+                if link.told:
+                    self._tell(now, peer)
                 effects.append(Emit(LinkUp(peer, link.transport)))
         return effects
 
@@ -301,6 +316,8 @@ class Links:
 
     def _lose(self, now: Instant, peer: NodeId, link: _Link, reason: str) -> list[Effect]:
         """A link that was up is down, whatever becomes of its connection."""
+        if not link.told:
+            return [Emit(LinkDown(peer, reason))]
         self._lost.pop(peer, None)
         self._lost[peer] = (now, self._adjacency(peer, link, "down"))
         while len(self._lost) > DOWN_SHOWN_MAX:
@@ -353,7 +370,21 @@ class Links:
         link.loss_ppm = link.liveness.loss_ppm(now)
         if link.drifted:
             self._pacer.drifted(now)
+        if now - link.since >= STOOD_US:
+            self._stays(now, peer, link)
         return [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
+
+    def _stays(self, now: Instant, peer: NodeId, link: _Link | None) -> None:
+        """It is none of those that the overlay opens for a moment."""
+        if link is not None and not link.told:
+            link.told = True
+            self._tell(now, peer)
+
+    def _tell(self, now: Instant, peer: NodeId) -> None:
+        """A link is up: everyone may know, unless it was there before our restart."""
+        said = self._said.get(peer)
+        if self._compared or said is None or said.state != "up":
+            self._pacer.changed(now)
 
     def _report(self, peer: NodeId, link: _Link) -> LinkReport:
         rtt = link.liveness.rtt
@@ -377,7 +408,7 @@ class Links:
         for peer, (lost_at, _) in list(self._lost.items()):
             if now - lost_at > DOWN_SHOWN_US:
                 del self._lost[peer]
-        up = [self._adjacency(peer, link, "up") for peer, link in sorted(self._links.items()) if link.up]
+        up = [self._adjacency(peer, link, "up") for peer, link in sorted(self._links.items()) if link.up and link.told]
         if self._spoken and not up:
             return []  # the next link that comes up asks again
         effects: list[Effect] = []

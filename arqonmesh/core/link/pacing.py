@@ -42,6 +42,11 @@ class Pacer:
         self._flip_asked, self.for_drift = True, False
         self._ask(max(now + settle_us, 0 if self._last is None else self._last + self._hold_us))
 
+    def put_off(self, until: Instant) -> None:
+        """What is due waits until then; what changes meanwhile does not."""
+        if self.due is not None:
+            self.due = max(self.due, until)
+
     def lost(self, now: Instant) -> None:
         """A link went down that had stood for a while."""
         self.for_drift = False
