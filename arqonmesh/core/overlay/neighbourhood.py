@@ -66,6 +66,8 @@ class Neighbourhood:
         self._addresses_of = addresses_of
         self._timeout_us = settings.neighbour_timeout_ms * MILLISECOND
         self._members = members
+        self._counted = 0
+        """Members when the view was last given its size."""
         self._active_max = settings.active_max
         first = settings.active_max if members is None else size_for(1, settings.active_max)
         self._chosen_min = min(settings.outbound_min, first // 2)
@@ -99,8 +101,9 @@ class Neighbourhood:
 
     def grow(self) -> None:
         """As many places as the mesh asks for by now."""
-        if self._members is not None:
-            self.active.grow(size_for(self._members(), self._active_max))
+        if self._members is not None and self._members() != self._counted:
+            self._counted = self._members()
+            self.active.grow(size_for(self._counted, self._active_max))
 
     @property
     def missing(self) -> int:
