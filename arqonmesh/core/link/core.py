@@ -73,6 +73,10 @@ LATE_US: Final = 50 * MILLISECOND
 """Own timers later than this mean that we were not listening."""
 FIRST_PUBLISH_US: Final = 500 * MILLISECOND
 """After a start the first record waits for the first links; it replaces what an earlier life advertised."""
+STRAIN_SHARE: Final = 2
+"""Where everyone stood still for so long of late, heartbeats leave no oftener than this often in that time."""
+STRAINED_US_MAX: Final = 600 * MILLISECOND
+STRAIN_STEP_US: Final = 100 * MILLISECOND
 DRIFT_US: Final = 10 * MILLISECOND
 ALL_HEARD: Final = (1 << MASK_BITS) - 1
 STOOD_US: Final = 5 * SECOND
@@ -155,6 +159,8 @@ class Links:
         self._stretched = False
         self._lull = Lull()
         """How long peers stood still of late, once there were several of them; shared by all links."""
+        self._strained = False
+        """Heartbeats are slower on account of that."""
         self._resumed: tuple[NodeId, Instant] | None = None
         """Who did so last."""
         self._listening_since: Instant = 0
@@ -219,7 +225,7 @@ class Links:
             self._stays(now, event.peer, self._links.get(event.peer))
         if isinstance(event, OverlayRuns):
             self._overlay = event.running
-            self._pace()
+            self._pace(now)
             if event.running and not self._compared:  # what it keeps of an earlier life's links is seen after a while
                 self._pacer.put_off(now + STOOD_US + FIRST_PUBLISH_US)
         return self._armed([])
@@ -228,6 +234,8 @@ class Links:
         if self._deadline is not None and now - self._deadline >= LATE_US:
             self._was_late(now, now - self._deadline)
         self._suspect_ourselves(now)
+        if self._strained:
+            self._pace(now)
         effects: list[Effect] = []
         for peer, link in list(self._links.items()):
             liveness = link.liveness
@@ -243,12 +251,18 @@ class Links:
     def next_deadline(self) -> Instant | None:
         return self._deadline
 
-    def _pace(self) -> None:
+    def _pace(self, now: Instant) -> None:
         """Heartbeats are most of what an idle node says. So they have a budget, which many links share, and a mesh that
-        the overlay holds together beats slower; what the operator set slower still stays."""
+        the overlay holds together beats slower; what the operator set slower still stays. Where the machines stand
+        still now and then, heartbeats slow down with that: they wait for processor time that others need as well, and
+        a node with many links would never catch up."""
         settings = self._settings
+        strained_us = min(self._lull.us(now) // STRAIN_SHARE, STRAINED_US_MAX)
+        strained_ms = strained_us // STRAIN_STEP_US * STRAIN_STEP_US // MILLISECOND
+        self._strained = strained_ms > 0
         share_ms = min(len(self._links) * 1_000 // settings.heartbeats_per_s_max, ASKED_US_MAX // MILLISECOND)
-        heartbeat_ms = max(settings.heartbeat_ms, share_ms, self._overlay_heartbeat_ms if self._overlay else 0)
+        overlay_ms = self._overlay_heartbeat_ms if self._overlay else 0
+        heartbeat_ms = max(settings.heartbeat_ms, share_ms, overlay_ms, strained_ms)
         if heartbeat_ms == self._heartbeat_ms:
             return
         self._heartbeat_ms = heartbeat_ms
@@ -270,7 +284,7 @@ class Links:
         )
         liveness.follows = event.outbound  # who was dialled leads: a hub's heartbeats leave together
         link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness, told=not self._overlay)
-        self._pace()
+        self._pace(now)
         return self._follow(now, event.peer, link, liveness.tick(now))
 
     def _transport_down(self, now: Instant, event: TransportDown) -> list[Effect]:
@@ -311,7 +325,7 @@ class Links:
 
     def _take_down(self, now: Instant, peer: NodeId, link: _Link, was_up: bool, reason: str) -> list[Effect]:
         del self._links[peer]
-        self._pace()
+        self._pace(now)
         return self._lose(now, peer, link, reason) if was_up else []
 
     def _lose(self, now: Instant, peer: NodeId, link: _Link, reason: str) -> list[Effect]:
@@ -348,6 +362,7 @@ class Links:
         last, self._resumed = self._resumed, (node, now)
         if last is not None and last[0] != node and now - last[1] <= HALF_LIFE_US:
             self._lull.note(now, for_us)
+            self._pace(now)
 
     def _suspect_ourselves(self, now: Instant) -> None:
         """All links silent at once: one more interval, once until an answer comes."""
