@@ -19,9 +19,9 @@ from arqonmesh_cli.detach import start_detached
 from arqonmesh_cli.where import place_of
 from arqonmesh_testbed.loopback import LoopbackMesh, LoopbackNode, loopback_mesh, until
 from bench import inline
-from bench.idle_nodes import START_PATIENCE_S, let_in, start_all, whole
+from bench.idle_nodes import START_PATIENCE_S, let_in, look_every_s, start_all, whole
 
-WHOLE_PATIENCE_S = 180.0
+WHOLE_PATIENCE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Standing:
 
     def start_again(self, node: LoopbackNode) -> None:
         node.pid = start_detached(place_of(node.data_dir, None), START_PATIENCE_S)
-        until("a whole mesh", lambda: whole(self.nodes), WHOLE_PATIENCE_S, every_s=2.0)
+        until("a whole mesh", lambda: whole(self.nodes), WHOLE_PATIENCE_S, every_s=look_every_s(self.nodes))
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def standing_mesh(count: int, hubs: int, *, config: str = "") -> Iterator[Standi
         first("mesh", "seed", "bench")
         for node in nodes[1:]:
             let_in(first, node)
-        until("a whole mesh", lambda: whole(nodes), WHOLE_PATIENCE_S, every_s=2.0)
+        until("a whole mesh", lambda: whole(nodes), WHOLE_PATIENCE_S, every_s=look_every_s(nodes))
         ids = {member["cluster"]: member["id"] for member in first("mesh", "status")["nodes"]}
         logs = Logs(nodes)
         logs.news()
