@@ -55,7 +55,17 @@ from arqonmesh.core.kernel import (
     Send,
 )
 from arqonmesh.core.link.beats import MASK_BITS
-from arqonmesh.core.link.liveness import ASKED_US_MAX, EARLY, Beat, Changed, LinkState, Liveness, Resumed
+from arqonmesh.core.link.liveness import (
+    ASKED_US_MAX,
+    DIALLED_PATIENCE_US,
+    EARLY,
+    REOPENING_PATIENCE_US,
+    Beat,
+    Changed,
+    LinkState,
+    Liveness,
+    Resumed,
+)
 from arqonmesh.core.link.pacing import Pacer
 from arqonmesh.core.lull import HALF_LIFE_US, LEAST_US, Lull
 from arqonmesh.ids import NodeId
@@ -205,6 +215,8 @@ class Links:
             effects += self._measure(now, link_peer, link)
         if liveness.beat_due(now):  # the peer's heartbeat came, and ours goes with what this turn sends
             effects += self._follow(now, link_peer, link, liveness.tick(now))
+        if self._links.get(link_peer) is not link:  # heard, but not answered, and its time was over
+            return self._armed(effects)
         return self._rearmed(link, effects)
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
@@ -310,7 +322,7 @@ class Links:
                 effects.append(Disconnect(peer, "liveness"))
             elif step.new is LinkState.DOWN:
                 effects += self._lose(now, peer, link, step.reason)
-                link.liveness.reopen(now)
+                link.liveness.reopen(now, REOPENING_PATIENCE_US if link.outbound else DIALLED_PATIENCE_US)
                 link.fell = True
             elif step.new is LinkState.PROBING:
                 effects.append(Emit(LinkSilent(peer, now - link.liveness.proved_at)))

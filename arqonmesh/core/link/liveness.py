@@ -33,6 +33,7 @@ several peers do so, or we and one of them, it is the machines, and all links ar
 
 A link that is down is *reopened* once, on the connection that it had: a process that got no processor for half a second
 is back with its first answer, where a new connection would cost both ends a handshake, when they can least afford it.
+The end that dialled gives it up after a second and dials anew; the other keeps it for longer, and waits to be dialled.
 
 Sources: BFD's detection time, poll and final bits (RFC 5880, 6.5 and 6.8.4); RTCP's delay since the last report
 (RFC 3550, 6.4.1); Lifeguard (DSN-W 2018) for patience with ourselves.
@@ -59,6 +60,10 @@ OPENING_PATIENCE_US: Final = 3 * SECOND
 REOPENING_PATIENCE_US: Final = SECOND
 """A connection whose link is down is given up when nothing was answered for so long again: its peer is gone, or the
 path is, and a new one has to be tried."""
+DIALLED_PATIENCE_US: Final = 3 * SECOND
+"""So long by the end that was dialled. It has nothing to try: the other end gives up first, however late it lost the
+link (by up to `LULL_PATIENCE_US_MAX`), and its next connection replaces this one. Were this end first, the other would
+speak to nobody until its own time is over, on a path that is well."""
 HEARD_PATIENCE_US: Final = SECOND // 2
 """Once the peer is heard again, its answer has at least so long to come: a path that heals just before the connection
 would be given up is not given up at the moment at which it works."""
@@ -130,6 +135,7 @@ class Liveness:
         "_next_beat_at",
         "_overdue_us",
         "_reopened",
+        "_reopening_us",
         "_shared",
         "_silent_since",
         "_stretched",
@@ -161,6 +167,7 @@ class Liveness:
         self._extra_us = 0
         self._extensions = 0
         self._reopened = False
+        self._reopening_us = REOPENING_PATIENCE_US
         self._silent_since: Instant | None = None
         """When the newest answer of a link that was reopened came."""
         self._lull = Lull()
@@ -168,11 +175,12 @@ class Liveness:
         self._lull_us = 0
         self._reckon()
 
-    def reopen(self, now: Instant) -> None:
-        """It is down, and its connection still there: the next answer brings it up again."""
+    def reopen(self, now: Instant, patience_us: int = REOPENING_PATIENCE_US) -> None:
+        """It is down, and its connection still there: the next answer brings it up again, for so long from now on."""
         assert self.state is LinkState.DOWN, self.state
         self.state = LinkState.OPENING
         self._reopened = True
+        self._reopening_us = patience_us
         self._silent_since = self._answered_at
         self._answered_at = self._next_beat_at = now
         self._held_us = self._extra_us = self._extensions = 0
@@ -206,7 +214,7 @@ class Liveness:
         self._overdue_us = overdue_us if overdue_us > rto_us else rto_us
         least_us = interval_us + rto_us
         if self.state is LinkState.OPENING:
-            least_us = REOPENING_PATIENCE_US if self._reopened else OPENING_PATIENCE_US
+            least_us = self._reopening_us if self._reopened else OPENING_PATIENCE_US
         elif self._lull_us:
             lull_us = min(self._lull_us * LULL_SHARE[0] // LULL_SHARE[1], LULL_PATIENCE_US_MAX)
             least_us = lull_us if lull_us > least_us else least_us

@@ -24,7 +24,7 @@ from arqonmesh.core.events import (
 )
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Disconnect, Effect, Emit, Lane, Send
 from arqonmesh.core.link.core import Links
-from arqonmesh.core.link.liveness import REOPENING_PATIENCE_US
+from arqonmesh.core.link.liveness import DIALLED_PATIENCE_US, REOPENING_PATIENCE_US
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
 from arqonmesh.wire.statement import Adjacency, Kind
@@ -124,11 +124,14 @@ def test_both_sides_notice_a_silent_cut_of_one_or_both_directions(
         downs = wire.events(name, LinkDown)
         assert len(downs) == 1
         assert wire.events(name, Disconnect) == []
-    wire.run(cut_at + 3 * SECOND)
+    wire.run(cut_at + 4 * SECOND)
     for name in ("a", "b"):
         assert len(wire.events(name, LinkUp)) == len(wire.events(name, LinkDown)) == 1
-        down_at, gone_at = wire.events(name, LinkDown)[0][0], wire.events(name, Disconnect)[0][0]
-        assert gone_at - down_at <= REOPENING_PATIENCE_US + 100 * MS
+    lost_at = {name: wire.events(name, LinkDown)[0][0] for name in "ab"}
+    gone_at = {name: wire.events(name, Disconnect)[0][0] for name in "ab"}
+    assert gone_at["a"] - lost_at["a"] <= REOPENING_PATIENCE_US + 100 * MS
+    assert gone_at["a"] + SECOND < gone_at["b"], "who was dialled waits for the other's next connection"
+    assert gone_at["b"] - lost_at["b"] <= DIALLED_PATIENCE_US + 100 * MS
 
 
 def test_the_worst_case_of_detection_is_what_the_readme_may_say() -> None:
