@@ -28,7 +28,7 @@ from collections.abc import Callable
 from typing import Any
 
 from arqonmesh_testbed.loopback import until
-from bench.idle_nodes import whole
+from bench.idle_nodes import look_every_s, whole
 from bench.serf_agents import installed, serf_agents
 from bench.standing import settle, standing_mesh
 
@@ -96,7 +96,7 @@ def ours(args: argparse.Namespace, count: int) -> dict[str, Any]:
         ended = time.time()
         alive_after_s = 0.0
         try:
-            until("a whole mesh", lambda: whole(standing.nodes), RECOVERY_S, every_s=1.0)
+            until("a whole mesh", lambda: whole(standing.nodes), RECOVERY_S, every_s=look_every_s(standing.nodes))
         except TimeoutError:
             alive_after_s = -1.0
         told = [line for line in standing.logs.news() if line.is_member]
