@@ -245,7 +245,12 @@ class Env:
 
 
 class Core(Protocol):
-    """One protocol state machine. Absent a need, a method returns []."""
+    """One protocol state machine. Absent a need, a method returns [].
+
+    A core may have `on_events(now, events)` besides, and is then told many events of one type together (of `Applied`:
+    of one kind of statement), as a start tells all that is on disk. It does and answers what `on_event` would for one
+    after the other, but for the order in which it draws and answers.
+    """
 
     NAME: ClassVar[str]
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]]

@@ -8,14 +8,18 @@ A deadline is asked for anew only of cores that were heard since it was asked fo
 every input, and most inputs concern one core of many. Whoever calls a core past the router, in a way that may move its
 deadline, runs what it returned (`run`, also when that is nothing) or says so with `touch`.
 
+Many events of one kind that come together (a start tells everything that is on disk) are told listener by listener and
+not one after the other: who has `on_events` takes them all at once, everyone else each in its turn.
+
 A run that does not end is a bug of ours (two cores answering each other for ever); `STEPS_MAX` turns it into an
 assertion that names the last event instead of a silent hang.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Final, TypeAlias
 
 from arqonmesh.core.events import Applied, Persisted
 from arqonmesh.core.kernel import Core, Durable, Effect, Emit, Event, Instant, Persist
@@ -27,7 +31,13 @@ STEPS_PER_EFFECT: Final = 64
 """On top, for each effect that a run begins with: a start tells everything that is on disk at once, however much."""
 
 
+RUN_MIN: Final = 32
+"""So many events of one kind in a row are told together."""
+
 _NEVER: Final = 1 << 63
+_Said: TypeAlias = "list[tuple[Core | None, list[Effect]]]"
+_Kind: TypeAlias = "int | type[Event]"
+"""A kind of statement, of `Applied`; else the type of the event."""
 
 
 class Router:
@@ -43,6 +53,10 @@ class Router:
         """Of `Applied`, by kind of statement."""
         self._owner_of: dict[int, tuple[Core, int]] = {}
         self._next_token: int = 1 if after is None else after._next_token
+        self._together: list[Callable[[Instant, Sequence[Event]], list[Effect]] | None] = [
+            getattr(core, "on_events", None) for core in self._cores
+        ]
+        """By place; None for who takes events one by one."""
         self._place = {id(core): place for place, core in enumerate(self._cores)}
         self._deadlines: list[Instant] = [_NEVER] * len(self._cores)
         """As each core last told it; _NEVER for none."""
@@ -143,30 +157,67 @@ class Router:
 
     def _quiesce(self, now: Instant, core: Core | None, effects: list[Effect]) -> list[Effect]:
         out: list[Effect] = []
-        heard, listeners_of = self._heard, self._listeners
-        said: list[tuple[Core | None, list[Effect]]] = [(core, effects)]
+        said: _Said = [(core, effects)]
         """Who said what, in the order in which it is told; it grows while it is read."""
         steps, steps_max = 0, STEPS_MAX + STEPS_PER_EFFECT * len(effects)
         for speaker, some in said:
             steps += len(some)
             assert steps < steps_max, f"cores answer each other for ever; last effect: {some[-1]!r}"
-            for effect in some:
-                if type(effect) is Emit:
-                    event = effect.event
-                    kind = type(event)
-                    listeners = self._readers_of(event.kind) if type(event) is Applied else listeners_of.get(kind, ())
-                    for place, listener in listeners:
-                        if listener is not speaker:
-                            heard[place] = None
-                            answer = listener.on_event(now, event)
-                            if answer:
-                                said.append((listener, answer))
-                    out.append(effect)
-                elif type(effect) is Persist and effect.token >= 0:
-                    assert speaker is not None, "only a core persists"
-                    token, self._next_token = self._next_token, self._next_token + 1
-                    self._owner_of[token] = (speaker, effect.token)
-                    out.append(Persist(token, effect.writes, effect.sync))
+            if len(some) < RUN_MIN:
+                self._tell(now, speaker, some, said, out)
+                continue
+            for kind, group in groupby(some, key=_kind):
+                run = list(group)
+                if kind is None or len(run) < RUN_MIN:
+                    self._tell(now, speaker, run, said, out)
                 else:
-                    out.append(effect)
+                    self._tell_together(now, speaker, kind, run, said)
+                    out += run
         return out
+
+    def _tell(self, now: Instant, speaker: Core | None, some: list[Effect], said: _Said, out: list[Effect]) -> None:
+        """One after the other, each to all its listeners."""
+        heard, listeners_of = self._heard, self._listeners
+        for effect in some:
+            if type(effect) is Emit:
+                event = effect.event
+                kind = type(event)
+                listeners = self._readers_of(event.kind) if type(event) is Applied else listeners_of.get(kind, ())
+                for place, listener in listeners:
+                    if listener is not speaker:
+                        heard[place] = None
+                        answer = listener.on_event(now, event)
+                        if answer:
+                            said.append((listener, answer))
+                out.append(effect)
+            elif type(effect) is Persist and effect.token >= 0:
+                assert speaker is not None, "only a core persists"
+                token, self._next_token = self._next_token, self._next_token + 1
+                self._owner_of[token] = (speaker, effect.token)
+                out.append(Persist(token, effect.writes, effect.sync))
+            else:
+                out.append(effect)
+
+    def _tell_together(self, now: Instant, speaker: Core | None, kind: _Kind, run: list[Effect], said: _Said) -> None:
+        """To one listener after the other, each all of them."""
+        events = [effect.event for effect in run if type(effect) is Emit]
+        listeners = self._readers_of(kind) if isinstance(kind, int) else self._listeners.get(kind, ())
+        for place, listener in listeners:
+            if listener is speaker:
+                continue
+            self._heard[place] = None
+            together = self._together[place]
+            if together is None:
+                answers = [answer for event in events for answer in listener.on_event(now, event)]
+            else:
+                answers = together(now, events)
+            if answers:
+                said.append((listener, answers))
+
+
+def _kind(effect: Effect) -> _Kind | None:
+    """Who listens to it depends on this alone; None for what is no event."""
+    if type(effect) is not Emit:
+        return None
+    event = effect.event
+    return event.kind if type(event) is Applied else type(event)

@@ -17,6 +17,7 @@ pick the same hubs.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import LinkSettings
@@ -83,18 +84,22 @@ class Topology:
 
     def introduce(self, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
         """A member and where it listens, by its own record or by the word of who admitted us."""
+        renewed = self._entered(node, role, addresses)
+        return renewed if self._overlay or node == self._env.node_id else renewed + self._choose()
+
+    def _entered(self, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
+        """In the book from now on, or not any more; told anew to the dialler when it is wanted."""
         if node == self._env.node_id:
             return []
         if not addresses:
             self._book.pop(node, None)
-            return [] if self._overlay else self._choose()
+            return []
         self._book[node] = addresses
         if role in DIALLED_ROLES or node == self._founder:
             self._central[node] = None
         else:
             self._central.pop(node, None)
-        renewed = self._dial(node) if node in self._wishes else []
-        return renewed if self._overlay else renewed + self._choose()
+        return self._dial(node) if node in self._wishes else []
 
     def told(self, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
         """Who admitted us names this member: one to turn to when nobody else is known."""
@@ -128,6 +133,22 @@ class Topology:
                 self._members[event.node] = None
                 return self._review()
         return []
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        """Chosen once, from all that have told where they listen."""
+        effects: list[Effect] = []
+        described = False
+        for event in events:
+            if isinstance(event, MemberDescribed):
+                effects += self._entered(event.node, event.role, event.addresses)
+                described = True
+            elif isinstance(event, MemberAdmitted):
+                self._members[event.node] = None
+            else:
+                effects += self.on_event(now, event)
+        if described and not self._overlay:
+            effects += self._choose()
+        return effects + self._review()
 
     def on_timer(self, now: Instant) -> list[Effect]:
         return []

@@ -14,15 +14,18 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from arqonmesh.core.gossip.disk import head_row, read_row, row_of, trimmed
-from arqonmesh.core.gossip.log import body_of, read_record
+from arqonmesh.core.gossip.disk import head_row, read_author, row_of, trimmed
+from arqonmesh.core.gossip.log import body_of, read_record, restored_log
+from arqonmesh.core.gossip.telling import told
 from arqonmesh.core.kernel import MILLISECOND, Put, Row
 from arqonmesh.core.partition.electorate import roll_of
 from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.core.routing.graph import agreed
+from arqonmesh.core.routing.said import said_of
 from arqonmesh.core.tables import BY_NAME
 from arqonmesh.ids import MeshId, NodeId, encode_ulid
 from arqonmesh.sim.crypto import ToyCrypto
@@ -31,11 +34,13 @@ from arqonmesh.sim.process import Process
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import EPOCH_MS
 from arqonmesh.wire.codec import remembered
+from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
     Adjacency,
     Admission,
     Body,
+    Coordinate,
     Genesis,
     Held,
     JoinPolicy,
@@ -45,6 +50,7 @@ from arqonmesh.wire.statement import (
     Statement,
     Vote,
     decode_statement,
+    peers_up,
     statement_hash,
 )
 
@@ -52,10 +58,21 @@ EPOCH: Final = 1
 """The boot epoch and the incarnation of the earlier life."""
 RTT_US: Final = 10 * MILLISECOND
 """What the links measured then."""
+ERROR_PPM: Final = 50_000
+"""How far off, in millionths, what its coordinate said of a link was then: all links took the same time."""
 REMEMBERED_MAX: Final = 1 << 20
 """Decoded statements that the nodes of one process share."""
-FRAMES_REMEMBERED: Final = 1 << 13
-"""Decoded deltas and broadcasts that they share: those of the last moments, in which a broadcast reaches everyone."""
+FRAMES_REMEMBERED: Final = 1 << 15
+"""Decoded messages that they share: those of the last moments, in which a broadcast reaches everyone."""
+
+SHARED: Final[dict[Memo[Any, Any], int]] = {
+    remembered: FRAMES_REMEMBERED,
+    **dict.fromkeys(
+        (decode_statement, read_record, body_of, read_author, restored_log, told, trimmed, agreed, said_of, peers_up),
+        REMEMBERED_MAX,
+    ),
+}
+"""What nodes of one process may share, and how much of each."""
 
 
 class _Author:
@@ -114,22 +131,26 @@ class _Author:
 def restart(sim: Simulation, links: Iterable[tuple[str, str]], *, settled: bool = False) -> None:
     """All processes of `sim` come up as members of one mesh, founded by the first, and everyone has a vote. `links` are
     the operator's, dialled from the start: (who dials, whom). `settled`: all have heard that all came up."""
-    remembered.capacity = max(remembered.capacity, FRAMES_REMEMBERED)
-    decode_statement.capacity = max(decode_statement.capacity, REMEMBERED_MAX)
-    read_record.capacity = max(read_record.capacity, REMEMBERED_MAX)
-    body_of.capacity = max(body_of.capacity, REMEMBERED_MAX)
-    read_row.capacity = max(read_row.capacity, REMEMBERED_MAX)
-    trimmed.capacity = max(trimmed.capacity, REMEMBERED_MAX)
+    share()
     wanted = list(links)
     mesh = prepare(sim, wanted, settled=settled)
     sim.tell("world", f"{len(sim.processes)} nodes that know each other start again")
     with no_garbage():
+        sim.starting = True
         for process in sim.processes.values():
             process.boot(mesh)
+        sim.starting = False
     for name, peer in wanted:
         endpoint = sim.processes[name].endpoint
         assert endpoint is not None, f"{name} is down"
         endpoint.want(sim.processes[peer].node_id)
+
+
+def share() -> None:
+    """The nodes of this process decode and derive once what is the same for all of them. It is frozen, or nobody
+    changes it; and what is remembered is what would be made again, so nothing that happens depends on it."""
+    for memo, most in SHARED.items():
+        memo.capacity = max(memo.capacity, most)
 
 
 @contextmanager
@@ -171,7 +192,7 @@ def _said(
     founder: Process, others: list[Process], links: list[tuple[str, str]], mesh_id: MeshId
 ) -> dict[NodeId, _Author]:
     """All that the members of a settled mesh have said: the roster and the votes by the founder, and of each node where
-    it is, its links, and that it holds all votes."""
+    it is, its links, that it holds all votes, and its coordinate."""
     nodes = (founder, *others)
     authors = {process.node_id: _Author(process, mesh_id) for process in nodes}
     first, node = authors[founder.node_id], founder.config.node
@@ -197,6 +218,7 @@ def _said(
         adjacencies = (Adjacency(peer, "up", "quic", RTT_US, 0) for peer in sorted(peers[process.node_id]))
         author.say(Kind.LINKS, "", Links(tuple(adjacencies)))
         author.say(Kind.HELD, "", Held(ordinal=len(others)))
+        author.say(Kind.COORDINATE, "", Coordinate((0,) * 8, RTT_US // 2, ERROR_PPM, 0))
     return authors
 
 

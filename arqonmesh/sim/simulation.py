@@ -90,6 +90,8 @@ class Simulation:
         self._fell_at: dict[str, int] = {}
         self.witness: Witness | None = None
         """Set where nodes show each other leaf certificates."""
+        self.starting = False
+        """Nodes read their disks: whom they find there is no news, and of a thousand it would be a million lines."""
         self.settled_us = 0
         """How long after the last trouble all agreed."""
 
@@ -407,7 +409,7 @@ class Simulation:
 
     def _watch(self, process: Process, event: Event) -> None:
         teller = _TELLERS.get(type(event))
-        if teller is not None:
+        if teller is not None and not (self.starting and type(event) is MemberChanged):
             teller(self, process, event)
 
     def _link_up(self, process: Process, event: Event) -> None:

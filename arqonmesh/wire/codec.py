@@ -9,7 +9,7 @@ import msgspec
 from arqonmesh.errors import DecodeError
 from arqonmesh.wire.cbor import convert, decode, encode
 from arqonmesh.wire.memo import Memo
-from arqonmesh.wire.messages import MAX_FRAME_BYTES, AnyMessage, BroadcastPayload, GossipDelta, WireMessage
+from arqonmesh.wire.messages import MAX_FRAME_BYTES, AnyMessage, WireMessage
 from arqonmesh.wire.packing import Ids
 
 MESSAGE_TYPES: Final[dict[int, type[WireMessage]]] = {kind.__struct_config__.tag: kind for kind in get_args(AnyMessage)}
@@ -40,7 +40,7 @@ def decode_message(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> WireMess
     Raises DecodeError: the codes of `wire.cbor.decode`, `wire.unknown-message` for a tag that this
     version does not know, `wire.schema` for fields that do not fit.
     """
-    if remembered.capacity and data[1:3] in _TOLD_TO_MANY and len(data) <= max_bytes:
+    if remembered.capacity and len(data) <= max_bytes:
         return remembered(data)
     return _decoded(data, max_bytes)
 
@@ -58,8 +58,6 @@ def _decoded(data: bytes, max_bytes: int) -> WireMessage:
     return kind(*msgspec.structs.astuple(convert(ids.unpacked(value), ids.unpacked_type)))
 
 
-_SHARED: Final = (GossipDelta, BroadcastPayload)
-_TOLD_TO_MANY: Final = tuple(bytes((24, tag)) for tag, kind in MESSAGE_TYPES.items() if kind in _SHARED)
-"""The second and third byte of what is the same bytes for many nodes."""
 remembered: Final[Memo[bytes, WireMessage]] = Memo(lambda data: _decoded(data, MAX_FRAME_BYTES), 0)
-"""Deltas and broadcasts as they decode. A node is told each once and remembers none; a simulator raises `capacity`."""
+"""Messages as they decode. A node is told each once and remembers none; a simulator, where what one node says comes to
+many in the same process, raises `capacity`."""

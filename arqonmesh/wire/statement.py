@@ -240,7 +240,7 @@ class Adjacency(Body, frozen=True):
     loss_ppm: Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
-class Links(Body, frozen=True):
+class Links(Body, frozen=True, cache_hash=True):
     """All links of a node: its link-state advertisement. Written flat, four items a link: who, its state and transport
     as one number, round trip, loss."""
 
@@ -256,7 +256,8 @@ def _peers_up(links: Links) -> tuple[NodeId, ...]:
 
 
 peers_up: Final = Memo(_peers_up, 64)
-"""Whom a record lists as up, in its order. Several parts of a node remember that of every member: one object for all."""
+"""Whom a record lists as up, in its order. Several parts of a node remember that of every member: one object for
+all."""
 
 
 TRANSPORTS: Final = ("quic", "wss")

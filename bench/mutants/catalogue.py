@@ -187,8 +187,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         name="one-sided-links",
         rule="an edge is used only if both its ends list it",
         path="arqonmesh/core/routing/graph.py",
-        old="            if back is not None and back[0]:\n                found.append((peer, max(rtt_us, back[1]) + hop_us))",
-        new="            found.append((peer, rtt_us + hop_us if back is None else rtt_us + hop_us))",
+        old="        if back is not None and back[0]:\n            found.append((peer, max(rtt_us, back[1]) + HOP_US))",
+        new="        found.append((peer, rtt_us + HOP_US))",
         tests=("tests/core/routing",),
     ),
     Mutant(

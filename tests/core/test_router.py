@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import pytest
 from arqonmesh.core import router as router_module
 from arqonmesh.core.events import Late, LinkDown, LinkUp, Persisted
 from arqonmesh.core.kernel import Durable, Effect, Emit, Event, Instant, Persist, Put
-from arqonmesh.core.router import Router
+from arqonmesh.core.router import RUN_MIN, Router
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Ack, Ping, WireMessage
 
@@ -187,3 +188,42 @@ def test_a_run_may_be_as_long_as_what_it_begins_with(monkeypatch: pytest.MonkeyP
     router = Router((speaker, Recorder("other", [], answers)))
 
     assert len(router.run(0, speaker, [Emit(Late(1))] * 1_000)) == 11_000
+
+
+class Gatherer(Recorder):
+    """Takes many events of one type at once."""
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        self.journal.append(f"{self.name} {len(events)} {type(events[0]).__name__}")
+        return [effect for event in events for effect in self.answers.get(type(event), [])]
+
+
+@pytest.mark.parametrize("many", [RUN_MIN - 1, RUN_MIN])
+def test_many_events_of_one_type_are_told_together_to_who_takes_them_so(many: int) -> None:
+    """Listener by listener, each in its turn, and all that was said leaves in its order; a few go one by one."""
+    journal: list[str] = []
+    speaker = Recorder("speaker", journal)
+    one = Recorder("one", journal)
+    gatherer = Gatherer("gatherer", journal, {Late: [Emit(LinkUp(PEER, "quic"))]})
+    ups: list[Effect] = [Emit(Late(number)) for number in range(many)]
+    last: list[Effect] = [Emit(LinkDown(PEER, "quiet"))]
+    said = Router((speaker, one, gatherer)).run(0, speaker, ups + last)
+    assert said == ups + last + [Emit(LinkUp(PEER, "quic"))] * many
+    if many < RUN_MIN:
+        assert journal[:4] == ["one Late", "gatherer Late", "one Late", "gatherer Late"]
+    else:
+        told = ["one Late"] * many + [f"gatherer {many} Late"]
+        assert journal == told + ["speaker LinkUp"] * many + ["one LinkUp"] * many
+
+
+def test_what_is_written_between_events_that_are_told_together_keeps_its_token_and_its_place() -> None:
+    """Only events of one type in a row are a run; everything else is done where it stands."""
+    journal: list[str] = []
+    speaker, gatherer = Recorder("speaker", journal), Gatherer("gatherer", journal)
+    run: list[Effect] = [Emit(Late(number)) for number in range(RUN_MIN)]
+    written = Persist(7, (Put("scalars", ("a", "b", b"c")),))
+    router = Router((speaker, gatherer))
+    said = router.run(0, speaker, [*run, written, *run])
+    assert said == [*run, Persist(1, written.writes), *run]
+    assert journal == [f"gatherer {RUN_MIN} Late"] * 2
+    assert router.waiting == 1

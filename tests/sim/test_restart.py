@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arqonmesh.core.kernel import SECOND, Delete, Put
+from arqonmesh.sim import restart
 from arqonmesh.sim.disk import Disk, Tables, in_order
 from arqonmesh.sim.play import attempts
+from arqonmesh.sim.restart import SHARED
 from arqonmesh.sim.scenarios import idle_graph
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import World
@@ -38,6 +41,55 @@ def test_a_mesh_that_has_heard_of_its_start_says_nothing_twice() -> None:
         assert plane.gossip.counters.get("merged", 0) == 0
         assert plane.gossip.counters["published"] == 1
         assert len(plane.links.report()) == 6
+
+
+def state(sim: Simulation) -> dict[str, object]:
+    """What each node knows and concludes; not since when."""
+    known: dict[str, object] = {}
+    for name, process in sim.processes.items():
+        plane = process.running.plane
+        assert plane is not None
+        known[name] = (
+            plane.gossip.root(),
+            [(m.node, m.state, m.incarnation, m.addresses, m.accusers) for m in plane.membership.report()],
+            plane.admission.members(),
+            plane.partition.view(),
+            (plane.partition.electorate.settled, plane.partition.electorate.latest),
+            plane.routing.reachable(),
+            plane.regions.leaders("sim"),
+            sorted(link.peer for link in plane.links.report()),
+        )
+    return known
+
+
+def test_a_mesh_that_starts_settled_is_where_one_that_settles_comes_to() -> None:
+    """The same roots, members, voters, routes and leaders at every node as when all have heard that all started."""
+    told, quiet = Simulation(1), Simulation(1)
+    idle_graph(told, 14, 5 * SECOND)
+    idle_graph(quiet, 14, 5 * SECOND, settled=True)
+    assert told.world.handled > quiet.world.handled + 14 * 13, "one of them has heard of every start"
+    assert state(told) == state(quiet)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_what_the_nodes_of_a_process_share_changes_nothing_that_happens(
+    monkeypatch: pytest.MonkeyPatch, settled: bool
+) -> None:
+    """Frames decoded once, logs restored once: the same trace as when every node does all of it for itself."""
+
+    def trace() -> str:
+        sim = Simulation(3)
+        idle_graph(sim, 36, 3 * SECOND, settled=settled)
+        sim.crash("node-0007")
+        sim.run_for(3 * SECOND)
+        return sim.world.trace.digest()
+
+    shared = trace()
+    for memo in SHARED:
+        monkeypatch.setattr(memo, "capacity", 0)
+        memo.forget()
+    monkeypatch.setattr(restart, "share", lambda: None)
+    assert trace() == shared
 
 
 @given(

@@ -55,6 +55,7 @@ def test_what_raises_is_not_remembered() -> None:
 def shared() -> Iterator[None]:
     """As in a simulator of many nodes."""
     before, remembered.capacity = remembered.capacity, 8
+    remembered.forget()
     yield
     remembered.capacity = before
     remembered.forget()
@@ -62,7 +63,7 @@ def shared() -> Iterator[None]:
 
 @pytest.mark.usefixtures("shared")
 def test_nodes_that_share_their_frames_decode_a_delta_once_and_judge_it_each() -> None:
-    """The size limit is each reader's own; rubbish is rubbish every time; other messages are not kept."""
+    """The size limit is each reader's own; rubbish is rubbish every time; what its maker has told is not decoded."""
     data = encode_message(GossipDelta(statements=(b"x" * 100,), bases=()))
     assert decode_message(data) is decode_message(data)
     with pytest.raises(DecodeError, match="at most 50"):
@@ -70,9 +71,13 @@ def test_nodes_that_share_their_frames_decode_a_delta_once_and_judge_it_each() -
     for _ in range(2):
         with pytest.raises(DecodeError):
             decode_message(data + b"\x00")
-    root = encode_message(GossipRoot(root=bytes(32)))
-    assert decode_message(root) == decode_message(root)
-    assert decode_message(root) is not decode_message(root)
+    root = GossipRoot(root=bytes(32))
+    remembered.learn(encode_message(root), root)
+    assert decode_message(encode_message(root)) is root
+    for number in range(remembered.capacity):
+        remembered.learn(b"%d" % number, root)
+    assert decode_message(encode_message(root)) is not root, "the oldest goes first"
+    assert decode_message(encode_message(root)) == root
 
 
 def test_a_node_alone_remembers_no_frames() -> None:

@@ -250,6 +250,20 @@ class Bus:
                 return self.exchange.on_event(now, event)
         return []
 
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        """Most members are of other clusters, and what they tell of themselves is no concern of the bus."""
+        cluster = self.env.cluster
+        effects: list[Effect] = []
+        for event in events:
+            if type(event) is MemberDescribed and event.cluster != cluster:
+                continue
+            if type(event) is MemberChanged and event.new == "alive" and not self.exchange.is_mate(event.node):
+                continue
+            if type(event) is MemberAdmitted and not self.exchange.is_linked(event.node):
+                continue
+            effects += self.on_event(now, event)
+        return effects
+
     # --- clients ---------------------------------------------------------------------------------------------
 
     def new_client_id(self) -> ClientId:

@@ -12,6 +12,7 @@ that befalls more than a third of our linked peers the fault is probably ours, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -169,6 +170,13 @@ class Coordinates:
                 self._known.pop(event.node, None)
                 self._vivaldi.forget(event.node)
         return []
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if not isinstance(event, MemberChanged) or event.new == "left":
+                effects += self.on_event(now, event)
+        return effects
 
     def on_timer(self, now: Instant) -> list[Effect]:
         if self._report_at is None or now < self._report_at:

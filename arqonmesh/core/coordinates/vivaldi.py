@@ -15,7 +15,8 @@ must be agreed or replayed by others is decided by them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import hypot, isfinite
+from functools import lru_cache
+from math import dist, hypot, isfinite
 from typing import Final
 
 from arqonmesh.core.kernel import Rng
@@ -56,7 +57,7 @@ class Coordinate:
 
     def raw_distance_to(self, other: Coordinate) -> float:
         """Seconds, without the adjustments."""
-        return hypot(*(a - b for a, b in zip(self.vector, other.vector, strict=True))) + self.height + other.height
+        return dist(self.vector, other.vector) + self.height + other.height
 
     def distance_to(self, other: Coordinate) -> float:
         """The round trip between the two as it is guessed, in seconds."""
@@ -81,11 +82,12 @@ class Coordinate:
             round(self.adjustment * _MICRO),
         )
 
-    @classmethod
-    def from_wire(cls, told: tuple[int, ...]) -> Coordinate:
+    @staticmethod
+    @lru_cache(maxsize=1_024)
+    def from_wire(told: tuple[int, ...]) -> Coordinate:
         assert len(told) == LAYOUT, f"a coordinate has {LAYOUT} integers, got {len(told)}"
         *vector, height, error, adjustment = (value / _MICRO for value in told)
-        return cls(tuple(vector), max(height, HEIGHT_MIN_S), error, adjustment)
+        return Coordinate(tuple(vector), max(height, HEIGHT_MIN_S), error, adjustment)
 
 
 def origin(dimensions: int = DIMENSIONS) -> Coordinate:

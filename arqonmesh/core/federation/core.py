@@ -28,7 +28,7 @@ numbers (RFC 9000, 12.3: never reused) for the numbering of a link.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
 from arqonmesh.config.model import FederationSettings
@@ -228,6 +228,16 @@ class Federation:
             return out + self.flush(now) if self._exports.full else out
         handler = self._handlers.get(type(event))
         return [] if handler is None else handler(now, event)
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        out: list[Effect] = []
+        for event in events:
+            if type(event) is MemberAdmitted and not len(self._strangers):
+                continue
+            if type(event) is MemberChanged and event.new != "left" and not self._partings.has_left(event.node):
+                continue
+            out += self.on_event(now, event)
+        return out
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
         if type(message) is BusBatch:

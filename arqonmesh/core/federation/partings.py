@@ -64,6 +64,9 @@ class Partings:
         self._linked_since: Instant | None = None
         """Since when at least one link has been up."""
 
+    def has_left(self, node: NodeId) -> bool:
+        return node in self._left
+
     def link_up(self, now: Instant, event: LinkUp) -> list[Effect]:
         if self._linked_since is None:
             self._linked_since = now

@@ -40,6 +40,10 @@ class Authors:
         self._shelved: dict[NodeId, Fork] = {}
         """Proofs against authors that are no members at present."""
 
+    def awaits(self, node: NodeId) -> bool:
+        """Whether its admission changes anything here."""
+        return node in self._shelved or node in self._waiting
+
     def admitted(self, now: Instant, node: NodeId) -> list[Effect]:
         """Convict it of what it was known to have done before it was expelled, and tell so again: who was told forgot
         it with the member. Then take in what waited for it."""

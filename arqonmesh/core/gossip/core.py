@@ -14,6 +14,7 @@ taken back by `Withdrawn`; an admission that is taken back may expel a member, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final, TypeAlias
 
 from arqonmesh.config.model import GossipSettings
@@ -65,7 +66,7 @@ from arqonmesh.wire.messages import (
     GossipRoot,
     WireMessage,
 )
-from arqonmesh.wire.statement import Kind
+from arqonmesh.wire.statement import FLOOR_KEYS, Kind
 
 FLOOR_INTERVAL: Final = 600 * SECOND
 """How often we look whether tickets and admissions of ours are over and worth a floor."""
@@ -176,7 +177,7 @@ class Gossip(Views):
             self._telling.count("corrupt_rows", len(found.corrupt))
             effects.append(Persist(-1, tuple(found.corrupt), sync=False))
             effects.append(Emit(Dropped("gossip", "corrupt-row", len(found.corrupt))))
-        self._replica.restore(found.records)
+        self._replica.restore(found.authors)
         past = [author for author, at, hash_ in found.heads if not self._replica.restore_head(author, at, hash_)]
         outlived = tuple(disk.no_head_row(author) for author in past if author != self._env.node_id)
         if outlived:
@@ -235,6 +236,15 @@ class Gossip(Views):
                 self._repair.link_down(event.peer)
         return []
 
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, MemberAdmitted) and not self._authors.awaits(event.node):
+                self._lapsed.admitted(now, event.node)
+            else:
+                effects += self.on_event(now, event)
+        return effects
+
     def on_timer(self, now: Instant) -> list[Effect]:
         effects = self._repair.on_timer(now) + self._push.on_timer(now) + self._intake.on_timer(now)
         if self._floor_at <= now:
@@ -269,16 +279,19 @@ class Gossip(Views):
         effects: list[Effect] = []
         for author in self._replica.sorted_authors():
             log = self._replica.authors[author]
-            if any(record.kind == Kind.FLOOR for record in log.ordered()):
+            if any(log.get(Kind.FLOOR, key) is not None for key in FLOOR_KEYS.values()):
                 writes, told = self._telling.taken_back(self._replica.void(author))
                 effects += [Persist(-1, tuple(writes), sync=False)] if writes else []
                 effects += told + self._telling.voided(log, author)
         return effects
 
 
+_TURNS: Final[dict[int, int]] = {Kind.GENESIS: -3, Kind.JOIN_POLICY: -2, Kind.INVITE: -1}
+
+
 def _in_turn(record: Record) -> tuple[int, str, str]:
-    """Kinds one after the other, as the roster needs them."""
-    return record.kind, record.author, record.key
+    """Kinds one after the other, as the roster needs them: first all by which an admission is judged."""
+    return _TURNS.get(record.kind, record.kind), record.author, record.key
 
 
 __all__ = ["TOPIC", "Fork", "Gossip", "KeyOf"]

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from arqonmesh.core.gossip.forks import Fork, contradict
 from arqonmesh.core.gossip.log import Position, Record, read_record
-from arqonmesh.core.kernel import Delete, Durable, Put, Row, Write
+from arqonmesh.core.kernel import Delete, Durable, Put, Row, Scalar, Write
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId, NodeId
 from arqonmesh.wire.cbor import decode, encode
@@ -45,7 +47,8 @@ _PROOF_BYTES_MAX: Final = 2 * MAX_STATEMENT_BYTES + 64
 class Found:
     """What was read at start. `corrupt` deletes the rows that were no good."""
 
-    records: list[Record] = field(default_factory=list)
+    authors: list[tuple[Record, ...]] = field(default_factory=list)
+    """Everyone's records in order of position, sorted by author."""
     heads: list[tuple[NodeId, Position, bytes]] = field(default_factory=list)
     forks: list[tuple[NodeId, Fork]] = field(default_factory=list)
     corrupt: list[Write] = field(default_factory=list)
@@ -75,7 +78,7 @@ def _trim(encoded: bytes) -> bytes:
 
 trimmed: Final = Memo(_trim, 0)
 """A statement as its row keeps it. A node writes each once and remembers none; a simulator, where a thousand nodes
-write the same, raises `capacity`, here and at `read_row`."""
+write the same, raises `capacity`, here and at `read_author`."""
 
 
 def _whole(row: Row, kept: bytes, mesh_id: MeshId) -> bytes | None:
@@ -146,13 +149,15 @@ def load(durable: Durable, mesh_id: MeshId) -> Found:
     """Everything of this mesh in the order of positions; rows that do not decode, or do not say what they hold,
     apart."""
     found = Found()
-    for row in durable.get("statements", ()):
-        record = read_row((mesh_id, row))
-        if record is None:
-            found.corrupt.append(Delete("statements", row[:3]))
-        else:
-            found.records.append(record)
-    found.records.sort(key=lambda record: (record.author, record.position))
+    by_author: dict[Scalar, tuple[Row, ...]] = {}
+    for author, group in groupby(durable.get("statements", ()), key=itemgetter(0)):
+        by_author[author] = (*by_author.get(author, ()), *group)
+    for stored in by_author.values():
+        records, corrupt = read_author((mesh_id, stored))
+        found.corrupt += corrupt
+        if records:
+            found.authors.append(records)
+    found.authors.sort(key=_author)
     for row in durable.get("heads", ()):
         raw, epoch, seq, hash_ = row
         if (
@@ -178,8 +183,34 @@ def load(durable: Durable, mesh_id: MeshId) -> Found:
     return found
 
 
-def _read_row(stored: tuple[MeshId, Row]) -> Record | None:
-    mesh_id, row = stored
+def _author(records: tuple[Record, ...]) -> NodeId:
+    return records[0].author
+
+
+def _read_author(stored: tuple[MeshId, tuple[Row, ...]]) -> tuple[tuple[Record, ...], tuple[Delete, ...]]:
+    mesh_id, said = stored
+    records: list[Record] = []
+    corrupt: list[Delete] = []
+    for row in said:
+        record = _read_row(mesh_id, row)
+        if record is None:
+            corrupt.append(Delete("statements", row[:3]))
+        else:
+            records.append(record)
+    records.sort(key=_place)
+    return tuple(records), tuple(corrupt)
+
+
+def _place(record: Record) -> Position:
+    return record.position
+
+
+read_author: Final = Memo(_read_author, 0)
+"""The records that the rows of one author keep, in order of position, and what deletes the rows that keep none, because
+they do not decode or are of another mesh."""
+
+
+def _read_row(mesh_id: MeshId, row: Row) -> Record | None:
     kept = row[-1]
     try:
         encoded = _whole(row, kept, mesh_id) if isinstance(kept, bytes) else None
@@ -193,7 +224,3 @@ def _read_row(stored: tuple[MeshId, Row]) -> Record | None:
     if says != tuple(row[:5]) or statement.mesh_id != mesh_id:
         return None
     return record
-
-
-read_row: Final = Memo(_read_row, 0)
-"""The record that a row of this mesh keeps; None for one that does not hold together."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from sys import intern
 from typing import Final, TypeAlias
 
@@ -99,7 +100,7 @@ read_record: Final = Memo(_read_record, 256)
 class AuthorLog:
     """The records of one author, in order. Knows nothing of signatures; who calls `put` has checked them."""
 
-    __slots__ = ("_beyond", "_bytes", "_ordered", "_slots", "_total", "fingerprint")
+    __slots__ = ("_beyond", "_bytes", "_ordered", "_slots", "_total", "fingerprint", "shared")
 
     def __init__(self) -> None:
         self._bytes = 0
@@ -107,6 +108,8 @@ class AuthorLog:
         """As below, kept up once there are many records; of a few they are made when asked."""
         self.fingerprint: bytes | None = None
         """Kept by the replica while nothing changes."""
+        self.shared = False
+        """Other replicas hold it too: nobody changes it, who has to takes a `copy`."""
         self._ordered: list[Record] = []
         self._slots: dict[int, dict[str, Record]] | None = None
         """By kind and key, once there are many."""
@@ -119,8 +122,18 @@ class AuthorLog:
         they had been put one after the other."""
         log = cls()
         log._ordered = list(records)
+        log.shared = bool(restored_log.capacity)
         if len(records) > _INDEXED_ABOVE:
             log._index()
+        return log
+
+    def copy(self) -> AuthorLog:
+        """One with the same records, for one replica alone."""
+        log = AuthorLog()
+        log._bytes, log._total, log._beyond = self._bytes, self._total, self._beyond
+        log._ordered = list(self._ordered)
+        if self._slots is not None:
+            log._slots = {kind: dict(by_key) for kind, by_key in self._slots.items()}
         return log
 
     def __len__(self) -> int:
@@ -268,6 +281,16 @@ class AuthorLog:
             if last.position == beyond[0] and last.hash == beyond[1]:
                 self._beyond = None
 
+
+def _restored(records: tuple[Record, ...]) -> AuthorLog | None:
+    if not all(_position(a) < _position(b) for a, b in pairwise(records)):
+        return None
+    return AuthorLog.restored(records)
+
+
+restored_log: Final = Memo(_restored, 0)
+"""The log of an author that holds nothing but these; None when two of them claim one place. Remembered where `capacity`
+says so: in a simulator, where a thousand nodes restore the same. Then it is `shared`."""
 
 _NONE: Final[dict[str, Record]] = {}
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from arqonmesh.core.crdt.min_map import MinMap
 from arqonmesh.core.gossip.forks import Fork
 from arqonmesh.core.gossip.limits import Limits
-from arqonmesh.core.gossip.log import ORIGIN, AuthorLog, Position, Record
+from arqonmesh.core.gossip.log import ORIGIN, AuthorLog, Position, Record, restored_log
 from arqonmesh.ids import NodeId
 
 _AUTHOR_DOMAIN: Final = b"arqonmesh/v1/author\\x00"
@@ -89,13 +88,15 @@ class Replica:
         self._changed(record.author)
         return log
 
-    def restore(self, records: Sequence[Record]) -> None:
-        """At start: everything that the disk has kept, by author and position. One of each (kind, key), since that is
-        the key of their table; two rows that claim one place (a corrupt one is among them) are put one by one."""
-        for author, group in groupby(records, key=_author):
-            held = list(group)
-            if author not in self.authors and all(a.position < b.position for a, b in pairwise(held)):
-                log = self.authors[author] = AuthorLog.restored(held)
+    def restore(self, authors: Iterable[tuple[Record, ...]]) -> None:
+        """At start: everything that the disk has kept, each author's in order of position. One of each (kind, key),
+        since that is the key of their table; two rows that claim one place (a corrupt one is among them) are put one by
+        one."""
+        for held in authors:
+            author = held[0].author
+            log = restored_log(held)
+            if log is not None and author not in self.authors:
+                self.authors[author] = log
                 self.bytes_held += log.bytes_held
             else:
                 for record in held:
@@ -107,8 +108,7 @@ class Replica:
     def restore_head(self, author: NodeId, position: Position, hash_: bytes) -> bool:
         """At start: the stored head, which counts even when the row of its statement was lost. False: a later one is
         held."""
-        log = self._log(author)
-        beyond = log.restore_head(position, hash_)
+        beyond = position > self.head(author) and self._log(author).restore_head(position, hash_)
         if beyond:
             self._changed(author)
         return beyond
@@ -130,7 +130,7 @@ class Replica:
 
     def void(self, author: NodeId) -> list[Record]:
         """Let go of what the author's own floor has made void. Returns it."""
-        log = self.authors[author]
+        log = self._log(author)
         before = log.bytes_held
         gone = log.void()
         self.bytes_held += log.bytes_held - before
@@ -232,7 +232,10 @@ class Replica:
     # --- private ------------------------------------------------------------------------------------------------------
 
     def _log(self, author: NodeId) -> AuthorLog:
+        """To be changed by us alone."""
         log = self.authors.get(author)
+        if log is not None and log.shared:
+            log = self.authors[author] = log.copy()
         if log is None:
             log = self.authors[author] = AuthorLog()
             insort(self._sorted, author)
@@ -241,11 +244,7 @@ class Replica:
 
     def _changed(self, author: NodeId) -> None:
         log = self.authors.get(author)
-        if log is not None:
+        if log is not None and not log.shared:
             log.fingerprint = None
         self._stale[bucket_of(author)] = None
         self._root = None
-
-
-def _author(record: Record) -> NodeId:
-    return record.author

@@ -51,6 +51,9 @@ class WaitingRoom:
     def bytes_held(self) -> int:
         return self._bytes
 
+    def __contains__(self, author: NodeId) -> bool:
+        return author in self._runs or author in self._sources
+
     def put(self, run: Run) -> None:
         """Keep the run, or only remember who has it."""
         size = run.size

@@ -50,6 +50,7 @@ Sources: SWIM (Das, Gupta, Motivala, DSN 2002); Lifeguard (Dadgar, Phillips, Cur
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import MembershipSettings
@@ -60,11 +61,13 @@ from arqonmesh.core.events import (
     LinkResumed,
     LinkUp,
     MemberAdmitted,
+    MemberChanged,
+    MemberDescribed,
     MemberExpelled,
     Persisted,
     Withdrawn,
 )
-from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Env, Event, Instant
+from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Emit, Env, Event, Instant
 from arqonmesh.core.membership.awareness import Awareness
 from arqonmesh.core.membership.evidence import Evidence
 from arqonmesh.core.membership.member import MemberReport
@@ -198,6 +201,25 @@ class Membership:
             self._members.changed = True
         return self._done(now, effects)
 
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        """What members say of themselves is told before how they are, so that others may take each together, too."""
+        effects: list[Effect] = []
+        links: list[tuple[NodeId, LinksRecord]] = []
+        for event in events:
+            if isinstance(event, Applied):
+                if isinstance(event.body, LinksRecord) and event.author != self._me:
+                    links.append((event.author, event.body))
+                else:
+                    effects += self._applied(now, event)
+            elif isinstance(event, MemberAdmitted):
+                effects += self._members.admit(now, event.node, event.public_key, event.cluster, event.role)
+            else:
+                effects += self.on_event(now, event)
+        if links:
+            effects += self._members.links_records(now, links)
+        effects.sort(key=_turn)
+        return self._done(now, effects)
+
     def on_timer(self, now: Instant) -> list[Effect]:
         deadline = self.next_deadline()
         if deadline is not None:
@@ -299,3 +321,8 @@ class Membership:
             effects += members.verdicts()
         self._as_of = now
         return effects
+
+
+def _turn(effect: Effect) -> int:
+    kind = type(effect.event) if type(effect) is Emit else None
+    return 0 if kind is MemberDescribed else 1 if kind is MemberChanged else 2

@@ -64,6 +64,10 @@ class Evidence:
         else:
             self._says_down.pop(author, None)
         present = self._listed(author)
+        if not before:
+            for peer, is_up in present.items():
+                self._note(now, peer, author, up=is_up)
+            return sorted(present)
         changed = [peer for peer in sorted(before.keys() | present.keys()) if before.get(peer) != present.get(peer)]
         for peer in changed:
             self._note(now, peer, author, up=present.get(peer))

@@ -10,6 +10,7 @@ one death cost n floods.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -191,6 +192,13 @@ class Members:
         for node in self._evidence.advertised(now, author, body):
             effects += self.look_at_links(now, node)
         return effects
+
+    def links_records(self, now: Instant, records: Sequence[tuple[NodeId, LinksRecord]]) -> list[Effect]:
+        """Of several authors: whom they name is looked at once, when all have been read."""
+        named: dict[NodeId, None] = {}
+        for author, body in records:
+            named.update(dict.fromkeys(self._evidence.advertised(now, author, body)))
+        return [effect for node in named if node in self.of for effect in self.look_at_links(now, node)]
 
     def look_at_links(self, now: Instant, node: NodeId) -> list[Effect]:
         """Someone gained or lost a link to this member, or who vouched for it is dead. Should it be severed, so may now

@@ -19,7 +19,7 @@ A neighbour that does not count us as one is corrected when it sends over the ed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -188,6 +188,15 @@ class Overlay:
         if self._running and not len(hood.active) and not len(hood.attempts):
             self._care_soon(now)
         return []
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, MemberChanged):
+                effects += self._changed(now, event)
+            else:
+                effects += self.on_event(now, event)
+        return self._cared(now, effects)
 
     def on_timer(self, now: Instant) -> list[Effect]:
         if not self._running:

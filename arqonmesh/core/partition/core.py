@@ -18,6 +18,7 @@ specification: degraded below half unreachable, critical from half on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import MembershipSettings
@@ -155,6 +156,25 @@ class Partition:
         if self._judge_at is None:
             self._judge_at = now + SETTLE_US
         return []
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, Applied):
+                took = self._took(now, event)
+            elif isinstance(event, MemberAdmitted):
+                self._states.setdefault(event.node, "")
+                took = True
+            elif isinstance(event, MemberChanged):
+                if event.node != self._me:
+                    self._states[event.node] = event.new
+                took = True
+            else:
+                effects += self.on_event(now, event)
+                continue
+            if took and self._judge_at is None:
+                self._judge_at = now + SETTLE_US
+        return effects
 
     def on_timer(self, now: Instant) -> list[Effect]:
         due = self.next_deadline()

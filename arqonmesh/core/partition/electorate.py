@@ -29,6 +29,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -211,5 +212,10 @@ def roll_of(voters: Iterable[NodeId]) -> bytes:
     """The exclusive or of the hashes of these ids: the same in every order, and another when one is missing."""
     roll = 0
     for node in voters:
-        roll ^= int.from_bytes(hashlib.sha256(node.encode()).digest(), "big")
+        roll ^= _number_of(node)
     return roll.to_bytes(32, "big")
+
+
+@lru_cache(maxsize=8_192)
+def _number_of(node: NodeId) -> int:
+    return int.from_bytes(hashlib.sha256(node.encode()).digest(), "big")

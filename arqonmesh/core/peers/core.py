@@ -284,9 +284,14 @@ class Peers:
                 self._described(event)
             case MemberChanged():
                 self._changed(now, event)
-            case CoordinateHeard():
+            case CoordinateHeard() if event.node in self._pool:
                 self._pool.guessed(event.node, self._guess(event.node))
         return []
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        if isinstance(events[0], Applied) and now <= self._started_at:
+            return []
+        return [effect for event in events for effect in self.on_event(now, event)]
 
     def on_timer(self, now: Instant) -> list[Effect]:
         self._now = now

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from arqonmesh.ids import NodeId
@@ -36,6 +37,7 @@ Rank: TypeAlias = tuple[int, int]
 _Place: TypeAlias = tuple[int, int, int, NodeId]
 
 
+@lru_cache(maxsize=8_192)
 def rank_of(region: str, node: NodeId, role: str) -> Rank:
     """A member's rank among those of its region; it never changes while both stay."""
     digest = hashlib.sha256(DOMAIN + region.encode() + b"\x00" + node.encode()).digest()

@@ -139,6 +139,26 @@ class Regions:
         assert isinstance(event, MemberExpelled), f"regions does not listen to {type(event).__name__}"
         return self._expelled(now, event.node)
 
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        """Who leads is weighed once for each region, when all have their places."""
+        effects: list[Effect] = []
+        touched: dict[str, None] = {}
+        described = False
+        for event in events:
+            if isinstance(event, MemberDescribed):
+                effects += self._settled(now, event)
+                touched[event.region], described = None, True
+            elif isinstance(event, MemberChanged):
+                region = self._stands_as(event.node, event.new)
+                if region is not None:
+                    touched[region] = None
+            else:
+                effects += self.on_event(now, event)
+        for name in touched:
+            if name in self._regions:
+                effects += self._weigh(now, name)
+        return effects + (self._wish() if described else [])
+
     def on_timer(self, now: Instant) -> list[Effect]:
         if self._awaiting is not None:
             if now < self._awaiting:
@@ -178,6 +198,10 @@ class Regions:
     # --- members ------------------------------------------------------------------------------------------
 
     def _described(self, now: Instant, event: MemberDescribed) -> list[Effect]:
+        return self._settled(now, event) + self._weigh(now, event.region) + self._renewed(event)
+
+    def _settled(self, now: Instant, event: MemberDescribed) -> list[Effect]:
+        """It has its place in its region; who leads there is weighed by the caller."""
         node, old = event.node, self._residents.get(event.node)
         state = old.state if old is not None else self._states.pop(node, "")
         rank = rank_of(event.region, node, event.role)
@@ -190,19 +214,26 @@ class Regions:
         region.stand(node, rank, state)
         region.residents += old is None or old.region != event.region
         region.claim(node, self._term_of(node, event.region))
-        effects += self._weigh(now, event.region)
-        if node in self._wished and self._wished[node] != event.addresses:
-            effects += self._wish()
         return effects
 
+    def _renewed(self, event: MemberDescribed) -> list[Effect]:
+        """Somebody whose link we want listens elsewhere."""
+        node = event.node
+        return self._wish() if node in self._wished and self._wished[node] != event.addresses else []
+
     def _changed_state(self, now: Instant, node: NodeId, state: str) -> list[Effect]:
+        region = self._stands_as(node, state)
+        return [] if region is None else self._weigh(now, region)
+
+    def _stands_as(self, node: NodeId, state: str) -> str | None:
+        """Its state is this from now on; the region that is to be weighed."""
         resident = self._residents.get(node)
         if resident is None:
             self._states[node] = state
-            return []
+            return None
         resident.state = state
         self._regions[resident.region].stand(node, rank_of(resident.region, node, resident.role), state)
-        return self._weigh(now, resident.region)
+        return resident.region
 
     def _expelled(self, now: Instant, node: NodeId) -> list[Effect]:
         self._states.pop(node, None)

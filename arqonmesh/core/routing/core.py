@@ -9,6 +9,7 @@ Members that this node thinks ill of carry nothing, or are a last resort (transi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar, Final
 
@@ -17,7 +18,7 @@ from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, Membe
 from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Env, Event, Instant
 from arqonmesh.core.routing.graph import HOP_US, UNMEASURED_US, Claim, Edge, Graph, edges
 from arqonmesh.core.routing.paths import Path, Search
-from arqonmesh.core.routing.said import NOTHING, Said
+from arqonmesh.core.routing.said import NOTHING, Said, said_of
 from arqonmesh.core.routing.transit import Transit
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import MAX_HOPS, WireMessage
@@ -135,7 +136,7 @@ class Routing:
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         match event:
             case Applied(body=Links() as links) if event.author != self._self:
-                self._told(now, event.author, Said.of(links))
+                self._told(now, event.author, said_of(links))
             case Withdrawn(kind=Kind.LINKS) if event.author != self._self:
                 self._told(now, event.author, None)
             case LinkUp():
@@ -151,13 +152,23 @@ class Routing:
                 self._live[event.peer] = Claim(True, transport, event.rtt_us, event.loss_ppm)
                 self._measured(now, event.peer, event.rtt_us)
             case MemberChanged() if event.node != self._self:
-                gone = event.new in GONE
-                if gone != self._gone_news.get(event.node, event.node in self._gone):
-                    self._gone_news[event.node] = gone
-                    self._later(now)
+                self._changed(now, event.node, event.new in GONE)
             case ScoreChanged() if event.node != self._self and self.transit.scored(now, event):
                 self._anew()
         return []
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, MemberChanged):
+                if event.node != self._self:
+                    self._changed(now, event.node, event.new in GONE)
+            elif isinstance(event, Applied) and isinstance(event.body, Links):
+                if event.author != self._self:
+                    self._told(now, event.author, said_of(event.body))
+            else:
+                effects += self.on_event(now, event)
+        return effects
 
     def on_timer(self, now: Instant) -> list[Effect]:
         if self.transit.review(now):
@@ -179,7 +190,12 @@ class Routing:
         """An author's present record, or that it has none any more."""
         known = self._news[author] if author in self._news else self._says.get(author)
         self._news[author] = links
-        if not (known or NOTHING).counts_as(links or NOTHING):
+        if self._settle_at is None and not (known or NOTHING).counts_as(links or NOTHING):
+            self._later(now)
+
+    def _changed(self, now: Instant, node: NodeId, gone: bool) -> None:
+        if gone != self._gone_news.get(node, node in self._gone):
+            self._gone_news[node] = gone
             self._later(now)
 
     def _measured(self, now: Instant, peer: NodeId, rtt_us: int) -> None:

@@ -8,18 +8,22 @@ Edges lead to a member that is no transit, and none, or dear ones, lead on from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from arqonmesh.core.routing.said import Said
 from arqonmesh.core.routing.transit import Transit
 from arqonmesh.ids import NodeId
+from arqonmesh.wire.memo import Memo
 
 HOP_US: Final = 1_000
 """What a hop costs beyond its round trip time: a node's own handling, and the reason to prefer fewer hops."""
 UNMEASURED_US: Final = 10_000
 """The round trip time assumed for a link of ours that has not been measured yet."""
+
+Edges: TypeAlias = tuple[tuple[NodeId, int], ...]
+"""(neighbour, cost in microseconds) each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,9 @@ class Graph:
         self._gone = gone
         self._transit = transit
 
-    def neighbours(self, node: NodeId) -> list[tuple[NodeId, int]]:
-        """(neighbour, cost in microseconds) of every usable edge of `node`, those that lead to us left out."""
+    def neighbours(self, node: NodeId) -> Sequence[tuple[NodeId, int]]:
+        """(neighbour, cost in microseconds) of every usable edge of `node`. Those that lead to us may be among them:
+        a search begins here."""
         own, live = self._own, self._live
         if node == own:
             found: list[tuple[NodeId, int]] = []
@@ -104,24 +109,41 @@ class Graph:
                 theirs = self._claim(peer, own)
                 found.append((peer, (rtt_us if theirs is None else max(rtt_us, theirs[1])) + HOP_US))
             return found
-        said = self._says.get(node)
-        if said is None:
-            return []
-        hop_us, transit = HOP_US, self._transit
+        toll_us, transit = 0, self._transit
         if transit is not None:
             if transit.barred(node):
-                return []
-            hop_us += transit.toll_us(node)
-        found = []
-        for peer, rtt_us in said.ups():
-            if peer in (own, node) or (peer in self._gone and peer not in live):
-                continue
-            back = self._claim(peer, node)
-            if back is not None and back[0]:
-                found.append((peer, max(rtt_us, back[1]) + hop_us))
-        return found
+                return ()
+            toll_us = transit.toll_us(node)
+        both = self._agree(node)
+        if not toll_us and not self._gone:
+            return both
+        gone = self._gone
+        return [(peer, cost_us + toll_us) for peer, cost_us in both if peer not in gone or peer in live]
+
+    def _agree(self, node: NodeId) -> Edges:
+        """The links of another that both ends list as up."""
+        said = self._says.get(node)
+        return () if said is None else agreed((node, said, tuple([self._says.get(peer) for peer in said.peers])))
 
     def _claim(self, author: NodeId, peer: NodeId) -> tuple[bool, int] | None:
         """What `author` says of its link to `peer`: whether it is up, and its round trip."""
         said = self._says.get(author)
         return None if said is None else said.claim(peer)
+
+
+def _agreed(said_of: tuple[NodeId, Said, tuple[Said | None, ...]]) -> Edges:
+    node, said, others = said_of
+    theirs = dict(zip(said.peers, others, strict=True))
+    found: list[tuple[NodeId, int]] = []
+    for peer, rtt_us in said.ups():
+        other = theirs[peer]
+        back = None if other is None or peer == node else other.claim(node)
+        if back is not None and back[0]:
+            found.append((peer, max(rtt_us, back[1]) + HOP_US))
+    return tuple(found)
+
+
+agreed: Final = Memo(_agreed, 0)
+"""(neighbour, cost in microseconds) of the links of a node that both ends list as up: of the node, its record and, in
+the order of that, the records of whom it names. Remembered where `capacity` says so: in a simulator, where a thousand
+nodes hold the same records."""

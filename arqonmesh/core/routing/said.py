@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from arqonmesh.ids import NodeId
+from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.statement import Links, peers_up
 
 _LINK: Final = Layout("<?II")
@@ -17,7 +18,7 @@ _LINK: Final = Layout("<?II")
 _MOST: Final = 0xFFFF_FFFF
 
 
-class Said(Struct, frozen=True, gc=False):
+class Said(Struct, frozen=True, gc=False, cache_hash=True):
     """One LINKS record. A link that it names twice counts as it says last."""
 
     peers: tuple[NodeId, ...]
@@ -64,3 +65,6 @@ class Said(Struct, frozen=True, gc=False):
 
 
 NOTHING: Final = Said((), "", b"")
+
+said_of: Final = Memo(Said.of, 0)
+"""`Said.of`, remembered where `capacity` says so: in a simulator, where a thousand nodes hold the same records."""

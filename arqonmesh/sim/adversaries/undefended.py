@@ -19,10 +19,9 @@ from arqonmesh.core.membership.own_record import OwnRecord
 from arqonmesh.core.peers import score
 from arqonmesh.core.peers.core import Peers
 from arqonmesh.core.peers.probation import Probation
-from arqonmesh.core.routing.graph import Graph
+from arqonmesh.core.routing.graph import HOP_US, Edges, Graph
 from arqonmesh.core.routing.transit import Transit
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.statement import Adjacency
 
 Without: TypeAlias = Callable[[], AbstractContextManager[None]]
 
@@ -45,9 +44,14 @@ def _accept_all(judged: Callable[..., Any]) -> Callable[..., Any]:
     return lambda core, now, event: judged(core, now, BroadcastJudged(event.id, "accept"))
 
 
-def _one_claim_is_enough(claim: Callable[..., Adjacency | None]) -> Callable[..., Adjacency | None]:
-    def either(graph: Graph, author: NodeId, peer: NodeId) -> Adjacency | None:
-        return claim(graph, author, peer) or claim(graph, peer, author)
+def _one_claim_is_enough(agree: Callable[[Graph, NodeId], Edges]) -> Callable[[Graph, NodeId], Edges]:
+    def either(graph: Graph, node: NodeId) -> Edges:
+        found = dict(agree(graph, node))
+        for author, said in graph._says.items():
+            for peer, rtt_us in said.ups():
+                if node in (author, peer):
+                    found.setdefault(peer if author == node else author, rtt_us + HOP_US)
+        return tuple(found.items())
 
     return either
 
@@ -64,6 +68,6 @@ PROBATION = _replaced((Probation, "allow", lambda *_: True))
 DECAY = _replaced((score, "decayed", lambda *_: 0))
 MISFITS = _replaced((Residuals, "note", lambda *_: 0.0))
 FAIR_TURNS = _replaced((Coordinates, "_spacing_us", lambda *_: 0))
-TWO_WAY_CHECK = _replaced((Graph, "_claim", _one_claim_is_enough(Graph._claim)))
+TWO_WAY_CHECK = _replaced((Graph, "_agree", _one_claim_is_enough(Graph._agree)))
 TRUSTED_TRANSIT = _replaced((Transit, "barred", lambda *_: False))
 COUNTED_CLAIMS = _replaced((Tickets, "counts", lambda *_: True))

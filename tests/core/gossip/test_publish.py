@@ -145,7 +145,7 @@ def test_a_crash_between_signing_and_the_disk_never_looks_like_a_fork() -> None:
 
 
 def test_a_restart_tells_everything_again_roster_first() -> None:
-    """start emits Applied for each stored statement, by kind, ours marked as ours."""
+    """start emits Applied for each stored statement, by kind: first what admissions are judged by. Ours are marked."""
     world = World(("hub", "ant"))
     world.link("hub", "ant")
     world["ant"].publish(Kind.NODE, node_record("ant", 1))
@@ -157,7 +157,7 @@ def test_a_restart_tells_everything_again_roster_first() -> None:
     ant.events.clear()
     ant.crash(power_cut=False)
     applied = ant.said(Applied)
-    assert [event.kind for event in applied] == [Kind.GENESIS, Kind.ADMISSION, Kind.JOIN_POLICY, Kind.NODE]
+    assert [event.kind for event in applied] == [Kind.GENESIS, Kind.JOIN_POLICY, Kind.ADMISSION, Kind.NODE]
     assert [event.ours for event in applied] == [False, False, False, True]
     assert ant.gossip.root() == root
 

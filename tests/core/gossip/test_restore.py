@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arqonmesh.core.gossip.forks import Fork
 from arqonmesh.core.gossip.limits import Limits
-from arqonmesh.core.gossip.log import read_record
+from arqonmesh.core.gossip.log import read_record, restored_log
 from arqonmesh.core.gossip.replica import Replica
 from tests.core.gossip.world import node_record, signed
 
@@ -20,7 +24,7 @@ def test_a_replica_that_was_restored_equals_one_that_took_record_by_record(place
     ]
     records.sort(key=lambda record: (record.author, record.position))
     at_once, one_by_one = Replica(Limits()), Replica(Limits())
-    at_once.restore(records)
+    at_once.restore([tuple(held) for _, held in groupby(records, key=lambda record: record.author)])
     for record in records:
         one_by_one.put(record)
     assert at_once.root() == one_by_one.root()
@@ -29,3 +33,26 @@ def test_a_replica_that_was_restored_equals_one_that_took_record_by_record(place
     assert list(at_once.records()) == records
     for record in records:
         assert at_once.authors[record.author].get(record.kind, record.key) is record
+
+
+def test_replicas_that_share_what_they_restored_change_only_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One takes in a newer statement, one convicts the author, one forgets it; the last is as it was, root and all."""
+    monkeypatch.setattr(restored_log, "capacity", 16)
+    first = [read_record(signed("a", seq, node_record("a", 1), key=f"{seq}")) for seq in (1, 2, 3)]
+    newer, other = (read_record(signed("a", 4, node_record("a", i), key="4")) for i in (1, 2))
+    replicas = [Replica(Limits()) for _ in range(4)]
+    for replica in replicas:
+        replica.restore([tuple(first)])
+    taking, convicting, forgetting, quiet = replicas
+    root = quiet.root()
+    assert taking.authors[newer.author] is quiet.authors[newer.author]
+    taking.put(newer)
+    convicting.convict(newer.author, Fork(newer.encoded, other.encoded, (first[1].position, first[1].position)))
+    forgetting.forget(newer.author)
+    alone = Replica(Limits())
+    for record in (*first, newer):
+        alone.put(record)
+    assert taking.root() == alone.root()
+    assert [r.position for r in convicting.records()] == [first[0].position]
+    assert list(quiet.records()) == first
+    assert quiet.root() == root != convicting.root()

@@ -92,6 +92,13 @@ class Exchange:
         """The other nodes of the cluster that have told of themselves, each with its boot epoch."""
         return [(node, table.epoch) for node, table in self._copies.tables.items()]
 
+    def is_mate(self, node: NodeId) -> bool:
+        """Whether it is a node of our cluster."""
+        return self._copies.is_mate(node)
+
+    def is_linked(self, node: NodeId) -> bool:
+        return node in self._linked
+
     # --- events ----------------------------------------------------------------------------------------------
 
     def on_event(
