@@ -324,14 +324,16 @@ class Liveness:
 
     def _proved(self, now: Instant) -> list[Changed | Resumed]:
         steps: list[Changed | Resumed] = []
+        since = self._answered_at if self._silent_since is None else self._silent_since
+        lull_us = now - since - self.interval_us
+        opened = self.state is LinkState.OPENING and not self._reopened
+        slow = max(self._base_us, self._asked_us) >= LEAST_US  # what is overdue later is no shorter a silence
+        overdue = slow or self.state is not LinkState.UP
         if self.state is not LinkState.UP:
-            since = self._answered_at if self._silent_since is None else self._silent_since
-            lull_us = now - since - self.interval_us
-            opened = self.state is LinkState.OPENING and not self._reopened
             steps += self._enter(LinkState.UP, "answered")
-            if lull_us >= LEAST_US and not opened:
-                self._lull.note(now, lull_us)
-                steps.append(Resumed(lull_us))
+        if lull_us >= LEAST_US and overdue and not opened:
+            self._lull.note(now, lull_us)
+            steps.append(Resumed(lull_us))
         self._answered_at = now
         self._silent_since = None
         self._extra_us = self._extensions = 0
