@@ -3,6 +3,11 @@
 `persist` queues and returns; `done` is called on the loop once the transaction is committed. Completions are called
 in the order of the calls, and all of one commit's completions share one wake-up of the loop. A transaction that was
 followed by a failure is never reported done.
+
+What nobody waits for (`sync=False` and no `done`) is handed to the writer a moment later, together with what comes
+until then, or with the next transaction that somebody does wait for: always in the order of the calls. To wake another
+thread for each would cost the loop more than the writing costs that thread, and most on a machine that is busy, where
+the two wait for each other's turn at the interpreter.
 """
 
 from __future__ import annotations
@@ -28,6 +33,10 @@ PRESSED_BYTES: Final = 16 << 20
 WAITING_BYTES_MAX: Final = 256 << 20
 """Waiting bytes at which the disk counts as stalled: fatal, because nothing that waits may be dropped."""
 DRAIN_TIMEOUT_S: Final = 30.0
+LATER_S: Final = 0.1
+"""So long may wait what nobody waits for."""
+LATER_BYTES_MAX: Final = 1 << 20
+"""More of it than this is handed over at once."""
 
 
 @dataclass(slots=True)
@@ -64,6 +73,10 @@ class Store:
         self.pressed = False
         """More waits than the disk keeps up with; producers should pause until it falls."""
         self.waiting_bytes = 0
+        """Queued or with the writer, and not committed yet."""
+        self._later: list[Transaction] = []
+        self._later_bytes = 0
+        self._later_timer: asyncio.TimerHandle | None = None
         self._pressed_bytes = pressed_bytes
         self._waiting_bytes_max = waiting_bytes_max
         self._lock = lock
@@ -108,8 +121,9 @@ class Store:
     def persist(self, writes: Sequence[Write], *, sync: bool, done: Callable[[], None] | None) -> None:
         """Write all of `writes` in one transaction; then call `done` on the loop.
 
-        `sync=True`: on disk before `done`. `sync=False`: survives the process, not the machine. Returns at once;
-        `pressed` tells whether to slow down. After a failure or `close` nothing is taken and `done` never comes.
+        `sync=True`: on disk before `done`. `sync=False`: from `done` on it survives the process, not the machine; what
+        has no `done` either is on its way within `LATER_S`. Returns at once; `pressed` tells whether to slow down.
+        After a failure or `close` nothing is taken and `done` never comes.
         """
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
@@ -121,7 +135,15 @@ class Store:
         self.waiting_bytes += weight
         self.stats.transactions += 1
         self.stats.bytes += weight
-        self._writer.put(Transaction(writes, sync, done, weight))
+        transaction = Transaction(writes, sync, done, weight)
+        if sync or done is not None or self._later_bytes + weight > LATER_BYTES_MAX:
+            self._hand_over()
+            self._writer.put(transaction)
+        else:
+            self._later.append(transaction)
+            self._later_bytes += weight
+            if self._later_timer is None:
+                self._later_timer = self._loop.call_later(LATER_S, self._hand_over)
         if self.waiting_bytes > self._pressed_bytes:
             self._press()
 
@@ -130,6 +152,7 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._writer.stop()
         gone = await asyncio.to_thread(self._writer.join, DRAIN_TIMEOUT_S)
         await asyncio.sleep(0)  # completions that the thread posted before it ended
@@ -141,6 +164,15 @@ class Store:
                 f"{self.waiting_bytes} bytes were lost, none of which was promised to anyone",
                 hint="dmesg | tail",
             )
+
+    def _hand_over(self) -> None:
+        """Give the writer what nobody waited for."""
+        if self._later_timer is not None:
+            self._later_timer.cancel()
+            self._later_timer = None
+        later, self._later, self._later_bytes = self._later, [], 0
+        if later:
+            self._writer.put(*later)
 
     def _read(self, connection: sqlite3.Connection) -> Durable:
         durable: dict[str, Sequence[Row]] = {}

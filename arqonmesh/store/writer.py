@@ -61,9 +61,9 @@ class WriterThread:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, transaction: Transaction) -> None:
+    def put(self, *transactions: Transaction) -> None:
         """From the event loop: queue and wake."""
-        self.queue.append(transaction)
+        self.queue.extend(transactions)
         if not self._wake.is_set():
             self._wake.set()
 
