@@ -221,7 +221,7 @@ async def test_a_node_finds_in_a_former_file_every_statement_that_it_left_there(
     connection.close()
     store = Store.open(path)
     found = load(store.load(), MeshId(decode_statement(said[0]).mesh_id))
-    assert sorted(record.encoded for record in found.records) == sorted(said)
+    assert sorted(record.encoded for records in found.authors for record in records) == sorted(said)
     assert found.corrupt == []
     await store.close()
 
