@@ -675,7 +675,7 @@ def test_a_neighbour_of_the_overlay_is_told_at_once_and_another_link_once_it_has
 
 
 def test_many_links_share_a_budget_of_heartbeats_and_their_peers_follow() -> None:
-    """64 links of 320 heartbeats a second beat every 200 ms each; both ends, and with fewer links faster again."""
+    """64 links of 400 heartbeats a second beat every 160 ms each; both ends, and with fewer links faster again."""
     names = [f"spoke{n}" for n in range(64)]
     wire = Wire("hub", *names)
     for name in names:
@@ -684,8 +684,8 @@ def test_many_links_share_a_budget_of_heartbeats_and_their_peers_follow() -> Non
     wire.log.clear()
     wire.run(12 * SECOND)
     beats = [node for _, node, effect in wire.log if isinstance(effect, Send) and isinstance(effect.message, Heartbeat)]
-    assert beats.count(node_of("hub")) == 64 * 50
-    assert beats.count(node_of("spoke7")) == 50
+    assert abs(beats.count(node_of("hub")) - 64 * 10_000 // 160) <= 64
+    assert abs(beats.count(node_of("spoke7")) - 10_000 // 160) <= 1
     for name in names[8:]:
         for one, other in ((node_of("hub"), node_of(name)), (node_of(name), node_of("hub"))):
             wire.perform(one, wire.cores[one].on_event(wire.now, TransportDown(other, "leaves")))
