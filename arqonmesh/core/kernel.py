@@ -81,8 +81,9 @@ class Send(Struct, frozen=True, gc=False):
 class Persist(Struct, frozen=True, gc=False):
     """Write all of `writes` in one transaction, then answer with `Persisted(token)`.
 
-    `sync=True`: on disk before the answer. `sync=False`: survives the death of the process, not of the machine.
-    A negative token asks for no answer.
+    `sync=True`: on disk before the answer. `sync=False`: from the answer on it survives the death of the process, not
+    of the machine. A negative token asks for no answer: with `sync=True` the disk has it as soon as it can, without it
+    within a moment, and a process that dies in that moment loses it; but never what came before something it kept.
     """
 
     token: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sqlite3
 from base64 import b32decode
 from collections.abc import Callable
@@ -238,10 +239,47 @@ async def test_a_file_is_packed_when_it_is_opened(tmp_path: Path) -> None:
     await store.close()
     before = path.stat().st_size
     store = Store.open(path)
-    assert sorted(row[1] for row in store.load()["outbox"]) == list(range(0, 4_000, 3))
+    assert sorted(int(str(row[1])) for row in store.load()["outbox"]) == list(range(0, 4_000, 3))
     await store.close()
     assert before > PACKED_BYTES_MIN
     assert path.stat().st_size < before // 2
+
+
+async def test_a_file_with_little_to_gain_is_left_as_it_is(tmp_path: Path) -> None:
+    """Every start would write all of it again, and a node that cannot stay up most of all."""
+    path = tmp_path / "mesh.db"
+    store = Store.open(path)
+    store.persist([Put("outbox", ("p", n, bytes(200))) for n in range(4_000)], sync=True, done=None)
+    await store.close()
+    assert path.stat().st_size > PACKED_BYTES_MIN
+    connection = open_database(path)
+    written = connection.total_changes, path.stat().st_mtime_ns
+    connection.close()
+    connection = open_database(path)
+    assert (connection.total_changes, path.stat().st_mtime_ns) == written
+    connection.close()
+
+
+async def test_a_file_that_cannot_be_packed_is_opened_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a read-only root SQLite finds no place for temporary files, and says that as an error of input and output."""
+    path = tmp_path / "mesh.db"
+    store = Store.open(path)
+    written = asyncio.Event()
+    store.persist([Put("outbox", ("p", n, bytes(200))) for n in range(4_000)], sync=True, done=written.set)
+    await written.wait()  # in one commit the rows would never have been
+    store.persist([Delete("outbox", ("p", n)) for n in range(3_000)], sync=True, done=None)
+    await store.close()
+    before = path.stat().st_size
+    monkeypatch.setenv("SQLITE_TMPDIR", "/proc/nowhere")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before // 8, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    try:
+        store = Store.open(path)
+        assert len(store.load()["outbox"]) == 1_000
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)[1:] * 2)
+    await store.close()
 
 
 def test_migrations_end_at_the_tables_that_the_cores_declare(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class Authors:
         fork = self._shelved.pop(node, None)
         if fork is not None:
             writes, told = self._telling.taken_back(self._replica.convict(node, fork) or [])
-            effects += [Persist(-1, (*writes, disk.fork_row(node, fork)), sync=False)]
+            effects += [Persist(-1, (*writes, disk.fork_row(node, fork)))]
             effects += [Emit(Forked(node, *fork.cut, fork.first, fork.second, restored=True)), *told]
             effects += self._telling.uninvited(node, fork.cut)
         run, source = self._waiting.take(node)
