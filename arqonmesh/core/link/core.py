@@ -412,6 +412,8 @@ class Links:
         said = self._said.get(peer)
         if self._compared or said is None or said.state != "up":
             self._pacer.changed(now)
+        elif self._pacer.due is None:  # the first that is back, late: the others have their time from here
+            self._pacer.changed(now, FIRST_PUBLISH_US)
 
     def _report(self, peer: NodeId, link: _Link) -> LinkReport:
         rtt = link.liveness.rtt
@@ -431,12 +433,12 @@ class Links:
 
     def _publish(self, now: Instant) -> list[Effect]:
         """Say how our links are, unless that is what was said, or nobody would hear."""
-        self._pacer.published(now)
         for peer, (lost_at, _) in list(self._lost.items()):
             if now - lost_at > DOWN_SHOWN_US:
                 del self._lost[peer]
         up = [self._adjacency(peer, link, "up") for peer, link in sorted(self._links.items()) if link.up and link.told]
-        if self._spoken and not up:
+        if not up and (self._spoken or self._said):
+            self._pacer.steadied()
             return []  # the next link that comes up asks again
         effects: list[Effect] = []
         if len(up) > ADJACENCIES_MAX:
@@ -445,7 +447,10 @@ class Links:
         down = [adjacency for _, adjacency in self._lost.values()][: ADJACENCIES_MAX - len(up)]
         adjacencies = tuple(sorted(up + down, key=lambda adjacency: adjacency.peer))
         self._compared = True
-        if not self._is_said(adjacencies):
+        if self._is_said(adjacencies):
+            self._pacer.steadied()
+        else:
+            self._pacer.published(now)
             self._spoken, self._said = True, {adjacency.peer: adjacency for adjacency in adjacencies}
             effects.append(Emit(Publish(Kind.LINKS, "", LinksRecord(adjacencies))))
         for peer, link in self._links.items():

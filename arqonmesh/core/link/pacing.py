@@ -58,8 +58,8 @@ class Pacer:
         self._ask(now if self._last is None else max(now, self._last + self._drift_hold_us))
 
     def steadied(self) -> None:
-        """The figures are again what was told of them."""
-        self.due, self.for_drift = None, False
+        """All is as it was told, or nobody would hear: nothing is published, and nothing waits for it later."""
+        self.due, self.for_drift, self._flip_asked = None, False, False
 
     def published(self, now: Instant) -> None:
         if self._flip_asked:

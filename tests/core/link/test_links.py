@@ -417,6 +417,44 @@ def test_after_a_restart_what_did_not_come_back_as_it_was_is_told_after_half_a_s
     assert [(x.peer, x.state) for x in record.adjacencies] == [(node_of("b"), "up")]
 
 
+def test_after_a_restart_without_a_link_the_record_of_the_life_before_stands() -> None:
+    """Nobody would hear that there is none, and who is dialled late would say everything twice. The first link that is
+    back leaves the others half a second more; what is missing then is told."""
+    wire = restarted(was_up("b"))
+    wire.run(1_700 * MS)
+    wire.connect("a", "b")
+    wire.run(5 * SECOND)
+    assert records(wire, "a") == []
+    wire = restarted(was_up("b"), was_up("c"))
+    wire.run(1_700 * MS)
+    wire.connect("a", "b")
+    wire.run(2_100 * MS)
+    assert records(wire, "a") == []
+    wire.run(3 * SECOND)
+    [(_, record)] = records(wire, "a")
+    assert [(x.peer, x.state) for x in record.adjacencies] == [(node_of("b"), "up")]
+
+
+def test_what_is_not_published_holds_back_nothing_that_comes_after_it() -> None:
+    """A link that is back before its loss was told leaves nothing to tell: no news has been sent, and none is paced."""
+    wire = Wire("a", "b", "c", "d")
+    wire.connect("a", "b")
+    wire.connect("a", "d")
+    wire.run(3 * SECOND)
+    said = len(records(wire, "a"))
+    a, b = node_of("a"), node_of("b")
+    for _ in range(12):
+        for one, other in ((a, b), (b, a)):
+            wire.perform(one, wire.cores[one].on_event(wire.now, TransportDown(other, "flap")))
+        wire.connect("a", "b")
+        wire.run(wire.now + 250 * MS)
+    assert len(records(wire, "a")) == said
+    wire.connect("a", "c")
+    asked_at = wire.now
+    wire.run(wire.now + SECOND)
+    assert [at - asked_at <= 50 * MS for at, _ in records(wire, "a")[said:]] == [True]
+
+
 def test_more_of_an_earlier_life_than_the_own_disk_had_is_replaced() -> None:
     """What the disk had fitted, what a peer still has of us does not: our links are told."""
     wire = restarted(was_up("b"))
