@@ -28,6 +28,7 @@ from arqonmesh.core.events import (
     MemberAdmitted,
     MemberChanged,
     MemberExpelled,
+    PartitionChanged,
     Persisted,
     Publish,
 )
@@ -92,6 +93,7 @@ class Gossip(Views):
         MemberAdmitted,
         MemberChanged,
         MemberExpelled,
+        PartitionChanged,
         Applied,
         BroadcastArrived,
     )
@@ -114,7 +116,6 @@ class Gossip(Views):
         super().__init__(Replica(self._limits))
         self._waiting = WaitingRoom(self._limits)
         self._own = OwnStatements(env, self._replica)
-        self._lapsed = Lapsed(env, keys, self, int(settings.tombstone_horizon_s * SECOND))
         self._repair = Repair(env, settings, self._limits, self._replica)
         self._push = Push(
             lambda: self._repair.peers,
@@ -125,8 +126,10 @@ class Gossip(Views):
         )
         self.counters = self._repair.counters
         """duplicates, holes, gaps, overtaking, excluded, unknown_author, refused, merged, withdrawn, published, ranges,
-        proofs, corrupt_rows, unanswered."""
+        proofs, corrupt_rows, unanswered, absences_unnoted."""
         me = env.node_id
+        horizon_us = int(settings.tombstone_horizon_s * SECOND)
+        self._lapsed = Lapsed(env, keys, self, horizon_us, self._limits.absences, self.counters)
         self._telling = Telling(me, self.counters)
         self._intake = Intake(
             env, keys, self._replica, self._telling, self._waiting, self._own, self._repair, self._push
@@ -225,8 +228,11 @@ class Gossip(Views):
                 else:
                     self._lapsed.present(event.node)
             case MemberExpelled():
-                self._lapsed.gone(now, event.node)
-                return self._authors.expelled(event.node)
+                told = self._authors.expelled(event.node)
+                self._lapsed.expelled(now, event.node)
+                return told
+            case PartitionChanged():
+                self._lapsed.governed(now, event.writable)
             case Applied():
                 self._telling.introduced(event)
             case LinkUp():
@@ -249,7 +255,8 @@ class Gossip(Views):
         effects = self._repair.on_timer(now) + self._push.on_timer(now) + self._intake.on_timer(now)
         if self._floor_at <= now:
             self._floor_at = now + FLOOR_INTERVAL
-            effects += self._own.floor(lambda: self._lapsed.test(now))
+            if self._lapsed.writable:
+                effects += self._own.floor(lambda: self._lapsed.test(now))
         return effects
 
     def next_deadline(self) -> Instant | None:
@@ -268,6 +275,9 @@ class Gossip(Views):
         before = self._replica.head(me)
         current, void = self._own.written(token)
         self._telling.count("published", len(current))
+        for record in void:
+            if record.kind == Kind.ADMISSION:
+                self._lapsed.voided(NodeId(record.key))
         writes, told = self._telling.taken_back(void)
         persist: list[Effect] = [Persist(-1, tuple(writes), sync=False)] if writes else []
         held = [record for record in current if self._is_held(record)]

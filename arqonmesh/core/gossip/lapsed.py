@@ -11,6 +11,9 @@ lapsed; an admission by ticket only when no invite for that ticket is held any m
 signature could be judged goes first, and whoever repeats the admission then, under any name, proves nothing.
 
 Each author decides about its own statements, and says so by a floor (own.py); nobody's clock but its own is asked.
+
+A side without a quorum can not tell who is gone from who is on the other side: it voids nothing (`writable`), and no
+absence begins to count before the day on which it may write again.
 """
 
 from __future__ import annotations
@@ -30,32 +33,62 @@ IsOver: TypeAlias = Callable[[Record], bool]
 
 
 class Lapsed:
-    """Since when whom is gone, as far as this node knows. One entry per node that an admission names."""
+    """Since when whom is gone, as far as this node knows: members, and who is none although an admission of ours says
+    so. Beyond `entries_max` nobody is noted any more, and whoever is not noted counts as present."""
 
-    def __init__(self, env: Env, keys: KeyOf, views: Views, horizon_us: int) -> None:
+    def __init__(
+        self, env: Env, keys: KeyOf, views: Views, horizon_us: int, entries_max: int, counters: dict[str, int]
+    ) -> None:
         self._env = env
         self._keys = keys
         self._views = views
         self._horizon_us = horizon_us
-        self._started_at: Instant = 0
+        self._entries_max = entries_max
+        self._counters = counters
+        self.writable = False
+        """Whether this side has a quorum, as far as partition has said."""
+        self._counts_from: Instant = 0
+        """Our start, or when we could write again after that: what was before it is no absence."""
         self._gone: dict[NodeId, Instant] = {}
-        """Members that are gone, and who was one; who never was in this life has been gone since its start."""
+        """Those who are no members, and are not noted, have been gone since `_counts_from`."""
+
+    def __len__(self) -> int:
+        return len(self._gone)
 
     def started(self, now: Instant) -> None:
-        self._started_at = now
+        self._counts_from = now
+
+    def governed(self, now: Instant, writable: bool) -> None:
+        """What partition says of our side."""
+        if writable and not self.writable:
+            self._counts_from = now
+        self.writable = writable
 
     def gone(self, now: Instant, node: NodeId) -> None:
-        """It is dead, has left, or is no member any more."""
-        self._gone.setdefault(node, now)
+        """It is dead, or has left."""
+        if node not in self._gone:
+            self._note(now, node)
 
     def admitted(self, now: Instant, node: NodeId) -> None:
         """It is a member, and was not heard yet: it has the whole horizon for that."""
-        self._gone[node] = now
+        self._note(now, node)
 
     def present(self, node: NodeId) -> None:
         self._gone.pop(node, None)
         if not self._gone:
             self._gone = {}  # the old one would keep the room of all that were ever in it
+
+    def expelled(self, now: Instant, node: NodeId) -> None:
+        """It is no member any more. While an admission of ours says otherwise, it could become one again."""
+        if self._views.encoded(self._env.node_id, Kind.ADMISSION, node) is not None:
+            self.gone(now, node)
+        else:
+            self.present(node)
+
+    def voided(self, node: NodeId) -> None:
+        """Our admission of it is over."""
+        if self._keys(node) is None:
+            self.present(node)
 
     def test(self, now: Instant) -> IsOver:
         """Tells whether one of our own tickets or admissions is over. Reads every admission."""
@@ -68,7 +101,6 @@ class Lapsed:
         grounds: dict[NodeId, list[tuple[NodeId, str]]] = {}
         for author, node, body in admissions:
             grounds.setdefault(node, []).append((author, body.ticket_id))
-        self._gone = {node: since for node, since in self._gone.items() if node in grounds}
         needed = self._needed(now, grounds, inviters)
         used = frozenset(body.ticket_id for _, node, body in admissions if node in needed)
         before_ms = self._env.wall_ms() - self._horizon_us // 1_000
@@ -105,5 +137,11 @@ class Lapsed:
         if since is None:
             if self._keys(node) is not None:
                 return False
-            since = self._started_at
-        return now - since >= self._horizon_us
+            since = self._counts_from
+        return now - max(since, self._counts_from) >= self._horizon_us
+
+    def _note(self, now: Instant, node: NodeId) -> None:
+        if node in self._gone or len(self._gone) < self._entries_max:
+            self._gone[node] = now
+        else:
+            self._counters["absences_unnoted"] = self._counters.get("absences_unnoted", 0) + 1

@@ -17,6 +17,8 @@ class Limits:
     records_per_author: int = 8_192
     bytes_per_author: int = 4 << 20
     bytes_total: int = 256 << 20
+    absences: int = 8_192
+    """Members of whom is noted since when they are gone."""
     waiting_authors: int = 256
     """Unknown authors whose statements wait for an admission."""
     waiting_bytes: int = 256 << 10

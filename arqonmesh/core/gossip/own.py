@@ -111,7 +111,8 @@ class OwnStatements:
 
     def floor(self, over_by: Callable[[], IsOver]) -> list[Effect]:
         """Void what is over, if that is enough to be worth a statement. Meant to be called now and then. `over_by`
-        makes the test, which reads every admission, so only an author of many tickets or admissions asks for it."""
+        makes the test, which reads every admission, so only an author of many tickets or admissions asks for it. Not
+        to be called on a side without a quorum (lapsed.py)."""
         log = self._replica.authors.get(self._env.node_id)
         if log is None or self._writing is not None or self._queue:
             return []

@@ -11,7 +11,7 @@ import msgspec
 
 from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.admission.core import Admission
-from arqonmesh.core.events import Applied, LinkDown, LinkUp, Publish
+from arqonmesh.core.events import Applied, LinkDown, LinkUp, PartitionChanged, Publish
 from arqonmesh.core.gossip.core import Gossip
 from arqonmesh.core.gossip.limits import Limits
 from arqonmesh.core.gossip.log import Position
@@ -38,6 +38,8 @@ from tests.core.toy import env_of, key_of, node_of
 SECOND = 1_000_000
 E = TypeVar("E", bound=Event)
 SETTINGS = GossipSettings()
+WHOLE = PartitionChanged("healthy", True, 3, 2, 3, "crash", "healthy", 3, 3)
+CUT_OFF = PartitionChanged("critical", False, 1, 2, 3, "crash", "partitioned", 1, 3)
 
 
 class Disk:
@@ -108,6 +110,7 @@ class Member:
             assert body is not None
             self.tell(Applied(NodeId(statement.author), statement.kind, statement.key, body, encoded, ours=False))
         self.perform(self.router.run(self.now, self.gossip, self.gossip.start(self.now, self.disk.durable())))
+        self.tell(WHOLE)
 
     def crash(self, *, power_cut: bool = True) -> None:
         """Die and live again under the next boot epoch."""
