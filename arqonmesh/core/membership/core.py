@@ -26,8 +26,8 @@ Beyond SWIM: lost links as evidence
 A crash cuts all links of its node within one heartbeat timeout, and each neighbour signs that (its LINKS record). When
 nobody who may vouch has a link to a member any more, four of those who lost theirs accuse it at once, without a probe:
 no probe could reach it. The others need not say it again: what n nodes accuse of costs n floods. And its suspicion
-lasts `link_evidence_ms` instead of 4 log10(n) periods, for those neighbours; the others wait for half of these, or for
-four, to hold it dead. Why that is safe:
+lasts `link_evidence_ms` instead of 4 log10(n) periods, for those neighbours; the others wait for all of these, or for
+more than may lie, to hold it dead. Why that is safe:
 
 - Time to refute is worth something only to a member that can speak. Without a link it cannot; with its first new link
   the evidence is gone, the suspicion has its usual length again, and the peer's first ping makes it refute.

@@ -116,17 +116,13 @@ class Evidence:
         return island if lost else {}
 
     def witnesses(self, now: Instant, target: NodeId) -> list[NodeId]:
-        """Who lost a link to it a moment ago, sorted; ourselves included."""
+        """Who lost a link to it a moment before `now` or later, sorted; ourselves included."""
         return sorted(author for author, since in self._lost.get(target, {}).items() if now - since <= FRESH_US)
 
     def lost_by_us(self, now: Instant, target: NodeId) -> bool:
         """Whether we lost a link of our own to it a moment ago."""
         since = self._lost.get(target, {}).get(self._own)
         return since is not None and now - since <= FRESH_US
-
-    def losers(self, target: NodeId) -> tuple[NodeId, ...]:
-        """Who says that it lost its link to it, ourselves included."""
-        return tuple(self._lost.get(target, ()))
 
     def _note(self, now: Instant, peer: NodeId, author: NodeId, *, up: bool | None) -> None:
         """What an author says of its link to `peer` from now on; None for nothing."""

@@ -106,6 +106,11 @@ class Suspicion:
         """No further confirmation would shorten it."""
         return self._hastened or self.confirmations >= self._wanted
 
+    @property
+    def is_severed(self) -> bool:
+        """Whether it lasts the short time of those to whom nobody has a link."""
+        return self._severed_at is not None
+
     def confirm(self, accuser: NodeId) -> None:
         """Another member's own probe failed too; whoever was counted is not counted again."""
         if len(self._accusers) <= self._wanted:

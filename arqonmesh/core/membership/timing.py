@@ -5,7 +5,7 @@ suspect, or while we have no link at all:
 
     severed    all who had a link to it say that they lost it, we too:    link_evidence_ms from then on;
                all but others who are severed with it:                    twice that
-    witnessed  all did, and half of them say `dead`, or four:             a sixteenth of that, from then on
+    witnessed  all did, and enough of them say `dead`:                    a sixteenth of that, from then on
     judged     enough members say `dead` of its present incarnation:      a quarter of that, from then on
 
 *Severed* counts from when we saw most of its neighbours lose it, not from when the last of them did or the first
@@ -19,7 +19,9 @@ on, as processes do that get no processor, gives a severed member three and a ha
 (core/lull.py): on a machine that is too busy for all of its nodes, seconds pass in which a living one says nothing.
 
 *Witnessed* is for those who had no link to it. They saw nothing themselves, neither how long it was silent nor how
-often it had been before, so they wait for those who did. Should all of those die, too, the usual time is left.
+often it had been before, so they wait for those who did: for all who lost their link when it was severed, or for as
+many of them as judges are wanted. Of two or more, one alone is never enough, for that one may lie: its word would end
+the patience of everyone for whom the honest others still wait. Should all of those die, too, the usual time is left.
 
 *Judged* is for whoever lags behind: cut off for a moment, or waiting for one late record. Each of those who say `dead`
 waited for itself. How many are enough? More than may lie (f of n = 3f + 1), and at least two; but four at most, since
@@ -108,7 +110,8 @@ class Timing:
         suspicion = member.suspicion
         assert suspicion is not None
         severed = self.severed(now, member)
-        if severed and self._evidence.lost_by_us(now, member.node):
+        # once it is so, that is kept: the patience which follows may be longer than a loss stays fresh
+        if severed and (suspicion.is_severed or self._evidence.lost_by_us(now, member.node)):
             assert member.severed_since is not None
             health_us = self._short_us // HEALTH_SHARE if self._awareness.score else 0
             short_us = max(self._short_us + health_us, self._patience_us(now))
@@ -141,11 +144,14 @@ class Timing:
         return member is not None and member.probed
 
     def _is_witnessed(self, member: Member) -> bool:
-        """Whether enough of those who lost a link to it hold it dead: half of them, or as many as are asked to."""
-        losers = [author for author in self._evidence.losers(member.node) if self._vouches(author)]
+        """Whether enough of those who lost a link to it when it was severed hold it dead: all of them, or more than may
+        lie."""
+        assert member.severed_since is not None
+        witnesses = self._evidence.witnesses(member.severed_since, member.node)
         present, said = member.incarnation, member.accusers or {}
+        losers = [author for author in witnesses if self._vouches(author)]
         dead = sum(1 for author in losers if said.get(author) == (present, "dead"))
-        return dead > 0 and dead >= min(judges_wanted(len(self._of)), (len(losers) + 1) // 2)
+        return dead > 0 and dead >= min(judges_wanted(len(self._of)), len(losers))
 
     def _is_judged(self, member: Member) -> bool:
         if not self._judged or not self._may_shorten:

@@ -163,22 +163,62 @@ def test_who_never_had_a_link_waits_for_the_neighbours_and_repeats_nothing() -> 
     assert bench.accused == []
 
 
-def test_half_of_the_neighbours_or_as_many_as_are_asked_decide_for_the_others() -> None:
-    """The others of them may be slow, or know of reasons for patience; who had no link to it decides nothing."""
-    bench = Bench("m", "abcdefghit")
-    for name in "abcd":
-        bench.tell(lists(name, up="t"))
-    bench.mute = "t"
-    for name in "abcd":
-        bench.tell(lists(name, down="t"))
-    for name in "am":
+@pytest.mark.parametrize(("neighbours", "wanted"), [("a", 1), ("ab", 2), ("abc", 3), ("abcd", 4), ("abcdefgh", 4)])
+def test_all_of_its_neighbours_or_more_than_may_lie_decide_for_the_others(neighbours: str, wanted: int) -> None:
+    """Who had no link to it decides nothing, and of several who had one no one alone."""
+    bench = Bench("m", "abcdefghijt")
+    for state in ({"up": "t"}, {"down": "t"}):
+        bench.mute = "t"
+        for name in neighbours:
+            bench.tell(lists(name, **state))
+    for name in ("m", *neighbours[: wanted - 1]):
         bench.tell(accuses(name, ("t", 1, "dead")))
     bench.run(WITNESSED_US + MILLISECOND)
     assert bench.state("t") == "suspect"
-    bench.tell(accuses("b", ("t", 1, "dead")))
+    bench.tell(accuses(neighbours[wanted - 1], ("t", 1, "dead")))
     bench.run(WITNESSED_US - MILLISECOND)
     assert bench.state("t") == "suspect"
     bench.run(MILLISECOND)
+    assert bench.state("t") == "dead"
+
+
+def test_a_liar_among_two_neighbours_ends_nobodys_patience() -> None:
+    """It called a living one dead in advance; when that one stands still for a moment, its other neighbour suspects it
+    at first, and so do all who had no link to it."""
+    bench = Bench("ab", "hltcdefgij")
+    bench.tell(lists("a", up="hl"))
+    for name in "hl":
+        bench.tell(lists(name, up="ta"))
+    bench.run(10 * SECOND)
+    bench.mute = "t"
+    bench.tell(lists("l", up="a", down="t"))
+    bench.tell(accuses("l", ("t", 1, "dead")))
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+    bench.tell(lists("h", up="a", down="t"))
+    bench.tell(accuses("h", ("t", 1, "suspect")))
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+    bench.tell(accuses("h", ("t", 1, "dead")))
+    bench.run(WITNESSED_US)
+    assert bench.state("t") == "dead"
+
+
+def test_who_lost_its_link_long_before_the_others_is_no_witness() -> None:
+    """It has not heard of it for a while: it neither decides, nor is waited for."""
+    bench = Bench("ab", "holt")
+    for name in "ho":
+        bench.tell(lists(name, up="t"))
+    bench.tell(lists("o", down="t"))
+    bench.run(11 * SECOND)
+    bench.mute = "t"
+    bench.tell(lists("h", down="t"))
+    bench.tell(accuses("o", ("t", 1, "dead")))
+    bench.run(SECOND)
+    assert bench.state("t") == "suspect"
+    bench.tell(accuses("o"))
+    bench.tell(accuses("h", ("t", 1, "dead")))
+    bench.run(WITNESSED_US)
     assert bench.state("t") == "dead"
 
 

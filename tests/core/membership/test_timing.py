@@ -9,7 +9,7 @@ from arqonmesh.core.events import Late, LinkDown, LinkResumed, LinkUp, Withdrawn
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.core.membership.timing import judges_wanted
 from arqonmesh.wire.statement import Kind
-from tests.core.membership.test_evidence import FIRST, SHORT_US, Bench, accuses, lists, says
+from tests.core.membership.test_evidence import FIRST, SHORT_US, WITNESSED_US, Bench, accuses, lists, says
 from tests.core.toy import node_of
 
 GRACE_US = SHORT_US // 4
@@ -250,6 +250,45 @@ def test_who_saw_others_stand_still_and_go_on_waits_three_and_a_half_times_as_lo
     lost_at = bench.now
     bench.run(6 * SECOND)
     assert dead_at(bench, "t") == [lost_at + lasts_ms * MILLISECOND]
+
+
+def test_a_long_patience_outlives_the_moment_in_which_our_loss_is_fresh() -> None:
+    """Its other neighbour was slow, and everyone is patient: whatever else is said of it meanwhile, we lost our link
+    when it was severed, and wait no longer than that."""
+    bench = Bench("abt", "cdefghij")
+    for name in "ab":
+        bench.tell(lists(name, up="t"))
+    bench.run(10 * SECOND)
+    bench.mute = "t"
+    bench.tell(LinkDown(node_of("t"), "silent"))
+    lost_at = bench.now
+    bench.tell(lists("a", down="t"))
+    bench.run(6_500 * MILLISECOND)
+    bench.tell(LinkResumed(node_of("a"), 4 * SECOND))
+    bench.tell(lists("b", down="t"))
+    severed_at = bench.now
+    bench.run(3_700 * MILLISECOND)
+    assert bench.now > lost_at + 10 * SECOND
+    bench.tell(accuses("c", ("t", 1, "suspect")))
+    bench.run(5 * SECOND)
+    assert dead_at(bench, "t") == [severed_at + 5 * SECOND]
+
+
+def test_witnesses_are_those_who_lost_it_when_it_was_severed_however_patient_they_are() -> None:
+    """On a machine that is too busy for all their verdict may take longer than a loss stays fresh."""
+    bench = Bench("ab", "cdefghijt", MembershipSettings(suspicion_mult=12))
+    for state in ({"up": "t"}, {"down": "t"}):
+        for name in "cd":
+            bench.tell(lists(name, **state))
+    bench.mute = "t"
+    bench.tell(accuses("c", ("t", 1, "suspect")))
+    bench.run(11 * SECOND)
+    assert bench.state("t") == "suspect"
+    for name in "cd":
+        bench.tell(accuses(name, ("t", 1, "dead")))
+    told_at = bench.now
+    bench.run(SECOND)
+    assert dead_at(bench, "t") == [told_at + WITNESSED_US]
 
 
 def test_what_stood_still_long_ago_is_of_no_account() -> None:
