@@ -156,6 +156,12 @@ class LinkSilent(Event, frozen=True, gc=False):
     """Since the newest answer."""
 
 
+class LinkStays(Event, frozen=True, gc=False):
+    """While the overlay chooses the links: this one, which is up, is none that it opened for a moment."""
+
+    peer: NodeId
+
+
 class LinkResumed(Event, frozen=True, gc=False):
     """A link answers again on the connection that it had, whether or not it was given up meanwhile. A silence of the
     length of a few heartbeats is not told."""

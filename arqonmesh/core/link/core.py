@@ -8,9 +8,9 @@ noticeable change of a figure goes into this node's link-state advertisement (th
 flapping link floods nobody. What was said is not said again: not after a restart whose links are as they were, nor when
 a link is back before its loss was told. And who has no link at all says nothing until it has one, since nobody would
 hear: a hub that stands still for a moment is lost to all its spokes at once, and must not be flooded by them when it
-goes on. While the overlay chooses the links, only those are told that are in its view, or have stood for a while: it
-opens one for a second now and then, to look whether a spare member is there, and each such look would be four records
-for everyone, which in a mesh of a thousand is more than all the rest.
+goes on. While the overlay chooses the links, those that it opens for a second now and then, to look whether a spare
+member is there, are not told (`trials.py`): each such look would be four records for everyone, which in a mesh of a
+thousand is more than all the rest.
 
 Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
 and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
@@ -34,7 +34,9 @@ from arqonmesh.core.events import (
     LinkMeasured,
     LinkResumed,
     LinkSilent,
+    LinkStays,
     LinkUp,
+    LinkWanted,
     NeighbourUp,
     OverlayRuns,
     Publish,
@@ -67,6 +69,7 @@ from arqonmesh.core.link.liveness import (
     Resumed,
 )
 from arqonmesh.core.link.pacing import Pacer
+from arqonmesh.core.link.trials import Trials
 from arqonmesh.core.lull import HALF_LIFE_US, LEAST_US, Lull
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
@@ -135,7 +138,7 @@ class _Link:
 
 class Links:
     """Turns TransportUp/Down and heartbeats into what happens to links (LinkUp, LinkDown, LinkSilent, LinkResumed,
-    LinkMeasured) and the LINKS record."""
+    LinkMeasured, LinkStays) and the LINKS record."""
 
     NAME: ClassVar[str] = "link"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Heartbeat, HeartbeatAck)
@@ -144,6 +147,7 @@ class Links:
         TransportDown,
         Late,
         OverlayRuns,
+        LinkWanted,
         NeighbourUp,
         Applied,
     )
@@ -154,7 +158,7 @@ class Links:
         self._env = env
         self._settings = settings
         self._overlay_heartbeat_ms = overlay_heartbeat_ms
-        self._overlay = False
+        self._trials = Trials(env.node_id)
         self._heartbeat_ms = settings.heartbeat_ms
         """Our own interval; what a peer asks for is its liveness's."""
         self._links: dict[NodeId, _Link] = {}
@@ -221,7 +225,11 @@ class Links:
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         if isinstance(event, Applied):
-            if not event.ours or self._spoken or not isinstance(event.body, LinksRecord):
+            if not isinstance(event.body, LinksRecord):
+                return []
+            if not event.ours:
+                return self._named(now, event.author, event.body)
+            if self._spoken:
                 return []
             self._said = {adjacency.peer: adjacency for adjacency in event.body.adjacencies}
             if self._compared:  # more of an earlier life came than was on our disk
@@ -234,12 +242,12 @@ class Links:
         if isinstance(event, Late):
             self._was_late(now, event.by_us)
         if isinstance(event, NeighbourUp):
-            self._stays(now, event.peer, self._links.get(event.peer))
+            return self._armed(self._stays(now, event.peer, self._links.get(event.peer)))
+        if isinstance(event, LinkWanted):
+            stays = self._trials.wanted(event)
+            return self._armed(self._stays(now, event.peer, self._links.get(event.peer))) if stays else []
         if isinstance(event, OverlayRuns):
-            self._overlay = event.running
-            self._pace(now)
-            if event.running and not self._compared:  # what it keeps of an earlier life's links is seen after a while
-                self._pacer.put_off(now + STOOD_US + FIRST_PUBLISH_US)
+            return self._armed(self._overlay_runs(now, event))
         return self._armed([])
 
     def on_timer(self, now: Instant) -> list[Effect]:
@@ -273,7 +281,7 @@ class Links:
         strained_ms = strained_us // STRAIN_STEP_US * STRAIN_STEP_US // MILLISECOND
         self._strained = strained_ms > 0
         share_ms = min(len(self._links) * 1_000 // settings.heartbeats_per_s_max, ASKED_US_MAX // MILLISECOND)
-        overlay_ms = self._overlay_heartbeat_ms if self._overlay else 0
+        overlay_ms = self._overlay_heartbeat_ms if self._trials.running else 0
         heartbeat_ms = max(settings.heartbeat_ms, share_ms, overlay_ms, strained_ms)
         if heartbeat_ms == self._heartbeat_ms:
             return
@@ -284,18 +292,20 @@ class Links:
     # --- connections --------------------------------------------------------------------------------------
 
     def _transport_up(self, now: Instant, event: TransportUp) -> list[Effect]:
+        told = self._was_told(event.peer) or not self._trials.includes(event.peer, outbound=event.outbound)
         known = self._links.get(event.peer)
         if known is not None:  # simultaneous dials collapsed to another connection: answers go on counting
             known.transport, known.outbound = event.transport, event.outbound
             known.liveness.follows = event.outbound
             if not known.fell:
                 return []
+            told = told or known.told
             del self._links[event.peer]  # but this one may lead to a new life, which counts from 1
         liveness = Liveness(
             interval_us=self._heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now, shared=self._lull
         )
         liveness.follows = event.outbound  # who was dialled leads: a hub's heartbeats leave together
-        link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness, told=not self._overlay)
+        link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness, told=told)
         self._pace(now)
         return self._follow(now, event.peer, link, liveness.tick(now))
 
@@ -333,6 +343,8 @@ class Links:
                 if link.told:
                     self._tell(now, peer)
                 effects.append(Emit(LinkUp(peer, link.transport)))
+                if link.told and self._trials.running:
+                    effects.append(Emit(LinkStays(peer)))
         return effects
 
     def _take_down(self, now: Instant, peer: NodeId, link: _Link, was_up: bool, reason: str) -> list[Effect]:
@@ -397,20 +409,45 @@ class Links:
         link.loss_ppm = link.liveness.loss_ppm(now)
         if link.drifted:
             self._pacer.drifted(now)
-        if now - link.since >= STOOD_US:
-            self._stays(now, peer, link)
-        return [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
+        effects: list[Effect] = [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
+        return effects + self._stays(now, peer, link) if now - link.since >= STOOD_US else effects
 
-    def _stays(self, now: Instant, peer: NodeId, link: _Link | None) -> None:
+    # --- what everyone is told ----------------------------------------------------------------------------
+
+    def _overlay_runs(self, now: Instant, event: OverlayRuns) -> list[Effect]:
+        self._trials.runs(event)
+        self._pace(now)
+        if not event.running:
+            return [effect for peer, link in self._links.items() for effect in self._stays(now, peer, link)]
+        if not self._compared:  # what it keeps of an earlier life's links is seen after a while
+            self._pacer.put_off(now + STOOD_US + FIRST_PUBLISH_US)
+        return []
+
+    def _named(self, now: Instant, author: NodeId, record: LinksRecord) -> list[Effect]:
+        """A peer that tells everyone of our link knows that it stays."""
+        link = self._links.get(author)
+        if not self._trials.named(author, record) or link is None or link.told:
+            return []
+        return self._armed(self._stays(now, author, link))
+
+    def _was_told(self, peer: NodeId) -> bool:
+        """Our newest record says that this link is up: it is back before anybody heard of its loss, or our restart."""
+        said = self._said.get(peer)
+        return said is not None and said.state == "up"
+
+    def _stays(self, now: Instant, peer: NodeId, link: _Link | None) -> list[Effect]:
         """It is none of those that the overlay opens for a moment."""
-        if link is not None and not link.told:
-            link.told = True
-            self._tell(now, peer)
+        if link is None or link.told:
+            return []
+        link.told = True
+        if not link.up:
+            return []
+        self._tell(now, peer)
+        return [Emit(LinkStays(peer))]
 
     def _tell(self, now: Instant, peer: NodeId) -> None:
         """A link is up: everyone may know, unless it was there before our restart."""
-        said = self._said.get(peer)
-        if self._compared or said is None or said.state != "up":
+        if self._compared or not self._was_told(peer):
             self._pacer.changed(now)
         elif self._pacer.due is None:  # the first that is back, late: the others have their time from here
             self._pacer.changed(now, FIRST_PUBLISH_US)

@@ -16,7 +16,6 @@ from arqonmesh.core.events import (
     LinkMeasured,
     LinkSilent,
     LinkUp,
-    NeighbourUp,
     OverlayRuns,
     Publish,
     TransportDown,
@@ -673,43 +672,6 @@ def test_while_the_overlay_runs_heartbeats_leave_at_its_pace() -> None:
     slow.on_event(0, OverlayRuns(True, ()))
     slow.on_event(0, TransportUp(node_of("b"), "quic", True))
     assert [link.liveness.interval_us for link in slow._links.values()] == [SECOND]
-
-
-def told(wire: Wire, name: str) -> list[list[tuple[str, str]]]:
-    """Every record of this node, as (peer, state) each."""
-    return [[(link.peer, link.state) for link in record.adjacencies] for _, record in records(wire, name)]
-
-
-def test_a_link_that_the_overlay_opens_for_a_moment_is_told_to_nobody() -> None:
-    """Neither that it is up nor that it is down again: a thousand nodes look at a spare member twice a minute each."""
-    wire = Wire("a", "b", delay_us=MS)
-    for node, core in wire.cores.items():
-        wire.perform(node, core.on_event(0, OverlayRuns(True, ())))
-    wire.connect("a", "b")
-    wire.run(3 * SECOND)
-    assert wire.cores[node_of("a")].is_up(node_of("b"))
-    wire.perform(node_of("a"), wire.cores[node_of("a")].on_event(wire.now, TransportDown(node_of("b"), "not-wanted")))
-    wire.run(10 * SECOND)
-    assert wire.events("a", LinkDown)
-    assert told(wire, "a") == [[]]
-
-
-def test_a_neighbour_of_the_overlay_is_told_at_once_and_another_link_once_it_has_stood() -> None:
-    """And when it falls, that is told as of any other."""
-    wire = Wire("a", "b", "c", delay_us=MS)
-    for node, core in wire.cores.items():
-        wire.perform(node, core.on_event(0, OverlayRuns(True, ())))
-    wire.connect("a", "b")
-    wire.connect("a", "c")
-    wire.run(2 * SECOND)
-    wire.perform(node_of("a"), wire.cores[node_of("a")].on_event(wire.now, NeighbourUp(node_of("b"), chosen=True)))
-    wire.run(3 * SECOND)
-    assert told(wire, "a") == [[(node_of("b"), "up")]]
-    wire.run(7 * SECOND)
-    assert told(wire, "a")[1:] == [sorted([(node_of("b"), "up"), (node_of("c"), "up")])]
-    wire.perform(node_of("a"), wire.cores[node_of("a")].on_event(wire.now, TransportDown(node_of("b"), "not-wanted")))
-    wire.run(8 * SECOND)
-    assert told(wire, "a")[2:] == [sorted([(node_of("b"), "down"), (node_of("c"), "up")])]
 
 
 def test_many_links_share_a_budget_of_heartbeats_and_their_peers_follow() -> None:
