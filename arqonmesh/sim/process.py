@@ -40,7 +40,7 @@ from arqonmesh.sim.crypto import ToyCrypto, toy_key
 from arqonmesh.sim.disk import Disk
 from arqonmesh.sim.network import End, Endpoint, Network
 from arqonmesh.sim.world import EPOCH_MS, World
-from arqonmesh.wire.codec import encode_message, remembered
+from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import WireMessage
 
 TICK_US: Final = 100
@@ -282,7 +282,6 @@ class Process:
                 message = effect.message
                 if message is not self._encoded_message:  # one message often goes to many
                     self._encoded_message, self._encoded = message, encode_message(message)
-                    remembered.learn(self._encoded, message)
                 if not endpoint.send(effect.to, effect.lane, self._encoded):
                     self.unsent += 1
             elif type(effect) is Emit:

@@ -39,14 +39,6 @@ class Memo(Generic[K, T]):
             self._known[data] = found
         return found
 
-    def learn(self, data: K, found: T) -> None:
-        """Remember this as if it had been computed: whoever made `data` of it knows what it decodes to."""
-        if self.capacity and data not in self._known:
-            if len(self._known) >= self.capacity:
-                self._known.popitem(last=False)
-                self.evicted += 1
-            self._known[data] = found
-
     def forget(self) -> None:
         """Know nothing any more, as at the start."""
         self._known.clear()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arqonmesh.core.kernel import SECOND, Delete, Put
+from arqonmesh.core.kernel import SECOND, Delete, Lane, Put, Send
 from arqonmesh.sim import restart
 from arqonmesh.sim.disk import Disk, Tables, in_order
 from arqonmesh.sim.play import attempts
@@ -14,6 +14,7 @@ from arqonmesh.sim.restart import SHARED
 from arqonmesh.sim.scenarios import idle_graph
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import World
+from arqonmesh.wire.messages import BroadcastHave, GossipRoot, WireMessage
 
 
 def test_a_mesh_that_starts_again_settles_and_every_node_knows_every_other() -> None:
@@ -90,6 +91,18 @@ def test_what_the_nodes_of_a_process_share_changes_nothing_that_happens(
         memo.forget()
     monkeypatch.setattr(restart, "share", lambda: None)
     assert trace() == shared
+
+
+@pytest.mark.parametrize("bad", [GossipRoot(root=b"short"), BroadcastHave(have=((b"xx", -3, -1),))])
+def test_what_a_node_says_is_decoded_by_who_hears_it_also_where_frames_are_shared(bad: WireMessage) -> None:
+    """A field out of bounds, of a message packed or not, is refused by every reader as on a real link."""
+    sim = Simulation(1)
+    idle_graph(sim, 12, SECOND, settled=True)
+    speaker = sim.processes["node-0000"]
+    peers = [sim.names[link.peer] for link in speaker.running.plane.links.report()]  # type: ignore[union-attr]
+    speaker.perform([Send(sim.processes[name].node_id, Lane.CONTROL, bad) for name in peers])
+    sim.run_for(SECOND)
+    assert sim.faults == {(name, "node-0000", "malformed"): 1 for name in peers}
 
 
 @given(
