@@ -60,7 +60,7 @@ class Plane:
         )
         self.links = Links(env(Links), config.links, overlay_heartbeat_ms=config.overlay.heartbeat_ms)
         self.membership = Membership(env(Membership), config.membership)
-        self.routing = Routing(env(Routing), config.routing)
+        self.routing = Routing(env(Routing), config.routing, is_member=self.admission.belongs)
         self.partition = Partition(env(Partition), config.membership, mesh.founder)
         self.topology = Topology(env(Topology), config.links, mesh.founder)
         self.overlay = Overlay(

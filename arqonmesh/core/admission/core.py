@@ -87,6 +87,10 @@ class Admission:
     def member(self, node: NodeId) -> Member | None:
         return self._roster.members.get(node)
 
+    def belongs(self, node: NodeId) -> bool:
+        """Whether it is on the roster."""
+        return node in self._roster.members
+
     def lineage(self, node: NodeId) -> tuple[tuple[NodeId, NodeId], ...]:
         """(admitter, admitted) from this member up to the founder: the chain by which it belongs."""
         members = self._roster.members

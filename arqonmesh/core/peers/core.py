@@ -32,6 +32,7 @@ from arqonmesh.core.events import (
     MemberAdmitted,
     MemberChanged,
     MemberDescribed,
+    MemberExpelled,
     PeerRuled,
     ScoreChanged,
 )
@@ -103,6 +104,7 @@ class Peers:
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = ()
     EVENTS: ClassVar[tuple[type[Event], ...]] = (
         MemberAdmitted,
+        MemberExpelled,
         MemberDescribed,
         MemberChanged,
         LinkMeasured,
@@ -280,6 +282,8 @@ class Peers:
                 return self._opined(event.node, self._ruled(now, event))
             case MemberAdmitted():
                 return self._admitted(now, event)
+            case MemberExpelled():
+                self._members.pop(event.node, None)
             case MemberDescribed():
                 self._described(event)
             case MemberChanged():
@@ -323,6 +327,7 @@ class Peers:
     # --- the registry -------------------------------------------------------------------------------------
 
     def _admitted(self, now: Instant, event: MemberAdmitted) -> list[Effect]:
+        returns = event.node not in self._members and now > self._started_at
         self._members[event.node] = None
         if event.node == self._env.node_id:
             return []
@@ -341,6 +346,9 @@ class Peers:
             self._store.touch(event.node, now + SAVE_SOON_US)
         peer.cluster, peer.role = event.cluster, event.role
         peer.inviter = event.inviter
+        if returns and peer.ignored:  # what others knew of its standing, they forgot when it left the roster
+            cause = peer.changes[-1].cause if peer.changes else "restored"
+            return [Emit(ScoreChanged(peer.node, peer.score.ppm(now), cause, True))]
         return []
 
     def _described(self, event: MemberDescribed) -> None:

@@ -9,12 +9,21 @@ Members that this node thinks ill of carry nothing, or are a last resort (transi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import RoutingSettings
-from arqonmesh.core.events import Applied, LinkDown, LinkMeasured, LinkUp, MemberChanged, ScoreChanged, Withdrawn
+from arqonmesh.core.events import (
+    Applied,
+    LinkDown,
+    LinkMeasured,
+    LinkUp,
+    MemberChanged,
+    MemberExpelled,
+    ScoreChanged,
+    Withdrawn,
+)
 from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Env, Event, Instant
 from arqonmesh.core.routing.graph import HOP_US, UNMEASURED_US, Claim, Edge, Graph, edges
 from arqonmesh.core.routing.paths import Path, Search
@@ -44,13 +53,17 @@ class Routing:
         LinkDown,
         LinkMeasured,
         MemberChanged,
+        MemberExpelled,
         ScoreChanged,
     )
     KINDS: ClassVar[tuple[Kind, ...]] = (Kind.LINKS,)
 
-    def __init__(self, env: Env, settings: RoutingSettings) -> None:
+    def __init__(
+        self, env: Env, settings: RoutingSettings, is_member: Callable[[NodeId], bool] = lambda node: True
+    ) -> None:
+        """`is_member`: whether a node is on the roster; standing counts of members only."""
         self._self = env.node_id
-        self.transit = Transit(settings)
+        self.transit = Transit(settings, is_member)
         self._says: dict[NodeId, Said] = {}
         """Every other member's record of its links, as gossip holds it. Bounded by the store of statements: one record
         per author, at most 128 links in each."""
@@ -153,6 +166,8 @@ class Routing:
                 self._measured(now, event.peer, event.rtt_us)
             case MemberChanged() if event.node != self._self:
                 self._changed(now, event.node, event.new in GONE)
+            case MemberExpelled() if self.transit.expelled(event.node):
+                self._anew()
             case ScoreChanged() if event.node != self._self and self.transit.scored(now, event):
                 self._anew()
         return []

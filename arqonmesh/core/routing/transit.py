@@ -8,6 +8,9 @@ A member that carries nothing stays an end: messages for itself reach it. What i
 so for a hold-down of a minute after it is forgiven, so that a score that hovers about the threshold does not move
 routes to and fro. The operator's pardon counts at once.
 
+Only members count: who is expelled is forgotten here, and what is held against it stays with the registry of peers,
+which tells it again when it is admitted again.
+
 Standing is each node's own view, so two nodes may judge one member differently. No message goes in circles for that:
 its origin alone chooses, and writes the whole path into it (relay.py).
 
@@ -17,6 +20,7 @@ overload bit of IS-IS (ISO 10589, 7.2.8.1) for never, hold-down and damping of r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from arqonmesh.config.model import RoutingSettings
@@ -34,8 +38,10 @@ TOLL_US: Final = 1 << 80
 class Transit:
     """Standing as the registry of peers tells it (`ScoreChanged`), and what follows from it for paths."""
 
-    def __init__(self, settings: RoutingSettings) -> None:
+    def __init__(self, settings: RoutingSettings, is_member: Callable[[NodeId], bool]) -> None:
+        """`is_member`: the roster, which bounds what is kept here."""
         self._settings = settings
+        self._is_member = is_member
         self._convicted: dict[NodeId, None] = {}
         self._doubted: dict[NodeId, Instant | None] = {}
         """Ignored on observations: None, or when the hold-down ends. The registry ignores at most a third at a time."""
@@ -101,6 +107,8 @@ class Transit:
     def scored(self, now: Instant, event: ScoreChanged) -> bool:
         """Whether paths may be other ones now."""
         node = event.node
+        if not self._is_member(node):
+            return False
         if not event.ignored:
             return self._forgiven(now, node, at_once=event.cause == PARDONED)
         if event.score_ppm == 0:  # no observation lowers a score to 0
@@ -111,6 +119,14 @@ class Transit:
         self._doubted[node] = None
         self._plan()
         return not known
+
+    def expelled(self, node: NodeId) -> bool:
+        """It is no member any more; whether paths may be other ones now."""
+        known = node in self._convicted or node in self._doubted
+        for nodes in (self._convicted, self._doubted, self._warned):
+            nodes.pop(node, None)
+        self._plan()
+        return known
 
     def review(self, now: Instant) -> bool:
         """Hold-downs that have ended; whether any has."""

@@ -9,16 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arqonmesh.config.model import RoutingSettings
-from arqonmesh.core.events import Applied, LinkMeasured, LinkUp, ScoreChanged
-from arqonmesh.core.kernel import Event, Lane, Send
+from arqonmesh.config.model import PeerSettings, RoutingSettings
+from arqonmesh.core.events import (
+    Applied,
+    LinkMeasured,
+    LinkUp,
+    MemberAdmitted,
+    MemberExpelled,
+    PeerRuled,
+    ScoreChanged,
+)
+from arqonmesh.core.kernel import Emit, Event, Lane, Send
+from arqonmesh.core.peers.core import Peers
 from arqonmesh.core.relay import arrived, wrap
+from arqonmesh.core.router import Router
 from arqonmesh.core.routing.core import Routing
 from arqonmesh.core.routing.transit import HOLD_DOWN, Transit
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import MAX_HOPS, Ping, Relay
 from arqonmesh.wire.statement import Adjacency, Kind, Links
-from tests.core.toy import env_of, node_of
+from tests.core.toy import env_of, key_of, node_of
 
 ME, ANT, BEE, CAT, DOG = (node_of(name) for name in ("me", "ant", "bee", "cat", "dog"))
 Policy = Literal["any", "prefer-trusted", "trusted"]
@@ -187,7 +197,7 @@ def test_the_first_message_over_a_last_resort_is_warned_of_and_all_are_counted()
 
 def test_what_is_not_ignored_any_more_is_forgotten() -> None:
     """Nothing is kept of who is trusted, so nothing grows with time."""
-    transit = Transit(RoutingSettings())
+    transit = Transit(RoutingSettings(), lambda node: True)
     for index in range(100):
         node = node_of(f"n{index}")
         assert transit.scored(index, (ignored, convicted)[index % 2](node))
@@ -196,6 +206,44 @@ def test_what_is_not_ignored_any_more_is_forgotten() -> None:
     assert transit.review(100 + HOLD_DOWN)
     assert transit.plain and transit.count() == (0, 0) and transit.due_at is None
     assert transit.warn(node_of("n0"))
+
+
+def test_who_is_expelled_is_forgotten_and_convicted_still_when_it_comes_back() -> None:
+    """Standing is kept of members only, so it grows with the roster at most: what is said of others is not taken in,
+    and the registry of peers, which remembers, says it again when they are members again."""
+    roster = {ANT: None, BEE: None}
+    peers, core = Peers(env_of("me"), PeerSettings()), Routing(env_of("me"), RoutingSettings(), roster.__contains__)
+    router = Router((peers, core))
+    router.start(0, {})
+    for name in ("me", "ant", "bee"):
+        router.event(1, MemberAdmitted(node_of(name), key_of(name), "c", "hub"))
+    banned = PeerRuled(ANT, True, "lies")
+    router.event(2, banned)
+    router.run(2, peers, [Emit(ignored(BEE)), Emit(forgiven(BEE))])
+    core.transit.warn(BEE)
+    assert (core.transit.reason(ANT), core.transit.reason(BEE)) == ("convicted", "hold-down")
+    for name in ("ant", "bee"):
+        roster.pop(node_of(name))
+        router.event(3, MemberExpelled(node_of(name), "admission-void"))
+    assert core.transit.plain and core.transit.count() == (0, 0) and core.transit.due_at is None
+    assert core.transit.warn(BEE)
+    tell(core, [convicted(ANT), ignored(BEE)])
+    assert core.transit.plain, "no members"
+    roster[ANT] = None
+    assert Emit(ScoreChanged(ANT, 0, "banned", True)) in router.event(4, MemberAdmitted(ANT, key_of("ant"), "c", "hub"))
+    assert core.transit.reason(ANT) == "convicted"
+    assert router.event(5, MemberAdmitted(ANT, key_of("ant"), "c", "hub")) == [
+        Emit(MemberAdmitted(ANT, key_of("ant"), "c", "hub"))
+    ], "said once"
+
+
+def test_routes_change_at_once_when_a_convict_is_expelled() -> None:
+    """What was computed without it does not hold any more."""
+    core = square()
+    tell(core, [convicted(ANT)])
+    assert core.route(DOG) is None
+    tell(core, [MemberExpelled(ANT, "admission-void")])
+    assert core.route(DOG) == (ME, ANT, DOG)
 
 
 EDGES = st.dictionaries(
