@@ -27,8 +27,8 @@ many links would never come out of it.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
 100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. A link
-that was silent for longer and answered again, on the same connection, is given a quarter more than that from then on,
-for as long as it is remembered (core/lull.py): a process that stands still now and then is not lost each time. Where
+that was silent for about as long and answered again, on the same connection, is given a quarter more from then on, for
+as long as it is remembered (core/lull.py): a process that stands still now and then is not lost each time. Where
 several peers do so, or we and one of them, it is the machines, and all links are given as much.
 
 A link that is down is *reopened* once, on the connection that it had: a process that got no processor for half a second
@@ -103,9 +103,11 @@ class Beat(Struct, frozen=True, gc=False):
 
 
 class Resumed(Struct, frozen=True, gc=False):
-    """An answer came after a silence that was longer than patience usually is for such a link, or nearly so."""
+    """An answer came after a silence in which more heartbeats were missed than a lossy path explains: more than
+    `misses - 1`, and at least a quarter of a second (core/lull.py). That is about when the link is lost."""
 
     after_us: int
+    """Since the answer before, less the interval in which none was due."""
 
 
 class Changed(Struct, frozen=True, gc=False):
@@ -327,11 +329,10 @@ class Liveness:
         since = self._answered_at if self._silent_since is None else self._silent_since
         lull_us = now - since - self.interval_us
         opened = self.state is LinkState.OPENING and not self._reopened
-        slow = max(self._base_us, self._asked_us) >= LEAST_US  # what is overdue later is no shorter a silence
-        overdue = slow or self.state is not LinkState.UP
+        expected_us = max(self._misses - 1, 1) * self.interval_us  # so much is lost on a path where nobody stands still
         if self.state is not LinkState.UP:
             steps += self._enter(LinkState.UP, "answered")
-        if lull_us >= LEAST_US and overdue and not opened:
+        if lull_us >= LEAST_US and lull_us > expected_us and not opened:
             self._lull.note(now, lull_us)
             steps.append(Resumed(lull_us))
         self._answered_at = now

@@ -212,6 +212,21 @@ def test_a_link_that_was_silent_and_came_back_is_given_that_time_and_a_quarter_f
     assert link.patience_us == LULL_PATIENCE_US_MAX == 1_500 * MS
 
 
+@pytest.mark.parametrize("interval_ms", [100, 250, 500, 1_000])
+def test_what_patience_expects_to_be_lost_is_no_silence_however_slow_heartbeats_are(interval_ms: int) -> None:
+    """One or two of three that nothing answers are the path's loss; who stands still misses more than that."""
+    noticed = []
+    for missed in (1, 2, 3):
+        link = Liveness(interval_us=interval_ms * MS, misses=3, now=0)
+        link.tick(0)
+        link.answered(MS, 1)
+        before_us = link.patience_us
+        silenced(link, MS, (missed + 1) * interval_ms * MS - 10 * MS)
+        noticed.append(bool(link._lull.us(link.proved_at)))
+        assert link.patience_us >= before_us
+    assert noticed == [False, False, True]
+
+
 def test_patience_with_a_link_that_is_well_again_fades() -> None:
     """Half a minute later a cut is noticed as soon as ever."""
     link, now = opened()
