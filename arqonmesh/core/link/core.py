@@ -91,6 +91,9 @@ STRAIN_SHARE: Final = 2
 STRAINED_US_MAX: Final = 600 * MILLISECOND
 STRAIN_STEP_US: Final = 100 * MILLISECOND
 DRIFT_US: Final = 10 * MILLISECOND
+STEP_US: Final = 100 * MILLISECOND
+LOSS_TOLD_PPM: Final = 50_000
+"""A loss that differs by more than this is another one."""
 ALL_HEARD: Final = (1 << MASK_BITS) - 1
 STOOD_US: Final = 5 * SECOND
 """A link that was up so long did not flap when it fell, and is none that the overlay opened for a moment."""
@@ -134,6 +137,12 @@ class _Link:
     def drifted(self) -> bool:
         """Whether its round trip is noticeably other than what was told of it."""
         return self.advertised_rtt_us > 0 and _drifted(self.liveness.rtt.srtt_us, self.advertised_rtt_us)
+
+    @property
+    def stepped(self) -> bool:
+        """Whether it is another round trip altogether, as after a change of the path: half or twice, by 100 ms."""
+        low_us, high_us = sorted((self.liveness.rtt.srtt_us, self.advertised_rtt_us))
+        return high_us - low_us > STEP_US and high_us > 2 * low_us
 
 
 class Links:
@@ -408,7 +417,7 @@ class Links:
         link.measured_at = now
         link.loss_ppm = link.liveness.loss_ppm(now)
         if link.drifted:
-            self._pacer.drifted(now)
+            self._pacer.drifted(now, step=link.stepped)
         effects: list[Effect] = [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
         return effects + self._stays(now, peer, link) if now - link.since >= STOOD_US else effects
 
@@ -505,6 +514,8 @@ class Links:
             if said is None or (said.state, said.transport) != (new.state, new.transport):
                 return False
             if said.state == "up" and _drifted(new.rtt_us, said.rtt_us):
+                return False
+            if abs(new.loss_ppm - said.loss_ppm) > LOSS_TOLD_PPM:
                 return False
         return True
 

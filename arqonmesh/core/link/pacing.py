@@ -52,10 +52,12 @@ class Pacer:
         self.for_drift = False
         self._ask(max(now + SETTLE_US, 0 if self._last is None else self._last + HOLD_US_MIN))
 
-    def drifted(self, now: Instant) -> None:
-        """A figure moved noticeably; nobody reroutes in a hurry for that."""
+    def drifted(self, now: Instant, *, step: bool = False) -> None:
+        """A figure moved noticeably; nobody reroutes in a hurry for that. `step`: so far that routes are wrong by it,
+        which waits no longer for what other figures have been doing."""
         self.for_drift = self.for_drift or self.due is None
-        self._ask(now if self._last is None else max(now, self._last + self._drift_hold_us))
+        hold_us = DRIFT_HOLD_US_MIN if step else self._drift_hold_us
+        self._ask(now if self._last is None else max(now, self._last + hold_us))
 
     def steadied(self) -> None:
         """All is as it was told, or nobody would hear: nothing is published, and nothing waits for it later."""

@@ -46,6 +46,19 @@ def test_a_figure_that_drifts_after_a_long_rest_is_told_as_soon_as_at_first() ->
     assert pacer.due == last + 2 * DRIFT_HOLD_US_MAX + DRIFT_HOLD_US_MIN
 
 
+def test_a_step_waits_no_longer_for_what_other_figures_have_been_doing() -> None:
+    """One noisy link must not hide for minutes that another has become slow."""
+    pacer = Pacer()
+    pacer.changed(0)
+    pacer.published(0)
+    last = drifting(pacer, SECOND, 500 * SECOND)[-1]
+    pacer.drifted(last + SECOND)
+    assert pacer.due == last + DRIFT_HOLD_US_MAX
+    pacer.drifted(last + SECOND, step=True)
+    assert pacer.due == last + DRIFT_HOLD_US_MIN
+    assert pacer.for_drift
+
+
 def test_a_link_that_falls_waits_for_no_drift() -> None:
     """Whatever figures have been doing, and a drift that was due then is told with it."""
     pacer = Pacer()
