@@ -4,8 +4,8 @@ A connection is the transport's word; a link is ours: it is up once the first he
 answers stop, long before the transport would notice. Its connection is kept for a moment more: should answers come
 again, the link is up without a handshake. Each side sends one small datagram per interval, which carries the
 answer to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every
-noticeable change of a figure goes into this node's link-state advertisement (the LINKS record), paced so that a
-flapping link floods nobody. What was said is not said again: not after a restart whose links are as they were, nor when
+noticeable change of a round trip goes into this node's link-state advertisement (the LINKS record), paced so that a
+flapping link floods nobody; what was lost of late is told along with it, and is no reason of its own. What was said is not said again: not after a restart whose links are as they were, nor when
 a link is back before its loss was told. And who has no link at all says nothing until it has one, since nobody would
 hear: a hub that stands still for a moment is lost to all its spokes at once, and must not be flooded by them when it
 goes on. While the overlay chooses the links, those that it opens for a second now and then, to look whether a spare
@@ -92,8 +92,6 @@ STRAINED_US_MAX: Final = 600 * MILLISECOND
 STRAIN_STEP_US: Final = 100 * MILLISECOND
 DRIFT_US: Final = 10 * MILLISECOND
 STEP_US: Final = 100 * MILLISECOND
-LOSS_TOLD_PPM: Final = 50_000
-"""A loss that differs by more than this is another one."""
 ALL_HEARD: Final = (1 << MASK_BITS) - 1
 STOOD_US: Final = 5 * SECOND
 """A link that was up so long did not flap when it fell, and is none that the overlay opened for a moment."""
@@ -514,8 +512,6 @@ class Links:
             if said is None or (said.state, said.transport) != (new.state, new.transport):
                 return False
             if said.state == "up" and _drifted(new.rtt_us, said.rtt_us):
-                return False
-            if abs(new.loss_ppm - said.loss_ppm) > LOSS_TOLD_PPM:
                 return False
         return True
 
