@@ -2,15 +2,15 @@
 
 A connection is the transport's word; a link is ours: it is up once the first heartbeat was answered, and down when
 answers stop, long before the transport would notice. Its connection is kept for a moment more: should answers come
-again, the link is up without a handshake. Each side sends one small datagram per interval, which carries the
-answer to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every
-noticeable change of a round trip goes into this node's link-state advertisement (the LINKS record), paced so that a
-flapping link floods nobody; what was lost of late is told along with it, and is no reason of its own. What was said is not said again: not after a restart whose links are as they were, nor when
-a link is back before its loss was told. And who has no link at all says nothing until it has one, since nobody would
-hear: a hub that stands still for a moment is lost to all its spokes at once, and must not be flooded by them when it
-goes on. While the overlay chooses the links, those that it opens for a second now and then, to look whether a spare
-member is there, are not told (`trials.py`): each such look would be four records for everyone, which in a mesh of a
-thousand is more than all the rest.
+again, the link is up without a handshake. Each side sends one small datagram per interval, which carries the answer
+to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every noticeable
+change of a round trip goes into this node's link-state advertisement (the LINKS record), paced so that a flapping
+link floods nobody; what was lost of late is told along with it, and is no reason of its own. What was said is not
+said again: not after a restart whose links are as they were, nor when a link is back before its loss was told. And
+who has no link at all says nothing until it has one, since nobody would hear: a hub that stands still for a moment is
+lost to all its spokes at once, and must not be flooded by them when it goes on. While the overlay chooses the links,
+those that it opens for a second now and then, to look whether a spare member is there, are not told (`trials.py`):
+each such look would be four records for everyone, which in a mesh of a thousand is more than all the rest.
 
 Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
 and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
