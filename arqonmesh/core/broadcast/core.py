@@ -27,10 +27,11 @@ tree did not bring.
    payload meanwhile: of two ends of a lazy link mostly one speaks.
 8. Links beyond `eager_max` begin lazy, and a payload is announced on a dozen of them: in a full mesh of hundreds the
    first payload would come hundreds of times, and each later one be announced as often.
-9. While the overlay chooses the links, a new one begins lazy and is told nothing. It enters the tree with
-   `NeighbourUp`, or when it has stood for `STAYS_US` and so is somebody else's wish. The overlay opens many that last a
-   second (a look at a spare member, a candidate that was not the first to answer): each would bring a second copy, take
-   the place of a link that stays, and tear a hole when it goes.
+9. While the overlay chooses the links, a new one begins lazy, until it is known to stay: `NeighbourUp`, `LinkStays`
+   (somebody else's wish, told at once by who dialled), or `STAYS_US`. The overlay opens many that last a second (a look
+   at a spare member, a candidate that was not the first to answer): each would bring a second copy, take the place of a
+   link that stays, and tear a hole when it goes. Announced is everything meanwhile, what was spread lately and
+   whatever comes, on more than a dozen links too: such a link may be the only way to its peer.
 
 Each node takes a payload once while it knows its id (`ids_s`). A cache is no promise for ever: a core that must not
 hear a thing twice remembers by its own numbers.
@@ -57,6 +58,7 @@ from arqonmesh.core.events import (
     LinkDown,
     LinkMeasured,
     LinkSilent,
+    LinkStays,
     LinkUp,
     LinkWanted,
     NeighbourUp,
@@ -130,6 +132,7 @@ class Plumtree:
         LinkSilent,
         LinkMeasured,
         LinkWanted,
+        LinkStays,
         OverlayRuns,
         NeighbourUp,
         Late,
@@ -221,8 +224,8 @@ class Plumtree:
             self._neighbours.silent(event.peer, now - event.for_us)
         elif isinstance(event, LinkUp):
             return self._on_link_up(now, event.peer)
-        elif isinstance(event, NeighbourUp):
-            return self._enter(now, event.peer) if self._resting.pop(event.peer, None) is not None else []
+        elif isinstance(event, NeighbourUp | LinkStays):
+            return self._enter(event.peer) if self._resting.pop(event.peer, None) is not None else []
         elif isinstance(event, OverlayRuns):
             self._overlay = event.running
         elif isinstance(event, LinkDown):
@@ -248,7 +251,7 @@ class Plumtree:
         while self._resting and next(iter(self._resting.values())) <= now:
             peer = next(iter(self._resting))
             del self._resting[peer]
-            effects += self._enter(now, peer)
+            effects += self._enter(peer)
         for peer in self._promises.broken(now, self._neighbours.is_silent):
             if self._neighbours.lossy(peer):
                 self._count("promises_excused")
@@ -355,7 +358,9 @@ class Plumtree:
             return effects
         if len(lazy) > 1:
             first = (self._salt ^ int.from_bytes(id_[:4], "big")) % len(lazy)
-            lazy = [*lazy[first:], *lazy[:first]][:ANNOUNCE_LINKS]
+            lazy = [*lazy[first:], *lazy[:first]]
+            if len(lazy) > ANNOUNCE_LINKS:  # one that rests may be the only way to its peer
+                lazy = lazy[:ANNOUNCE_LINKS] + [peer for peer in lazy[ANNOUNCE_LINKS:] if peer in self._resting]
         if len(data) < self._settings.flood_below_bytes:
             return effects + [Send(peer, Lane.CONTROL, onward) for peer in lazy]
         effects += self._beside(now, id_, known, data, want, lazy)
@@ -421,7 +426,8 @@ class Plumtree:
             return []
         best, least = None, known.round - self._settings.swap_hops
         for peer, (round_, wave) in want.announcers.items():
-            if wave == known.wave and round_ + 1 <= least and peer in self._neighbours:
+            stays = peer in self._neighbours and peer not in self._resting
+            if stays and wave == known.wave and round_ + 1 <= least:
                 best, least = peer, round_
         if best is None or best == known.source:
             return []
@@ -517,25 +523,25 @@ class Plumtree:
         if peer in self._neighbours:
             return []
         neighbour = self._neighbours.add(peer)
-        if not self._overlay:
-            return self._enter(now, peer)
-        neighbour.eager = False
-        self._resting[peer] = now + STAYS_US
-        return []
-
-    def _enter(self, now: Instant, peer: NodeId) -> list[Effect]:
-        """A link that is here to stay: into the tree, while there is room, and the peer is told what it may lack."""
-        neighbour = self._neighbours[peer]
-        effects: list[Effect] = []
-        neighbour.eager = self._neighbours.eager_count() - neighbour.eager < self._settings.eager_max
-        if not neighbour.eager:
-            self._count("spared")
-            effects.append(Send(peer, Lane.CONTROL, BroadcastPrune()))
+        if self._overlay:
+            neighbour.eager = False
+            self._resting[peer] = now + STAYS_US
+        effects = [] if self._overlay else self._enter(peer)
         recent = tuple((id_, known.round, known.wave) for id_, known in self._cache.newest(now, HAVES_ON_LINK_UP))
         if recent:
             self._count("announcements_sent", len(recent))
             effects.append(Send(peer, Lane.CONTROL, BroadcastHave(have=recent)))
         return effects
+
+    def _enter(self, peer: NodeId) -> list[Effect]:
+        """A link that is here to stay: into the tree, while there is room. One that was asked for something before is
+        in it already."""
+        neighbour = self._neighbours[peer]
+        neighbour.eager = self._neighbours.eager_count() - neighbour.eager < self._settings.eager_max
+        if neighbour.eager:
+            return []
+        self._count("spared")
+        return [Send(peer, Lane.CONTROL, BroadcastPrune())]
 
     # --- small things -------------------------------------------------------------------------------------
 

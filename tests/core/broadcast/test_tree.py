@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from arqonmesh.core.broadcast.core import ANNOUNCE_LINKS, STAYS_US
+from arqonmesh.core.broadcast.core import ANNOUNCE_LINKS, HAVES_ON_LINK_UP, STAYS_US
 from arqonmesh.core.broadcast.fan_out import PLAIN_ONE_IN, copies_allowed, is_plain
 from arqonmesh.core.broadcast.neighbours import SERVED_BYTES_MAX
 from arqonmesh.core.broadcast.wanted import WANTED_PER_PEER_MAX, Wanted
-from arqonmesh.core.events import BroadcastJudged, LinkUp, NeighbourUp, OverlayRuns
-from arqonmesh.core.kernel import MILLISECOND, SECOND
+from arqonmesh.core.events import BroadcastJudged, LinkStays, LinkUp, NeighbourUp, OverlayRuns
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Event, Send
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPayload, BroadcastPrune
 from tests.core.broadcast.hand import BIG, RTT, Hand, arrived, name_of, payload, peer, sends
 
@@ -310,30 +310,73 @@ def test_a_link_that_the_overlay_opens_for_a_moment_is_in_no_tree() -> None:
     """A look at a spare member would bring a second copy of everything, and a hole when it is gone."""
     hand = Hand("a")
     hand.tell(OverlayRuns(True, ()))
-    hand.hear("a", payload())
-    assert not sends(hand.tell(LinkUp(peer("look"), "quic")), BroadcastHave)
+    hand.tell(LinkUp(peer("look"), "quic"))
     hand.wait(SECOND)
     assert hand.core.eager == (peer("a"),)
+    assert sends(hand.hear("a", payload()), BroadcastPayload) == {}
     hand.down("look")
     hand.wait(STAYS_US)
     assert hand.core.eager == (peer("a"),)
 
 
-def test_a_neighbour_of_the_overlay_enters_the_tree_at_once() -> None:
-    """And is told what was spread lately; a second time says nothing new."""
+def test_a_link_that_may_be_gone_in_a_moment_takes_no_others_place_in_the_tree() -> None:
+    """However much shorter the way that it announces."""
+    hand = Hand("a", swap_hops=2)
+    hand.tell(OverlayRuns(True, ()))
+    hand.tell(LinkUp(peer("look"), "quic"))
+    message = payload(round_=9)
+    hand.hear("look", BroadcastHave(have=((name_of(message), 1, 0),)))
+    hand.hear("a", message)
+    assert hand.core.eager == (peer("a"),)
+
+
+@pytest.mark.parametrize("stays", [NeighbourUp(peer("b"), chosen=True), LinkStays(peer("b"))])
+def test_a_link_that_is_known_to_stay_enters_the_tree_at_once(stays: Event) -> None:
+    """A neighbour of the overlay, and what anybody else wishes for; a second time says nothing new."""
     hand = Hand("a")
     hand.tell(OverlayRuns(True, ()))
-    message = payload()
-    hand.hear("a", message)
     hand.tell(LinkUp(peer("b"), "quic"))
-    told = sends(hand.tell(NeighbourUp(peer("b"), chosen=True)), BroadcastHave)
-    assert [entry[0] for entry in told[peer("b")].have] == [name_of(message)]
-    assert hand.core.eager == (peer("a"), peer("b"))
-    assert not sends(hand.tell(NeighbourUp(peer("b"), chosen=True)), BroadcastHave)
+    hand.tell(stays)
+    assert list(hand.core.eager) == [peer("a"), peer("b")]
+    hand.hear("b", BroadcastPrune())
+    hand.broadcast()
+    hand.hear("b", BroadcastPrune())
+    hand.tell(stays)
+    assert list(hand.core.eager) == [peer("a")]
 
 
-def test_a_link_that_stays_enters_the_tree_without_the_overlay() -> None:
-    """An operator's, or another core's wish: nobody says so, but it lasts."""
+def test_a_peer_is_told_of_what_was_spread_before_its_link_however_much_comes_before_it_stays() -> None:
+    """A link that may be gone in a moment may also be the only way: what it lacks is announced as on any other."""
+    hand = Hand("a")
+    hand.tell(OverlayRuns(True, ()))
+    first = payload()
+    hand.hear("a", first)
+    told = dict.fromkeys(have[0] for have in sends(hand.tell(LinkUp(peer("b"), "quic")), BroadcastHave)[peer("b")].have)
+    assert list(told) == [name_of(first)]
+    later = [payload(b"%04d" % number + BIG) for number in range(HAVES_ON_LINK_UP + 44)]
+    for message in later:
+        for effect in hand.hear("a", message) + hand.wait(STAYS_US // 400):
+            if isinstance(effect, Send) and effect.to == peer("b") and isinstance(effect.message, BroadcastHave):
+                told.update(dict.fromkeys(have[0] for have in effect.message.have))
+    told.update(dict.fromkeys(have[0] for have in sends(hand.wait(STAYS_US), BroadcastHave)[peer("b")].have))
+    assert sorted(told) == sorted(map(name_of, [first, *later]))
+
+
+@pytest.mark.parametrize("data", [BIG, b"small"])
+def test_on_a_link_that_may_be_gone_in_a_moment_everything_is_announced_beside_a_dozen_others(data: bytes) -> None:
+    """It may be the only way to its peer: the bound on announcements counts on the peer's other links."""
+    for number in range(8):  # the dozen begins elsewhere for each
+        hand = Hand(*(f"lazy{other}" for other in range(ANNOUNCE_LINKS + 8)), eager_max=0, fan_out_percent=0)
+        hand.tell(OverlayRuns(True, ()))
+        hand.tell(LinkUp(peer("look"), "quic"))
+        said = hand.broadcast(b"%02d" % number + data) + hand.wait(SECOND)
+        to = [effect.to for effect in said if isinstance(effect, Send)]
+        assert peer("look") in to
+        assert len(to) <= ANNOUNCE_LINKS + 1
+
+
+def test_a_link_that_stays_enters_the_tree_though_nobody_says_so() -> None:
+    """It lasts, so it is none of those that the overlay opens for a moment."""
     hand = Hand("a")
     hand.tell(OverlayRuns(True, ()))
     hand.tell(LinkUp(peer("b"), "quic"))

@@ -7,7 +7,6 @@ import pytest
 from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.events import (
     Applied,
-    Event,
     LinkDown,
     LinkStays,
     LinkWanted,
@@ -16,7 +15,7 @@ from arqonmesh.core.events import (
     TransportDown,
     TransportUp,
 )
-from arqonmesh.core.kernel import SECOND
+from arqonmesh.core.kernel import SECOND, Event
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.wire.statement import Adjacency, Kind
 from arqonmesh.wire.statement import Links as LinksRecord
@@ -194,6 +193,7 @@ def test_who_is_linked_by_somebodys_wish_is_reached_as_soon_as_its_link_is_back(
     sim.add("x", role="spoke", links=LinkSettings(auto="none"))
     sim.found()
     spoke = sim.processes["x"]
+    assert spoke.endpoint is not None
     spoke.endpoint.want(sim.processes["n0"].node_id)
     sim.run_for(20 * SECOND)
     everyone = [sim.processes[name].running.plane for name in ("x", *(f"n{index}" for index in range(8)))]
