@@ -903,7 +903,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Write it so, for example `arqon link add quic://10.0.0.7:9130`.",
     ),
     "link.alpn": (
-        "The other end speaks neither the mesh's nor the join protocol: it is no ArqonMesh node, or a much older one.",
+        "The other end speaks neither the mesh's nor the join protocol, in no version that this one knows by name.",
         "Check the address and port; compare `arqon version` on both nodes.",
     ),
     "link.closed": (
@@ -1003,8 +1003,9 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Nothing; the link stands.",
     ),
     "link.version": (
-        "The two nodes have no protocol version in common.",
-        "`arqon version` on both; update the older one.",
+        "The two nodes speak different versions of the mesh or the join protocol; the message names both. Nothing was "
+        "exchanged, and neither holds it against the other.",
+        "`arqon version` on both, then update the older one: it keeps its data directory, its place and its score.",
     ),
     "trust.hello-signature": (
         "The Hello is not signed by the peer's node key for this very connection: a replay, a relay or damage.",

@@ -142,7 +142,7 @@ class Ear:
         self._packets = sum(entry.connection.packets_received for entry in self.endpoint._entries)
         self.tally.end(time.monotonic(), self._packets)
 
-    def refused(self, reason: str, address: str) -> None:
+    def refused(self, reason: str, address: str, sentence: str) -> None:
         raise SystemExit(f"refused: {reason}")
 
 

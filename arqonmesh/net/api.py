@@ -45,8 +45,9 @@ class Listener(Protocol):
     def tick(self) -> None:
         """All datagrams of one readable event have been handed over; what was queued by now may share a batch."""
 
-    def refused(self, reason: str, address: str) -> None:
-        """A connection was refused before it became a link; count it."""
+    def refused(self, reason: str, address: str, sentence: str) -> None:
+        """A connection was refused before it became a link; count it. `reason` is a code, `sentence` says it in words
+        where there is more to say."""
 
 
 @dataclass(slots=True)

@@ -38,17 +38,17 @@ class Endings:
         self._transmit = transmit
         self._mark = mark
 
-    def refused(self, code: str, address: str) -> None:
+    def refused(self, code: str, address: str, sentence: str = "") -> None:
         """A connection, or the attempt at one, that became no link."""
         self._counters[f"refused.{code}"] += 1
-        self._listener.refused(code, address)
+        self._listener.refused(code, address, sentence)
 
     def refuse(self, entry: Entry, error: ArqonError, now: float) -> None:
         """End a connection for what its peer is or did, and tell everyone why."""
         reason = f"{error.code}: {error.sentence}"
         if not entry.settled or isinstance(entry.session, JoinServer):
             entry.settled = True
-            self.refused(error.code, entry.address)
+            self.refused(error.code, entry.address, error.sentence)
             if entry.wish is not None:
                 self._dialling.failed(entry.wish, error.code, f"refused here: {reason}", now)
         if isinstance(entry.session, JoinClient):

@@ -41,7 +41,7 @@ from arqonmesh.net.quic_core import MeshQuic, self_check
 from arqonmesh.net.quic_fast import quic_class
 from arqonmesh.net.session import Frames, MeshSession
 from arqonmesh.net.timers import Timers
-from arqonmesh.net.tls import CONNECTION_ID_BYTES, JOIN_PROTOCOL, MESH_PROTOCOL, configuration
+from arqonmesh.net.tls import CONNECTION_ID_BYTES, PROTOCOLS, Protocols, configuration
 from arqonmesh.net.udp import PathAddr, SockAddr, UdpSocket
 from arqonmesh.net.waiting_room import Stranger, WaitingRoom
 from arqonmesh.trust.certificates import Leaf
@@ -87,6 +87,7 @@ class QuicEndpoint:
         fast: bool = True,
         intake: Intake | None = None,
         handshake_s: float | None = None,
+        protocols: Protocols = PROTOCOLS,
     ) -> None:
         """Bind and listen. `listen` is HOST:PORT, port 0 takes a free one. `segmented=False` forces the plain UDP path,
         `fast=False` the library's own way for every packet. `handshake_s`: instead of the settings' `handshake_ms`.
@@ -104,6 +105,7 @@ class QuicEndpoint:
         self._skew_ms = skew_ms
         self._wall_ms = wall_ms
         self._one_lane = one_lane
+        self._protocols = protocols
         self._handshake_s = settings.handshake_ms / 1_000 if handshake_s is None else handshake_s
         self._intake = intake or Intake(member_host=authority.known_host)
         self._waiting_room = WaitingRoom(self._loop, self._let_in)
@@ -122,7 +124,7 @@ class QuicEndpoint:
         """When the datagrams of this tick came in."""
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._client = self._server = self._join = self._configure(is_client=True, protocols=[MESH_PROTOCOL])
+        self._client = self._server = self._join = self._configure(is_client=True, protocols=protocols.to_mesh)
         self.rotate(leaf)
         self._udp = UdpSocket(*parse_address(listen), segmented_in=segmented, segmented_out=segmented)
         self._timers = Timers(self._loop, due=self._on_timer, mark=self._mark)
@@ -179,9 +181,10 @@ class QuicEndpoint:
         """
         self._leaf = leaf
         self._local = local or self._local
-        self._client = self._configure(is_client=True, protocols=[MESH_PROTOCOL])
-        self._join = self._configure(is_client=True, protocols=[JOIN_PROTOCOL])
-        self._server = self._configure(is_client=False, protocols=[MESH_PROTOCOL, JOIN_PROTOCOL])
+        mesh, join = self._protocols.to_mesh, self._protocols.to_join
+        self._client = self._configure(is_client=True, protocols=mesh)
+        self._join = self._configure(is_client=True, protocols=join)
+        self._server = self._configure(is_client=False, protocols=mesh + join)
 
     def send(self, peer: NodeId, lane: Lane, data: bytes) -> bool:
         """Queue one encoded message; False when there is no link or the lane's bound is reached (counted)."""
@@ -436,8 +439,9 @@ class QuicEndpoint:
 
     def _on_handshake(self, entry: Entry, now: float) -> None:
         connection = entry.connection
+        self._protocols.check(connection.quic.alpn, dialled=connection.outbound)
         if not connection.outbound:
-            if connection.quic.alpn == JOIN_PROTOCOL:
+            if connection.quic.alpn == self._protocols.join:
                 self._open_join(entry)
             else:
                 entry.session = self._mesh_session(connection, None)

@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from arqonmesh.errors import ArqonError, PeerError, TrustError
 from arqonmesh.ids import ClusterId, MeshId, NodeId
+from arqonmesh.net.tls import PROTOCOLS
 from arqonmesh.trust import ed25519
 from arqonmesh.trust.certificates import LeafIdentity
 from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.messages import Hello
 
-VERSIONS: Final = (2,)
+VERSIONS: Final = (PROTOCOLS.version,)
 """The protocol versions that this build speaks, newest first."""
 HELLO_BYTES_MAX: Final = 16_384
 ONE_LANE: Final = "lanes=1"

@@ -1,4 +1,4 @@
-"""The join exchange, protocol `arqon-join/1`: how a node that is in no roster becomes a member.
+"""The join exchange, protocol `arqon-join` (tls.PROTOCOLS): how a node that is in no roster becomes a member.
 
     joiner                             member
       | -- TLS, any well-formed chain -> |

@@ -31,7 +31,7 @@ Frames = list[tuple[Lane, list[bytes]]]
 
 
 class MeshSession:
-    """The protocol `arqon-mesh/1` on one connection."""
+    """The protocol `arqon-mesh` (tls.PROTOCOLS) on one connection."""
 
     def __init__(
         self,

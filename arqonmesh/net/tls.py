@@ -3,17 +3,64 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from typing import Final
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite
 
+from arqonmesh.errors import PeerError
 from arqonmesh.net import congestion
 from arqonmesh.trust.certificates import Leaf
 
-MESH_PROTOCOL: Final = "arqon-mesh/1"
-JOIN_PROTOCOL: Final = "arqon-join/1"
+
+@dataclass(frozen=True, slots=True)
+class Protocols:
+    """What we speak, by its ALPN (RFC 7301) names, and what is named only to be refused in words.
+
+    A node of another version would take our statements for damaged, and blame us. So nothing is said between the two:
+    TLS agrees on the newest name that both ends know, and unless that is what this node speaks, the connection ends
+    there. Without the former names TLS itself would end it, with an alert that says nothing to whoever reads it.
+    """
+
+    version: int
+    former: tuple[int, ...] = ()
+    """Newest first."""
+
+    @property
+    def mesh(self) -> str:
+        return f"arqon-mesh/{self.version}"
+
+    @property
+    def join(self) -> str:
+        return f"arqon-join/{self.version}"
+
+    @property
+    def to_mesh(self) -> list[str]:
+        """What a dial for a link offers."""
+        return [f"arqon-mesh/{version}" for version in (self.version, *self.former)]
+
+    @property
+    def to_join(self) -> list[str]:
+        """What a dial for a join offers."""
+        return [f"arqon-join/{version}" for version in (self.version, *self.former)]
+
+    def check(self, agreed: str, *, dialled: bool) -> None:
+        """Raises PeerError `link.version` unless `agreed` is spoken here; `dialled`: by us. Both ends read it."""
+        if agreed in (self.mesh, self.join):
+            return
+        ours = self.join if agreed.startswith("arqon-join/") else self.mesh
+        dialling, listening = (ours, agreed) if dialled else (agreed, ours)
+        raise PeerError(
+            "link.version",
+            f"the node that dials speaks {dialling}, the node that is dialled {listening}; update the older one",
+            hint="arqon version    # on both nodes; update the older one",
+        )
+
+
+PROTOCOLS: Final = Protocols(2, former=(1,))
+"""Version 1 carried node records with the node's key in them, and text where bytes are now."""
 CONNECTION_ID_BYTES: Final = 8
 IDLE_TIMEOUT_S: Final = 30.0
 INITIAL_RTT_S: Final = 0.1

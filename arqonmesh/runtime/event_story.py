@@ -23,13 +23,16 @@ from arqonmesh.core.events import (
     UserEvent,
     Verdict,
 )
-from arqonmesh.core.kernel import Event
+from arqonmesh.core.kernel import SECOND, Event, Instant
 from arqonmesh.ids import NodeId, short
 from arqonmesh.observe.recorder import FlightRecorder
 from arqonmesh.runtime.event_log import EventLog
 from arqonmesh.runtime.host import Host
 
 REASONS_MAX: Final = 1_000
+OTHER_VERSIONS_MAX: Final = 64
+"""So many lines within TOLD_AGAIN_US tell of nodes of another version, one for each address: anybody may knock."""
+TOLD_AGAIN_US: Final = 3_600 * SECOND
 NAMED_MAX: Final = 5
 """Missing members that one line names."""
 
@@ -45,6 +48,9 @@ class EventStory:
         self.dropped: dict[tuple[str, str], int] = {}
         """Drops since the start by (where, reason). Both come from our own code; the cap guards against a slip."""
         self._preferred: tuple[str, tuple[NodeId, ...]] = ("", ())
+        self._other_versions: dict[str, Instant] = {}
+        """When it was told of this address that it speaks another version; the oldest first."""
+        host.refusal_told = self._refused
         for event_type, tell in (
             (MemberAdmitted, self._admitted),
             (MemberExpelled, self._expelled),
@@ -180,6 +186,18 @@ class EventStory:
             channel=event.channel,
             detail=f"{event.direction} {event.cluster}",
         )
+
+    def _refused(self, reason: str, address: str, sentence: str) -> None:
+        """Who knocks is counted; told is only what an operator has to do something about, and who dials goes on."""
+        if reason != "link.version":
+            return
+        now, told = self._host.now(), self._other_versions
+        while told and now - told[oldest := next(iter(told))] >= TOLD_AGAIN_US:
+            del told[oldest]
+        if address not in told and len(told) < OTHER_VERSIONS_MAX:
+            told[address] = now
+            text = f"no link with {address}: {sentence} ({reason})"
+            self._log.add("link", text, address=address, state="refused", code=reason)
 
     def _dropped(self, event: Event) -> None:
         assert isinstance(event, Dropped)

@@ -111,6 +111,8 @@ class Host:
         self._watchers: dict[type[Event], list[Callable[[Event], None]]] = {}
         self.refusals: dict[str, int] = {}
         """Connections refused before they became links, by reason; reasons are a fixed set of codes."""
+        self.refusal_told: Callable[[str, str, str], None] | None = None
+        """Hears of each of them: reason, address, sentence."""
         self.unsent: int = 0
         """Messages that the endpoint did not take: the link went, or its lane was full."""
         self._perform: dict[type[Effect], Callable[..., None]] = {
@@ -171,8 +173,10 @@ class Host:
     def tick(self) -> None:
         self._touch()
 
-    def refused(self, reason: str, address: str) -> None:
+    def refused(self, reason: str, address: str, sentence: str) -> None:
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        if self.refusal_told is not None:
+            self.refusal_told(reason, address, sentence)
 
     # --- bridge.BusPort -----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from arqonmesh.ids import MeshId, parse_cluster
+from arqonmesh.net.tls import PROTOCOLS
 from arqonmesh.trust.certificates import NO_MESH, Leaf, mint_leaf
 from arqonmesh.trust.keys import NodeKey
 from arqonmesh.trust.tickets import Ticket, parse, redemption_bytes, sign_redemption
@@ -23,7 +24,7 @@ from tests.e2e.kit import counters, events, healthy, mesh_status
 
 pytestmark = [pytest.mark.requirement("R-ID-3"), pytest.mark.requirement("R-ID-12")]
 
-MESH_ALPN, JOIN_ALPN = "arqon-mesh/1", "arqon-join/1"
+MESH_ALPN, JOIN_ALPN = PROTOCOLS.mesh, PROTOCOLS.join
 HOUR_MS = 3_600_000
 OTHER_MESH = MeshId("01BX5ZZKBKACTAV9WEVGEMMVRZ")
 CLUSTER = parse_cluster("factory")

@@ -21,7 +21,7 @@ from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.net.intake import Intake
 from arqonmesh.net.quic_core import MeshQuic
-from arqonmesh.net.tls import MESH_PROTOCOL, configuration
+from arqonmesh.net.tls import PROTOCOLS, Protocols, configuration
 from arqonmesh.trust.certificates import Leaf, mint_leaf
 from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.messages import JoinAccept, JoinOffer, JoinReject, JoinRequest
@@ -82,6 +82,7 @@ class Recorder:
         self.events: list[tuple[str, NodeId, str]] = []
         self.frames: list[tuple[NodeId, Lane, bytes]] = []
         self.refusals: Counter[str] = Counter()
+        self.sentences: list[str] = []
         self.ticks = 0
         self._changed = asyncio.Event()
 
@@ -101,8 +102,9 @@ class Recorder:
         self.ticks += 1
         self._changed.set()
 
-    def refused(self, reason: str, address: str) -> None:
+    def refused(self, reason: str, address: str, sentence: str) -> None:
         self.refusals[reason] += 1
+        self.sentences.append(sentence)
         self._changed.set()
 
     def data(self, lane: Lane | None = None) -> list[bytes]:
@@ -207,7 +209,7 @@ class Stranger(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def stranger(
-    target: Member, *, leaf: Leaf | None, protocols: tuple[str, ...] = (MESH_PROTOCOL,)
+    target: Member, *, leaf: Leaf | None, protocols: tuple[str, ...] = (PROTOCOLS.mesh,)
 ) -> AsyncIterator[Stranger]:
     """A stranger at the door of `target`, with this leaf, or with no certificate at all."""
     made = configuration(leaf or leaf_of(key(99)), is_client=True, protocols=list(protocols), max_datagram_size=1_200)
@@ -244,6 +246,7 @@ class Hall:
         intake: Intake | None = None,
         settings: LinkSettings | None = None,
         handshake_s: float = 5.0,
+        protocols: Protocols = PROTOCOLS,
     ) -> Member:
         node_key = key(n)
         if admitted:
@@ -263,6 +266,7 @@ class Hall:
             fast=fast,
             intake=intake,
             handshake_s=handshake_s,
+            protocols=protocols,
         )
         member = Member(endpoint, heard, roster, node_key, local)
         self.members.append(member)

@@ -10,7 +10,7 @@ from arqonmesh.net.pacer import BATCH_PACKETS
 from arqonmesh.net.quic_core import ACK_DELAY_S, MeshQuic
 from arqonmesh.net.quic_datagrams import DATAGRAM_ACK_DELAY_S, DATAGRAMS_UNACKED_MAX
 from arqonmesh.net.quic_fast import FastQuic, quic_class
-from arqonmesh.net.tls import MESH_PROTOCOL, configuration
+from arqonmesh.net.tls import PROTOCOLS, configuration
 from tests.net.kit import hall, key, leaf_of
 
 HERE = ("192.0.2.7", 4_000)
@@ -19,12 +19,14 @@ HERE = ("192.0.2.7", 4_000)
 def _pair(*, fast: bool, server_fast: bool | None = None) -> tuple[MeshQuic, MeshQuic]:
     """Client and server, connected in memory, with nothing left to say at time 1.0; Hellos have been exchanged."""
     client = quic_class(fast=fast)(
-        configuration=configuration(leaf_of(key(1)), is_client=True, protocols=[MESH_PROTOCOL], max_datagram_size=1_200)
+        configuration=configuration(
+            leaf_of(key(1)), is_client=True, protocols=[PROTOCOLS.mesh], max_datagram_size=1_200
+        )
     )
     client.connect(HERE, 0.0)
     server = quic_class(fast=fast if server_fast is None else server_fast)(
         configuration=configuration(
-            leaf_of(key(2)), is_client=False, protocols=[MESH_PROTOCOL], max_datagram_size=1_200
+            leaf_of(key(2)), is_client=False, protocols=[PROTOCOLS.mesh], max_datagram_size=1_200
         ),
         original_destination_connection_id=client.original_destination_connection_id,
     )

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from arqonmesh.net.connection import KEEPALIVE_S, Arrived, Connection
 from arqonmesh.net.quic_core import MeshQuic
 from arqonmesh.net.quic_fast import FastQuic
-from arqonmesh.net.tls import IDLE_TIMEOUT_S, MESH_PROTOCOL, configuration
+from arqonmesh.net.tls import IDLE_TIMEOUT_S, PROTOCOLS, configuration
 from arqonmesh.net.udp import PathAddr
 from tests.net.kit import key, leaf_of
 
@@ -60,13 +60,13 @@ class Pair:
         self.sent = 0
         client = client_kind(
             configuration=configuration(
-                leaf_of(key(1)), is_client=True, protocols=[MESH_PROTOCOL], max_datagram_size=1_200
+                leaf_of(key(1)), is_client=True, protocols=[PROTOCOLS.mesh], max_datagram_size=1_200
             )
         )
         client.connect(SERVER, self.now)
         server = server_kind(
             configuration=configuration(
-                leaf_of(key(2)), is_client=False, protocols=[MESH_PROTOCOL], max_datagram_size=1_200
+                leaf_of(key(2)), is_client=False, protocols=[PROTOCOLS.mesh], max_datagram_size=1_200
             ),
             original_destination_connection_id=client.original_destination_connection_id,
         )

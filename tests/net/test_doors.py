@@ -21,7 +21,7 @@ from arqonmesh.net.hello import LocalNode, make_hello, read_hello
 from arqonmesh.net.intake import Accept, Answer, Drop, Intake
 from arqonmesh.net.quic_core import MeshQuic
 from arqonmesh.net.quic_fast import FastQuic, quic_class
-from arqonmesh.net.tls import MESH_PROTOCOL, configuration
+from arqonmesh.net.tls import PROTOCOLS, configuration
 from arqonmesh.net.udp import READS_PER_WAKEUP, STALE_NS, PathAddr, UdpSocket, _equal_runs
 from arqonmesh.trust.certificates import LeafIdentity, verify_chain
 from tests.net.kit import CLUSTER, MESH, key, leaf_of, wall_ms
@@ -31,7 +31,9 @@ HERE = ("192.0.2.7", 4_000)
 
 def _initial() -> tuple[MeshQuic, bytes]:
     quic = MeshQuic(
-        configuration=configuration(leaf_of(key(1)), is_client=True, protocols=[MESH_PROTOCOL], max_datagram_size=1_200)
+        configuration=configuration(
+            leaf_of(key(1)), is_client=True, protocols=[PROTOCOLS.mesh], max_datagram_size=1_200
+        )
     )
     quic.connect(HERE, 1.0)
     return quic, quic.datagrams_to_send(1.0)[0][0]

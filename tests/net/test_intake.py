@@ -9,7 +9,7 @@ import pytest
 from arqonmesh.net import endpoint, intake
 from arqonmesh.net.addresses import host_of, literal_host, network_of
 from arqonmesh.net.intake import INITIAL_BYTES_MAX, Accept, Drop, Intake
-from arqonmesh.net.tls import MESH_PROTOCOL, configuration
+from arqonmesh.net.tls import PROTOCOLS, configuration
 from arqonmesh.net.udp import SockAddr
 from tests.net.kit import hall, key, leaf_of, stranger
 from tests.net.test_doors import HERE, _initial
@@ -108,7 +108,7 @@ def test_the_largest_datagram_size_fits() -> None:
     """`links.max_datagram_size` at its largest makes a first datagram that is taken."""
     quic = type(_initial()[0])(
         configuration=configuration(
-            leaf_of(key(1)), is_client=True, protocols=[MESH_PROTOCOL], max_datagram_size=INITIAL_BYTES_MAX
+            leaf_of(key(1)), is_client=True, protocols=[PROTOCOLS.mesh], max_datagram_size=INITIAL_BYTES_MAX
         )
     )
     quic.connect(HERE, 1.0)

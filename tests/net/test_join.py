@@ -14,7 +14,7 @@ from arqonmesh.errors import Denied, PeerError, TimedOut
 from arqonmesh.ids import NodeId
 from arqonmesh.net import endpoint
 from arqonmesh.net.api import JoinBuilder
-from arqonmesh.net.tls import JOIN_PROTOCOL
+from arqonmesh.net.tls import PROTOCOLS
 from arqonmesh.trust.certificates import NO_MESH
 from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.codec import encode_message
@@ -196,7 +196,7 @@ async def test_a_join_connection_carries_nothing_but_the_join() -> None:
     """A joiner that writes on a lane's stream is cut off; none of it reaches the listener."""
     async with hall() as made:
         gate = _gate(made)
-        async with stranger(gate, leaf=leaf_of(key(2), mesh=NO_MESH), protocols=(JOIN_PROTOCOL,)) as knocking:
+        async with stranger(gate, leaf=leaf_of(key(2), mesh=NO_MESH), protocols=(PROTOCOLS.join,)) as knocking:
             await knocking.until(lambda: knocking.quic.channel_binding is not None)
             knocking.quic.send_stream_data(0, frame(encode_message(OFFER)))
             knocking.flush()
@@ -216,7 +216,7 @@ async def test_joins_do_not_take_the_places_of_links(monkeypatch: pytest.MonkeyP
         gate, friend, late = _gate(made), made.member(2), _blank(made, 3)
         for n in (4, 5):
             leaf = leaf_of(key(n), mesh=NO_MESH)
-            one = await strangers.enter_async_context(stranger(gate, leaf=leaf, protocols=(JOIN_PROTOCOL,)))
+            one = await strangers.enter_async_context(stranger(gate, leaf=leaf, protocols=(PROTOCOLS.join,)))
             await one.until(partial(_offered, one))
         with pytest.raises(PeerError) as refused:
             await late.endpoint.join(gate.at, _sign(late), timeout_s=5)

@@ -128,7 +128,7 @@ async def test_a_client_without_a_certificate_is_refused() -> None:
 
 
 async def test_a_foreign_protocol_fails_in_tls_and_is_counted() -> None:
-    """ALPN is exact: `h3` is neither `arqon-mesh/1` nor `arqon-join/1`."""
+    """ALPN is exact: `h3` is neither `arqon-mesh` nor `arqon-join`."""
     async with hall() as made:
         good = made.member(1)
         async with stranger(good, leaf=leaf_of(key(2)), protocols=("h3",)) as knocking:
