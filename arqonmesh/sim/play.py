@@ -83,6 +83,7 @@ def _play(
         broken = str(error)
     finally:
         clock.clear()
+        sim.close()
     return result_of(name, sim, broken, time.perf_counter() - began), sim
 
 

@@ -11,30 +11,23 @@ about to sign just these bytes. Everything else is as ever, and if a node said a
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
-from arqonmesh.core.gossip.disk import head_row, read_author, row_of, trimmed
-from arqonmesh.core.gossip.log import body_of, read_record, restored_log
-from arqonmesh.core.gossip.telling import told
+from arqonmesh.core.gossip.disk import head_row, row_of
 from arqonmesh.core.kernel import MILLISECOND, Put, Row
 from arqonmesh.core.partition.electorate import roll_of
 from arqonmesh.core.plane import MeshIdentity
-from arqonmesh.core.routing.graph import agreed
-from arqonmesh.core.routing.said import said_of
 from arqonmesh.core.tables import BY_NAME
 from arqonmesh.ids import MeshId, NodeId, encode_ulid
 from arqonmesh.sim.crypto import ToyCrypto
 from arqonmesh.sim.disk import Tables, in_order
 from arqonmesh.sim.process import Process
+from arqonmesh.sim.sharing import SHARING, no_garbage
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import EPOCH_MS
-from arqonmesh.wire.codec import remembered
-from arqonmesh.wire.memo import Memo
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
     Adjacency,
@@ -49,8 +42,6 @@ from arqonmesh.wire.statement import (
     NodeRecord,
     Statement,
     Vote,
-    decode_statement,
-    peers_up,
     statement_hash,
 )
 
@@ -60,19 +51,6 @@ RTT_US: Final = 10 * MILLISECOND
 """What the links measured then."""
 ERROR_PPM: Final = 50_000
 """How far off, in millionths, what its coordinate said of a link was then: all links took the same time."""
-REMEMBERED_MAX: Final = 1 << 20
-"""Decoded statements that the nodes of one process share."""
-FRAMES_REMEMBERED: Final = 1 << 15
-"""Decoded messages that they share: those of the last moments, in which a broadcast reaches everyone."""
-
-SHARED: Final[dict[Memo[Any, Any], int]] = {
-    remembered: FRAMES_REMEMBERED,
-    **dict.fromkeys(
-        (decode_statement, read_record, body_of, read_author, restored_log, told, trimmed, agreed, said_of, peers_up),
-        REMEMBERED_MAX,
-    ),
-}
-"""What nodes of one process may share, and how much of each."""
 
 
 class _Author:
@@ -130,8 +108,9 @@ class _Author:
 
 def restart(sim: Simulation, links: Iterable[tuple[str, str]], *, settled: bool = False) -> None:
     """All processes of `sim` come up as members of one mesh, founded by the first, and everyone has a vote. `links` are
-    the operator's, dialled from the start: (who dials, whom). `settled`: all have heard that all came up."""
-    share()
+    the operator's, dialled from the start: (who dials, whom). `settled`: all have heard that all came up. What comes of
+    the same bytes is the same for all of them, and shared until `sim` ends."""
+    sim.ends.enter_context(SHARING.held())
     wanted = list(links)
     mesh = prepare(sim, wanted, settled=settled)
     sim.tell("world", f"{len(sim.processes)} nodes that know each other start again")
@@ -144,27 +123,6 @@ def restart(sim: Simulation, links: Iterable[tuple[str, str]], *, settled: bool 
         endpoint = sim.processes[name].endpoint
         assert endpoint is not None, f"{name} is down"
         endpoint.want(sim.processes[peer].node_id)
-
-
-def share() -> None:
-    """The nodes of this process decode and derive once what is the same for all of them. It is frozen, or nobody
-    changes it; and what is remembered is what would be made again, so nothing that happens depends on it."""
-    for memo, most in SHARED.items():
-        memo.capacity = max(memo.capacity, most)
-
-
-@contextmanager
-def no_garbage() -> Iterator[None]:
-    """What is made in here is kept: nobody looks for garbage in it, now or later. A thousand nodes are a few million
-    objects and live as long as their world, and looking through them again and again takes a fifth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()
 
 
 def prepare(sim: Simulation, links: list[tuple[str, str]], *, settled: bool = False) -> MeshIdentity:

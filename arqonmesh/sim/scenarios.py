@@ -19,8 +19,9 @@ from arqonmesh.sim.governed import Governed
 from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.nemesis import Nemesis
 from arqonmesh.sim.residency import residency
-from arqonmesh.sim.restart import no_garbage, restart
+from arqonmesh.sim.restart import restart
 from arqonmesh.sim.rotation import rotation
+from arqonmesh.sim.sharing import no_garbage
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.starved import starved
 

@@ -3,12 +3,17 @@
 sim = Simulation(seed)
 sim.add("hub"); sim.add("factory", role="spoke"); sim.found()      # one mesh, everyone admitted, everyone booted
 sim.run_for(5 * SECOND); sim.cut("hub", "factory"); ...
+
+Many full nodes share memory of the process (sharing.py), and `with Simulation(seed) as sim:` or `sim.close()` gives it
+back.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, cast
+from contextlib import ExitStack
+from typing import Final, Literal, Self, cast
 
 from arqonmesh.config.model import (
     Config,
@@ -94,6 +99,19 @@ class Simulation:
         """Nodes read their disks: whom they find there is no news, and of a thousand it would be a million lines."""
         self.settled_us = 0
         """How long after the last trouble all agreed."""
+        self.ends = ExitStack()
+        """What it holds of the process, given back by `close`, or when nobody has it any more."""
+        weakref.finalize(self, self.ends.close).atexit = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Its story is over; what has happened in it may still be asked, and nothing changes if it goes on."""
+        self.ends.close()
 
     # --- building -----------------------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.checkers import wait_for_convergence
 from arqonmesh.sim.machine import Crowded, Machine
 from arqonmesh.sim.process import Process
-from arqonmesh.sim.restart import no_garbage, restart
+from arqonmesh.sim.restart import restart
+from arqonmesh.sim.sharing import no_garbage
 from arqonmesh.sim.simulation import Simulation
 
 NODES: Final = 64

@@ -39,6 +39,9 @@ class Memo(Generic[K, T]):
             self._known[data] = found
         return found
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def forget(self) -> None:
         """Know nothing any more, as at the start."""
         self._known.clear()
