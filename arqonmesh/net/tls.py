@@ -10,6 +10,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite
 
+from arqonmesh import PROTOCOL_VERSION
 from arqonmesh.errors import PeerError
 from arqonmesh.net import congestion
 from arqonmesh.trust.certificates import Leaf
@@ -59,7 +60,7 @@ class Protocols:
         )
 
 
-PROTOCOLS: Final = Protocols(2, former=(1,))
+PROTOCOLS: Final = Protocols(PROTOCOL_VERSION, former=(1,))
 """Version 1 carried node records with the node's key in them, and text where bytes are now."""
 CONNECTION_ID_BYTES: Final = 8
 IDLE_TIMEOUT_S: Final = 30.0

@@ -8,9 +8,9 @@ import sys
 def main() -> None:
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-V"], ["version"]):
-        from arqonmesh import __version__
+        from arqonmesh import PROTOCOL_VERSION, __version__
 
-        sys.stdout.write(f"arqon {__version__}\n")
+        sys.stdout.write(f"arqon {__version__}, protocol {PROTOCOL_VERSION}\n")
         return
     from arqonmesh_cli.serve import plain_start
 

@@ -133,7 +133,7 @@ def test_the_version_is_told_without_importing_anything_slow(arguments: list[str
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=30)
     print(f"took {time.monotonic() - begun:.3f} s")
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"arqon \d+\.\d+\.\d+\n", done.stdout)
+    assert re.fullmatch(r"arqon \d+\.\d+\.\d+, protocol \d+\n", done.stdout)
 
 
 def test_one_noun_does_not_import_the_others() -> None:
