@@ -154,9 +154,10 @@ class GossipSettings(Settings, frozen=True):
     """Time between root comparisons with one linked peer. Push on change does not wait for it."""
     delta_bytes_max: Positive = 60_000
     """Largest repair message; what is left over goes in the next one."""
-    tombstone_horizon_s: Seconds = 604_800.0
+    tombstone_horizon_s: Annotated[float, Meta(ge=3_600)] = 604_800.0
     """How long a ticket that is over is kept, and the admission of a member that has left, or is dead and has no vote;
-    then whoever signed them voids them, and who comes back needs a new ticket."""
+    then whoever signed them voids them, and who comes back needs a new ticket. Longer than any outage that a member
+    has to survive without one."""
 
 
 class BroadcastSettings(Settings, frozen=True):

@@ -85,6 +85,8 @@ def test_an_alias_stands_for_what_its_anchor_names() -> None:
          "history is not a setting; did you mean bus.history (arqon.yaml, line 2)"),
         ("node: {cluster: hq}\n\nbus:\n  history: -1", "config.type",
          "bus.history.per_channel is -1; it needs to be an integer from 0 to 100,000 (arqon.yaml, line 4)"),
+        ("node: {cluster: hq}\ngossip: {tombstone_horizon_s: 3599}", "config.type",
+         "gossip.tombstone_horizon_s is 3599; it needs to be a number of at least 3,600 (arqon.yaml, line 2)"),
         ("node: {cluster: hq, role: boss}", "config.type",
          "node.role is 'boss'; it needs to be one of hub, leader or spoke (arqon.yaml, line 1)"),
         ("node: {cluster: hq}\nbus: 3", "config.type",
