@@ -1,4 +1,9 @@
-"""A field of nodes whose links HyParView chooses, over which Plumtree carries payloads: the mesh of `bench.overlay`."""
+"""A field of nodes whose links HyParView chooses, over which Plumtree carries payloads: the mesh of `bench.overlay`.
+
+Gossip is not on the field. `Mesh.describe` hands every node, free of charge and at once, what gossip would have told it
+by the end of the joins: a uniform sample of all members. HyParView of the paper has no such knowledge; without that
+call nodes know of each other only what the overlay's own messages say.
+"""
 
 from __future__ import annotations
 
