@@ -1013,8 +1013,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "trust.unknown-key": (
         "The peer is no member in this node's roster.",
-        "`arqon mesh join TICKET` on the peer; a fresh member is known here once gossip has told. One that was down for "
-        "longer than `gossip.tombstone_horizon_s` may have been let go: `arqon mesh leave` there first.",
+        "`arqon mesh join TICKET` on the peer; a fresh member is known here once gossip has told. One that was down "
+        "for longer than `gossip.tombstone_horizon_s` may have been let go: `arqon mesh leave` there first.",
     ),
     "trust.wrong-mesh": (
         "The peer belongs to another mesh.",
