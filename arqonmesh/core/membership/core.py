@@ -8,7 +8,7 @@ same states, and a relay can neither forge a refutation nor an accusation.
     core.py ─▶ members.py     states and suspicions out of records and verdicts; our accusations
             ─▶ prober.py      our probes, errands for others, answers (probe.py, proof.py, rotation.py)
             ─▶ own_record.py  our incarnation and its refutations
-            ─▶ evidence.py    who says to have a link to whom
+            ─▶ evidence.py    who says to have a link to whom (reach.py, islands.py)
             ─▶ timing.py      what shortens a suspicion: lost links, enough others' verdicts
 
 Rules that are easy to get wrong, and where they live here:
@@ -204,19 +204,14 @@ class Membership:
     def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         """What members say of themselves is told before how they are, so that others may take each together, too."""
         effects: list[Effect] = []
-        links: list[tuple[NodeId, LinksRecord]] = []
         for event in events:
             if isinstance(event, Applied):
-                if isinstance(event.body, LinksRecord) and event.author != self._me:
-                    links.append((event.author, event.body))
-                else:
-                    effects += self._applied(now, event)
+                effects += self._applied(now, event)
             elif isinstance(event, MemberAdmitted):
                 effects += self._members.admit(now, event.node, event.public_key, event.cluster, event.role)
             else:
                 effects += self.on_event(now, event)
-        if links:
-            effects += self._members.links_records(now, links)
+        effects += self._members.look_at_links(now)
         effects.sort(key=_turn)
         return self._done(now, effects)
 
@@ -267,7 +262,7 @@ class Membership:
             effects, ourselves = self._members.accused_by(now, event.author, body)
             return effects if ourselves is None else effects + self._refuted(now, ourselves)
         if isinstance(body, LinksRecord) and event.kind == Kind.LINKS and event.author != self._me:
-            return self._members.links_record(now, event.author, body)
+            self._members.links_record(now, event.author, body)
         return []
 
     def _withdrawn(self, now: Instant, event: Withdrawn) -> list[Effect]:
@@ -277,7 +272,7 @@ class Membership:
         if event.kind == Kind.ACCUSATIONS:
             return self._members.accused_by(now, event.author, Accusations(()))[0]
         if event.kind == Kind.LINKS:
-            return self._members.links_record(now, event.author, LinksRecord(()))
+            self._members.links_record(now, event.author, LinksRecord(()))
         return []
 
     def _refuted(self, now: Instant, accused_at: int) -> list[Effect]:
@@ -288,19 +283,19 @@ class Membership:
 
     def _link_up(self, now: Instant, peer: NodeId) -> list[Effect]:
         was_isolated = not self._evidence.links
-        self._evidence.link_up(now, peer)
+        self._members.link_up(now, peer)
         effects = self._members.isolation_ended(now) if was_isolated else []
-        effects += self._members.look_at_links(now, peer)
+        effects += self._members.look_at_links(now)
         member = self._members.of.get(peer)
         if member is not None and member.state in ("suspect", "dead"):
             effects.append(self._prober.greet(member))
         return effects
 
     def _link_down(self, now: Instant, peer: NodeId) -> list[Effect]:
-        self._evidence.link_down(now, peer)
+        self._members.link_down(now, peer)
         if not self._evidence.links:
             self._members.isolated(now)
-        return self._members.look_at_links(now, peer) + self._prober.probe(now, peer)
+        return self._members.look_at_links(now) + self._prober.probe(now, peer)
 
     def _was_late(self, now: Instant, by_us: int) -> None:
         """We did not listen for `by_us`. Each stretch of time is accounted for once."""
@@ -315,8 +310,9 @@ class Membership:
         self._members.postpone(now, by_us)
 
     def _done(self, now: Instant, effects: list[Effect]) -> list[Effect]:
-        """Publish what changed; the deadline is reckoned when it is asked for."""
+        """Look at what links say anew, publish what changed; the deadline is reckoned when it is asked for."""
         members = self._members
+        effects += members.look_at_links(now)
         if members.changed and self._own.published is not None:
             effects += members.verdicts()
         self._as_of = now

@@ -16,10 +16,11 @@ an island is dead or cut off, nobody can tell from here; timing.py says what tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from arqonmesh.core.kernel import SECOND, Instant
+from arqonmesh.core.membership.islands import Island, Islands
+from arqonmesh.core.membership.reach import Reach
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Links, peers_up
 
@@ -42,6 +43,10 @@ class Evidence:
         """Member to those who say that they have a link to it."""
         self._lost: dict[NodeId, dict[NodeId, Instant]] = {}
         """Member to those who say that they lost theirs, and since when."""
+        self.vouching: dict[NodeId, None] = {}
+        """Whose word counts: all who are alive or suspect."""
+        self._reach = Reach(own, self.links, self._says, self._up, self._lost, self.vouching)
+        self._islands = Islands(self._up, self.vouching)
 
     def link_up(self, now: Instant, peer: NodeId) -> None:
         self.links[peer] = None
@@ -81,39 +86,48 @@ class Evidence:
         """Whom this author lists as up, sorted."""
         return sorted(self._says.get(author, ()))
 
-    def vouched_for(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
+    def vouches(self, author: NodeId, *, counts: bool) -> None:
+        """Whether its word counts from now on."""
+        if counts:
+            self.vouching[author] = None
+        else:
+            self.vouching.pop(author, None)
+        for peer in self._says.get(author, ()):
+            if counts:
+                self._reach.gained(author, peer)
+            else:
+                self._reach.lost(peer)
+        self._islands.forget()
+
+    def vouched_for(self, target: NodeId) -> bool:
         """Whether we have a link to it, or somebody who may vouch says so."""
-        return any(author == self._own or vouches(author) for author in self._up.get(target, ()))
+        return any(self._counts(author) for author in self._up.get(target, ()))
 
-    def reached_by_others(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
+    def reached_by_others(self, target: NodeId) -> bool:
         """Whether we have no link to it, and somebody who may vouch says that he has."""
-        return target not in self.links and any(vouches(author) for author in self._up.get(target, ()))
+        return target not in self.links and any(author in self.vouching for author in self._up.get(target, ()))
 
-    def losing(self, target: NodeId, vouches: Callable[[NodeId], bool]) -> bool:
+    def losing(self, target: NodeId) -> bool:
         """Whether of those whose word counts, ourselves included, more lost their link to it than have one."""
-        having = sum(1 for author in self._up.get(target, ()) if author == self._own or vouches(author))
-        lost = sum(1 for author in self._lost.get(target, ()) if author == self._own or vouches(author))
-        return lost > having
+        losers = self._lost.get(target)
+        if not losers:
+            return False
+        having = sum(1 for author in self._up.get(target, ()) if self._counts(author))
+        return sum(1 for author in losers if self._counts(author)) > having
 
-    def island(self, target: NodeId, vouches: Callable[[NodeId], bool], most: int) -> dict[NodeId, None]:
+    def island(self, target: NodeId, most: int) -> Island:
         """Whom nobody reaches any more, `target` and those who vouch for it. Empty when it is reached, when nobody
         outside says to have lost it, or when they are more than `most`."""
         losers = self._lost.get(target)
-        if not losers:
+        if not losers or target not in self._reach.unreached():
             return {}
-        island = {target: None}
-        left = [target]
-        while left:
-            for author in self._up.get(left.pop(), ()):
-                if author == self._own:
-                    return {}
-                if author not in island and vouches(author):
-                    if author in self.links or len(island) >= most:
-                        return {}
-                    island[author] = None
-                    left.append(author)
-        lost = any(author == self._own or (vouches(author) and author not in island) for author in losers)
+        island = self._islands.of(target, most)
+        lost = island and any(self._counts(author) and author not in island for author in losers)
         return island if lost else {}
+
+    def turned(self) -> dict[NodeId, None]:
+        """Who is reached now and was not, or the other way round, since this was asked last."""
+        return self._reach.changed()
 
     def witnesses(self, now: Instant, target: NodeId) -> list[NodeId]:
         """Who lost a link to it a moment before `now` or later, sorted; ourselves included."""
@@ -129,13 +143,22 @@ class Evidence:
         having = self._up.get(peer, ())
         if up is True and author not in having:
             self._up[peer] = (*having, author)
+            if self._counts(author):
+                self._reach.gained(author, peer)
+            self._islands.forget()
         elif up is not True and author in having:
             self._up[peer] = tuple(other for other in having if other != author)
             if not self._up[peer]:  # anyone may be named, so nobody is remembered for nothing
                 del self._up[peer]
+            self._islands.forget()
         if up is False:
             self._lost.setdefault(peer, {})[author] = now
         elif peer in self._lost:
             self._lost[peer].pop(author, None)
             if not self._lost[peer]:
                 del self._lost[peer]
+        if up is not True:
+            self._reach.lost(peer)
+
+    def _counts(self, author: NodeId) -> bool:
+        return author in self.vouching or author == self._own

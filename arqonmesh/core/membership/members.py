@@ -10,7 +10,6 @@ one death cost n floods.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,6 +18,7 @@ from arqonmesh.core.events import Dropped, Fault, MemberChanged, Publish
 from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Instant
 from arqonmesh.core.lull import Lull
 from arqonmesh.core.membership.awareness import Awareness
+from arqonmesh.core.membership.census import Census
 from arqonmesh.core.membership.evidence import Evidence
 from arqonmesh.core.membership.member import Member, MemberReport, Verdict
 from arqonmesh.core.membership.rotation import Rotation
@@ -59,9 +59,12 @@ class Members:
         self.changed = False
         """Whether our verdicts may differ from what our ACCUSATIONS record says."""
         self.of: dict[NodeId, Member] = {}
+        self._census = Census()
         self.lull = Lull()
         """How long we or a linked peer stood still of late, and went on."""
-        self._timing = Timing(self.of, settings, awareness, evidence, self.lull)
+        self._timing = Timing(self.of, self._census, settings, awareness, evidence, self.lull)
+        self._unseen: dict[NodeId, None] = {}
+        """About whom the links said something new since `look_at_links`."""
 
     # --- questions ----------------------------------------------------------------------------------------
 
@@ -96,6 +99,7 @@ class Members:
             told: list[Effect] = [known.described()] if moved and known.record is not None else []
             return told + self.weigh(now, known, "admitted again")
         member = self.of[node] = Member(node, cluster, role, public_key=public_key, since=now)
+        self._census.came()
         if node != self._me:
             self._rotation.add(node)
         for accuser, accused in self._accusations_by.items():
@@ -115,6 +119,7 @@ class Members:
         effects = self.weigh(now, member, reason)
         self._rotation.remove(node)
         self.acquit(member)
+        self._census.went(member.state)
         del self.of[node]
         return effects
 
@@ -187,32 +192,30 @@ class Members:
 
     # --- the links ----------------------------------------------------------------------------------------
 
-    def links_record(self, now: Instant, author: NodeId, body: LinksRecord) -> list[Effect]:
+    def links_record(self, now: Instant, author: NodeId, body: LinksRecord) -> None:
+        self._unseen.update(dict.fromkeys(self._evidence.advertised(now, author, body)))
+
+    def link_up(self, now: Instant, peer: NodeId) -> None:
+        self._evidence.link_up(now, peer)
+        self._unseen[peer] = None
+
+    def link_down(self, now: Instant, peer: NodeId) -> None:
+        self._evidence.link_down(now, peer)
+        self._unseen[peer] = None
+
+    def look_at_links(self, now: Instant) -> list[Effect]:
+        """Of some members somebody gained or lost a link, or who vouched for them died: once for all that came
+        together, and everyone who is reached or not because of it. A cut concerns half of the mesh, and each of
+        hundreds of records that tell of it would otherwise make us look at that half again."""
         effects: list[Effect] = []
-        for node in self._evidence.advertised(now, author, body):
-            effects += self.look_at_links(now, node)
-        return effects
-
-    def links_records(self, now: Instant, records: Sequence[tuple[NodeId, LinksRecord]]) -> list[Effect]:
-        """Of several authors: whom they name is looked at once, when all have been read."""
-        named: dict[NodeId, None] = {}
-        for author, body in records:
-            named.update(dict.fromkeys(self._evidence.advertised(now, author, body)))
-        return [effect for node in named if node in self.of for effect in self.look_at_links(now, node)]
-
-    def look_at_links(self, now: Instant, node: NodeId) -> list[Effect]:
-        """Someone gained or lost a link to this member, or who vouched for it is dead. Should it be severed, so may now
-        be those who are severed with it, and for whom it vouches."""
-        member = self.of.get(node)
-        if member is None or node == self._me or not member.probed:
-            return []
-        effects = self._look_at_links(now, member)
-        island = self._timing.severed(now, member)
-        vouched = self._evidence.vouched_by(node) if island else ()
-        for mate in dict.fromkeys((*island, *vouched)):
-            other = self.of.get(mate)
-            if other is not None and mate not in (node, self._me) and other.probed:
-                effects += self._look_at_links(now, other)
+        if self._timing.may_shorten:
+            self._unseen.update(self._evidence.turned())
+        while self._unseen:
+            unseen, self._unseen = self._unseen, {}
+            for node in unseen:
+                member = self.of.get(node)
+                if member is not None and node != self._me and member.probed:
+                    effects += self._look_at_links(now, member)
         return effects
 
     def _look_at_links(self, now: Instant, member: Member) -> list[Effect]:
@@ -240,8 +243,10 @@ class Members:
         effects: list[Effect] = []
         old = member.state
         if new != old:
-            member.state = new
-            member.since = now
+            was_probed, member.state, member.since = member.probed, new, now
+            self._census.moved(old, new)
+            if member.probed != was_probed:
+                self._evidence.vouches(member.node, counts=member.probed)
             if new != "suspect":
                 self.acquit(member)
             if member.node != self._me and "left" in (old, new):
@@ -252,8 +257,7 @@ class Members:
             if new:
                 effects.append(Emit(MemberChanged(member.node, old, new, member.incarnation, reason)))
             if new in ("dead", "left"):  # its record vouches for nobody from now on
-                for node in self._evidence.vouched_by(member.node):
-                    effects += self.look_at_links(now, node)
+                self._unseen.update(dict.fromkeys(self._evidence.vouched_by(member.node)))
         if new == "suspect":
             self._suspect(now, member)
         return effects
@@ -263,7 +267,7 @@ class Members:
         settings = self._settings
         accusers = member.standing_accusers()
         if member.suspicion is None:
-            size = sum(1 for other in self.of.values() if other.state != "left")
+            size = self._census.staying
             min_us = minimum_us(settings.suspicion_mult, size, self._period_us)
             first = self._me if member.verdict is not None or not accusers else accusers[0][0]
             dynamic = settings.lifeguard.suspicion

@@ -38,7 +38,9 @@ from arqonmesh.config.model import MembershipSettings
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
 from arqonmesh.core.lull import Lull
 from arqonmesh.core.membership.awareness import Awareness
+from arqonmesh.core.membership.census import Census
 from arqonmesh.core.membership.evidence import Evidence
+from arqonmesh.core.membership.islands import Island
 from arqonmesh.core.membership.member import Member
 from arqonmesh.ids import NodeId
 
@@ -65,30 +67,32 @@ def judges_wanted(members: int) -> int:
 
 
 class Timing:
-    """`of` is the table of members, which belongs to Members."""
+    """`of`, the table of members, and their census belong to Members."""
 
     def __init__(
         self,
         of: dict[NodeId, Member],
+        census: Census,
         settings: MembershipSettings,
         awareness: Awareness,
         evidence: Evidence,
         lull: Lull,
     ) -> None:
         self._of = of
+        self._census = census
         self._short_us = settings.link_evidence_ms * MILLISECOND
         self._judged = settings.lifeguard.suspicion
         self._awareness = awareness
         self._evidence = evidence
         self._lull = lull
 
-    def severed(self, now: Instant, member: Member) -> dict[NodeId, None]:
+    def severed(self, now: Instant, member: Member) -> Island:
         """With whom it is severed, itself included; nobody when it is not. Never in the eyes of a node that has no link
         at all, or where several are half of those who may be alive: it is more likely the one that is cut off."""
-        island: dict[NodeId, None] = {}
-        if self._may_shorten:
-            island = self._evidence.island(member.node, self._vouches, len(self._of) // 2)
-            if len(island) > 1 and 2 * len(island) >= sum(1 for other in self._of.values() if other.probed):
+        island: Island = {}
+        if self.may_shorten:
+            island = self._evidence.island(member.node, len(self._of) // 2)
+            if len(island) > 1 and 2 * len(island) >= len(self._evidence.vouching):
                 island = {}
         if not island:
             member.severed_since = None
@@ -100,7 +104,7 @@ class Timing:
 
     def count_losses(self, now: Instant, member: Member) -> None:
         """Somebody gained or lost a link to it."""
-        if not self._may_shorten or not self._evidence.losing(member.node, self._vouches):
+        if not self.may_shorten or not self._evidence.losing(member.node):
             member.losing_since = None
         elif member.losing_since is None:
             member.losing_since = now
@@ -129,19 +133,16 @@ class Timing:
     def reached_by_others(self, member: Member) -> bool:
         """Whether our probes of it go through others, and a living one of them lists a link to it; never where link
         records are not asked."""
-        return self._may_shorten and self._evidence.reached_by_others(member.node, self._vouches)
+        return self.may_shorten and self._evidence.reached_by_others(member.node)
 
     def _patience_us(self, now: Instant) -> int:
         """How long a severed member has, by what was seen to end well of late."""
         return max(self._short_us, min(self._lull.us(now) * LULL_SHARE[0] // LULL_SHARE[1], LULL_PATIENCE_US_MAX))
 
     @property
-    def _may_shorten(self) -> bool:
+    def may_shorten(self) -> bool:
+        """Whether others' link records say anything to us: not while we have no link ourselves."""
         return bool(self._short_us and self._evidence.links)
-
-    def _vouches(self, author: NodeId) -> bool:
-        member = self._of.get(author)
-        return member is not None and member.probed
 
     def _is_witnessed(self, member: Member) -> bool:
         """Whether enough of those who lost a link to it when it was severed hold it dead: all of them, or more than may
@@ -149,14 +150,15 @@ class Timing:
         assert member.severed_since is not None
         witnesses = self._evidence.witnesses(member.severed_since, member.node)
         present, said = member.incarnation, member.accusers or {}
-        losers = [author for author in witnesses if self._vouches(author)]
+        losers = [author for author in witnesses if author in self._evidence.vouching]
         dead = sum(1 for author in losers if said.get(author) == (present, "dead"))
         return dead > 0 and dead >= min(judges_wanted(len(self._of)), len(losers))
 
     def _is_judged(self, member: Member) -> bool:
-        if not self._judged or not self._may_shorten:
+        if not self._judged or not self.may_shorten:
             return False
-        judges = sum(1 for accuser, level in member.standing_accusers() if level == "dead" and self._vouches(accuser))
-        if judges < 2 or self._evidence.vouched_for(member.node, self._vouches):
+        vouching = self._evidence.vouching
+        judges = sum(1 for accuser, level in member.standing_accusers() if level == "dead" and accuser in vouching)
+        if judges < 2 or self._evidence.vouched_for(member.node):
             return False
-        return judges >= judges_wanted(sum(1 for other in self._of.values() if other.state not in ("", "left")))
+        return judges >= judges_wanted(self._census.known)
