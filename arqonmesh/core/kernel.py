@@ -249,8 +249,9 @@ class Core(Protocol):
     """One protocol state machine. Absent a need, a method returns [].
 
     A core may have `on_events(now, events)` besides, and is then told many events of one type together (of `Applied`:
-    of one kind of statement), as a start tells all that is on disk. It does and answers what `on_event` would for one
-    after the other, but for the order in which it draws and answers.
+    of one kind of statement), as a start tells all that is on disk. It is then in the state, with the
+    deadline, in which `on_event` for one after the other would have left it, and answers the same, but for the order in
+    which it draws and answers. What was so in between only may stay unsaid (regions: who led until the next of them).
     """
 
     NAME: ClassVar[str]

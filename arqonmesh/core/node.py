@@ -147,7 +147,7 @@ class Node:
         for node, addresses in members:
             member = admission.member(node)
             if member is not None:
-                effects += self._router.run(now, topology, topology.told(node, member.role, addresses))
+                effects += self._router.run(now, topology, topology.told(now, node, member.role, addresses))
         return self._leaving(now, effects)
 
     def say_farewell(self, now: Instant) -> list[Effect]:

@@ -11,7 +11,8 @@ another needs. Links that an operator added are the dialler's business and not a
 
 Wishes by role are for ever: the dialler keeps trying until the member leaves. At most `auto_max` members are wanted so;
 the choice is stable and spread by rendezvous hashing (Thaler and Ravishankar 1998), so that a hundred spokes do not all
-pick the same hubs.
+pick the same hubs. For that it is made once for all that one moment tells (a start, a merge, a welcome), by the timer:
+the first to be told, in whatever order, would be the same for everyone.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Topology:
         self._dialled: dict[NodeId, tuple[str, ...]] = {}
         """What the dialler was told."""
         self._overlay = settings.auto == "overlay"
+        self._choose_at: Instant | None = None
+        """Candidates have changed at this moment; None when they have not."""
 
     @property
     def wanted(self) -> tuple[NodeId, ...]:
@@ -82,15 +85,12 @@ class Topology:
     def wanted_by(self, node: NodeId) -> tuple[str, ...]:
         return tuple(self._wishes.get(node, ()))
 
-    def introduce(self, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
-        """A member and where it listens, by its own record or by the word of who admitted us."""
-        renewed = self._entered(node, role, addresses)
-        return renewed if self._overlay or node == self._env.node_id else renewed + self._choose()
-
-    def _entered(self, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
-        """In the book from now on, or not any more; told anew to the dialler when it is wanted."""
+    def introduce(self, now: Instant, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
+        """A member and where it listens, by its own record or by the word of who admitted us: in the book from now on,
+        or not any more; told anew to the dialler when it is wanted."""
         if node == self._env.node_id:
             return []
+        self._choose_soon(now)
         if not addresses:
             self._book.pop(node, None)
             return []
@@ -101,9 +101,9 @@ class Topology:
             self._central.pop(node, None)
         return self._dial(node) if node in self._wishes else []
 
-    def told(self, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
+    def told(self, now: Instant, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
         """Who admitted us names this member: one to turn to when nobody else is known."""
-        effects = self.introduce(node, role, addresses)
+        effects = self.introduce(now, node, role, addresses)
         return [*effects, Emit(MemberIntroduced(node))] if addresses and node != self._env.node_id else effects
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
@@ -116,45 +116,41 @@ class Topology:
         if isinstance(event, LinkWanted):
             return self._want(event) if event.addresses else self._unwant(event.peer, event.by)
         if isinstance(event, MemberDescribed):
-            return self.introduce(event.node, event.role, event.addresses)
+            return self.introduce(now, event.node, event.role, event.addresses)
         if isinstance(event, MemberAdmitted):
             self._members[event.node] = None
             return self._review()
         if isinstance(event, MemberExpelled):
-            gone = self._gone(event.node, "member-expelled")
+            gone = self._gone(now, event.node, "member-expelled")
             farewell = Disconnect(event.node, "member-expelled", forget=True)
             if farewell not in gone:  # a link that it made itself may not stay either
                 gone.insert(0, farewell)
             return gone
         if isinstance(event, MemberChanged):
             if event.new == "left":
-                return self._gone(event.node, "member-left")
+                return self._gone(now, event.node, "member-left")
             if event.old == "left":
                 self._members[event.node] = None
                 return self._review()
         return []
 
     def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        """Chosen once, from all that have told where they listen."""
+        """How many members there are is weighed once."""
         effects: list[Effect] = []
-        described = False
         for event in events:
-            if isinstance(event, MemberDescribed):
-                effects += self._entered(event.node, event.role, event.addresses)
-                described = True
-            elif isinstance(event, MemberAdmitted):
+            if isinstance(event, MemberAdmitted):
                 self._members[event.node] = None
             else:
                 effects += self.on_event(now, event)
-        if described and not self._overlay:
-            effects += self._choose()
         return effects + self._review()
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        return []
+        if self._choose_at is None or self._choose_at > now:
+            return []
+        return self._choose()
 
     def next_deadline(self) -> Instant | None:
-        return None
+        return self._choose_at
 
     # --- wishes -------------------------------------------------------------------------------------------
 
@@ -186,7 +182,7 @@ class Topology:
         self._dialled[node] = addresses
         return [Connect(node, addresses)]
 
-    def _gone(self, node: NodeId, reason: str) -> list[Effect]:
+    def _gone(self, now: Instant, node: NodeId, reason: str) -> list[Effect]:
         """It is no member any more: no wish for it counts."""
         self._members.pop(node, None)
         self._book.pop(node, None)
@@ -194,7 +190,8 @@ class Topology:
         self._dialled.pop(node, None)
         wanted = self._wishes.pop(node, None)
         farewell: list[Effect] = [] if wanted is None else [Disconnect(node, reason, forget=True)]
-        return farewell + self._review() + ([] if self._overlay else self._choose())
+        self._choose_soon(now)
+        return farewell + self._review()
 
     # --- by role, or by the overlay -----------------------------------------------------------------------
 
@@ -204,7 +201,7 @@ class Topology:
             return []
         count, most = len(self._members), self._settings.full_max
         if not self._overlay and count > most:
-            self._overlay = True
+            self._overlay, self._choose_at = True, None
             inherited = tuple(node for node, by in self._wishes.items() if ROLE in by)
             for node in inherited:
                 del self._wishes[node][ROLE]
@@ -215,8 +212,13 @@ class Topology:
             return [*self._choose(), Emit(OverlayRuns(False, ()))]
         return []
 
+    def _choose_soon(self, now: Instant) -> None:
+        if not self._overlay and self._choose_at is None:
+            self._choose_at = now
+
     def _choose(self) -> list[Effect]:
         """Want the best `auto_max` candidates; a member once wanted stays wanted while it is a candidate."""
+        self._choose_at = None
         auto = self._settings.auto
         candidates = self._book if auto == "full" else self._central if auto == "hubs" else {}
         before = [node for node, by in self._wishes.items() if ROLE in by]
