@@ -39,7 +39,7 @@ EARLIER, NOW = SECOND, 60 * SECOND
 
 
 def lone(preset: str) -> Node:
-    """A node that founded its mesh a minute ago; of its twelve members, it knows the first six."""
+    """A node that founded its mesh a minute ago; of its twelve members, it knows the first six, alive."""
     world = World(
         node_id=node_of("me"),
         public_key=key_of("me"),
@@ -53,6 +53,8 @@ def lone(preset: str) -> Node:
     for name in NAMES[:6]:
         node.event(EARLIER, admitted(name))
         node.event(EARLIER, described((name, 0, "hub", "", 1)))
+        node.event(EARLIER, changed((name, "", "alive", 1)))
+        node.event(EARLIER, applied(Kind.COORDINATE, (name, Coordinate((0,) * 8, 5_000, 9_000, 0))))
     node.on_timer(EARLIER)
     return node
 
