@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 import pytest
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.core.link.liveness import Beat, Changed, LinkState, Liveness
+from arqonmesh.core.link.liveness import Beat, Changed, LinkState, Liveness, Resumed
 
 MS = MILLISECOND
 LEADER, FOLLOWER = 0, 1
@@ -52,17 +53,17 @@ class Pair:
         if beat.poll:
             self._fly(side, Beat(0, False, beat.seq, 0, 0))
         if beat.seq:
-            self._perform(side, list(link.beaten(self.now, beat.seq, beat.echo, beat.held_us, beat.mask)))
+            self._perform(side, link.beaten(self.now, beat.seq, beat.echo, beat.held_us, beat.mask))
             if link.beat_due(self.now):
                 self._perform(side, link.tick(self.now))
         else:
-            self._perform(side, list(link.answered(self.now, beat.echo)))
+            self._perform(side, link.answered(self.now, beat.echo))
 
-    def _perform(self, side: int, steps: list[Beat | Changed]) -> None:
+    def _perform(self, side: int, steps: Sequence[Beat | Changed | Resumed]) -> None:
         for step in steps:
             if isinstance(step, Changed):
                 self.changes.append((self.now, side, step))
-            else:
+            elif isinstance(step, Beat):
                 self.sent[side].append(self.now)
                 self._fly(side, step)
 
