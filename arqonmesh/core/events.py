@@ -162,13 +162,12 @@ class LinkStays(Event, frozen=True, gc=False):
     peer: NodeId
 
 
-class LinkResumed(Event, frozen=True, gc=False):
-    """A link answers again on the connection that it had, whether or not it was given up meanwhile. A silence of the
-    length of a few heartbeats is not told."""
+class StoodStill(Event, frozen=True, gc=False):
+    """From the link core: several peers, or we and a peer, stood still at different times and went on, longer than
+    anybody did of late. It is the machines: everyone may be silent for so long and be well."""
 
-    peer: NodeId
-    after_us: int
-    """How long nothing was answered."""
+    for_us: int
+    """The shorter one of two peers' silences, or our own; a second and a half at most."""
 
 
 class LinkMeasured(Event, frozen=True, gc=False):

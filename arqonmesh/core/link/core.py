@@ -32,7 +32,6 @@ from arqonmesh.core.events import (
     Late,
     LinkDown,
     LinkMeasured,
-    LinkResumed,
     LinkSilent,
     LinkStays,
     LinkUp,
@@ -40,6 +39,7 @@ from arqonmesh.core.events import (
     NeighbourUp,
     OverlayRuns,
     Publish,
+    StoodStill,
     TransportDown,
     TransportUp,
 )
@@ -69,8 +69,9 @@ from arqonmesh.core.link.liveness import (
     Resumed,
 )
 from arqonmesh.core.link.pacing import Pacer
+from arqonmesh.core.link.stalls import Stalls
 from arqonmesh.core.link.trials import Trials
-from arqonmesh.core.lull import HALF_LIFE_US, LEAST_US, Lull
+from arqonmesh.core.lull import Lull
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
 from arqonmesh.wire.statement import Adjacency, Kind
@@ -144,8 +145,8 @@ class _Link:
 
 
 class Links:
-    """Turns TransportUp/Down and heartbeats into what happens to links (LinkUp, LinkDown, LinkSilent, LinkResumed,
-    LinkMeasured, LinkStays) and the LINKS record."""
+    """Turns TransportUp/Down and heartbeats into what happens to links (LinkUp, LinkDown, LinkSilent, LinkMeasured,
+    LinkStays), how long everyone stands still now and then (StoodStill), and the LINKS record."""
 
     NAME: ClassVar[str] = "link"
     MESSAGES: ClassVar[tuple[type[WireMessage], ...]] = (Heartbeat, HeartbeatAck)
@@ -180,10 +181,9 @@ class Links:
         self._stretched = False
         self._lull = Lull()
         """How long peers stood still of late, once there were several of them; shared by all links."""
+        self._stalls = Stalls(env.node_id, self._lull)
         self._strained = False
         """Heartbeats are slower on account of that."""
-        self._resumed: tuple[NodeId, Instant] | None = None
-        """Who did so last."""
         self._listening_since: Instant = 0
         """Until when lateness of our own is accounted for."""
         self._deadline: Instant | None = None
@@ -210,15 +210,14 @@ class Links:
         if link is None:
             return []
         liveness = link.liveness
+        effects: list[Effect] = self._look_at_clock(now)
         if isinstance(message, Heartbeat):
-            effects: list[Effect] = []
             if message.poll:
                 effects.append(Send(link_peer, Lane.DATAGRAM, HeartbeatAck(message.seq)))
             liveness.asked(message.every_ms * MILLISECOND)
             steps = liveness.beaten(now, message.seq, message.echo, message.held_us, ALL_HEARD ^ message.missed)
         else:
             assert isinstance(message, HeartbeatAck), f"link speaks no {type(message).__name__}"
-            effects = []
             steps = liveness.answered(now, message.seq)
         if liveness.proved_at == now:
             self._stretched = False
@@ -247,7 +246,7 @@ class Links:
         if isinstance(event, TransportDown):
             return self._armed(self._transport_down(now, event))
         if isinstance(event, Late):
-            self._was_late(now, event.by_us)
+            return self._armed(self._was_late(now, event.by_us))
         if isinstance(event, NeighbourUp):
             return self._armed(self._stays(now, event.peer, self._links.get(event.peer)))
         if isinstance(event, LinkWanted):
@@ -258,12 +257,10 @@ class Links:
         return self._armed([])
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        if self._deadline is not None and now - self._deadline >= LATE_US:
-            self._was_late(now, now - self._deadline)
+        effects = self._look_at_clock(now)
         self._suspect_ourselves(now)
         if self._strained:
             self._pace(now)
-        effects: list[Effect] = []
         for peer, link in list(self._links.items()):
             liveness = link.liveness
             if now + liveness.interval_us // EARLY >= link.wakes_at:
@@ -332,8 +329,7 @@ class Links:
                 )
                 effects.append(Send(peer, Lane.DATAGRAM, beat))
             elif isinstance(step, Resumed):
-                self._stood_still(now, peer, step.after_us)
-                effects.append(Emit(LinkResumed(peer, step.after_us)))
+                effects += self._resumed(now, peer, link, step)
             elif step.new is LinkState.DOWN and step.old is LinkState.OPENING:
                 effects += self._take_down(now, peer, link, False, step.reason)
                 effects.append(Disconnect(peer, "liveness"))
@@ -375,25 +371,37 @@ class Links:
 
     # --- patience with ourselves --------------------------------------------------------------------------
 
-    def _was_late(self, now: Instant, by_us: int) -> None:
+    def _look_at_clock(self, now: Instant) -> list[Effect]:
+        """Whatever comes first after we stood still shows it: an answer that waited is not a peer's silence."""
+        if self._deadline is None or now - self._deadline < LATE_US:
+            return []
+        return self._was_late(now, now - self._deadline)
+
+    def _was_late(self, now: Instant, by_us: int) -> list[Effect]:
         """We did not listen for `by_us`. Each stretch of time is accounted for once: the runtime tells of it, and our
         own deadline shows it again."""
         by_us = min(by_us, now - self._listening_since)
         if by_us < LATE_US:
-            return
+            return []
         self._listening_since = now
-        if by_us >= LEAST_US:
-            self._stood_still(now, self._env.node_id, by_us)
         for link in self._links.values():
             link.liveness.extend(now, by_us)
+        return self._stood_still(now, self._stalls.ours(now, by_us))
 
-    def _stood_still(self, now: Instant, node: NodeId, for_us: int) -> None:
-        """A peer, or we ourselves. One alone says something of its own link only (liveness.py); with a second it is the
-        machines."""
-        last, self._resumed = self._resumed, (node, now)
-        if last is not None and last[0] != node and now - last[1] <= HALF_LIFE_US:
-            self._lull.note(now, for_us)
-            self._pace(now)
+    def _resumed(self, now: Instant, peer: NodeId, link: _Link, silence: Resumed) -> list[Effect]:
+        """One peer alone says something of its own link only (liveness.py); with a second it is the machines."""
+        company: dict[NodeId, None] = {
+            other: None
+            for other, its in self._links.items()
+            if its is not link and abs(its.liveness.silent_since - silence.since) <= silence.interval_us
+        }
+        return self._stood_still(now, self._stalls.theirs(now, peer, silence, company))
+
+    def _stood_still(self, now: Instant, for_us: int) -> list[Effect]:
+        if not for_us:
+            return []
+        self._pace(now)
+        return [Emit(StoodStill(for_us))]
 
     def _suspect_ourselves(self, now: Instant) -> None:
         """All links silent at once: one more interval, once until an answer comes."""

@@ -29,7 +29,8 @@ Patience is `misses` and a half intervals, counted from the last answer, or more
 100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. A link
 that was silent for about as long and answered again, on the same connection, is given a quarter more from then on, for
 as long as it is remembered (core/lull.py): a process that stands still now and then is not lost each time. Where
-several peers do so, or we and one of them, it is the machines, and all links are given as much.
+several peers do so, or we and one of them, apart in time, it is the machines, and all links are given as much
+(stalls.py).
 
 A link that is down is *reopened* once, on the connection that it had: a process that got no processor for half a second
 is back with its first answer, where a new connection would cost both ends a handshake, when they can least afford it.
@@ -106,8 +107,11 @@ class Resumed(Struct, frozen=True, gc=False):
     """An answer came after a silence in which more heartbeats were missed than a lossy path explains: more than
     `misses - 1`, and at least a quarter of a second (core/lull.py). That is about when the link is lost."""
 
+    since: Instant
+    """When the answer before came."""
     after_us: int
-    """Since the answer before, less the interval in which none was due."""
+    """Since then, less the interval in which none was due, and less the time in which we did not listen."""
+    interval_us: int
 
 
 class Changed(Struct, frozen=True, gc=False):
@@ -131,6 +135,7 @@ class Liveness:
         "_heard",
         "_heard_at",
         "_held_us",
+        "_late_us",
         "_lull",
         "_lull_us",
         "_misses",
@@ -168,6 +173,8 @@ class Liveness:
         self._next_beat_at = now
         self._extra_us = 0
         self._extensions = 0
+        self._late_us = 0
+        """How much of the silence is our own: we did not listen."""
         self._reopened = False
         self._reopening_us = REOPENING_PATIENCE_US
         self._silent_since: Instant | None = None
@@ -285,6 +292,11 @@ class Liveness:
         """When the newest answer arrived (less what it was held, once newer ones stay away)."""
         return self._answered_at
 
+    @property
+    def silent_since(self) -> Instant:
+        """The same, of a link that was reopened: when the newest answer came before it was down."""
+        return self._answered_at if self._silent_since is None else self._silent_since
+
     def beat_due(self, now: Instant) -> bool:
         """Whether a heartbeat is to leave at once; `tick` would send it."""
         return self.state is not LinkState.DOWN and now >= self._next_beat_at
@@ -299,6 +311,7 @@ class Liveness:
 
     def extend(self, now: Instant, by_us: int) -> None:
         """We were not listening for `by_us`: that much more patience, at least one interval from now."""
+        self._late_us += by_us
         if self.state is LinkState.DOWN or self._extensions >= EXTENSIONS_MAX:
             return
         self._extensions += 1
@@ -326,18 +339,18 @@ class Liveness:
 
     def _proved(self, now: Instant) -> list[Changed | Resumed]:
         steps: list[Changed | Resumed] = []
-        since = self._answered_at if self._silent_since is None else self._silent_since
-        lull_us = now - since - self.interval_us
+        since = self.silent_since
+        lull_us = now - since - self.interval_us - self._late_us
         opened = self.state is LinkState.OPENING and not self._reopened
         expected_us = max(self._misses - 1, 1) * self.interval_us  # so much is lost on a path where nobody stands still
         if self.state is not LinkState.UP:
             steps += self._enter(LinkState.UP, "answered")
         if lull_us >= LEAST_US and lull_us > expected_us and not opened:
             self._lull.note(now, lull_us)
-            steps.append(Resumed(lull_us))
+            steps.append(Resumed(since, lull_us, self.interval_us))
         self._answered_at = now
         self._silent_since = None
-        self._extra_us = self._extensions = 0
+        self._extra_us = self._extensions = self._late_us = 0
         self._reopened = False
         self._lull_us = self._lull.us(now)
         if self._shared is not None:

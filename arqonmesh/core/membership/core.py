@@ -38,7 +38,8 @@ more than may lie, to hold it dead. Why that is safe:
   the long suspicion. Only who is cut off *alone* is held dead early, and is as unreachable as if it were.
 - The time counts from when most of its neighbours had said so. The last of them decides whether, and not when: on a
   busy machine some neighbour always notices late, and everyone would wait for it twice.
-- Who saw itself or a linked peer stand still and go on waits three and a half times as long as that took (timing.py).
+- Where several stood still and went on, by the word of our links, we wait three and a half times as long as that took
+  (timing.py): never by the word of a single peer, who could keep us waiting for others.
 - Whoever has no link at all uses none of this. A node that ran late waits longer: a quarter of the time is left after
   each such stretch, for what lies unread, and half is added while its local health is bad.
 - Where nobody stood still of late, a process that stops for longer than heartbeat timeout plus `link_evidence_ms` is
@@ -58,13 +59,13 @@ from arqonmesh.core.events import (
     Applied,
     Late,
     LinkDown,
-    LinkResumed,
     LinkUp,
     MemberAdmitted,
     MemberChanged,
     MemberDescribed,
     MemberExpelled,
     Persisted,
+    StoodStill,
     Withdrawn,
 )
 from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Emit, Env, Event, Instant
@@ -98,7 +99,7 @@ class Membership:
         Withdrawn,
         LinkUp,
         LinkDown,
-        LinkResumed,
+        StoodStill,
         Late,
     )
     KINDS: ClassVar[tuple[Kind, ...]] = (Kind.NODE, Kind.ACCUSATIONS, Kind.LINKS)
@@ -192,8 +193,8 @@ class Membership:
             effects = self._link_up(now, event.peer)
         elif isinstance(event, LinkDown):
             effects = self._link_down(now, event.peer)
-        elif isinstance(event, LinkResumed):
-            self._members.lull.note(now, event.after_us)
+        elif isinstance(event, StoodStill):
+            self._members.lull.note(now, event.for_us)
         elif isinstance(event, Late):
             self._was_late(now, event.by_us)
         elif isinstance(event, Persisted):
@@ -305,7 +306,6 @@ class Membership:
         self._listening_since = now
         if by_us >= self._timeout_us // 2:
             self._awareness.adjust(1)
-            self._members.lull.note(now, by_us)
         self._prober.postpone(by_us)
         self._members.postpone(now, by_us)
 

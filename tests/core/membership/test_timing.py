@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arqonmesh.config.model import LifeguardSettings, MembershipSettings
-from arqonmesh.core.events import Late, LinkDown, LinkResumed, LinkUp, Withdrawn
+from arqonmesh.core.events import Late, LinkDown, LinkUp, StoodStill, Withdrawn
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.core.membership.timing import judges_wanted
 from arqonmesh.wire.statement import Kind
@@ -244,7 +244,7 @@ def test_who_saw_others_stand_still_and_go_on_waits_three_and_a_half_times_as_lo
     """On a machine that is too busy for all, a second of silence is no death; five seconds are, even there."""
     bench = Bench("abt")
     bench.run(10 * SECOND)
-    bench.tell(LinkResumed(node_of("a"), stood_still_ms * MILLISECOND))
+    bench.tell(StoodStill(stood_still_ms * MILLISECOND))
     bench.mute = "t"
     bench.tell(LinkDown(node_of("t"), "silent"))
     lost_at = bench.now
@@ -264,7 +264,7 @@ def test_a_long_patience_outlives_the_moment_in_which_our_loss_is_fresh() -> Non
     lost_at = bench.now
     bench.tell(lists("a", down="t"))
     bench.run(6_500 * MILLISECOND)
-    bench.tell(LinkResumed(node_of("a"), 4 * SECOND))
+    bench.tell(StoodStill(4 * SECOND))
     bench.tell(lists("b", down="t"))
     severed_at = bench.now
     bench.run(3_700 * MILLISECOND)
@@ -294,7 +294,7 @@ def test_witnesses_are_those_who_lost_it_when_it_was_severed_however_patient_the
 def test_what_stood_still_long_ago_is_of_no_account() -> None:
     """Halved every ten seconds: half a minute after the last of it a death is known as soon as ever."""
     bench = Bench("abt")
-    bench.tell(LinkResumed(node_of("a"), 2 * SECOND))
+    bench.tell(StoodStill(2 * SECOND))
     bench.run(32 * SECOND)
     bench.mute = "t"
     bench.tell(LinkDown(node_of("t"), "silent"))
