@@ -84,11 +84,15 @@ class Dialer:
         return True
 
     def forget(self, peer: NodeId | None, address: str | None) -> None:
-        """End the wishes for this peer; with an address, those of them that hold it; with an address alone, the wish
-        that names nobody: another wish for who happens to be there is somebody else's."""
+        """End the wish that names this peer; with an address, every wish for it that holds that; with an address alone,
+        the wish that names nobody. Another wish for who happens to be there is somebody else's: what an operator wished
+        for by address stands, whatever the mesh wants of who answered there."""
         for key, wish in list(self._wishes.items()):
-            whose = wish.target == peer if peer is not None else wish.peer is None
-            if whose and (address is None or address in wish.addresses):
+            if address is None:
+                ends = wish.peer == peer
+            else:
+                ends = (wish.target == peer if peer is not None else wish.peer is None) and address in wish.addresses
+            if ends:
                 del self._wishes[key]
 
     def due(self, now: float, linked: dict[NodeId, object]) -> list[Wish]:

@@ -140,6 +140,21 @@ def test_forgetting_an_address_leaves_the_wish_for_a_peer_that_is_there_alone() 
     assert dialer.infos(0.0) == []
 
 
+def test_what_an_operator_wished_by_address_stands_when_the_mesh_takes_its_wish_for_that_peer_back() -> None:
+    """`link add` is for ever: a leader of its region no more, the node dials the same hub on."""
+    dialer = _dialer()
+    dialer.want(None, ("h:1",), 0.0)
+    (by_address,) = dialer.due(0.0, NOBODY)
+    dialer.link_up(A, 0.0, by_address)
+    dialer.want(A, ("h:1",), 0.0, linked=True)
+    dialer.forget(A, None)
+    dialer.link_down(A, "not-wanted", 10.0)
+    (again,) = dialer.due(100.0, NOBODY)
+    assert (again.peer, again.address) == (None, "h:1")
+    dialer.forget(A, "h:1")
+    assert dialer.infos(100.0) == []
+
+
 def test_wishes_and_dials_under_way_are_bounded() -> None:
     """1,024 wishes, 32 dials at once; the others wait their turn, not the loop's."""
     dialer = _dialer()
