@@ -167,7 +167,7 @@ class StoodStill(Event, frozen=True, gc=False):
     anybody did of late. It is the machines: everyone may be silent for so long and be well."""
 
     for_us: int
-    """The shorter one of two peers' silences, or our own; a second and a half at most."""
+    """What two of the silences agree upon, a second and a half at most (link/stalls.py)."""
 
 
 class LinkMeasured(Event, frozen=True, gc=False):

@@ -7,9 +7,9 @@ time (core/lull.py). Hence
     ourselves        the time in which we did not listen is not part of a peer's silence (liveness.py)
     one event        silences that began or ended together have one cause: none of their nodes confirms another, then
                      or the next time
-    two sources      of two peers' silences the shorter one is confirmed, of ours and a peer's our own, which nobody can
-                     pretend; and no more than a second and a half of it. Who pretends to stand still needs a second one
-                     who does, and both achieve what links bear anyway
+    two sources      of two peers' silences the longer one counts, but for no more than half as much again as the
+                     shorter one; of ours and a peer's our own, which nobody can pretend; and never more than a second
+                     and a half. Who pretends to stand still needs a second one who does, for about as long
 
 Nodes of one machine that is short of processor time stand still at different moments, each when it is not its turn.
 """
@@ -25,6 +25,8 @@ from arqonmesh.core.link.liveness import LULL_PATIENCE_US_MAX, Resumed
 from arqonmesh.core.lull import HALF_LIFE_US, LEAST_US, Lull
 from arqonmesh.ids import NodeId
 
+CONFIRMED_SHARE: Final = (3, 2)
+"""A silence counts for so many times another's: how long one waits for a processor differs from turn to turn."""
 SILENCES_MAX: Final = 32
 """So many are remembered, the newest; on a machine on which everyone stands still, that is some seconds."""
 
@@ -80,4 +82,7 @@ class Stalls:
     def _confirmed_us(self, one: _Silence, other: _Silence) -> int:
         if one.node == self._me:
             return one.us
-        return other.us if other.node == self._me else min(one.us, other.us)
+        if other.node == self._me:
+            return other.us
+        shorter_us, longer_us = sorted((one.us, other.us))
+        return min(longer_us, shorter_us * CONFIRMED_SHARE[0] // CONFIRMED_SHARE[1])

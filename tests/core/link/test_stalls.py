@@ -26,12 +26,15 @@ def stood_still(stalls: Stalls, who: str, at_ms: int, for_ms: int, company: str 
     return stalls.theirs(ended, node_of(who), silence, {node_of(name): None for name in company}) // MS
 
 
-def test_of_two_peers_silences_that_lie_apart_the_shorter_one_counts() -> None:
+def test_of_two_peers_silences_that_lie_apart_the_shorter_one_and_half_as_much_again_counts() -> None:
     """Who pretends to have stood still for a second achieves no more than what somebody else confirms."""
     for long_ms, short_ms in ((1_000, 400), (400, 1_000)):
         stalls = Stalls(ME, Lull())
         assert stood_still(stalls, "b", 5_000, long_ms) == 0
-        assert stood_still(stalls, "c", 7_000, short_ms) == 400
+        assert stood_still(stalls, "c", 7_000, short_ms) == 600
+    stalls = Stalls(ME, Lull())
+    stood_still(stalls, "b", 5_000, 500)
+    assert stood_still(stalls, "c", 7_000, 400) == 500, "never more than the longer one"
 
 
 @pytest.mark.parametrize("own_ms", [400, 1_000])
