@@ -14,8 +14,8 @@ the time is always left, though: records come in any order. Local health adds ha
 probes, whose silence may be our own fault; that others signed the loss of their links is not, and a node in trouble
 would be the last to know by seconds.
 
-How long a silence may be and end well is not the same everywhere. Who saw that we or a linked peer stood still and went
-on, as processes do that get no processor, gives a severed member three and a half times as long, five seconds at most
+How long a silence may be and end well is not the same everywhere. Where several stood still and went on, as processes
+do that get no processor (StoodStill), we give a severed member three and a half times as long, five seconds at most
 (core/lull.py): on a machine that is too busy for all of its nodes, seconds pass in which a living one says nothing.
 
 *Witnessed* is for those who had no link to it. They saw nothing themselves, neither how long it was silent nor how

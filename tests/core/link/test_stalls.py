@@ -100,6 +100,22 @@ def test_an_outage_of_the_own_network_is_no_strain_and_a_second_one_neither() ->
     assert set(intervals_ms(wire, "a", SECOND)) == {100}
 
 
+def test_who_answers_first_after_an_outage_confirms_nothing_of_those_who_are_silent_still() -> None:
+    """One peer stood still before, and is now out of reach together with another."""
+    wire = star()
+    standing_still(wire, "b", for_us=700 * MS)
+    for other in "bc":
+        wire.sever("a", other)
+        wire.sever(other, "a")
+    wire.run(wire.now + 600 * MS)
+    for pair in ((ME, C), (C, ME)):
+        del wire.cut[pair]
+    wire.run(wire.now + 300 * MS)
+    wire.cut.clear()
+    wire.run(wire.now + SECOND)
+    assert wire.events("a", StoodStill) == []
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_the_own_pause_is_nobody_elses_silence(told: bool) -> None:
     """Whether the runtime tells of it first, or the answers that waited are read first: peers that crash afterwards
