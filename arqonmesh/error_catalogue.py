@@ -834,7 +834,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "invite.no-address": (
         "A ticket names where to dial, and this node does not know its own address.",
-        "Set listen.advertise in arqon.yaml to HOST:PORT and start the node again.",
+        'Set listen.advertise: ["HOST:PORT"] in arqon.yaml (a list) and start the node again.',
     ),
     "invite.not-allowed": ("Hubs, leaders and the founder invite.", "Run `arqon invite new` on one of them."),
     "invite.not-yours": ("A ticket is revoked by its maker or by the founder.", "Run it on that node."),
@@ -848,19 +848,27 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "mesh.read-only": (
         "This side of the mesh does not reach a quorum of its voters, so nothing that changes the membership or its "
         "rules is accepted here; otherwise two sides of a cut could each go their own way.",
-        "Run `arqon mesh status` to see who is missing and since when, and bring them back; or ask on the other side.",
+        "Run `arqon mesh status` to see who is missing and since when, and bring them back; or ask on the other side. "
+        "Whom this node banned does not count here: `arqon peer forgive` undoes that.",
     ),
     "mesh.policy": ("A join policy is one of open, key, closed.", "Choose one of them."),
     "peer.is-cluster": (
         "What was given is the name of a cluster, and a node was meant.",
         "Give the beginning of one node's id; the message lists those of the cluster.",
     ),
+    "peer.is-self": (
+        "What was given names this node itself, and another member was meant.",
+        "See `arqon peer ls`; `arqon node status` shows this node.",
+    ),
     "peer.ambiguous": ("Several members' ids begin so.", "Give more of the id; `arqon peer ls` shows them."),
     "policy.target": (
         "Nobody in the mesh is meant by this target.",
         "Name the beginning of a member's id, a cluster or a region: `arqon peer ls` has them.",
     ),
-    "peer.unknown": ("No member's id begins so.", "See `arqon peer ls`."),
+    "peer.unknown": (
+        "No member's id begins so; CLUSTER/ID is taken, too, and then both must fit.",
+        "See `arqon peer ls`.",
+    ),
     "link.unknown": ("No such link was added by hand on this node.", "See `arqon link ls`."),
     "store.slow": (
         "The store did not confirm a write in time. It may still be written later.",

@@ -68,3 +68,9 @@ def parse_cluster(text: str) -> ClusterId:
             "beginning with a letter or digit",
         )
     return ClusterId(text)
+
+
+def is_named(text: str, cluster: str, node: str) -> bool:
+    """Whether `text` may mean this node: the beginning of its id, or CLUSTER/ID, as screens and logs show it."""
+    named, slash, prefix = text.lower().rpartition("/")
+    return bool(prefix) and node.startswith(prefix) and (not slash or named == cluster)

@@ -41,6 +41,7 @@ from arqonmesh.runtime.bus_clients import client_views
 from arqonmesh.runtime.governed import require_quorum
 from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
 from arqonmesh.runtime.matrix import matrix_view
+from arqonmesh.runtime.naming import named, named_or_only
 from arqonmesh.runtime.policy_view import policy_view
 from arqonmesh.runtime.reload import pending, reload
 from arqonmesh.runtime.route import route_view
@@ -86,8 +87,8 @@ class Control:
         return tuple(views.peer_view(node, plane, other, self._service.host.now()) for other in others)
 
     async def peer(self, prefix: str) -> PeerView:
-        """By the beginning of its id, or by the name of a cluster of which it is the only member beside this node."""
-        return self._peer_view(self._only_of(prefix) or self._found(prefix))
+        """By its id (naming.py), or by the name of a cluster of which it is the only member beside this node."""
+        return self._peer_view(named_or_only(self._plane(), self._service.node.world.node_id, prefix))
 
     async def peer_ban(self, prefix: str, reason: str) -> PeerView:
         return self._ruled(prefix, reason, banned=True)
@@ -99,48 +100,18 @@ class Control:
         return matrix_view(self._service.node, self._plane())
 
     async def route(self, prefix: str) -> RouteView:
-        to = self._only_of(prefix) or self._found(prefix)
-        return route_view(self._plane(), self._service.node.config.routing.transit, to)
+        plane, node = self._plane(), self._service.node
+        return route_view(plane, node.config.routing.transit, named_or_only(plane, node.world.node_id, prefix))
 
     def _ruled(self, prefix: str, reason: str, *, banned: bool) -> PeerView:
         """The operator's word on a peer, on disk with the same step."""
-        peer, host = self._found(prefix), self._service.host
+        host = self._service.host
+        peer = named(self._plane(), self._service.node.world.node_id, prefix)
         host.perform(host.node.event(host.now(), PeerRuled(peer, banned, reason[:REASON_MAX])))
         return self._peer_view(peer)
 
     def _peer_view(self, peer: NodeId) -> PeerView:
         return views.peer_view(self._service.node, self._plane(), peer, self._service.host.now())
-
-    def _found(self, prefix: str) -> NodeId:
-        plane, own = self._plane(), self._service.node.world.node_id
-        members = (member.node for member in plane.admission.members() if member.node != own)
-        found = [member for member in members if member.startswith(prefix.lower())]
-        if not found and (cluster := self._cluster(prefix)):
-            raise UsageError(
-                "peer.is-cluster",
-                f"{prefix!r} is a cluster, of which this node knows {_nodes(cluster)}; it needs to be one of them",
-                hint="arqon peer ls --sort cluster",
-            )
-        if not found or not prefix:
-            raise NotFound("peer.unknown", f"no member's id begins with {prefix!r}", hint="arqon peer ls")
-        if len(found) > 1:
-            several = ", ".join(short(member) for member in found[:5])
-            raise UsageError(
-                "peer.ambiguous", f"{len(found)} members begin with {prefix!r}: {several}", hint="arqon peer ls"
-            )
-        return found[0]
-
-    def _only_of(self, name: str) -> NodeId | None:
-        """The only other member of the cluster of this name; ids go before names."""
-        if any(member.node.startswith(name.lower()) for member in self._plane().admission.members()):
-            return None
-        nodes = self._cluster(name)
-        return nodes[0] if len(nodes) == 1 else None
-
-    def _cluster(self, name: str) -> list[NodeId]:
-        """The other members of a cluster."""
-        plane, own = self._plane(), self._service.node.world.node_id
-        return [member.node for member in plane.admission.members() if member.cluster == name and member.node != own]
 
     async def invites(self) -> tuple[InviteView, ...]:
         return views.invite_views(self._plane())
@@ -260,7 +231,7 @@ class Control:
             raise UsageError(
                 "invite.no-address",
                 "this node does not know an address at which others reach it",
-                hint="set listen.advertise in arqon.yaml to HOST:PORT, then arqon node stop and start",
+                hint='set listen.advertise: ["HOST:PORT"] in arqon.yaml, then arqon node stop and start',
             )
         member = plane.admission.member(service.node.world.node_id)
         founder = plane.mesh.founder == service.node.world.node_id
@@ -377,11 +348,6 @@ class Control:
             ) from None
         finally:
             host.unwatch(Applied, note)
-
-
-def _nodes(nodes: list[NodeId]) -> str:
-    shown = ", ".join(short(node) for node in nodes[:5])
-    return f"{shown} and {len(nodes) - 5} more" if len(nodes) > 5 else shown
 
 
 def _unknown_ticket(ticket_id: str) -> NotFound:

@@ -9,6 +9,7 @@ from arqonmesh.core.federation.policy import Policy
 from arqonmesh.core.node import Node
 from arqonmesh.core.plane import Plane
 from arqonmesh.errors import NotFound
+from arqonmesh.ids import is_named
 
 
 def policy_view(node: Node, channel: str = "", target: str = "") -> PolicyView:
@@ -39,7 +40,7 @@ def _verdicts(node: Node, plane: Plane, channel: str, target: str) -> Iterator[P
     for member in plane.admission.members():
         region = federation.region_of(member.node)
         if member.node == own or (
-            target and not member.node.startswith(target) and target not in (member.cluster, region)
+            target and not is_named(target, member.cluster, member.node) and target not in (member.cluster, region)
         ):
             continue
         explained = federation.verdict(channel, member.node)

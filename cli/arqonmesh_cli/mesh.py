@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from arqonmesh.errors import Degraded, NotFound, UsageError
+from arqonmesh.ids import is_named
 from arqonmesh.observe.printable import printable
 from arqonmesh_cli.addresses import link_address
 from arqonmesh_cli.answer import Answer, noun, verb
@@ -253,7 +254,7 @@ def matrix(
 ) -> Answer:
     """Show round trip and loss between all pairs of members: as measured, or guessed (~) where no link is."""
     view = ask_at(data_dir, context, lambda asked: asked.matrix())
-    found = [member.id for member in view.nodes if node and member.id.startswith(node.lower())]
+    found = [member.id for member in view.nodes if is_named(node, member.cluster, member.id)]
     if node and len(found) != 1:
         raise NotFound("peer.unknown", f"{len(found)} members' ids begin with {node!r}", hint="arqon mesh status")
     focus = found[0] if node else ""
@@ -266,7 +267,10 @@ def matrix(
 @verb(app, "route", "arqon mesh route store", "arqon mesh route k3v7q2ab --json | jq .data.hops")
 def route(
     to: Annotated[
-        str, typer.Argument(metavar="NODE", help="A node's id, the beginning of it, or the cluster of an only node.")
+        str,
+        typer.Argument(
+            metavar="NODE", help="A node's id or its beginning, CLUSTER/ID, or the cluster of an only node."
+        ),
     ],
     data_dir: DataDir = None,
     context: Context = None,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from arqonmesh.config.load import loads
 from arqonmesh.errors import CATALOGUE, NotFound, UsageError
 from arqonmesh.runtime.control import Control
 from tests.runtime.test_service import linked, service
@@ -36,8 +37,79 @@ async def test_a_clusters_only_node_is_shown_by_the_clusters_name(tmp_path: Path
             await control.peer("store")
         for node in (one, two):
             assert node.key.node_id[:8] in str(several.value)
-        with pytest.raises(NotFound):
-            await control.peer("hq")
+        with pytest.raises(NotFound) as unknown:
+            await control.peer("nowhere")
+        assert unknown.value.code == "peer.unknown"
     finally:
         for node in nodes:
             await node.close()
+
+
+async def test_a_member_is_named_as_the_screens_show_it_and_the_node_itself_is_told_so(tmp_path: Path) -> None:
+    """CLUSTER/ID wherever a member is meant, both of which fit; what names this node only is not `unknown`."""
+    hub, one = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "spoke")
+    for node in (hub, one):
+        await node.open()
+    try:
+        control = Control(hub)
+        await linked(hub, one)
+        shown = f"store/{one.key.node_id[:8]}"
+        assert (await control.peer(shown)).id == (await control.route(shown)).to == one.key.node_id
+        assert (await control.peer_ban(shown.upper(), "")).ignored
+        assert not (await control.peer_forgive(shown, "")).ignored
+        assert [verdict.node for verdict in (await control.policy("a:b", shown)).verdicts] == [one.key.node_id]
+        for wrong in (f"hq/{one.key.node_id[:8]}", "store/", "/", "", "nowhere"):
+            with pytest.raises(NotFound) as unknown:
+                await control.peer(wrong)
+            assert unknown.value.code == "peer.unknown", wrong
+        own = hub.key.node_id
+        for mine in ("hq", own, own[:8], f"hq/{own[:8]}"):
+            for ask in (control.peer, control.route, lambda text: control.peer_ban(text, "")):
+                with pytest.raises(UsageError) as itself:
+                    await ask(mine)
+                assert itself.value.code == "peer.is-self" and itself.value.code in CATALOGUE
+                assert "is this node itself" in str(itself.value)
+    finally:
+        for node in (hub, one):
+            await node.close()
+
+
+async def test_a_ban_can_take_the_quorum_and_to_forgive_gives_it_back(tmp_path: Path) -> None:
+    """Two members of which each has a vote: without the other's there is no majority."""
+    hub, one = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "spoke")
+    for node in (hub, one):
+        await node.open()
+    try:
+        control = Control(hub)
+        await linked(hub, one)
+        plane = hub.node.plane
+        assert plane is not None
+        await until(lambda: plane.partition.view().voters == 2 and plane.partition.view().writable)
+        await control.peer_ban(one.key.node_id, "")
+        await until(lambda: not plane.partition.view().writable)
+        await control.peer_forgive(one.key.node_id, "")
+        await until(lambda: plane.partition.view().writable)
+    finally:
+        for node in (hub, one):
+            await node.close()
+
+
+async def test_who_cannot_invite_for_want_of_an_address_is_shown_the_setting_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list: what hint and catalogue show is what the configuration takes."""
+    hub = service(tmp_path, "hq", "hub")
+    await hub.open()
+    try:
+        await Control(hub).seed("acme", "open", "")
+        monkeypatch.setattr(hub, "addresses", lambda: ())
+        with pytest.raises(UsageError) as refused:
+            await Control(hub).invite_new("store", "spoke", 60.0, 1)
+    finally:
+        await hub.close()
+    assert refused.value.code == "invite.no-address"
+    shown = 'listen.advertise: ["HOST:PORT"]'
+    assert shown in (refused.value.hint or "") and shown in CATALOGUE["invite.no-address"][1]
+    written = shown.partition(": ")[2].replace("HOST:PORT", "a.example:9130")
+    config = loads(f"node: {{cluster: hq}}\nlisten: {{advertise: {written}}}\n".encode())
+    assert config.listen.advertise == ("a.example:9130",)
