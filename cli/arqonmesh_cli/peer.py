@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from arqonmesh.errors import ArqonError
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.options import Context, DataDir, Json
@@ -15,18 +17,21 @@ from arqonmesh_cli.times import clock, day_and_clock
 from arqonmesh_cli.where import place_of
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import PeerView
+    from arqonmesh.api.client import NodeClient
+    from arqonmesh.api.control import PartitionView, PeerView
 
 app = noun("Members of the mesh as this node knows them.")
-Id = Annotated[str, typer.Argument(metavar="ID", help="The node's id, or the beginning of it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The node's id, the beginning of it, or CLUSTER/ID.")]
 IdOrCluster = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="The node's id, the beginning of it, or its cluster if it is the only one there."
+        metavar="ID", help="The node's id, the beginning of it, CLUSTER/ID, or its cluster if it is the only one there."
     ),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in its timeline.", show_default=False)]
 
+JUDGED_S: Final = 0.2
+"""A node judges its quorum 50 ms after what changed it."""
 
 SORTS: Final[dict[str, Callable[[Any], Any]]] = {
     "id": lambda peer: (peer.id,),
@@ -91,15 +96,34 @@ def show(id_: IdOrCluster, data_dir: DataDir = None, context: Context = None, as
 def ban(
     id_: Id, reason: Reason = "", data_dir: DataDir = None, context: Context = None, as_json: Json = False
 ) -> Answer:
-    """Ignore a member from now on, whatever its score: this node's decision, for no one else, until forgiven."""
-    peer = ask_at(data_dir, context, lambda node: node.peer_ban(id_, reason))
+    """Ignore a member from now on, whatever its score: this node's decision, for no one else, until forgiven.
+
+    Its vote no longer counts towards this node's quorum: in a small mesh a ban can make this node read-only
+    (mesh.read-only). `arqon peer forgive` undoes both.
+    """
+    peer, quorum = ask_at(data_dir, context, lambda node: _banned(node, id_, reason))
     place = place_of(data_dir, context)
 
     def text(screen: Screen) -> None:
         screen.line(f"{peer.id[:8]} ({peer.cluster}) is ignored by this node")
+        if quorum is not None and not quorum.writable:
+            screen.line(
+                f"this node is read-only: it counts {quorum.votes} of {quorum.voters} votes, "
+                f"{quorum.required} required; a banned member's is none (arqon explain mesh.read-only)"
+            )
         screen.line((f"back again with: arqon peer forgive {peer.id[:8]}{place.suffix}", "dim"))
 
     return Answer(peer, text)
+
+
+async def _banned(node: NodeClient, id_: str, reason: str) -> tuple[PeerView, PartitionView | None]:
+    """The member, banned, and what is left of the quorum; None where that cannot be had, for the ban stands anyway."""
+    peer = await node.peer_ban(id_, reason)
+    await asyncio.sleep(JUDGED_S)
+    try:
+        return peer, (await node.mesh_status()).partition
+    except ArqonError:
+        return peer, None
 
 
 @verb(app, "forgive", 'arqon peer forgive k3v7q2ab --reason "its disk was replaced"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from arqonmesh.api.control import HopView, MatrixCellView, MatrixNodeView, MatrixView, RouteView
@@ -28,6 +29,17 @@ def test_the_operator_s_reason_reaches_the_node(arqon: Arqon, served: Served) ->
     assert arqon("peer", "ban", "nobody", *served.at).code == 5
 
 
+def test_a_ban_that_left_the_node_read_only_says_so(arqon: Arqon, served: Served) -> None:
+    """And nothing of it while the node may write."""
+    assert "read-only" not in arqon("peer", "ban", "fac", *served.at).out
+    partition = served.node.status.partition
+    assert partition is not None
+    lost = msgspec.structs.replace(partition, writable=False, votes=1, voters=2)
+    served.node.status = msgspec.structs.replace(served.node.status, partition=lost)
+    out = arqon("peer", "ban", "fac", *served.at).out
+    assert "this node is read-only: it counts 1 of 2 votes, 2 required" in out and "arqon peer forgive" in out
+
+
 @pytest.mark.parametrize(("by", "first"), [("score", FACTORY), ("id", min(FACTORY, STORE)), ("latency", FACTORY)])
 def test_peer_ls_sorts(by: str, first: str, arqon: Arqon, served: Served) -> None:
     """The lowest score, the nearest."""
@@ -49,6 +61,8 @@ def test_the_matrix_of_one_node_has_its_pairs_only(arqon: Arqon, served: Served)
     assert len(data["cells"]) == 2
     lines = arqon("mesh", "matrix", "--node", HQ[:6], "--sort", "rtt", *served.at).out.splitlines()
     assert "1.2 ms" in lines[1] and "41.5 ms" in lines[2]
+    assert arqon("mesh", "matrix", "--node", f"hq/{HQ[:6]}", "--json", *served.at).json["data"] == data
+    assert arqon("mesh", "matrix", "--node", f"store/{HQ[:6]}", *served.at).code == 5
     assert arqon("mesh", "matrix", "--node", "zzzz", *served.at).code == 5
 
 
