@@ -26,11 +26,11 @@ when answers have become slow rather than few: a busy peer that is asked more of
 many links would never come out of it.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
-100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. A link
-that was silent for about as long and answered again, on the same connection, is given a quarter more from then on, for
-as long as it is remembered (core/lull.py): a process that stands still now and then is not lost each time. Where
-several peers do so, or we and one of them, apart in time, it is the machines, and all links are given as much
-(stalls.py).
+100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. A
+link that was silent for about as long and answered again, on the same connection, is given a quarter more from then
+on, up to 625 ms, for as long as it is remembered (core/lull.py): a process that stands still now and then is not lost
+each time. Where several peers do so, or we and one of them, apart in time, it is the machines, and all links are
+given as much (stalls.py).
 
 A link that is down is *reopened* once, on the connection that it had: a process that got no processor for half a second
 is back with its first answer, where a new connection would cost both ends a handshake, when they can least afford it.
@@ -72,6 +72,9 @@ LULL_SHARE: Final = (5, 4)
 """Patience in units of the longest silence of late that ended."""
 LULL_PATIENCE_US_MAX: Final = 3 * SECOND // 2
 """The most patience that silences earn."""
+LONE_LULL_US_MAX: Final = SECOND // 2
+"""A silence of this link alone counts for no more: it may as well have been a cut of its path, and the next one has to
+be noticed in well under a second."""
 POLL_EVERY: Final = 16
 """One heartbeat in so many is answered at once even when all is well: its round trip contains nobody's word."""
 EARLY: Final = 4
@@ -352,7 +355,7 @@ class Liveness:
         self._silent_since = None
         self._extra_us = self._extensions = self._late_us = 0
         self._reopened = False
-        self._lull_us = self._lull.us(now)
+        self._lull_us = min(self._lull.us(now), LONE_LULL_US_MAX)
         if self._shared is not None:
             self._lull_us = max(self._lull_us, self._shared.us(now))
         self._reckon()
