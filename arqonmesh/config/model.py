@@ -56,7 +56,9 @@ class LinkSettings(Settings, frozen=True):
 
     auto: Literal["hubs", "full", "overlay", "none"] = "hubs"
     """Which members are dialled without being asked: hubs and leaders, everyone, a few random ones that change as
-    nodes come and go (see `overlay`), or nobody."""
+    nodes come and go (see `overlay`), or nobody. Beside these a leader of a region dials the leaders of others (see
+    `regions`), and a node a mate of its cluster that it does not reach otherwise; with `none` neither does, and all
+    links are those that `arqon link add` made here or that others dialled."""
     auto_max: Positive = 8
     """At most so many members are dialled without being asked, under `hubs` and `full`."""
     full_max: Positive = 200
@@ -197,7 +199,7 @@ class RegionSettings(Settings, frozen=True):
     summary_interval_s: Seconds = 10.0
     """Least time between two summaries of its region by one leader; a change of leaders does not wait."""
     bridges_max: Positive = 16
-    """Most links that a leader wants to leaders of other regions."""
+    """Most links that a leader wants to leaders of other regions; none where `links.auto` is `none`."""
 
 
 class CoordinateSettings(Settings, frozen=True):

@@ -2,7 +2,8 @@
 
 `links.auto` says which members are wanted without being asked: `hubs` (the default: hubs and leaders are dialled by
 everyone, spokes by nobody, and the founder whatever its role, so that a mesh without a hub hangs together), `full`
-(everyone: for small meshes), `overlay` (those in the views of `core/overlay`), or `none` (only what the operator adds).
+(everyone: for small meshes), `overlay` (those in the views of `core/overlay`), or `none`: only what the operator adds.
+Then no wish of any core counts, those of a region's leaders neither; links that others dial stand all the same.
 `full` with more than `full_max` members becomes `overlay` by itself, and `full` again below three quarters of that.
 
 A wish has an owner, its name: "role" is ours, every other core has one of its own (`LinkWanted`). A member is dialled
@@ -114,6 +115,8 @@ class Topology:
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         if isinstance(event, LinkWanted):
+            if self._settings.auto == "none":
+                return []  # all links are the operator's: nobody here opens one, or closes one of the operator's
             return self._want(event) if event.addresses else self._unwant(event.peer, event.by)
         if isinstance(event, MemberDescribed):
             return self.introduce(now, event.node, event.role, event.addresses)

@@ -151,7 +151,7 @@ def wants(core: Topology, name: str, by: str, *addresses: str) -> list[Effect]:
 
 def test_a_link_is_closed_with_the_last_wish_and_not_before() -> None:
     """One core asks, another must not close: whoever takes its wish back leaves those of others."""
-    core = topology("none")
+    core = topology()
     assert wants(core, "a", "overlay", "a:1") == [Connect(node_of("a"), ("a:1",))]
     wants(core, "a", "regions", "a:1")
     assert wants(core, "a", "overlay") == []
@@ -171,7 +171,7 @@ def test_no_core_closes_what_is_wanted_by_role() -> None:
 
 def test_a_link_that_nobody_here_asked_for_is_closed_without_forgetting_anything() -> None:
     """The dialler may hold a wish of the operator's for it."""
-    assert wants(topology("none"), "a", "overlay") == [Disconnect(node_of("a"), "not-wanted", forget=False)]
+    assert wants(topology(), "a", "overlay") == [Disconnect(node_of("a"), "not-wanted", forget=False)]
 
 
 def test_a_wanted_member_that_moves_is_dialled_at_its_new_address_whoever_wants_it() -> None:
@@ -180,6 +180,15 @@ def test_a_wanted_member_that_moves_is_dialled_at_its_new_address_whoever_wants_
     tell(core, described("a"))
     wants(core, "a", "overlay", "a:9130")
     assert tell(core, described("a", "hub", "10.0.0.9:9130")) == [Connect(node_of("a"), ("10.0.0.9:9130",))]
+
+
+def test_where_nobody_is_to_be_dialled_no_core_opens_or_closes_a_link() -> None:
+    """`links.auto: none`: links are the operator's alone, for leaders of regions, too."""
+    core = topology("none")
+    tell(core, described("a"))
+    assert wants(core, "a", "regions", "a:9130") == []
+    assert core.wanted == ()
+    assert wants(core, "a", "regions") == [], "a link that the operator added stays"
 
 
 def test_who_leaves_is_wanted_by_nobody() -> None:

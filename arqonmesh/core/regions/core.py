@@ -12,6 +12,7 @@ too, but nobody to tell: nothing is published there.
 
 Links: a leader wants links to the leaders of the other regions, all of them or, of many, `bridges_max` by rendezvous;
 and one to the leader beside it, so that what crosses a region on its way to a third does not wander through all of it.
+Whether these wishes count is up to topology: with `links.auto: none` they do not, and the operator links the regions.
 What is told to everyone crosses between regions on these.
 """
 

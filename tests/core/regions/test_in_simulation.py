@@ -30,13 +30,13 @@ def linked(process: Process) -> list[NodeId]:
 @pytest.mark.requirement("R-CR-9")
 @pytest.mark.requirement("R-PT-4")
 def test_a_killed_leader_is_replaced_everywhere_and_the_regions_stay_linked() -> None:
-    """Twelve nodes dial nobody of their own accord; leaders link the regions, publish summaries, and one is killed."""
+    """Of twelve spokes each dials the founder only; leaders link the regions, publish summaries, and one is killed."""
     sim = Simulation(seed=5)
     for number in range(12):
         sim.add(
             f"n{number}",
+            role="spoke",
             region=REGIONS[number % 3],
-            links=LinkSettings(auto="none"),
             membership=MembershipSettings(probe_interval_ms=300, probe_timeout_ms=150),
         )
     changes: list[tuple[str, str]] = []
@@ -74,3 +74,16 @@ def test_a_killed_leader_is_replaced_everywhere_and_the_regions_stay_linked() ->
         report = {line.region: line for line in plane.regions.report()}["eu"]
         assert report.summary is not None
         assert (report.summary.alive, report.summary.dead) == (3, 1)
+
+
+def test_where_nobody_is_to_be_dialled_leaders_link_no_regions() -> None:
+    """`links.auto: none`: a star that the operator made by hand stays one, also with spokes that lead regions."""
+    sim = Simulation(seed=6)
+    for number in range(6):
+        sim.add(f"n{number}", role="spoke", region=REGIONS[number % 3], links=LinkSettings(auto="none"))
+    sim.found()
+    sim.run_for(20 * SECOND)
+    founder, *others = sim.alive()
+
+    assert any(process.node_id in leaders(founder, process.config.node.region) for process in others)
+    assert all(linked(process) == [founder.node_id] for process in others)
