@@ -11,6 +11,17 @@ from typing import Any, Protocol
 import msgspec
 
 
+class IgnoredView(msgspec.Struct, frozen=True, kw_only=True):
+    """Why and since when this node ignores a member: its operator's ban, a proof, or what it has seen itself."""
+
+    cause: str
+    """As in the timeline of `arqon peer show`: banned, equivocation, ..."""
+    at_ms: int
+    """Wall clock, milliseconds; 0 when the timeline does not reach back so far."""
+    reason: str = ""
+    """What the operator wrote, or what the proof is, in a few words."""
+
+
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     cluster: str
@@ -22,6 +33,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     software: str = ""
     self_: bool = msgspec.field(default=False, name="self")
+    ignored: IgnoredView | None = None
+    """This node ignores it; its other word, `state`, is about whether it lives."""
+    refused: str = ""
+    """Why no link with it can be: link.version, it speaks another version of the protocol."""
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +49,7 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     rtt_ms: float
     loss: float = 0.0
     bytes_per_s: float = 0.0
+    """Both directions; known for this node's own links only."""
     backlog: int = 0
     """Messages held for the other side, known for this node's own links only."""
     mine: bool = False
@@ -62,6 +78,13 @@ class PartitionView(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[MissingView, ...] = ()
     """Longest missing first; how many more there are is in `missing_more`."""
     missing_more: int = 0
+    votes_ignored: int = 0
+    """Votes that could be reached and do not count, because this node ignores those members."""
+
+    @property
+    def by_ignoring(self) -> bool:
+        """It is for this alone that there is no quorum: nothing is cut."""
+        return self.votes < self.required <= self.votes + self.votes_ignored
 
 
 class MeshView(msgspec.Struct, frozen=True, kw_only=True):

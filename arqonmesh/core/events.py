@@ -276,6 +276,15 @@ class PartitionChanged(Event, frozen=True, gc=False):
     """Members out of reach and since when, wall clock milliseconds; longest first, at most MISSING_MAX of them."""
     missing_more: int = 0
     """How many more are missing."""
+    ignored: tuple[NodeId, ...] = ()
+    """Of `missing`, those that could be reached and that this node ignores: by a ban, a proof, or what it has seen."""
+    votes_ignored: int = 0
+    """Votes that would count if nobody were ignored."""
+
+    @property
+    def by_ignoring(self) -> bool:
+        """There is no quorum because of whom this node ignores, and not because of the network."""
+        return self.votes < self.required <= self.votes + self.votes_ignored
 
 
 # --- broadcast: a payload to every node, over the links that exist -------------------------------------------

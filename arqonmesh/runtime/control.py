@@ -36,7 +36,7 @@ from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
 from arqonmesh.ids import ClusterId, MeshId, NodeId, TicketId, encode_ulid, parse_cluster, short
 from arqonmesh.net.addresses import parse_address
-from arqonmesh.runtime import views
+from arqonmesh.runtime import link_views, views
 from arqonmesh.runtime.bus_clients import client_views
 from arqonmesh.runtime.governed import require_quorum
 from arqonmesh.runtime.joining import Joined, Joiner, join_with_key, join_with_ticket
@@ -72,14 +72,14 @@ class Control:
         return self._service.node_status()
 
     async def mesh_status(self) -> MeshStatus:
-        return views.mesh_status(self._service.node, self._service.throughput)
+        return self._service.mesh_status()
 
     def watch(self) -> AsyncIterator[MeshEvent]:
         return self._service.log.watch()
 
     async def links(self) -> tuple[OwnLinkView, ...]:
         service = self._service
-        return views.own_links(service.node, service.endpoint, service.operator_links)
+        return link_views.own_links(service.node, service.endpoint, service.operator_links)
 
     async def peers(self) -> tuple[PeerView, ...]:
         plane, node = self._plane(), self._service.node

@@ -5,6 +5,7 @@ One line per change of state, never one per message.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from arqonmesh.core.events import (
@@ -32,6 +33,7 @@ from arqonmesh.runtime.host import Host
 REASONS_MAX: Final = 1_000
 OTHER_VERSIONS_MAX: Final = 64
 """So many lines within TOLD_AGAIN_US tell of nodes of another version, one for each address: anybody may knock."""
+OTHER_VERSION: Final = "link.version"
 TOLD_AGAIN_US: Final = 3_600 * SECOND
 NAMED_MAX: Final = 5
 """Missing members that one line names."""
@@ -68,6 +70,12 @@ class EventStory:
             (Dropped, self._dropped),
         ):
             host.watch(event_type, tell)
+
+    @property
+    def of_other_versions(self) -> Collection[str]:
+        """Addresses, of TOLD_AGAIN_US, from which somebody was refused for its protocol version."""
+        now, told = self._host.now(), self._other_versions
+        return [address for address, at in told.items() if now - at < TOLD_AGAIN_US]
 
     def name(self, node: NodeId) -> str:
         """A node as a person knows it: cluster and the beginning of its id."""
@@ -112,12 +120,18 @@ class EventStory:
     def _partition(self, event: Event) -> None:
         assert isinstance(event, PartitionChanged)
         access = "writable" if event.writable else "read-only"
+        if event.by_ignoring:
+            access += " because of whom this node ignores"
         count = f"{event.reachable} of {event.members} reachable, {event.required} required"
         text = f"mesh is {event.state}, {access}: {count}"
         if event.missing:
-            names = ", ".join(self.name(node) for node, _ in event.missing[:NAMED_MAX])
+            names = ", ".join(
+                self.name(node) + (" (ignored)" if node in event.ignored else "")
+                for node, _ in event.missing[:NAMED_MAX]
+            )
             more = len(event.missing) - NAMED_MAX + event.missing_more
-            text += f"; {event.phase}, missing: {names}{f' and {more} more' if more > 0 else ''}"
+            phase = "" if event.phase == "healthy" else f"{event.phase}, "
+            text += f"; {phase}missing: {names}{f' and {more} more' if more > 0 else ''}"
         self._log.add(
             "partition",
             text,
@@ -189,7 +203,7 @@ class EventStory:
 
     def _refused(self, reason: str, address: str, sentence: str) -> None:
         """Who knocks is counted; told is only what an operator has to do something about, and who dials goes on."""
-        if reason != "link.version":
+        if reason != OTHER_VERSION:
             return
         now, told = self._host.now(), self._other_versions
         while told and now - told[oldest := next(iter(told))] >= TOLD_AGAIN_US:

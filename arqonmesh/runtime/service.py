@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 import arqonmesh
-from arqonmesh.api.control import NodeStatus
+from arqonmesh.api.control import MeshStatus, NodeStatus
 from arqonmesh.bridge.auth import operator
 from arqonmesh.bridge.auth.api_keys import FILE as API_KEYS_FILE
 from arqonmesh.bridge.auth.api_keys import ApiKeys
@@ -31,7 +31,7 @@ from arqonmesh.core.kernel import Delete, Put, Write
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.errors import ConfigError, StorageError
-from arqonmesh.ids import ClusterId, short
+from arqonmesh.ids import ClusterId, NodeId, short
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.observe.loop_lag import LoopLag
@@ -43,7 +43,7 @@ from arqonmesh.runtime.bus_telemetry import BusTelemetry
 from arqonmesh.runtime.certificates import Certificates
 from arqonmesh.runtime.crypto import NodeCrypto
 from arqonmesh.runtime.event_log import EventLog
-from arqonmesh.runtime.event_story import EventStory
+from arqonmesh.runtime.event_story import OTHER_VERSION, EventStory
 from arqonmesh.runtime.health import probes_of
 from arqonmesh.runtime.history import HistoryKeeper
 from arqonmesh.runtime.host import Host
@@ -334,9 +334,27 @@ class Service:
         found["certificate_rotations"] = self.certificates.rotations
         return found
 
+    def mesh_status(self) -> MeshStatus:
+        return views.mesh_status(self.node, self.throughput, self._other_version())
+
+    def _other_version(self) -> frozenset[NodeId]:
+        """Members without a link of whom either side has said of late that they speak another protocol version."""
+        plane, links = self.node.plane, self.endpoint.links()
+        if plane is None:
+            return frozenset()
+        refusing = {dial.peer for dial in self.endpoint.dials() if f"{OTHER_VERSION}:" in dial.last_error}
+        refused = self.story.of_other_versions
+        found = set()
+        if refusing or refused:
+            for member in plane.admission.members():
+                listens = plane.topology.addresses_of(member.node)
+                if member.node in refusing or any(address in refused for address in listens):
+                    found.add(member.node)
+        return frozenset(found.difference(links))
+
     def status(self) -> dict[str, object]:
         """Everything, for /status."""
-        mesh = views.mesh_status(self.node, self.throughput)
+        mesh = self.mesh_status()
         records = [entry._asdict() for entry in list(self.story.recorder)[-RECORDS_SHOWN:]]
         built: dict[str, object] = msgspec.to_builtins(
             {

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from arqonmesh.api.control import (
     CauseView,
+    IgnoredView,
     InviteView,
-    LinkView,
     MeshStatus,
     MeshView,
     MissingView,
     NodeView,
-    OwnLinkView,
     PartitionView,
     PeerClusterView,
     PeerView,
@@ -20,10 +21,11 @@ from arqonmesh.api.control import (
 )
 from arqonmesh.core.admission.roster import Member
 from arqonmesh.core.node import Node
+from arqonmesh.core.peers.causes import cause_of
 from arqonmesh.core.peers.evidence import summary
 from arqonmesh.core.plane import Plane
 from arqonmesh.ids import NodeId
-from arqonmesh.net.api import DialInfo, Endpoint
+from arqonmesh.runtime.link_views import mesh_links
 from arqonmesh.runtime.throughput import Throughput
 from arqonmesh.wire.statement import Kind, NodeRecord
 
@@ -42,7 +44,8 @@ def mesh_view(plane: Plane) -> MeshView:
     )
 
 
-def mesh_status(node: Node, throughput: Throughput) -> MeshStatus:
+def mesh_status(node: Node, throughput: Throughput, other_version: Container[NodeId] = ()) -> MeshStatus:
+    """`other_version`: members with whom there is no link because they speak another version of the protocol."""
     plane = node.plane
     if plane is None:
         return MeshStatus(mesh=None, self_=node.world.node_id, nodes=(_own_view(node),), links=(), partition=None)
@@ -50,8 +53,8 @@ def mesh_status(node: Node, throughput: Throughput) -> MeshStatus:
     return MeshStatus(
         mesh=mesh_view(plane),
         self_=node.world.node_id,
-        nodes=tuple(_node_view(node, plane, member) for member in plane.admission.members()),
-        links=_link_views(node, plane, throughput),
+        nodes=tuple(_node_view(node, plane, member, other_version) for member in plane.admission.members()),
+        links=mesh_links(node, plane, throughput),
         selection=selection_view(node, plane),
         regions=region_views(node, plane),
         partition=PartitionView(
@@ -66,6 +69,7 @@ def mesh_status(node: Node, throughput: Throughput) -> MeshStatus:
             voters=partition.voters,
             missing=tuple(MissingView(node=node, since_ms=since) for node, since in partition.missing),
             missing_more=partition.missing_more,
+            votes_ignored=partition.votes_ignored,
         ),
     )
 
@@ -116,7 +120,7 @@ def _own_view(node: Node) -> NodeView:
     )
 
 
-def _node_view(node: Node, plane: Plane, member: Member) -> NodeView:
+def _node_view(node: Node, plane: Plane, member: Member, other_version: Container[NodeId]) -> NodeView:
     record = plane.gossip.get(member.node, Kind.NODE)
     described = record if isinstance(record, NodeRecord) else None
     return NodeView(
@@ -129,82 +133,19 @@ def _node_view(node: Node, plane: Plane, member: Member) -> NodeView:
         addresses=described.addresses if described else (),
         software=described.software if described else "",
         self_=member.node == node.world.node_id,
+        ignored=_ignored_view(plane, member.node) if plane.peers.ignored(member.node) else None,
+        refused="link.version" if member.node in other_version else "",
     )
 
 
-def _link_views(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkView, ...]:
-    """Every link of the mesh once: ours with live figures, the others as their owners tell. Who has left has none, and
-    one between two who are dead is down: nobody is there to say so."""
-    own = node.world.node_id
-    views = {}
-    for edge in plane.routing.edges():
-        ends = plane.membership.state_of(edge.a), plane.membership.state_of(edge.b)
-        if "left" in ends:
-            continue  # what it last said of its links stands in its records for ever
-        a, b = sorted((edge.a, edge.b))
-        views[a, b] = LinkView(
-            a=a,
-            b=b,
-            state="down" if ends == ("dead", "dead") else edge.state,
-            transport=edge.transport,
-            rtt_ms=edge.rtt_us / 1_000,
-            loss=edge.loss_ppm / 1_000_000,
-            backlog=plane.federation.backlog(b if a == own else a) if own in (a, b) else 0,
-            mine=own in (a, b),
-        )
-    for report in plane.links.report():
-        a, b = sorted((own, report.peer))
-        views[a, b] = LinkView(
-            a=a,
-            b=b,
-            state="up" if report.state in ("up", "probing") else "down",
-            transport=report.transport,
-            rtt_ms=report.rtt_us / 1_000,
-            loss=report.loss_ppm / 1_000_000,
-            bytes_per_s=throughput.bytes_per_s(report.peer),
-            backlog=plane.federation.backlog(report.peer),
-            mine=True,
-        )
-    return tuple(views[pair] for pair in sorted(views))
-
-
-def own_links(node: Node, endpoint: Endpoint, operator: dict[str, str]) -> tuple[OwnLinkView, ...]:
-    """One line per wish, connection, or absent peer for whom messages are held; `operator`: what was added by hand."""
-    plane = node.plane
-    reports = {} if plane is None else {report.peer: report for report in plane.links.report()}
-    links, dials = endpoint.links(), endpoint.dials()
-
-    def line(peer: NodeId | None, dial: DialInfo | None, why: str, asked_by: str) -> OwnLinkView:
-        link = None if peer is None else links.get(peer)
-        report = None if peer is None else reports.get(peer)
-        up = report is not None and report.state in ("up", "probing")
-        down = "down" if dial is None else dial.state
-        return OwnLinkView(
-            peer=peer or "",
-            address=link.address if link else dial.address if dial else "",
-            state="up" if up else "opening" if link else down,
-            transport=link.transport if link else "",
-            why="QUIC is the default and answered" if up and dial else why,
-            rtt_ms=report.rtt_us / 1_000 if report and up else None,
-            loss=report.loss_ppm / 1_000_000 if report and up else None,
-            attempt=dial.attempt if dial else 0,
-            last_error=dial.last_error if dial else "",
-            next_try_in_s=None if link or dial is None else dial.next_try_in_s,
-            backlog=plane.federation.backlog(peer) if plane is not None and peer is not None else 0,
-            asked_by=asked_by,
-        )
-
-    lines = []
-    for dial in dials:
-        by_hand = any(address in operator for address in (dial.address, *dial.addresses))
-        lines.append(line(dial.peer, dial, dial.last_error or "dialling", "operator" if by_hand else "mesh"))
-    told = {dial.peer for dial in dials}
-    lines += [line(peer, None, "dialled by the other side", "peer") for peer in links if peer not in told]
-    if plane is not None:
-        absent = (member.node for member in plane.admission.members() if member.node not in links)
-        waited_for = (peer for peer in absent if peer not in told and plane.federation.backlog(peer))
-        lines += [line(peer, None, "waiting for the other side to dial", "peer") for peer in waited_for]
-    return tuple(lines)
+def _ignored_view(plane: Plane, node: NodeId) -> IgnoredView:
+    """What turned the scales: the newest proof or ban, or else the newest thing that this node has seen."""
+    causes = plane.peers.causes(node)
+    told = next((cause for cause in reversed(causes) if cause_of(cause.cause).convicts), None)
+    told = told or next((cause for cause in reversed(causes) if cause.delta_ppm < 0), None)
+    if told is None:
+        return IgnoredView(cause="forgotten", at_ms=0)
+    return IgnoredView(cause=told.cause, at_ms=told.at_ms, reason=summary(told.evidence))
 
 
 def peer_view(node: Node, plane: Plane, peer: NodeId, now: int) -> PeerView:

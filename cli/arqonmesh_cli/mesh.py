@@ -18,10 +18,10 @@ from arqonmesh_cli.durations import parse_duration
 from arqonmesh_cli.events import show_events
 from arqonmesh_cli.matrix import show_matrix
 from arqonmesh_cli.options import Context, DataDir, Json
+from arqonmesh_cli.quorum import quorum_lines, troubles
 from arqonmesh_cli.retrying import PASSING_JOIN, patiently, within
 from arqonmesh_cli.route import show_route
 from arqonmesh_cli.screen import Screen, state_word
-from arqonmesh_cli.times import day_and_clock
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def status(
         return None
     mesh = ask_at(data_dir, context, lambda node: node.mesh_status())
     healthy = mesh.mesh is None or mesh.mesh.health == "healthy"
-    return Answer(mesh, lambda screen: show_status(screen, mesh), 0 if healthy else Degraded.exit_code)
+    return Answer(mesh, lambda screen: show_status(screen, mesh, place.suffix), 0 if healthy else Degraded.exit_code)
 
 
 @verb(app, "regions", "arqon mesh regions", "arqon mesh regions --json | jq '.data[] | {name, leaders}'")
@@ -282,28 +282,14 @@ def route(
     return Answer(view, lambda screen: show_route(screen, view, place.suffix), 0 if view.hops else Degraded.exit_code)
 
 
-def show_status(screen: Screen, status: MeshStatus) -> None:
-    """The mesh as a page of text."""
+def show_status(screen: Screen, status: MeshStatus, suffix: str) -> None:
+    """The mesh as a page of text. `suffix`: what names the data directory in the commands of hints."""
     if status.mesh is None:
         screen.line(f"node {status.self_[:8]} is in no mesh; next: arqon mesh seed NAME, or arqon mesh join TICKET")
         return
     screen.line((f"mesh {status.mesh.name}", "bold"), f"  {status.mesh.id}  ", state_word(status.mesh.health))
-    quorum = status.partition
-    if quorum is not None:
-        missing = f"{quorum.votes} of {quorum.voters} votes can be reached"
-        if quorum.votes >= quorum.required:
-            missing = "enough can be reached, but for less than a second so far"
-        rights = "writable" if quorum.writable else f"read-only: {missing}"
-        screen.line(
-            f"partition {state_word(quorum.state)}: {quorum.reachable} of {quorum.members} members reachable, "
-            f"{quorum.required} required ({quorum.preset}), {rights}"
-        )
-        clusters = {node.id: node.cluster for node in status.nodes}
-        for missed in quorum.missing:
-            name = f"{clusters.get(missed.node, '?')}/{missed.node[:8]}"
-            screen.line(f"  missing {name} since {day_and_clock(missed.since_ms)} ({quorum.phase})")
-        if quorum.missing_more:
-            screen.line(f"  and {quorum.missing_more} more")
+    for line in quorum_lines(status, suffix):
+        screen.line(line)
     screen.line()
     screen.table(
         ("NODE", "CLUSTER", "ROLE", "REGION", "STATE", "ADDRESSES"),
@@ -313,7 +299,7 @@ def show_status(screen: Screen, status: MeshStatus) -> None:
                 node.cluster,
                 node.role,
                 node.region or "-",
-                state_word(node.state),
+                ", ".join((state_word(node.state), *troubles(node))),
                 ", ".join(node.addresses) or "-",
             )
             for node in status.nodes

@@ -27,6 +27,7 @@ STATES: Final[dict[str, tuple[str, str]]] = {
     "down": ("✖", "red"),
     "critical": ("✖", "red"),
     "given-up": ("✖", "red"),
+    "one-way": ("◐", "yellow"),
     "left": ("○", "dim"),
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
+
 from arqonmesh.api.control import (
     BusClientView,
     CauseView,
@@ -12,6 +14,7 @@ from arqonmesh.api.control import (
     ConfigChangesView,
     ConfigChangeView,
     HopView,
+    IgnoredView,
     InviteView,
     LinkView,
     MatrixCellView,
@@ -20,6 +23,7 @@ from arqonmesh.api.control import (
     MeshEvent,
     MeshStatus,
     MeshView,
+    MissingView,
     NodeStatus,
     NodeView,
     OwnLinkView,
@@ -113,6 +117,19 @@ def mesh_status(*, state: str = "healthy", cut: bool = False) -> MeshStatus:
             RegionView(name="us", leaders=(), alive=0, suspect=0, dead=1, clusters=("store",), software={}),
         ),
     )
+
+
+def banned() -> MeshStatus:
+    """The hub has banned both spokes; the spokes have a link of their own."""
+    status = mesh_status(state="critical")
+    ignored = IgnoredView(cause="banned", at_ms=1_767_225_600_000, reason="floods us")
+    nodes = tuple(node if node.self_ else msgspec.structs.replace(node, ignored=ignored) for node in status.nodes)
+    quorum = PartitionView(
+        state="critical", writable=False, reachable=1, required=2, members=3, preset="crash", votes=1, voters=3,
+        missing=tuple(MissingView(node=node.id, since_ms=0) for node in nodes if not node.self_), votes_ignored=2,
+    )  # fmt: skip
+    links = (status.links[0], msgspec.structs.replace(status.links[1], a=nodes[1].id, mine=False))
+    return msgspec.structs.replace(status, nodes=nodes, partition=quorum, links=links)
 
 
 class FakeNode:

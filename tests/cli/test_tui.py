@@ -18,14 +18,21 @@ import pytest
 import pytest_asyncio
 
 from arqonmesh.api.client import NodeClient
-from arqonmesh.api.control import LinkView, MeshEvent, MeshStatus, MeshView, NodeView, PartitionView
+from arqonmesh.api.control import (
+    LinkView,
+    MeshEvent,
+    MeshStatus,
+    MeshView,
+    NodeView,
+    PartitionView,
+)
 from arqonmesh.api.server import ApiServer
 from arqonmesh.errors import NotRunning
 from arqonmesh_cli.tui.app import LiveMesh
 from arqonmesh_cli.tui.capture import capture
 from arqonmesh_cli.tui.page import page, show_rate, sparkline, text_of
 from arqonmesh_cli.tui.state import State
-from tests.api.fake import FakeNode, mesh_status
+from tests.api.fake import FakeNode, banned, mesh_status
 from tests.cli.conftest import Served
 
 SNAPSHOT = """\
@@ -98,6 +105,18 @@ async def test_a_partition_is_told_in_words_and_numbers(client: NodeClient, node
     first_link = lines[lines.index(next(line for line in lines if line.startswith("LINKS"))) + 1]
     assert first_link.split()[:4] == ["✖", "down", "hq", "-"]
     assert first_link.split()[-1] == "17"
+
+
+async def test_a_ban_that_took_the_quorum_is_called_one(client: NodeClient, node: FakeNode) -> None:
+    """Who is banned, by whom and why; nothing is called a partition. Of others' links the rate is not known."""
+    node.status = banned()
+    lines = (await capture(client)).splitlines()
+    assert lines[1] == "✖ critical, READ-ONLY by bans: 1 of 3 count (2 ignored), 2 required"
+    assert any("stoaaaaa" in line and "banned" in line for line in lines)
+    assert lines[lines.index(next(line for line in lines if line.startswith("LINKS"))) + 2].split()[-2:] == ["-", "-"]
+    detail = await capture(client, keys=("down", "enter"))
+    assert "banned on this node 2026-01-01 00:00:00 +0000: floods us" in detail
+    assert "arqon peer forgive facaaaaa" in detail
 
 
 async def test_the_filter_narrows_every_list(client: NodeClient) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
-from tests.api.fake import FACTORY, HQ, mesh_status
+from tests.api.fake import FACTORY, HQ, banned, mesh_status
 from tests.cli.conftest import Arqon, Served
 
 ASKING = (
@@ -52,6 +52,19 @@ def test_a_verb_answers_people_and_scripts(words: list[str], arqon: Arqon, serve
     assert answer.code == 0
     assert set(answer.json) == {"v", "ok", "data"}
     assert (answer.json["v"], answer.json["ok"]) == (1, True)
+
+
+def test_status_says_who_is_banned_and_what_helps(arqon: Arqon, served: Served) -> None:
+    """Read-only by bans is no partition: by whom, when, why, and the command that undoes it."""
+    served.node.status = banned()
+    done = arqon("status", *served.at)
+    assert done.code == 7
+    assert (
+        "1 of 3 members count (2 ignored), 2 required (crash), read-only because of whom this node ignores" in done.out
+    )
+    assert "not counted: factory/facaaaaa, banned on this node 2026-01-01" in done.out
+    assert f"arqon peer forgive facaaaaa --data-dir {served.at[1]}" in done.out
+    assert "● alive, banned" in done.out and "partitioned" not in done.out
 
 
 @pytest.mark.parametrize("words", [*ASKING, ["node", "stop"], ["pub", "a:b", "x"], ["sub", "a:b"], ["tail"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from arqonmesh.net.endpoint import QuicEndpoint
@@ -31,15 +32,23 @@ async def test_a_member_of_a_former_version_is_refused_in_words_and_keeps_its_sc
     await spoke.open()
     try:
         await linked(hub, spoke)
+        plane = hub.node.plane
+        assert plane is not None
+        await until(lambda: plane.topology.addresses_of(spoke.key.node_id) != ())
         before = (await Control(hub).peer(spoke.key.node_id)).score
         await spoke.close()
-        await until(lambda: hub.node.plane is not None and not hub.node.plane.links.is_up(spoke.key.node_id))
+        await until(lambda: not plane.links.is_up(spoke.key.node_id))
         with monkeypatch.context() as patch:
             defaults = QuicEndpoint.__init__.__kwdefaults__
             assert defaults is not None
             patch.setitem(defaults, "protocols", FORMER)
+            config = spoke.node.config
+            there = msgspec.structs.replace(config.listen, quic="{}:{}".format(*spoke.endpoint.address))
             spoke = Service(
-                spoke.node.config, spoke.key, Store.open(tmp_path / "store" / "mesh.db"), tmp_path / "store"
+                msgspec.structs.replace(config, listen=there),
+                spoke.key,
+                Store.open(tmp_path / "store" / "mesh.db"),
+                tmp_path / "store",
             )
             await spoke.open()
         await until(lambda: hub.host.refusals.get("link.version", 0) >= 2)
@@ -50,6 +59,9 @@ async def test_a_member_of_a_former_version_is_refused_in_words_and_keeps_its_sc
         assert "link.version" in line.last_error and "arqon-mesh/2" in line.last_error
         assert (await Control(hub).peer(spoke.key.node_id)).score == before
         assert (await Control(spoke).peer(hub.key.node_id)).score >= 0
+        for node, other in ((hub, spoke), (spoke, hub)):
+            seen = {member.id: member.refused for member in (await Control(node).mesh_status()).nodes}
+            assert seen == {node.key.node_id: "", other.key.node_id: "link.version"}
         assert not hub.story.dropped.get(("gossip", "malformed-body"))
     finally:
         await hub.close()

@@ -9,21 +9,17 @@ import pytest
 from arqonmesh.config.load import loads
 from arqonmesh.errors import CATALOGUE, NotFound, UsageError
 from arqonmesh.runtime.control import Control
-from tests.runtime.test_service import linked, service
+from tests.runtime.pairs import hub_and_spoke, opened
+from tests.runtime.test_service import service
 from tests.waiting import until
 
 
 async def test_a_clusters_only_node_is_shown_by_the_clusters_name(tmp_path: Path) -> None:
     """Of several the message names them; a ban always takes a node; what is neither id nor cluster is unknown."""
-    hub, one = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "spoke")
     (tmp_path / "more").mkdir()
     two = service(tmp_path / "more", "store", "spoke")
-    nodes = (hub, one, two)
-    for node in nodes:
-        await node.open()
-    try:
+    async with opened(two), hub_and_spoke(tmp_path) as (hub, one):
         control = Control(hub)
-        await linked(hub, one)
         assert (await control.peer("store")).id == one.key.node_id
         assert (await control.peer(one.key.node_id[:8])).id == one.key.node_id
         with pytest.raises(UsageError) as ban:
@@ -40,19 +36,12 @@ async def test_a_clusters_only_node_is_shown_by_the_clusters_name(tmp_path: Path
         with pytest.raises(NotFound) as unknown:
             await control.peer("nowhere")
         assert unknown.value.code == "peer.unknown"
-    finally:
-        for node in nodes:
-            await node.close()
 
 
 async def test_a_member_is_named_as_the_screens_show_it_and_the_node_itself_is_told_so(tmp_path: Path) -> None:
     """CLUSTER/ID wherever a member is meant, both of which fit; what names this node only is not `unknown`."""
-    hub, one = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "spoke")
-    for node in (hub, one):
-        await node.open()
-    try:
+    async with hub_and_spoke(tmp_path) as (hub, one):
         control = Control(hub)
-        await linked(hub, one)
         shown = f"store/{one.key.node_id[:8]}"
         assert (await control.peer(shown)).id == (await control.route(shown)).to == one.key.node_id
         assert (await control.peer_ban(shown.upper(), "")).ignored
@@ -69,29 +58,6 @@ async def test_a_member_is_named_as_the_screens_show_it_and_the_node_itself_is_t
                     await ask(mine)
                 assert itself.value.code == "peer.is-self" and itself.value.code in CATALOGUE
                 assert "is this node itself" in str(itself.value)
-    finally:
-        for node in (hub, one):
-            await node.close()
-
-
-async def test_a_ban_can_take_the_quorum_and_to_forgive_gives_it_back(tmp_path: Path) -> None:
-    """Two members of which each has a vote: without the other's there is no majority."""
-    hub, one = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "spoke")
-    for node in (hub, one):
-        await node.open()
-    try:
-        control = Control(hub)
-        await linked(hub, one)
-        plane = hub.node.plane
-        assert plane is not None
-        await until(lambda: plane.partition.view().voters == 2 and plane.partition.view().writable)
-        await control.peer_ban(one.key.node_id, "")
-        await until(lambda: not plane.partition.view().writable)
-        await control.peer_forgive(one.key.node_id, "")
-        await until(lambda: plane.partition.view().writable)
-    finally:
-        for node in (hub, one):
-            await node.close()
 
 
 async def test_who_cannot_invite_for_want_of_an_address_is_shown_the_setting_as_it_is_written(
@@ -99,14 +65,11 @@ async def test_who_cannot_invite_for_want_of_an_address_is_shown_the_setting_as_
 ) -> None:
     """A list: what hint and catalogue show is what the configuration takes."""
     hub = service(tmp_path, "hq", "hub")
-    await hub.open()
-    try:
+    async with opened(hub):
         await Control(hub).seed("acme", "open", "")
         monkeypatch.setattr(hub, "addresses", lambda: ())
         with pytest.raises(UsageError) as refused:
             await Control(hub).invite_new("store", "spoke", 60.0, 1)
-    finally:
-        await hub.close()
     assert refused.value.code == "invite.no-address"
     shown = 'listen.advertise: ["HOST:PORT"]'
     assert shown in (refused.value.hint or "") and shown in CATALOGUE["invite.no-address"][1]

@@ -123,7 +123,7 @@ class Mesh(_message.Message):
     def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ..., health: _Optional[str] = ..., root: _Optional[str] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("id", "cluster", "role", "region", "state", "incarnation", "addresses", "software", "self")
+    __slots__ = ("id", "cluster", "role", "region", "state", "incarnation", "addresses", "software", "self", "ignored", "refused")
     ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +133,8 @@ class Node(_message.Message):
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     SELF_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     id: str
     cluster: str
     role: str
@@ -142,7 +144,19 @@ class Node(_message.Message):
     addresses: _containers.RepeatedScalarFieldContainer[str]
     software: str
     self: bool
-    def __init__(self_, id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., software: _Optional[str] = ..., self: _Optional[bool] = ...) -> None: ...
+    ignored: Ignored
+    refused: str
+    def __init__(self_, id: _Optional[str] = ..., cluster: _Optional[str] = ..., role: _Optional[str] = ..., region: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., software: _Optional[str] = ..., self: _Optional[bool] = ..., ignored: _Optional[_Union[Ignored, _Mapping]] = ..., refused: _Optional[str] = ...) -> None: ...
+
+class Ignored(_message.Message):
+    __slots__ = ("cause", "at_ms", "reason")
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    cause: str
+    at_ms: int
+    reason: str
+    def __init__(self, cause: _Optional[str] = ..., at_ms: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Link(_message.Message):
     __slots__ = ("a", "b", "state", "transport", "rtt_ms", "loss", "bytes_per_s", "backlog", "mine")
@@ -167,7 +181,7 @@ class Link(_message.Message):
     def __init__(self, a: _Optional[str] = ..., b: _Optional[str] = ..., state: _Optional[str] = ..., transport: _Optional[str] = ..., rtt_ms: _Optional[float] = ..., loss: _Optional[float] = ..., bytes_per_s: _Optional[float] = ..., backlog: _Optional[int] = ..., mine: _Optional[bool] = ...) -> None: ...
 
 class Partition(_message.Message):
-    __slots__ = ("state", "writable", "reachable", "required", "members", "preset", "phase", "votes", "voters", "missing", "missing_more")
+    __slots__ = ("state", "writable", "reachable", "required", "members", "preset", "phase", "votes", "voters", "missing", "missing_more", "votes_ignored")
     STATE_FIELD_NUMBER: _ClassVar[int]
     WRITABLE_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +193,7 @@ class Partition(_message.Message):
     VOTERS_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     MISSING_MORE_FIELD_NUMBER: _ClassVar[int]
+    VOTES_IGNORED_FIELD_NUMBER: _ClassVar[int]
     state: str
     writable: bool
     reachable: int
@@ -190,7 +205,8 @@ class Partition(_message.Message):
     voters: int
     missing: _containers.RepeatedCompositeFieldContainer[Missing]
     missing_more: int
-    def __init__(self, state: _Optional[str] = ..., writable: _Optional[bool] = ..., reachable: _Optional[int] = ..., required: _Optional[int] = ..., members: _Optional[int] = ..., preset: _Optional[str] = ..., phase: _Optional[str] = ..., votes: _Optional[int] = ..., voters: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[Missing, _Mapping]]] = ..., missing_more: _Optional[int] = ...) -> None: ...
+    votes_ignored: int
+    def __init__(self, state: _Optional[str] = ..., writable: _Optional[bool] = ..., reachable: _Optional[int] = ..., required: _Optional[int] = ..., members: _Optional[int] = ..., preset: _Optional[str] = ..., phase: _Optional[str] = ..., votes: _Optional[int] = ..., voters: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[Missing, _Mapping]]] = ..., missing_more: _Optional[int] = ..., votes_ignored: _Optional[int] = ...) -> None: ...
 
 class Missing(_message.Message):
     __slots__ = ("node", "since_ms")

@@ -54,7 +54,7 @@ def partition_payload(partition: PartitionChanged | None, cluster_of: ClusterOf)
         entry["members"] += 1
     return {
         "event": "partition",
-        "complete": partition.phase == "healthy",
+        "complete": partition.phase == "healthy" and not partition.missing,
         "phase": partition.phase,
         "state": partition.state,
         "writable": partition.writable,

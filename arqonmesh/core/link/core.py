@@ -111,6 +111,10 @@ class LinkReport:
     loss_ppm: int
     since: Instant
 
+    @property
+    def up(self) -> bool:
+        return self.state in ("up", "probing")
+
 
 @dataclass(slots=True)
 class _Link:

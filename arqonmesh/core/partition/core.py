@@ -12,6 +12,9 @@ The count is of the *agreed* membership, the voters as the founder has numbered 
 because someone is out of reach, or every fragment would call itself healthy. The health class is that of the roster
 without those who left, and `phase` tells how long it has been so.
 
+Whom this node ignores does not count, and is named as missing. But nothing is cut where it could be reached: that is no
+phase of a partition, and `ignored` says who it is.
+
 Source: the two presets are Raft's majority (crash) and PBFT's n - f (byzantine); the classes are those of the mesh's
 specification: degraded below half unreachable, critical from half on.
 """
@@ -254,6 +257,7 @@ class Partition:
         members = sum(1 for state in self._states.values() if state != "left")
         reachable = sum(1 for node in self._component if self._counts(node))
         count = self.electorate.count(self._in_reach)
+        votes_ignored = self._votes_ignored(count.votes)
         severity, lost = SEVERITY.index(health(members, reachable)), int(not count.carried)
         self._note_missing()
         if members == 1 and count.voters == 1:  # alone in the mesh: there is nobody to wait for
@@ -263,7 +267,8 @@ class Partition:
         else:
             self._health.observe(now, severity)
             self._read_only.observe(now, lost)
-            self._phase.observe(now, missing=bool(self._missing), lost=bool(lost))
+            cut_off = any(not self._set_aside(node) for node in self._missing)
+            self._phase.observe(now, missing=cut_off, lost=bool(lost) and count.votes + votes_ignored < count.required)
         said, state, writable = self._current, SEVERITY[self._health.level], not self._read_only.level
         longest = sorted((since, node) for node, since in self._missing.items())
         self._current = PartitionChanged(
@@ -278,11 +283,26 @@ class Partition:
             count.voters,
             tuple((node, since) for since, node in longest[:MISSING_MAX]),
             max(0, len(longest) - MISSING_MAX),
+            tuple(node for _, node in longest[:MISSING_MAX] if self._set_aside(node)),
+            votes_ignored,
         )
         effects: list[Effect] = [] if self._current == said else [Emit(self._current)]
         if self._registrar is not None:
             effects += [Emit(vote) for vote in self._registrar.next(now, self._states, self._in_reach)]
         return effects
+
+    def _set_aside(self, node: NodeId) -> bool:
+        """It could be reached, and is ignored."""
+        return node in self._ignored and node in self._component
+
+    def _votes_ignored(self, votes: int) -> int:
+        """How many more votes there would be if nobody were ignored."""
+        if not any(node in self._component for node in self._ignored):
+            return 0
+        return max(self.electorate.count(self._connected).votes - votes, 0)
+
+    def _connected(self, node: NodeId) -> bool:
+        return node in self._component and self._states.get(node, "left") != "left"
 
     def _note_missing(self) -> None:
         """Who of the roster is out of reach; the wall clock is looked at when someone is for the first time."""

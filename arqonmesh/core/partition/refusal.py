@@ -15,6 +15,12 @@ def sentence_of(partition: PartitionChanged | None) -> str:
     """Why nothing that changes the membership or its rules is accepted here."""
     if partition is None:
         return "this node has not yet seen whether it is on the side of a quorum; try again in a moment"
+    if partition.by_ignoring:
+        named = ", ".join(short(node) for node in partition.ignored[:NAMED_MAX])
+        return (
+            f"this node is read-only because of whom it ignores: {partition.votes} of {partition.voters} votes count, "
+            f"{partition.required} required (preset {partition.preset}); banned or convicted here: {named}"
+        )
     missing = [short(node) for node, _ in partition.missing[:NAMED_MAX]]
     more = len(partition.missing) - len(missing) + partition.missing_more
     names = f"; missing: {', '.join(missing)}{f' and {more} more' if more else ''}" if missing else ""

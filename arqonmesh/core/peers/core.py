@@ -198,6 +198,17 @@ class Peers:
         peer = self._peers.get(node)
         return peer is not None and peer.ignored
 
+    def causes(self, node: NodeId) -> tuple[CauseReport, ...]:
+        """Why its score moved, oldest first; empty for one that is not known."""
+        peer = self._peers.get(node)
+        if peer is None:
+            return ()
+        after = scores_after(peer.changes, self._half_life_us)
+        return tuple(
+            CauseReport(c.at_ms, c.delta_ppm, c.cause, c.evidence, score_ppm)
+            for c, score_ppm in zip(peer.changes, after, strict=True)
+        )
+
     def convicted(self, node: NodeId) -> bool:
         """Whether it is ignored for good, by a proof or the operator's ban: until the operator forgives it."""
         peer = self._peers.get(node)
@@ -219,7 +230,6 @@ class Peers:
     def view(self, now: Instant, node: NodeId) -> PeerReport:
         """Everything known of one peer. Raises KeyError for a node that is not in the registry."""
         peer = self._peers[node]
-        after = scores_after(peer.changes, self._half_life_us)
         return PeerReport(
             node=node,
             cluster=peer.cluster,
@@ -233,10 +243,7 @@ class Peers:
             first_seen_ms=peer.first_seen_ms,
             last_seen_ms=peer.last_seen_ms,
             deliveries=peer.deliveries,
-            causes=tuple(
-                CauseReport(c.at_ms, c.delta_ppm, c.cause, c.evidence, score_ppm)
-                for c, score_ppm in zip(peer.changes, after, strict=True)
-            ),
+            causes=self.causes(node),
             inviter=peer.inviter,
             probation=node in self._probation,
             preferred=node in self.preference.chosen,

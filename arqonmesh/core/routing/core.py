@@ -10,7 +10,6 @@ Members that this node thinks ill of carry nothing, or are a last resort (transi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import RoutingSettings
@@ -25,7 +24,7 @@ from arqonmesh.core.events import (
     Withdrawn,
 )
 from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Env, Event, Instant
-from arqonmesh.core.routing.graph import HOP_US, UNMEASURED_US, Claim, Edge, Graph, edges
+from arqonmesh.core.routing.graph import UNMEASURED_US, Claim, Edge, Graph, edges
 from arqonmesh.core.routing.paths import Path, Search
 from arqonmesh.core.routing.said import NOTHING, Said, said_of
 from arqonmesh.core.routing.transit import Transit
@@ -116,12 +115,6 @@ class Routing:
         doubted = [node for node in route[1:-1] if self.transit.last_resort(node)]
         self.last_resorts += bool(doubted)
         return next((node for node in doubted if self.transit.warn(node)), None)
-
-    def rtts_us(self, path: Path) -> list[int]:
-        """The round trip time of each hop, as it counts for routes, microseconds. 0 for a link that is none."""
-        graph = self._graph()
-        costs = [dict(graph.neighbours(a)).get(b, HOP_US) for a, b in pairwise(path)]
-        return [cost - HOP_US for cost in costs]
 
     def reachable(self) -> tuple[NodeId, ...]:
         """Every other node to which there is a route, sorted."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from arqonmesh.api.client import NodeClient
-from arqonmesh.api.control import MeshStatus
+from arqonmesh.api.control import MeshStatus, NodeView
 from arqonmesh.errors import ArqonError
+from arqonmesh.ids import short
 from arqonmesh_cli.durations import show_duration
+from arqonmesh_cli.quorum import troubles, why_ignored
 from arqonmesh_cli.screen import state_word
 from arqonmesh_cli.times import day_and_clock
 from arqonmesh_cli.traffic import bus_traffic, telemetry_of
@@ -21,7 +23,8 @@ async def details(client: NodeClient, status: MeshStatus, chosen: Selection) -> 
             return await _link(client, status, chosen)
         if chosen.key == status.self_:
             return await _self(client)
-        return await _peer(client, str(chosen.key))
+        node = next((node for node in status.nodes if node.id == chosen.key), None)
+        return await _peer(client, node, str(chosen.key))
     except ArqonError as error:
         return (("error", f"{error} [{error.code}]"), ("try", error.hint or "esc"))
 
@@ -43,13 +46,17 @@ async def _self(client: NodeClient) -> Lines:
     )
 
 
-async def _peer(client: NodeClient, node_id: str) -> Lines:
+async def _peer(client: NodeClient, node: NodeView | None, node_id: str) -> Lines:
     peer = await client.peer(node_id)
     causes = tuple((day_and_clock(c.at_ms), f"{c.delta:+.3f} {c.cause} {c.evidence}".rstrip()) for c in peer.causes)
+    aside = () if node is None or node.ignored is None else (("ignored", why_ignored(node.ignored)),)
+    back = (("try", f"arqon peer forgive {short(peer.id)}"),) if aside else ()
     return (
         ("id", peer.id),
+        *aside,
+        *back,
         ("cluster", f"{peer.cluster}, {peer.role}" + (f", {peer.region}" if peer.region else "")),
-        ("state", state_word(peer.state)),
+        ("state", ", ".join((state_word(peer.state), *(() if node is None else troubles(node))))),
         ("score", f"{peer.score:.3f}" + (" (ignored)" if peer.ignored else "") + f", standing {peer.standing}"),
         ("latency", "-" if peer.latency_ms is None else f"{peer.latency_ms:.2f} ms"),
         ("first seen", _at(peer.first_seen_ms)),

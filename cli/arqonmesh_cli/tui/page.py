@@ -6,6 +6,7 @@ A line is a tuple of (text, style) parts. Styles only repeat what a word or a gl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -13,6 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from arqonmesh.api.control import LinkView, NodeView
 from arqonmesh.ids import short
 from arqonmesh_cli.durations import show_duration
+from arqonmesh_cli.quorum import counted, troubles
 from arqonmesh_cli.screen import glyph, state_word, style
 from arqonmesh_cli.times import clock
 from arqonmesh_cli.tui.state import Selection, State, link_key
@@ -25,6 +27,7 @@ SPARK: Final = 10
 EVENTS_MIN: Final = 3
 GRID: Final = 20
 """Columns of a node in the grid that replaces the list when the mesh is larger than the screen."""
+NAME_MAX: Final = 14
 KEYS: Final = "? help   / filter   enter detail   esc back   space pause   q quit"
 HELP: Final = (
     ("?", "this page"),
@@ -39,17 +42,20 @@ HELP: Final = (
     ("*", "the node that this screen asks"),
     ("RTT", "round-trip time; bars: the last ten looks"),
     ("LOSS", "share of heartbeats without an answer"),
+    ("RATE", "bytes both ways; own links only"),
     ("HELD", "messages kept until the link is up; own links only"),
     ("reachable", "alive, of all agreed members; below required: read-only"),
+    ("banned", "ignored by this node; enter on it says why"),
+    ("other version", "of the protocol: no link with it until the older one is updated"),
 )
 
 
 def page(state: State, width: int, height: int, now_s: float) -> list[Line]:
     """Exactly `height` lines of at most `width` cells."""
     if state.view == "help":
-        body = [*_title(state, width), (("KEYS AND SIGNS", "bold"),), *_pairs(HELP)]
+        body = [*_title(state, width), (("KEYS AND SIGNS", "bold"),), *_pairs(HELP, width)]
     elif state.view == "detail":
-        body = [*_title(state, width), *_detail(state)]
+        body = [*_title(state, width), *_detail(state, width)]
     else:
         body = _mesh(state, width, height, now_s)
     lines = body[: height - 1]
@@ -147,18 +153,15 @@ def _banner(state: State, width: int, now_s: float) -> Line:
     if quorum is None:
         return (("· no quorum to speak of: the node is in no mesh", "dim"),)
     rights = "writable" if quorum.writable else "READ-ONLY"
+    if quorum.by_ignoring:
+        rights += " by bans"
     if quorum.phase in ("partitioned", "healing"):
         gone = len(quorum.missing) + quorum.missing_more
         rights += f", {quorum.phase}" + (f", {gone} missing" if gone else "")
-    text = (
-        f"{state_word(quorum.state)}: {quorum.reachable} of {quorum.members} members reachable, "
-        f"{quorum.required} required ({quorum.preset}), {rights}"
-    )
+    count = counted(quorum, state.status)
+    text = f"{state_word(quorum.state)}: {count}, {quorum.required} required ({quorum.preset}), {rights}"
     if cell_len(text) > width:  # what it means for the node must not be what is cut off
-        text = (
-            f"{state_word(quorum.state)}, {rights}: "
-            f"{quorum.reachable} of {quorum.members} reachable, {quorum.required} required"
-        )
+        text = f"{state_word(quorum.state)}, {rights}: {count.replace(' members', '')}, {quorum.required} required"
     return ((text, style(quorum.state) + ("" if quorum.state == "healthy" else " bold reverse")),)
 
 
@@ -175,6 +178,7 @@ def _node(node: NodeView, state: State, chosen: Selection | None) -> Line:
         (_cell(node.cluster, 18), ""),
         (_cell(node.role, 8), ""),
         (_cell(node.region or "-", 10), ""),
+        *((f"{trouble} ", "yellow") for trouble in troubles(node)),
         (", ".join(node.addresses) or "-", "dim"),
     )
 
@@ -211,21 +215,29 @@ def _link(link: LinkView, state: State, chosen: Selection | None) -> Line:
         (f"{link.rtt_ms:7.1f} ms ", ""),
         (sparkline(state.rtts.get(link_key(link), ())) + " ", "cyan"),
         (f"{link.loss:6.1%}", "" if link.loss < 0.01 else "yellow"),
-        (f"{show_rate(link.bytes_per_s):>11}", ""),
+        (f"{show_rate(link.bytes_per_s) if link.mine else '-':>11}", ""),
         (f"{held:>6}", "" if held in ("0", "-") else "yellow"),
     )
 
 
-def _detail(state: State) -> list[Line]:
+def _detail(state: State, width: int) -> list[Line]:
     if state.detail is None or state.detail_lines is None:
         return [(("asking the node", "dim"),)]
     heading = "NODE" if state.detail.kind == "node" else "LINK"
-    return [((heading, "bold"),), *_pairs(state.detail_lines)]
+    return [((heading, "bold"),), *_pairs(state.detail_lines, width)]
 
 
-def _pairs(pairs: Sequence[tuple[str, str]]) -> list[Line]:
-    width = max((cell_len(name) for name, _ in pairs), default=0)
-    return [((set_cell_size(name, width) + "  ", "dim"), (value, "")) for name, value in pairs]
+def _pairs(pairs: Sequence[tuple[str, str]], width: int) -> list[Line]:
+    """Names and values below each other; a value that is wider than the screen goes on below itself. Long names
+    (moments, counters) are a column of their own, and push the short ones' values nowhere."""
+    short_width = max((cell_len(name) for name, _ in pairs if cell_len(name) <= NAME_MAX), default=0)
+    long_width = max((cell_len(name) for name, _ in pairs), default=0)
+    lines: list[Line] = []
+    for name, value in pairs:
+        column = short_width if cell_len(name) <= NAME_MAX else long_width
+        for place, part in enumerate(wrap(value, max(width - column - 2, 20)) or [""]):
+            lines.append(((set_cell_size("" if place else name, column) + "  ", "dim"), (part, "")))
+    return lines
 
 
 def _footer(state: State) -> Line:

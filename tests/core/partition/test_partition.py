@@ -27,6 +27,7 @@ from arqonmesh.core.partition.electorate import roll_of
 from arqonmesh.core.partition.phase import HEALING, PARTITIONED, SUSPECT
 from arqonmesh.core.partition.quorum import CRITICAL, DEGRADED, HEALTHY, health, required
 from arqonmesh.core.partition.reach import Reach
+from arqonmesh.core.partition.refusal import sentence_of
 from arqonmesh.core.partition.steady import Steady
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Adjacency, Held, Kind, Links, Vote
@@ -210,6 +211,27 @@ def test_the_dead_and_the_ignored_are_not_reachable_but_count() -> None:
     [taken] = side.published
     side.tell(Applied(node_of("a"), Kind.VOTE, taken.key, taken.body, b"", True))
     assert six(side.run(3 * SECOND)) == (HEALTHY, True, 3, 2, 3, "crash")
+
+
+def test_whom_a_node_ignores_is_no_partition() -> None:
+    """A ban takes a vote, and the quorum; but nothing is cut, so the phase is that of a whole mesh."""
+    side = Side("a", "abcd")
+    side.link("b", "c", "d")
+    side.run(5 * SECOND)
+    side.tell(ScoreChanged(node_of("c"), 0, "banned", True))
+    seen = side.run(3 * SECOND)
+    assert (seen.writable, seen.phase, seen.votes, seen.votes_ignored) == (True, HEALTHY, 3, 1)
+    assert ([node for node, _ in seen.missing], seen.ignored) == ([node_of("c")], (node_of("c"),))
+    side.tell(ScoreChanged(node_of("d"), 0, "banned", True))
+    seen = side.run(3 * SECOND)
+    assert (seen.writable, seen.phase, seen.by_ignoring) == (False, HEALTHY, True)
+    assert "banned or convicted here: " in sentence_of(seen)
+    side.unlink("c")
+    seen = side.run(3 * SECOND)
+    assert (seen.phase, seen.ignored, seen.votes_ignored) == (PARTITIONED, (node_of("d"),), 1)
+    assert seen.by_ignoring, "with d's vote there would be a quorum"
+    side.unlink("d")
+    assert not side.run(3 * SECOND).by_ignoring
 
 
 def test_a_suspect_is_reachable() -> None:

@@ -1,0 +1,120 @@
+"""The links of the mesh, and this node's own, as the screens show them: one line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from arqonmesh.api.control import LinkView, OwnLinkView
+from arqonmesh.core.node import Node
+from arqonmesh.core.plane import Plane
+from arqonmesh.ids import NodeId
+from arqonmesh.net.api import DialInfo, Endpoint, LinkInfo
+from arqonmesh.runtime.throughput import Throughput
+
+_BEST: Final = ("up", "dialling", "waiting", "given-up")
+"""Of several wishes for one link the one is told that has come furthest."""
+
+
+def mesh_links(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkView, ...]:
+    """Every link of the mesh once: ours with live figures, the others as their owners tell. Who has left has none, and
+    one between two who are dead is down: nobody is there to say so."""
+    own = node.world.node_id
+    views = {}
+    for edge in plane.routing.edges():
+        ends = plane.membership.state_of(edge.a), plane.membership.state_of(edge.b)
+        if "left" in ends:
+            continue  # what it last said of its links stands in its records for ever
+        a, b = sorted((edge.a, edge.b))
+        views[a, b] = LinkView(
+            a=a,
+            b=b,
+            state="down" if ends == ("dead", "dead") else edge.state,
+            transport=edge.transport,
+            rtt_ms=edge.rtt_us / 1_000,
+            loss=edge.loss_ppm / 1_000_000,
+            backlog=plane.federation.backlog(b if a == own else a) if own in (a, b) else 0,
+            mine=own in (a, b),
+        )
+    for report in plane.links.report():
+        a, b = sorted((own, report.peer))
+        views[a, b] = LinkView(
+            a=a,
+            b=b,
+            state="up" if report.up else "down",
+            transport=report.transport,
+            rtt_ms=report.rtt_us / 1_000,
+            loss=report.loss_ppm / 1_000_000,
+            bytes_per_s=throughput.bytes_per_s(report.peer),
+            backlog=plane.federation.backlog(report.peer),
+            mine=True,
+        )
+    return tuple(views[pair] for pair in sorted(views))
+
+
+def round_trips_us(plane: Plane, own: NodeId) -> dict[tuple[NodeId, NodeId], int]:
+    """The round trip of every link as all screens show it, by its ends (a < b): ours as measured now, another's the
+    larger one of what its ends tell."""
+    found = {(edge.a, edge.b): edge.rtt_us for edge in plane.routing.edges()}
+    for report in plane.links.report():
+        if report.up:
+            found[min(own, report.peer), max(own, report.peer)] = report.rtt_us
+    return found
+
+
+def own_links(node: Node, endpoint: Endpoint, operator: Mapping[str, str]) -> tuple[OwnLinkView, ...]:
+    """One line per link that is wished or stands, or absent peer for whom messages are held; `operator`: what was added
+    by hand. A link that both the operator and the mesh wish for is one link, also before it is known who is there."""
+    plane = node.plane
+    reports = {} if plane is None else {report.peer: report for report in plane.links.report()}
+    links, dials = endpoint.links(), endpoint.dials()
+
+    def line(peer: NodeId | None, dial: DialInfo | None, why: str, asked_by: str) -> OwnLinkView:
+        link = None if peer is None else links.get(peer)
+        report = None if peer is None else reports.get(peer)
+        up = report is not None and report.up
+        down = "down" if dial is None else dial.state
+        return OwnLinkView(
+            peer=peer or "",
+            address=link.address if link else dial.address if dial else "",
+            state="up" if up else "opening" if link else down,
+            transport=link.transport if link else "",
+            why="QUIC is the default and answered" if up and dial else why,
+            rtt_ms=report.rtt_us / 1_000 if report and up else None,
+            loss=report.loss_ppm / 1_000_000 if report and up else None,
+            attempt=dial.attempt if dial else 0,
+            last_error=dial.last_error if dial else "",
+            next_try_in_s=None if link or dial is None else dial.next_try_in_s,
+            backlog=plane.federation.backlog(peer) if plane is not None and peer is not None else 0,
+            asked_by=asked_by,
+        )
+
+    lines = []
+    wishes = _by_link(dials, links)
+    for wished in wishes.values():
+        peer = next((dial.peer for dial in wished if dial.peer is not None), None)
+        dial = min(wished, key=lambda dial: _BEST.index(dial.state))
+        by_hand = any(address in operator for dial in wished for address in (dial.address, *dial.addresses))
+        peer = peer or _who_is_at(dial.address, links)
+        lines.append(line(peer, dial, dial.last_error or "dialling", "operator" if by_hand else "mesh"))
+    told = {view.peer for view in lines}
+    lines += [line(peer, None, "dialled by the other side", "peer") for peer in links if peer not in told]
+    if plane is not None:
+        absent = (member.node for member in plane.admission.members() if member.node not in links)
+        waited_for = (peer for peer in absent if peer not in told and plane.federation.backlog(peer))
+        lines += [line(peer, None, "waiting for the other side to dial", "peer") for peer in waited_for]
+    return tuple(lines)
+
+
+def _by_link(dials: Sequence[DialInfo], links: Mapping[NodeId, LinkInfo]) -> dict[str, list[DialInfo]]:
+    """Wishes for one link together: by who answered or is meant, or, where that is not known, by the address."""
+    at = {address: dial.peer for dial in dials if dial.peer is not None for address in (dial.address, *dial.addresses)}
+    found: dict[str, list[DialInfo]] = {}
+    for dial in dials:
+        peer = dial.peer or at.get(dial.address) or _who_is_at(dial.address, links)
+        found.setdefault(peer or dial.address, []).append(dial)
+    return found
+
+
+def _who_is_at(address: str, links: Mapping[NodeId, LinkInfo]) -> NodeId | None:
+    return next((peer for peer, link in links.items() if link.address == address), None)
