@@ -4,8 +4,8 @@ A connection is the transport's word; a link is ours: it is up once the first he
 answers stop, long before the transport would notice. Its connection is kept for a moment more: should answers come
 again, the link is up without a handshake. Each side sends one small datagram per interval, which carries the answer
 to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every noticeable
-change of a round trip goes into this node's link-state advertisement (the LINKS record), paced so that a flapping
-link floods nobody; what was lost of late is told along with it, and is no reason of its own. What was said is not
+change of a figure (told.py) goes into this node's link-state advertisement (the LINKS record), paced so that a
+flapping link floods nobody, nor one whose figures never stand still hides for long what others do. What was said is not
 said again: not after a restart whose links are as they were, nor when a link is back before its loss was told. And
 who has no link at all says nothing until it has one, since nobody would hear: a hub that stands still for a moment is
 lost to all its spokes at once, and must not be flooded by them when it goes on. While the overlay chooses the links,
@@ -22,7 +22,7 @@ Heartbeats and their answers only count between direct neighbours; they are neve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import LinkSettings
@@ -70,6 +70,7 @@ from arqonmesh.core.link.liveness import (
 )
 from arqonmesh.core.link.pacing import Pacer
 from arqonmesh.core.link.stalls import Stalls
+from arqonmesh.core.link.told import Told, drifted
 from arqonmesh.core.link.trials import Trials
 from arqonmesh.core.lull import Lull
 from arqonmesh.ids import NodeId
@@ -91,8 +92,6 @@ STRAIN_SHARE: Final = 2
 """Where everyone stood still for so long of late, heartbeats leave no oftener than this often in that time."""
 STRAINED_US_MAX: Final = 600 * MILLISECOND
 STRAIN_STEP_US: Final = 100 * MILLISECOND
-DRIFT_US: Final = 10 * MILLISECOND
-STEP_US: Final = 100 * MILLISECOND
 ALL_HEARD: Final = (1 << MASK_BITS) - 1
 STOOD_US: Final = 5 * SECOND
 """A link that was up so long did not flap when it fell, and is none that the overlay opened for a moment."""
@@ -124,7 +123,8 @@ class _Link:
     liveness: Liveness
     measured_at: Instant | None = None
     loss_ppm: int = 0
-    advertised_rtt_us: int = 0
+    figures: Told = field(default_factory=Told)
+    """What everyone was told of its round trip and loss."""
     told: bool = True
     """Everyone is told of it; not yet while it may be one that the overlay opened for a moment."""
     fell: bool = False
@@ -136,16 +136,9 @@ class _Link:
     def up(self) -> bool:
         return self.liveness.state in (LinkState.UP, LinkState.PROBING)
 
-    @property
-    def drifted(self) -> bool:
-        """Whether its round trip is noticeably other than what was told of it."""
-        return self.advertised_rtt_us > 0 and _drifted(self.liveness.rtt.srtt_us, self.advertised_rtt_us)
-
-    @property
-    def stepped(self) -> bool:
-        """Whether it is another round trip altogether, as after a change of the path: half or twice, by 100 ms."""
-        low_us, high_us = sorted((self.liveness.rtt.srtt_us, self.advertised_rtt_us))
-        return high_us - low_us > STEP_US and high_us > 2 * low_us
+    def moved(self, now: Instant) -> bool:
+        """Whether its figures are noticeably other than what was told of them."""
+        return self.up and self.figures.moved(now, self.liveness.rtt.srtt_us)
 
 
 class Links:
@@ -270,7 +263,7 @@ class Links:
             if now + liveness.interval_us // EARLY >= link.wakes_at:
                 effects += self._follow(now, peer, link, liveness.tick(now))
         if self._pacer.due is not None and now >= self._pacer.due:
-            if self._pacer.for_drift and not any(link.drifted for link in self._links.values()):
+            if self._pacer.for_drift and not any(link.moved(now) for link in self._links.values()):
                 self._pacer.steadied()
             else:
                 effects += self._publish(now)
@@ -426,8 +419,10 @@ class Links:
         rtt = link.liveness.rtt
         link.measured_at = now
         link.loss_ppm = link.liveness.loss_ppm(now)
-        if link.drifted:
-            self._pacer.drifted(now, step=link.stepped)
+        link.figures.measured(now, link.loss_ppm)
+        if link.moved(now):
+            step, rare = link.figures.stepped(rtt.srtt_us), link.figures.rarely_moves(now)
+            self._pacer.drifted(now, step=step, rare=rare)
         effects: list[Effect] = [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
         return effects + self._stays(now, peer, link) if now - link.since >= STOOD_US else effects
 
@@ -503,7 +498,8 @@ class Links:
         down = [adjacency for _, adjacency in self._lost.values()][: ADJACENCIES_MAX - len(up)]
         adjacencies = tuple(sorted(up + down, key=lambda adjacency: adjacency.peer))
         self._compared = True
-        if self._is_said(adjacencies):
+        moved = [peer for peer, link in self._links.items() if link.moved(now)]
+        if not moved and self._is_said(adjacencies):
             self._pacer.steadied()
         else:
             self._pacer.published(now)
@@ -512,7 +508,7 @@ class Links:
         for peer, link in self._links.items():
             said = self._said.get(peer)
             if said is not None:
-                link.advertised_rtt_us = said.rtt_us
+                link.figures.said(now, said.rtt_us, said.loss_ppm, news=peer in moved)
         return effects
 
     def _is_said(self, adjacencies: Sequence[Adjacency]) -> bool:
@@ -523,7 +519,7 @@ class Links:
             said = self._said.get(new.peer)
             if said is None or (said.state, said.transport) != (new.state, new.transport):
                 return False
-            if said.state == "up" and _drifted(new.rtt_us, said.rtt_us):
+            if said.state == "up" and drifted(new.rtt_us, said.rtt_us):
                 return False
         return True
 
@@ -555,9 +551,3 @@ class Links:
             deadline = deadline if due is None else min(deadline, due)
         self._deadline = deadline
         return effects
-
-
-def _drifted(rtt_us: int, advertised_us: int) -> bool:
-    """Noticeably other than what was told: by more than 10 ms, and by more than a quarter."""
-    drift_us = abs(rtt_us - advertised_us)
-    return drift_us > DRIFT_US and drift_us * 4 > advertised_us

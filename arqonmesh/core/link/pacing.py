@@ -3,7 +3,8 @@
 The first change is told almost at once; changes that follow closely wait 200 ms, then twice as long each time, up to
 5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 30 s,
 then twice as long each time up to 4 minutes: on a busy machine every round trip drifts all the time, and telling that
-to everyone makes all machines busier.
+to everyone makes all machines busier. A link of which that is not so need not wait for the others, once in two minutes:
+its drift is told 30 s after whatever was told last.
 
 The loss of a link that had stood for a while is no flapping, and routes, quorums and the failure detector wait for the
 news: it never waits longer than those 200 ms, whatever other links have been doing.
@@ -23,6 +24,8 @@ HOLD_US_MIN: Final = 200 * MILLISECOND
 HOLD_US_MAX: Final = 5 * SECOND
 DRIFT_HOLD_US_MIN: Final = 30 * SECOND
 DRIFT_HOLD_US_MAX: Final = 240 * SECOND
+RARE_EVERY_US: Final = 120 * SECOND
+"""The node's allowance for links that rarely drift: a hub has so many that always one of them does."""
 
 
 class Pacer:
@@ -36,6 +39,9 @@ class Pacer:
         self._drift_hold_us = DRIFT_HOLD_US_MIN
         self.for_drift = False
         """What is due is due for figures alone."""
+        self._rare_at: Instant | None = None
+        """When a link that rarely drifts was last told out of turn."""
+        self._rare_asked = False
 
     def changed(self, now: Instant, settle_us: int = SETTLE_US) -> None:
         """A link went up or down."""
@@ -52,24 +58,30 @@ class Pacer:
         self.for_drift = False
         self._ask(max(now + SETTLE_US, 0 if self._last is None else self._last + HOLD_US_MIN))
 
-    def drifted(self, now: Instant, *, step: bool = False) -> None:
+    def drifted(self, now: Instant, *, step: bool = False, rare: bool = False) -> None:
         """A figure moved noticeably; nobody reroutes in a hurry for that. `step`: so far that routes are wrong by it,
-        which waits no longer for what other figures have been doing."""
+        which waits no longer for what other figures have been doing; nor does, now and then, what is `rare`."""
         self.for_drift = self.for_drift or self.due is None
+        if rare and not step and self._drift_hold_us > DRIFT_HOLD_US_MIN:
+            rare = self._rare_at is None or now - self._rare_at >= RARE_EVERY_US
+            self._rare_asked = self._rare_asked or rare
+            step = rare
         hold_us = DRIFT_HOLD_US_MIN if step else self._drift_hold_us
         self._ask(now if self._last is None else max(now, self._last + hold_us))
 
     def steadied(self) -> None:
         """All is as it was told, or nobody would hear: nothing is published, and nothing waits for it later."""
-        self.due, self.for_drift, self._flip_asked = None, False, False
+        self.due, self.for_drift, self._flip_asked, self._rare_asked = None, False, False, False
 
     def published(self, now: Instant) -> None:
         if self._flip_asked:
             self._hold_us = self._next_hold_us(now)
+        elif self.for_drift and self._rare_asked:
+            self._rare_at = now
         elif self.for_drift and self._last is not None:
             steady = now - self._last >= 2 * self._drift_hold_us
             self._drift_hold_us = DRIFT_HOLD_US_MIN if steady else min(2 * self._drift_hold_us, DRIFT_HOLD_US_MAX)
-        self._flip_asked = self.for_drift = False
+        self._flip_asked = self.for_drift = self._rare_asked = False
         self._last = now
         self.due = None
 

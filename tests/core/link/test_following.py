@@ -86,25 +86,17 @@ def test_who_follows_wakes_once_per_interval_and_not_twice(one_way_ms: int) -> N
     assert len([at for at in free.woke[FOLLOWER] if at > SECOND]) > 1.5 * wakeups or one_way_ms == 0
 
 
-def test_a_follower_whose_leader_falls_silent_speaks_for_itself_and_notices_as_soon_as_ever() -> None:
-    """Its own heartbeats leave a quarter of an interval later, faster once an answer is overdue; down after 3.5."""
+@pytest.mark.parametrize(("silent", "hears"), [(LEADER, FOLLOWER), (FOLLOWER, LEADER)])
+def test_whoever_falls_silent_is_noticed_as_soon_as_ever(silent: int, hears: int) -> None:
+    """A follower's own heartbeats leave a quarter of an interval later, and nobody waits longer for what follows; both
+    speak faster once an answer is overdue, and the link is down after 3.5 intervals."""
     pair = Pair()
     pair.run(5 * SECOND)
-    pair.silent.add(LEADER)
+    pair.silent.add(silent)
     pair.run(6 * SECOND)
-    down = [at for at, side, change in pair.changes if side == FOLLOWER and change.new is LinkState.DOWN]
+    down = [at for at, side, change in pair.changes if side == hears and change.new is LinkState.DOWN]
     assert down and down[0] - 5 * SECOND <= 400 * MS
-    assert len([at for at in pair.sent[FOLLOWER] if 5 * SECOND < at < down[0]]) >= 6
-
-
-def test_a_leader_whose_follower_falls_silent_notices_as_soon_as_ever() -> None:
-    """What follows is never waited for longer."""
-    pair = Pair()
-    pair.run(5 * SECOND)
-    pair.silent.add(FOLLOWER)
-    pair.run(6 * SECOND)
-    down = [at for at, side, change in pair.changes if side == LEADER and change.new is LinkState.DOWN]
-    assert down and down[0] - 5 * SECOND <= 400 * MS
+    assert len([at for at in pair.sent[hears] if 5 * SECOND < at < down[0]]) >= 6
 
 
 def test_two_that_both_follow_still_hold_their_link() -> None:

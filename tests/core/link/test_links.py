@@ -556,6 +556,27 @@ def test_a_link_survives_heavy_loss() -> None:
     assert isinstance(last, LinkMeasured) and 100_000 < last.loss_ppm < 450_000
 
 
+def test_a_loss_that_lasts_is_told_by_itself_and_once() -> None:
+    """Nothing else is new on this link; half a minute after it began at the latest everyone knows."""
+    rng = random.Random(7)
+    wire = Wire("a", "b")
+    wire.connect("a", "b")
+    wire.run(60 * SECOND)
+    plain = wire.perform
+
+    def lossy(node: NodeId, effects: list[Effect]) -> None:
+        plain(node, [e for e in effects if not isinstance(e, Send) or rng.random() >= 0.25])
+
+    wire.perform = lossy  # type: ignore[method-assign]
+    wire.run(240 * SECOND)
+    told = [(at, event) for at, event in wire.events("a", Publish) if at > 60 * SECOND]
+    assert told and told[0][0] <= 100 * SECOND
+    record = told[0][1]
+    assert isinstance(record, Publish) and isinstance(record.body, LinksRecord)
+    assert record.body.adjacencies[0].loss_ppm > 150_000
+    assert len(told) <= 4
+
+
 @pytest.mark.parametrize("delay_ms", [0, 1, 20])
 def test_an_idle_link_costs_one_datagram_per_side_and_interval(delay_ms: int) -> None:
     """Ten a second, and one in 16 answered on its own: at most 11 a second, where a separate answer each made 20."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
-from arqonmesh.core.link.pacing import DRIFT_HOLD_US_MAX, DRIFT_HOLD_US_MIN, Pacer
+from arqonmesh.core.link.pacing import DRIFT_HOLD_US_MAX, DRIFT_HOLD_US_MIN, RARE_EVERY_US, Pacer
 
 
 def drifting(pacer: Pacer, now: Instant, until: Instant) -> list[Instant]:
@@ -57,6 +57,34 @@ def test_a_step_waits_no_longer_for_what_other_figures_have_been_doing() -> None
     pacer.drifted(last + SECOND, step=True)
     assert pacer.due == last + DRIFT_HOLD_US_MIN
     assert pacer.for_drift
+
+
+def test_a_link_that_rarely_drifts_waits_for_those_that_always_do_only_now_and_then() -> None:
+    """30 s after what was told last, out of turn, within the node's allowance; the others' pause stays as it was."""
+    pacer = Pacer()
+    pacer.changed(0)
+    pacer.published(0)
+    last = drifting(pacer, SECOND, 500 * SECOND)[-1]
+    pacer.drifted(last + SECOND)
+    pacer.drifted(last + SECOND, rare=True)
+    early = last + DRIFT_HOLD_US_MIN
+    assert pacer.due == early and pacer.for_drift
+    pacer.published(early)
+    pacer.drifted(early + SECOND, rare=True)
+    assert pacer.due == early + DRIFT_HOLD_US_MAX, "the allowance is spent"
+    pacer.drifted(early + RARE_EVERY_US, rare=True)
+    assert pacer.due == early + RARE_EVERY_US
+    told = [now for now in range(0, 3_600 * SECOND, SECOND) if rarely(pacer, early + RARE_EVERY_US + now)]
+    assert len(told) <= 3_600 * SECOND // RARE_EVERY_US + 1
+
+
+def rarely(pacer: Pacer, now: Instant) -> bool:
+    """Of many links always one drifts that rarely did: whether that is told now."""
+    pacer.drifted(now, rare=True)
+    if pacer.due is None or pacer.due > now:
+        return False
+    pacer.published(now)
+    return True
 
 
 def test_a_link_that_falls_waits_for_no_drift() -> None:
