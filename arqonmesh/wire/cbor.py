@@ -118,6 +118,16 @@ def _long_head(major: int, argument: int) -> bytes:
     raise ValueError(f"integer of {argument.bit_length()} bits; CBOR without tags carries 64")
 
 
+def array_head(length: int) -> bytes:
+    """What an array of so many items begins with."""
+    return _ARRAY[length] if length < 256 else _long_head(4, length)
+
+
+def bytes_head(length: int) -> bytes:
+    """What a string of so many bytes begins with."""
+    return _BYTES[length] if length < 256 else _long_head(2, length)
+
+
 def _encode_items(items: Sequence[Value], parts: list[bytes]) -> None:
     append = parts.append
     for value in items:

@@ -22,6 +22,8 @@ from arqonmesh.errors import DecodeError
 NODE_BYTES: Final = 20
 MESH_BYTES: Final = 16
 _NODE: Final = re.compile(r"[a-z2-7]{32}")
+NODE_PATTERN: Final = f"^{_NODE.pattern}$"
+"""As the types of messages say it of a field that is an id."""
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _DIGITS: Final = {digit: value for value, digit in enumerate(_CROCKFORD)}
 
@@ -131,7 +133,7 @@ def _bare(hint: Any) -> Any:
     """The type without the pattern of ids, in the places that `_shape` finds."""
     if get_origin(hint) is Annotated:
         base, *notes = get_args(hint)
-        if any(isinstance(note, Meta) and note.pattern == f"^{_NODE.pattern}$" for note in notes):
+        if any(isinstance(note, Meta) and note.pattern == NODE_PATTERN for note in notes):
             return base
         return Annotated[(_bare(base), *notes)]
     if get_origin(hint) is tuple:
@@ -141,7 +143,7 @@ def _bare(hint: Any) -> Any:
 
 def _shape(kind: inspect.Type) -> Shape:
     if isinstance(kind, inspect.StrType):
-        return kind.pattern == f"^{_NODE.pattern}$"
+        return kind.pattern == NODE_PATTERN
     if isinstance(kind, inspect.VarTupleType):
         inner = _shape(kind.item_type)
         return False if inner is False else [inner]
