@@ -30,7 +30,7 @@ from typing import Any
 from arqonmesh_testbed.loopback import until
 from bench.idle_nodes import look_every_s, whole
 from bench.serf_agents import installed, serf_agents
-from bench.standing import settle, standing_mesh
+from bench.standing import Standing, settle, standing_mesh
 
 HUBS = 4
 FALSE_MAX = 3
@@ -83,34 +83,39 @@ def stop_and_go(args: argparse.Namespace, send: Callable[[signal.Signals], None]
 
 def ours(args: argparse.Namespace, count: int) -> dict[str, Any]:
     with standing_mesh(args.nodes, HUBS) as standing:
-        chosen = [standing.nodes[1], *standing.nodes[HUBS : HUBS + count - 1]]
-        names = {standing.ids[node.name]: None for node in chosen}
         settle(args.settle)
-        standing.logs.news()
+        return frozen(standing, args, count)
 
-        def send(number: signal.Signals) -> None:
-            for node in chosen:
-                os.kill(node.pid, number)
 
-        stop_and_go(args, send)
-        ended = time.time()
-        alive_after_s = 0.0
-        try:
-            until("a whole mesh", lambda: whole(standing.nodes), RECOVERY_S, every_s=look_every_s(standing.nodes))
-        except TimeoutError:
-            alive_after_s = -1.0
-        told = [line for line in standing.logs.news() if line.is_member]
-        dead = [line for line in told if line.state == "dead"]
-        if alive_after_s == 0.0:
-            alive = [line.at_s - ended for line in told if line.state == "alive"]
-            alive_after_s = round(max([0.0, *alive]), 1)
-        false = [line for line in dead if line.about not in names]
-        return {
-            "FP": len(false),
-            "FP-": sum(standing.ids[line.node] not in names for line in false),
-            "about_stopped": len(dead) - len(false),
-            "alive_after_s": alive_after_s,
-        }
+def frozen(standing: Standing, args: argparse.Namespace, count: int) -> dict[str, Any]:
+    """Stop and go on a mesh of `HUBS` hubs that stands; it is whole again at the end, or `alive_after_s` is -1."""
+    chosen = [standing.nodes[1], *standing.nodes[HUBS : HUBS + count - 1]]
+    names = {standing.ids[node.name]: None for node in chosen}
+    standing.logs.news()
+
+    def send(number: signal.Signals) -> None:
+        for node in chosen:
+            os.kill(node.pid, number)
+
+    stop_and_go(args, send)
+    ended = time.time()
+    alive_after_s = 0.0
+    try:
+        until("a whole mesh", lambda: whole(standing.nodes), RECOVERY_S, every_s=look_every_s(standing.nodes))
+    except TimeoutError:
+        alive_after_s = -1.0
+    told = [line for line in standing.logs.news() if line.is_member]
+    dead = [line for line in told if line.state == "dead"]
+    if alive_after_s == 0.0:
+        alive = [line.at_s - ended for line in told if line.state == "alive"]
+        alive_after_s = round(max([0.0, *alive]), 1)
+    false = [line for line in dead if line.about not in names]
+    return {
+        "FP": len(false),
+        "FP-": sum(standing.ids[line.node] not in names for line in false),
+        "about_stopped": len(dead) - len(false),
+        "alive_after_s": alive_after_s,
+    }
 
 
 def serfs(args: argparse.Namespace, count: int) -> dict[str, Any]:

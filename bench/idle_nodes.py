@@ -153,6 +153,20 @@ def run(mesh: LoopbackMesh, count: int, hubs: int, seconds: float, at_once: int,
     watch = Watch(nodes)
     at_first = watch.start_over()
     say(f"whole after {whole_s:.1f} s; idling for {seconds:.0f} s")
+    idle = idling(nodes, hubs, seconds, watch)
+    for death in watch.deaths:
+        say(f"false death: {death}")
+    start = {
+        "wall_s": spread(starts_s, 2),
+        "cpu_s": spread(cpu_at_start, 2),
+        "whole_after_s": round(whole_s, 1),
+        "suspicions": at_first["suspect"],
+    }
+    return {"nodes": idle.pop("nodes"), "start": start, **idle}
+
+
+def idling(nodes: Sequence[LoopbackNode], hubs: int, seconds: float, watch: Watch) -> dict[str, Any]:
+    """What the nodes of a standing mesh say of each other in `seconds`, and what that costs them."""
     before = Load.now(nodes)
     while (left_s := before.at_s + seconds - time.monotonic()) > 0:
         time.sleep(min(LOOK_EVERY_S, left_s))
@@ -163,22 +177,13 @@ def run(mesh: LoopbackMesh, count: int, hubs: int, seconds: float, at_once: int,
     cpu = {name: (after.cpu_s[name] - before.cpu_s[name]) / minutes for name in before.cpu_s}
     spokes = [cpu[node.name] for node in nodes[hubs:]]
     rss = [node.rss_mib() for node in nodes]
-    is_whole = whole(nodes)
-    for death in watch.deaths:
-        say(f"false death: {death}")
     return {
-        "nodes": {"total": count, "hubs": hubs, "minutes": round(minutes, 2), "cores": os.cpu_count()},
-        "start": {
-            "wall_s": spread(starts_s, 2),
-            "cpu_s": spread(cpu_at_start, 2),
-            "whole_after_s": round(whole_s, 1),
-            "suspicions": at_first["suspect"],
-        },
+        "nodes": {"total": len(nodes), "hubs": hubs, "minutes": round(minutes, 2), "cores": os.cpu_count()},
         "false_deaths": watch.counts["dead"],
         "suspicions": watch.counts["suspect"],
         "links_down": watch.counts["links down"],
         "not_healthy": watch.counts["not healthy"],
-        "whole_at_end": is_whole,
+        "whole_at_end": whole(nodes),
         "cpu_s_per_min": {
             "hub": spread([cpu[node.name] for node in nodes[:hubs]], 2),
             "spoke": spread(spokes, 2) if spokes else "-",
