@@ -1,4 +1,4 @@
-"""Every row of real nodes on one mesh: joined once, then idle, told of events, killed, frozen.
+"""Every row of real nodes on one mesh: joined once, then idle, killed, frozen, told of events.
 
     python -m bench.one_mesh                                          # 64 nodes, 4 hubs, an idle hour, serf beside
     python -m bench.one_mesh --nodes 12 --minutes 1 --repeats 1 --no-serf
@@ -66,17 +66,6 @@ def ours(standing: Standing, args: argparse.Namespace) -> list[bool]:
             say("false death", {"said": death})
         say("idle", row)
         passed.append(not row["false_deaths"] and bool(row["whole_at_end"]))
-    spare = [standing.mesh.make(f"x{turn}", "spoke") for turn in range(args.repeats)]
-    start_all(spare, 2)
-    settle(args.settle)
-    for newcomer in spare:
-        row = events.admitted(standing, newcomer)
-        say("event", row)
-        passed.append(not row["missed"])
-        settle(3.0)
-    for newcomer in spare:
-        newcomer("mesh", "leave")
-        newcomer.kill()
     for turn in range(args.repeats):
         row = asdict(detection.ours(standing, turn, args.settle))
         say("kill", row)
@@ -86,6 +75,14 @@ def ours(standing: Standing, args: argparse.Namespace) -> list[bool]:
         row = gray.frozen(standing, args, args.nodes // 4)
         say("freeze", row)
         passed.append(row["FP-"] <= gray.FALSE_MAX and row["alive_after_s"] >= 0)
+    spare = [standing.mesh.make(f"x{turn}", "spoke") for turn in range(args.repeats)]
+    start_all(spare, 2)
+    settle(args.settle)
+    for newcomer in spare:
+        row = events.admitted(standing, newcomer)
+        say("event", row)
+        passed.append(not row["missed"])
+        settle(3.0)
     return passed
 
 
