@@ -104,6 +104,8 @@ class Partition:
         """Members out of reach, and since when by the wall clock."""
         self._current = PartitionChanged(CRITICAL, False, 1, 1, 1, self._preset, self._phase.name, 0, 1)
         self._judge_at: Instant | None = None
+        self._count_at: Instant | None = None
+        """When to see whether enough voters hold the newest change: all that they say by then is counted once."""
         self._component: dict[NodeId, None] = {env.node_id: None}
 
     @property
@@ -183,14 +185,15 @@ class Partition:
         due = self.next_deadline()
         if due is None or now < due:
             return []
-        effects = self._judge(now)
+        dues = self._judgements_due()
+        settled = self._count_at is not None and now >= self._count_at and self._settle()
+        effects = self._judge(now) if settled or any(at is not None and now >= at for at in dues) else []
         if self._say_held_at is not None and now >= self._say_held_at:
             effects += self._say_held(now)
         return effects
 
     def next_deadline(self) -> Instant | None:
-        vote_due = None if self._registrar is None else self._registrar.due
-        dues = (self._judge_at, self._health.due, self._read_only.due, self._phase.due, self._say_held_at, vote_due)
+        dues = (*self._judgements_due(), self._say_held_at, self._count_at)
         return min((due for due in dues if due is not None), default=None)
 
     # --- private ------------------------------------------------------------------------------------------
@@ -207,7 +210,9 @@ class Partition:
             return True
         if isinstance(body, Held):
             self.electorate.held(event.author, body.ordinal)
-            return self.electorate.open
+            if self._count_at is None and self.electorate.open:
+                self._count_at = now + SETTLE_US
+            return False  # who is in reach has not changed, nor, until the change is settled, what a quorum is
         return self._advertised(event)
 
     def _held_spread_us(self) -> int:
@@ -248,12 +253,24 @@ class Partition:
     def _in_reach(self, node: NodeId) -> bool:
         return node in self._component and self._counts(node)
 
+    def _judgements_due(self) -> tuple[Instant | None, ...]:
+        vote_due = None if self._registrar is None else self._registrar.due
+        return (self._judge_at, self._health.due, self._read_only.due, self._phase.due, vote_due)
+
+    def _settle(self) -> bool:
+        """Count who holds the newest changes; whether that settled one."""
+        self._count_at = None
+        if not self.electorate.settle():
+            return False
+        if not self.electorate.open:
+            self._say_held_at = None
+        return True
+
     def _judge(self, now: Instant) -> list[Effect]:
         """What is the state now? Told when anything in it changed."""
         self._judge_at = None
+        self._settle()
         self._component = self._reach.component(self._usable)
-        if self.electorate.settle() and self._say_held_at is not None and not self.electorate.open:
-            self._say_held_at = None
         members = sum(1 for state in self._states.values() if state != "left")
         reachable = sum(1 for node in self._component if self._counts(node))
         count = self.electorate.count(self._in_reach)

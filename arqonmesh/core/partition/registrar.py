@@ -2,7 +2,10 @@
 
 A vote is given once a member is alive and in reach, so that giving it costs nobody a quorum; it is taken from a member
 that has left. What is said next waits until all before is settled, and for a while that grows with the number of
-voters, because each change makes all of them say that they hold it.
+voters, because each change makes most of them say that they hold it, which all members hear, verify and store.
+
+While many come one after another, votes wait for the last of them, or until half as many wait as vote: until then who
+votes is as good a quorum as before, and a mesh that grows to n has few changes instead of one for each few that come.
 """
 
 from __future__ import annotations
@@ -20,6 +23,13 @@ SPACING_US: Final = 250 * MILLISECOND
 SPACING_US_MAX: Final = 20 * SECOND
 """Between two batches, per voter and in all: forty voters change every 10 s at most. Each change costs a statement of
 two voters in three, which all members verify: a mesh that grows one by one would do little else."""
+CALM_US: Final = 100 * MILLISECOND
+CALM_US_MAX: Final = 4 * SECOND
+"""After the newest newcomer, per voter and at most: so long nobody may come before votes are given, ..."""
+CALM_VOTERS_MIN: Final = 8
+"""... where there are more voters than these; a change among few costs little, ..."""
+WAIT_US_MAX: Final = 60 * SECOND
+"""... and unless somebody has waited for so long."""
 BATCH_MAX: Final = 1_024
 """Votes given in one go; the rest follows when these are settled."""
 
@@ -34,6 +44,8 @@ class Registrar:
         self.due: Instant | None = None
         """When to look again."""
         self._not_before: Instant = 0
+        self._waiting: dict[NodeId, Instant] = {}
+        """Who might be given a vote, and since when."""
 
     def next(
         self, now: Instant, states: Mapping[NodeId, str], reaches: Callable[[NodeId], bool]
@@ -45,16 +57,25 @@ class Registrar:
             return ()
         taken = next((n for n, state in states.items() if state == "left" and electorate.votes(n)), None)
         given = [n for n, state in states.items() if state == "alive" and reaches(n) and not electorate.votes(n)]
+        self._waiting = {node: self._waiting.get(node, now) for node in given}
         if taken is None and not given:
             return ()
-        if now < self._not_before:
-            self.due = self._not_before
-            return ()
         voters = electorate.voters()
+        due = self._not_before if taken is not None else max(self._not_before, self._calm_at(len(voters)))
+        if now < due:
+            self.due = due
+            return ()
         self._not_before = now + min(SPACING_US * len(voters), SPACING_US_MAX)
         if taken is not None:
             return self._say([taken], [node for node in voters if node != taken], granted=False)
         return self._say(given[:BATCH_MAX], voters, granted=True)
+
+    def _calm_at(self, voters: int) -> Instant:
+        """When those who wait have waited long enough for others to come."""
+        if voters <= CALM_VOTERS_MIN or 2 * len(self._waiting) >= voters:
+            return 0
+        came = list(self._waiting.values())
+        return min(max(came) + min(CALM_US * voters, CALM_US_MAX), min(came) + WAIT_US_MAX)
 
     def _say(self, nodes: list[NodeId], voters: list[NodeId], *, granted: bool) -> tuple[Publish, ...]:
         said: list[Publish] = []
