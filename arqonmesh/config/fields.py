@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import msgspec
 from msgspec import inspect as mi
 
 from arqonmesh.config import model
@@ -27,12 +26,20 @@ class Setting:
     type: mi.Type
     default: Any
     """`msgspec.NODEFAULT` when the operator has to give it."""
-    doc: str
     section: bool
+    field: tuple[str, str]
+    """The struct that has it, and what it is called there."""
     hot: bool = False
     """A running node takes a new value at once; a setting without this mark takes a restart."""
     secret: bool = False
     """Its value is never shown."""
+
+    @property
+    def doc(self) -> str:
+        """What people need to know of it: the string under the field, or a section's own docstring."""
+        struct, name = self.field
+        found = _docs()[struct].get(name, "")
+        return found or (_docs()[self.type.cls.__name__].get("", "") if isinstance(self.type, mi.StructType) else "")
 
     @property
     def name(self) -> str:
@@ -48,24 +55,20 @@ class Setting:
 @cache
 def settings() -> dict[tuple[str, ...], Setting]:
     """All sections and values in the model's order; the root is not among them."""
-    return {setting.path: setting for setting in _walk(Config, ())}
+    whole = mi.type_info(Config)
+    assert isinstance(whole, mi.StructType)
+    return {setting.path: setting for setting in _walk(whole, ())}
 
 
-def _walk(struct: type[msgspec.Struct], prefix: tuple[str, ...]) -> Iterator[Setting]:
-    docs = _docs()
-    info = mi.type_info(struct)
-    assert isinstance(info, mi.StructType)
-    for field in info.fields:
+def _walk(struct: mi.StructType, prefix: tuple[str, ...]) -> Iterator[Setting]:
+    for field in struct.fields:
         path = (*prefix, field.encode_name)
         kind, marks = _unmarked(field.type)
-        nested = kind.cls if isinstance(kind, mi.StructType) else None
-        doc = docs[struct.__name__].get(field.name, "")
-        if nested is not None:
-            doc = doc or docs[nested.__name__].get("", "")
+        section = isinstance(kind, mi.StructType)
         hot, secret = marks.get("hot", False), marks.get("secret", False)
-        yield Setting(path, kind, field.default, doc, nested is not None, hot, secret)
-        if nested is not None:
-            yield from _walk(nested, path)
+        yield Setting(path, kind, field.default, section, (struct.cls.__name__, field.name), hot, secret)
+        if isinstance(kind, mi.StructType):
+            yield from _walk(kind, path)
 
 
 def _unmarked(kind: mi.Type) -> tuple[mi.Type, dict[str, Any]]:

@@ -9,10 +9,10 @@ in a new release ends in a sentence and not in a mesh without authentication.
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import logging
 from typing import Final
 
+import aioquic
 from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import NetworkAddress, QuicConnection, QuicConnectionState
@@ -259,10 +259,9 @@ def self_check(kind: type[MeshQuic] = MeshQuic) -> None:
     except Exception as error:  # whatever a changed library raises, the operator gets one sentence
         problem = f"{type(error).__name__}: {error}"
     if problem:
-        version = importlib.metadata.version("aioquic")
         raise ConfigError(
             "link.quic-core",
-            f"aioquic {version} does not behave as this version needs: {problem}",
+            f"aioquic {aioquic.__version__} does not behave as this version needs: {problem}",
             hint="pip install 'aioquic>=1.7.2,<1.8'",
         )
 

@@ -11,9 +11,9 @@ equal to the plain class under loss, reordering, duplication and key updates.
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Any, Final
 
+import aioquic
 from aioquic import tls
 from aioquic._crypto import CryptoError
 from aioquic.quic.configuration import QuicConfiguration
@@ -382,4 +382,4 @@ def _varint(value: int) -> bytes:
 
 def quic_class(*, fast: bool) -> type[MeshQuic]:
     """The class for new connections: the fast one where it is wanted and aioquic is a release it was tested with."""
-    return FastQuic if fast and importlib.metadata.version("aioquic") in TESTED_VERSIONS else MeshQuic
+    return FastQuic if fast and aioquic.__version__ in TESTED_VERSIONS else MeshQuic

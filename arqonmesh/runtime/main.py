@@ -73,6 +73,7 @@ def _set_aside_what_stays() -> None:
     gc.collect()
     gc.freeze()
     gc.collect()  # which counts what is left: next to nothing
+    gc.enable()  # whoever started us may have let it rest until here
 
 
 def _hung_up(service: Service, on_a_terminal: bool) -> None:

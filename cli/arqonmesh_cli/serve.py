@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arqonmesh_cli.detach import reporting
+from arqonmesh_cli.lean import import_lean
 from arqonmesh_cli.processes import tell
 from arqonmesh_cli.where import place_of
 
@@ -30,7 +31,7 @@ class Start:
     def serve(self) -> int:
         """Run the node until it is stopped; its exit code. Raises what its start raises."""
         with reporting(self.ready_fd):
-            _import_structlog()
+            import_lean()
             from arqonmesh.runtime.main import run
 
             return run(self.data_dir, self._ready)
@@ -69,14 +70,3 @@ def plain_start(arguments: Sequence[str]) -> Start | None:
         else:
             return None
     return Start(place_of(data_dir, None).data_dir, ready_fd, as_json)
-
-
-def _import_structlog() -> None:
-    """Without rich, which it would load for coloured tracebacks: a log's are plain."""
-    if "rich" in sys.modules or "structlog" in sys.modules:
-        return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # an import of it fails, and structlog does without
-    try:
-        import structlog  # noqa: F401
-    finally:
-        del sys.modules["rich"]

@@ -46,16 +46,17 @@ def test_the_environment_names_the_directory_as_in_the_tree(monkeypatch: pytest.
 
 
 def test_a_node_carries_nothing_that_it_does_not_need_yet(arqon: Arqon, tmp_path: Path) -> None:
-    """Neither the command tree, nor gRPC before somebody calls, nor what makes the tables, writes metrics or reads
-    tokens: a node begins small."""
+    """Neither the command tree, nor gRPC or HTTP before somebody calls, nor what makes the tables, writes metrics or
+    reads tokens: a node begins small."""
     assert arqon("init", "--cluster", "hq", "--data-dir", str(tmp_path / "hq")).code == 0
     program = (
         "import sys; from pathlib import Path;"
-        "from arqonmesh_cli import __main__, serve; serve._import_structlog();"
+        "from arqonmesh_cli import __main__, lean; lean.import_lean();"
         "import arqonmesh.runtime.main;"
         "from arqonmesh.store.store import Store; Store.open(Path(sys.argv[1]));"
         "heavy = {'typer', 'rich', 'pydantic', 'grpc', 'click', 'sqlite_utils', 'jwt', 'prometheus_client', 'redis'};"
         "heavy |= {'urllib.request', 'http.client', 'http.server'};"
+        "heavy |= {'h11._connection', 'OpenSSL.SSL', 'service_identity.hazmat', 'importlib.metadata'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     arguments = [sys.executable, "-c", program, str(tmp_path / "hq" / "mesh.db")]

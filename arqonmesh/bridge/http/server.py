@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import inspect
 import logging
 from collections import Counter
@@ -80,7 +81,12 @@ class HttpServer:
                 answers={200: OpenApi},
             ),
         )
-        self.description: dict[str, Any] = describe(self._endpoints, version)
+        self._version = version
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any]:
+        """Of all endpoints, as OpenAPI; made when somebody asks."""
+        return describe(self._endpoints, self._version)
 
     # --- life ------------------------------------------------------------------------------------------------
 
