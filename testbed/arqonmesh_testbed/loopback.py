@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from arqonmesh.errors import Degraded
+from arqonmesh_testbed.bytecode import write_bytecode
 
 
 class CommandFailed(Exception):
@@ -199,6 +200,7 @@ class LoopbackMesh:
 def loopback_mesh(config: str = "", command: Callable[..., Any] = arqon) -> Iterator[LoopbackMesh]:
     """A mesh in a temporary directory; its processes are gone when the block ends, also by SIGTERM, or by SIGINT where
     a shell had it ignored."""
+    write_bytecode()
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="arqon-") as folder:
         mesh = LoopbackMesh(Path(folder), config, command)
         try:
