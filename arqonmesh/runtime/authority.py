@@ -108,7 +108,8 @@ class RosterAuthority:
             self._waiting.setdefault(node, []).append(written)
             try:
                 self._host.perform(self._host.node.publish(self._host.now(), verdict.publish))
-                await asyncio.wait_for(written, PERSIST_TIMEOUT_S)
+                async with asyncio.timeout(PERSIST_TIMEOUT_S):
+                    await written
             except TimeoutError:
                 return JoinReject("join.not-stored", "the admission could not be stored in time; try again")
             finally:

@@ -339,7 +339,8 @@ class Control:
         host.watch(Applied, note)
         try:
             host.perform(host.node.publish(host.now(), statements))
-            await asyncio.wait_for(applied, PUBLISH_TIMEOUT_S)
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                await applied
         except TimeoutError:
             raise TimedOut(
                 "store.slow",

@@ -104,7 +104,8 @@ class Traffic:
                 self.published[cluster, channel] += 1
             number += 1
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), EVERY_S)
+                async with asyncio.timeout(EVERY_S):
+                    await self._stop.wait()
         await bus.flush()
 
     async def _listen(self, cluster: str, bus: BusClient) -> None:

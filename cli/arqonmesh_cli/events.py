@@ -37,7 +37,8 @@ def show_events(data_dir: Path | None, context: str | None, follow: bool, as_jso
 
 async def _next(stream: AsyncIterator[MeshEvent], patience_s: float | None) -> MeshEvent | None:
     try:
-        return await asyncio.wait_for(anext(stream, None), patience_s)
+        async with asyncio.timeout(patience_s):
+            return await anext(stream, None)
     except TimeoutError:
         return None
 

@@ -134,7 +134,8 @@ class TelemetryServer:
         if self._feeds:
             self._emptied = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), CLOSE_GRACE_S)
+                async with asyncio.timeout(CLOSE_GRACE_S):
+                    await self._emptied.wait()
         for feed in list(self._feeds):
             feed.raw.abort()
 

@@ -98,7 +98,8 @@ class Sender:
             return
         if self._condition.ok and self._memory:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._drained(), patience_s)
+                async with asyncio.timeout(patience_s):
+                    await self._drained()
         while not self._task.done():  # the client may swallow a cancellation that meets an answer on its way
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=0.2)
