@@ -4,10 +4,10 @@
       └─unequal──▶ buckets (more than 64 authors) ──▶ digest of the buckets that differ ──▶ deltas, digest in return
                                                        └─ same head, other content ──▶ ranges ⇄ ranges, deltas
 
-One root per `repair_interval_ms` with one linked peer, round robin (push-pull in three messages, Scuttlebutt; Demers et
-al., PODC 1987). Which of the two lacks something, the digests' heads say; a fork or a hole shows as one head with two
-fingerprints, and is descended into by ranges. Behind an author's point of fork, proofs go out first and then what is
-left below it.
+One root per `repair_interval_ms` with one linked peer (push-pull in three messages, Scuttlebutt; Demers et al., PODC
+1987), by turns (ring.py). Which of the two lacks something, the digests' heads say; a fork or a hole shows as one head
+with two fingerprints, and is descended into by ranges. Behind an author's point of fork, proofs go out first and then
+what is left below it.
 
 A root is always answered, an equal one by a digest of no bucket, so silence says something: whoever keeps it for
 `SILENCE_US` is left aside for this round, and another linked peer is asked (at most `RETRIES` of them). Three nodes in
@@ -31,6 +31,7 @@ from arqonmesh.core.gossip.log import ORIGIN
 from arqonmesh.core.gossip.packing import Segment, pack, segment_of
 from arqonmesh.core.gossip.ranges import answer, opening
 from arqonmesh.core.gossip.replica import BUCKETS, FINGERPRINT_BYTES, Head, Replica, bucket_of
+from arqonmesh.core.gossip.ring import in_turn
 from arqonmesh.core.gossip.stages import COMPARE, SELECT, Stages
 from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Env, Instant, Lane, Send
 from arqonmesh.ids import NodeId
@@ -38,7 +39,7 @@ from arqonmesh.wire.messages import GossipBuckets, GossipDelta, GossipDigest, Go
 from arqonmesh.wire.statement import MAX_STATEMENT_BYTES
 
 Partner: TypeAlias = Callable[[Sequence[NodeId]], NodeId]
-"""With which of these linked peers to compare next."""
+"""With which of these linked peers to compare next; whose turn it is comes first."""
 ASK_SPACING: Final = 50 * MILLISECOND
 """Least time between two digests to one peer, unless the last one brought something."""
 WHOLE_MAX: Final = 64
@@ -82,9 +83,8 @@ class Repair:
         self._limits = limits
         self._replica = replica
         self.peers: dict[NodeId, _Peer] = {}
-        self._turn = 0
         self.partner: Partner | None = None
-        """Who of the linked peers is next, where somebody knows better than taking turns."""
+        """Who of the linked peers is next, where somebody knows better than whose turn it is."""
         self._repair_at: Instant | None = None
         self._silent_at: Instant | None = None
         """When another is asked in place of the newest of `_tried`, should it have kept silent."""
@@ -123,8 +123,9 @@ class Repair:
 
     def _begin(self, now: Instant, nodes: list[NodeId]) -> Send:
         """Compare with one of these."""
-        self._turn += 1
-        next_one = nodes[self._turn % len(nodes)] if self.partner is None else self.partner(nodes)
+        number = max(0, self._env.wall_ms()) // self._settings.repair_interval_ms
+        turns = in_turn(number, self._env.node_id, nodes)
+        next_one = turns[0] if self.partner is None else self.partner(turns)
         self._tried.append(next_one)
         self._silent_at = now + min(SILENCE_US, self._settings.repair_interval_ms * MILLISECOND // 2)
         return self._root_to(next_one)

@@ -185,12 +185,13 @@ class Peers:
 
     def partner(self, linked: Sequence[NodeId]) -> NodeId:
         """Whom of the linked peers to compare notes with: by turns the preferred ones, and in at least a fifth of the
-        rounds anyone, so that every link is used. Not the ignored ones, unless there is nobody else."""
+        rounds the first of `linked`, whose order changes, so that every link is used. Not the ignored ones, unless
+        there is nobody else."""
         fit = [node for node in linked if not self.ignored(node)] or list(linked)
         rng, near = self._env.rng, [node for node in self.preference.chosen if node in fit]
         percent = max(RANDOM_PERCENT_MIN, self._settings.random_percent)
         if not near or self._settings.strategy == "random" or rng.randrange(0, 100) < percent:
-            return fit[rng.randrange(0, len(fit))]
+            return fit[0]
         self._turn += 1
         return near[self._turn % len(near)]
 

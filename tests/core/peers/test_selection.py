@@ -186,8 +186,8 @@ def test_a_partner_is_mostly_preferred_sometimes_anyone_and_never_an_ignored_one
         core.on_event(0, LinkMeasured(node, 1_000 * (index + 1), 0, 0))
     core.on_timer(100 * SECOND)
     counts = dict.fromkeys(others, 0)
-    for _ in range(2_000):
-        counts[core.partner(others)] += 1
+    for turn in range(2_000):
+        counts[core.partner([*others[turn % 12 :], *others[: turn % 12]])] += 1
     preferred = sum(counts[node] for node in core.preference.chosen)
     assert 1_500 <= preferred <= 1_800
     assert min(counts.values()) > 0
