@@ -13,9 +13,8 @@ import py_compile
 from pathlib import Path
 from typing import Final
 
-import arqonmesh
-import arqonmesh_cli
-
+PACKAGES: Final = ("arqonmesh", "arqonmesh_cli")
+"""Found, not imported."""
 _HEAD: Final = importlib.util.MAGIC_NUMBER + (3).to_bytes(4, "little")
 """Flags: by hash, and checked."""
 
@@ -24,9 +23,11 @@ _HEAD: Final = importlib.util.MAGIC_NUMBER + (3).to_bytes(4, "little")
 def write_bytecode() -> None:
     """Once per process. What is up to date is left alone, and so is a directory that takes no files."""
     with contextlib.suppress(OSError):
-        for package in (arqonmesh, arqonmesh_cli):
-            for source in Path(str(package.__file__)).parent.rglob("*.py"):
-                compiled(source)
+        for package in PACKAGES:
+            spec = importlib.util.find_spec(package)
+            for folder in () if spec is None else spec.submodule_search_locations or ():
+                for source in Path(folder).rglob("*.py"):
+                    compiled(source)
 
 
 def compiled(source: Path) -> Path:
