@@ -6,6 +6,7 @@ ends, so there are no stale locks. The process id inside is for the message only
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -22,7 +23,7 @@ class FileLock:
 
     @classmethod
     def acquire(cls, path: Path) -> FileLock:
-        """Take the lock at once. Raises StorageError `store.in-use` or `store.unwritable`."""
+        """Take the lock at once. Raises StorageError `store.in-use`, `store.full` or `store.unwritable`."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -41,8 +42,16 @@ class FileLock:
                 f"{path.parent} is in use by another node process (pid {holder}); one data directory is one node",
                 hint=f"arqon node status --data-dir {path.parent}",
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+        except OSError as error:
+            os.close(fd)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                said = f"no space left to write {path}"
+                raise StorageError("store.full", said, hint=f"df -h {path.parent}") from error
+            said = f"cannot write the lock file {path}: {error.strerror}"
+            raise StorageError("store.unwritable", said, hint=f"ls -ld {path.parent}") from error
         return cls(path, fd)
 
     def release(self) -> None:

@@ -91,7 +91,7 @@ class Store:
     ) -> Store:
         """Open, or make, the file and hold it for this process.
 
-        Raises StorageError: store.in-use, store.foreign, store.corrupt, store.newer, store.unwritable.
+        Raises StorageError: store.in-use, store.foreign, store.corrupt, store.newer, store.unwritable, store.full.
         """
         lock = FileLock.acquire(path.with_name(path.name + ".lock"))
         try:

@@ -7,6 +7,7 @@ fails when the name is taken), and the directory synced: after a crash there is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -58,7 +59,7 @@ def save_node_key(path: Path, key: NodeKey) -> None:
         raise TrustError(
             "trust.key-file-unwritable",
             f"cannot write the key file {path}: {error.strerror or error}",
-            hint=f"ls -ld {path.parent}",
+            hint=f"{'df -h' if error.errno == errno.ENOSPC else 'ls -ld'} {path.parent}",
         ) from None
 
 

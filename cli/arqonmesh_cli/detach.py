@@ -72,10 +72,10 @@ def reporting(descriptor: int) -> Iterator[None]:
         _tell_error(descriptor, error)
         raise
     except Exception as error:
-        # A node that dies of what nobody foresaw leaves the whole trace in its log.
-        traceback.print_exc()
         text = f"{type(error).__name__}: {error}; nobody foresaw this, its log has the trace"
         _tell_error(descriptor, ArqonError("cli.unforeseen", text, hint="arqon node logs"))
+        with contextlib.suppress(OSError):  # the whole trace is for its log, which a full disk does not take
+            traceback.print_exc()
         raise
 
 

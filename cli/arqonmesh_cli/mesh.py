@@ -116,7 +116,7 @@ def join(
         raise UsageError("cli.join", f"{seen}; a join needs one of them", hint="arqon mesh join TICKET")
     patience_s = parse_duration(timeout, "arqon mesh join TICKET --timeout 60s")
     if address:
-        at, secret = link_address(address), _secret(key)
+        at, secret = link_address(address, "arqon mesh join --address {}"), _secret(key)
 
         def join(seconds: float) -> MeshView:
             return ask_at(data_dir, context, lambda node: node.join_address(at, secret, timeout_s=seconds))
@@ -256,7 +256,8 @@ def matrix(
     view = ask_at(data_dir, context, lambda asked: asked.matrix())
     found = [member.id for member in view.nodes if is_named(node, member.cluster, member.id)]
     if node and len(found) != 1:
-        raise NotFound("peer.unknown", f"{len(found)} members' ids begin with {node!r}", hint="arqon mesh status")
+        said = f"{len(found)} members' ids begin with {node!r}" if found else f"no member's id begins with {node!r}"
+        raise NotFound("peer.unknown", said, hint=place_of(data_dir, context).hinted("arqon peer ls"))
     focus = found[0] if node else ""
     if focus:
         cells = tuple(cell for cell in view.cells if focus in (cell.a, cell.b))

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 app = noun("A mesh in simulation: one seed replays its world, many seeds search for one that breaks a rule.")
 
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The world to play.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The world to play.")]
 Seeds = Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="How many worlds.")]
-First = Annotated[int, typer.Option("--first", metavar="N", help="The first seed.")]
+First = Annotated[int, typer.Option("--first", min=0, metavar="N", help="The first seed.")]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Share the seeds among N processes.")]
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="`arqon sim scenarios` lists them.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="The result without the story.")]

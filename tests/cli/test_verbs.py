@@ -215,7 +215,9 @@ def test_a_link_address_is_taken_with_and_without_its_scheme(address: str, arqon
     assert ("link_add", ("10.0.0.7:9130",)) in served.node.calls
 
 
-@pytest.mark.parametrize("address", ["ws://h:1", "h", "h:", ":1", "h:0", "h:65536", "h:x", "fd00::7:9130", "h:²"])
+@pytest.mark.parametrize(
+    "address", ["ws://h:1", "h", "h:", ":1", "h:0", "h:65536", "h:x", "fd00::7:9130", "h:²", "a b:1", "[::1:80"]
+)
 def test_a_link_address_that_cannot_work_is_refused_here(address: str, arqon: Arqon, served: Served) -> None:
     """Before anything is asked of the node, with the form that would be right."""
     done = arqon("link", "add", address, *served.at, "--json")

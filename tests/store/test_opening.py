@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import sqlite3
@@ -18,6 +19,7 @@ from arqonmesh.core.tables import SCHEMA_VERSION, TABLES
 from arqonmesh.errors import CATALOGUE, StorageError
 from arqonmesh.ids import MeshId
 from arqonmesh.store import Store
+from arqonmesh.store.lock import FileLock
 from arqonmesh.store.migrations import FIRST_TABLES, version_of
 from arqonmesh.store.opening import PACKED_BYTES_MIN, open_database
 from arqonmesh.store.schema import APPLICATION_ID, create_table
@@ -135,6 +137,20 @@ def test_a_directory_that_is_absent_is_refused_with_its_name(tmp_path: Path) -> 
     with pytest.raises(StorageError, match="absent") as caught:
         Store.open(tmp_path / "absent" / "mesh.db")
     assert caught.value.code == "store.unwritable"
+
+
+def test_a_full_disk_at_the_start_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first thing a start writes is its lock; on a full disk that fails, and nothing is held afterwards."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(StorageError) as refused:
+            FileLock.acquire(tmp_path / "mesh.db.lock")
+    assert (refused.value.code, refused.value.hint) == ("store.full", f"df -h {tmp_path}")
+    FileLock.acquire(tmp_path / "mesh.db.lock").release()
 
 
 def test_a_directory_in_the_files_place_is_refused(tmp_path: Path) -> None:
