@@ -15,6 +15,7 @@ from arqonmesh.core.broadcast import Plumtree
 from arqonmesh.core.coordinates.core import Coordinates
 from arqonmesh.core.events import Applied
 from arqonmesh.core.federation.core import Federation
+from arqonmesh.core.gossip.core import TOPIC as STATEMENTS
 from arqonmesh.core.gossip.core import Gossip
 from arqonmesh.core.kernel import MILLISECOND, Core, Durable, Effect, Env, Instant
 from arqonmesh.core.link.core import Links
@@ -75,7 +76,9 @@ class Plane:
             convicted=self.peers.convicted,
             barred=self.routing.transit.barred,
         )
-        self.broadcast = Plumtree(env(Plumtree), config.broadcast, members=self.admission.size)
+        self.broadcast = Plumtree(
+            env(Plumtree), config.broadcast, members=self.admission.size, mended=frozenset((STATEMENTS,))
+        )
         self.gossip = Gossip(env(Gossip), config.gossip, keys=self.admission.key_of, broadcasts=True)
         self.gossip.prefer(self.peers.partner)
         self.regions = Regions(env(Regions), config.regions, heads=self.gossip.heads)

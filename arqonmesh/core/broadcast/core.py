@@ -22,7 +22,9 @@ tree did not bring.
 4. T1 = max(`graft_min_ms`, 3 x median RTT), T2 = the longer of median RTT and the link's: a constant would be too short
    for one mesh and too long for the next.
 5. Who announces and does not send is blamed (`promises.py`).
-6. A peer whose link comes up is told what was spread lately, so that what it missed meanwhile is not lost.
+6. A peer whose link comes up is told what was spread lately, so that what it missed meanwhile is not lost; but not
+   where the topic's core compares what it holds with a new neighbour itself (`mended`): a newcomer would fetch all of
+   that twice, and the second time payload by payload.
 7. Announcements of a steady trickle are gathered over `ANNOUNCE_PAUSE_US`, and not made to who announced or sent the
    payload meanwhile: of two ends of a lazy link mostly one speaks.
 8. Links beyond `eager_max` begin lazy, and a payload is announced on a dozen of them: in a full mesh of hundreds the
@@ -138,11 +140,20 @@ class Plumtree:
         Late,
     )
 
-    def __init__(self, env: Env, settings: BroadcastSettings, members: Callable[[], int]) -> None:
-        """`members` tells how many nodes the mesh has; a rough answer is good enough."""
+    def __init__(
+        self,
+        env: Env,
+        settings: BroadcastSettings,
+        members: Callable[[], int],
+        *,
+        mended: frozenset[str] = frozenset(),
+    ) -> None:
+        """`members` tells how many nodes the mesh has; a rough answer is good enough. `mended`: topics of which a new
+        neighbour learns by other means."""
         self._env = env
         self._settings = settings
         self._members = members
+        self._mended = mended
         self._neighbours = Neighbours()
         self._cache = Cache(
             ids_us=int(settings.ids_s * SECOND),
@@ -527,7 +538,8 @@ class Plumtree:
             neighbour.eager = False
             self._resting[peer] = now + STAYS_US
         effects = [] if self._overlay else self._enter(peer)
-        recent = tuple((id_, known.round, known.wave) for id_, known in self._cache.newest(now, HAVES_ON_LINK_UP))
+        newest = self._cache.newest(now, HAVES_ON_LINK_UP)
+        recent = tuple((id_, known.round, known.wave) for id_, known in newest if known.topic not in self._mended)
         if recent:
             self._count("announcements_sent", len(recent))
             effects.append(Send(peer, Lane.CONTROL, BroadcastHave(have=recent)))

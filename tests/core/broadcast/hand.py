@@ -36,9 +36,16 @@ def name_of(message: BroadcastPayload) -> bytes:
 class Hand:
     """The core with an owner that accepts everything (or `owner=None`: nobody answers)."""
 
-    def __init__(self, *peers: str, members: int = 10, accepts: bool = True, **settings: Any) -> None:
+    def __init__(
+        self,
+        *peers: str,
+        members: int = 10,
+        accepts: bool = True,
+        mended: frozenset[str] = frozenset(),
+        **settings: Any,
+    ) -> None:
         env = env_of("self")
-        self.core = Plumtree(env, BroadcastSettings(**settings), lambda: members)
+        self.core = Plumtree(env, BroadcastSettings(**settings), lambda: members, mended=mended)
         self.router = Router((self.core, Accepting(env)) if accepts else (self.core,))
         self.now = 0
         self.said: list[Effect] = self.router.start(0, {})

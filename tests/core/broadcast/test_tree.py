@@ -362,6 +362,20 @@ def test_a_peer_is_told_of_what_was_spread_before_its_link_however_much_comes_be
     assert sorted(told) == sorted(map(name_of, [first, *later]))
 
 
+def test_a_peer_is_not_told_of_what_it_learns_by_other_means_when_its_link_comes_up() -> None:
+    """Statements, which the two compare anyway; once the link is up, new ones are announced as all else is."""
+    hand = Hand("a", eager_max=1, mended=frozenset(("st",)))
+    one, other = payload(topic="st"), payload()
+    hand.hear("a", one)
+    hand.hear("a", other)
+    [told] = sends(hand.tell(LinkUp(peer("b"), "quic")), BroadcastHave).values()
+    assert [have[0] for have in told.have] == [name_of(other)]
+    later = payload(BIG + b"later", topic="st")
+    said = hand.hear("a", later) + hand.wait(SECOND)
+    [told] = sends(said, BroadcastHave).values()
+    assert [have[0] for have in told.have] == [name_of(later)]
+
+
 @pytest.mark.parametrize("data", [BIG, b"small"])
 def test_on_a_link_that_may_be_gone_in_a_moment_everything_is_announced_beside_a_dozen_others(data: bytes) -> None:
     """It may be the only way to its peer: the bound on announcements counts on the peer's other links."""
