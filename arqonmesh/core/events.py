@@ -171,7 +171,8 @@ class StoodStill(Event, frozen=True, gc=False):
 
 
 class LinkMeasured(Event, frozen=True, gc=False):
-    """A new estimate of a link; at most a few per second and link."""
+    """How a link that answers does: at once when that is noticeably new or it was said to be silent, at most twice a
+    second; else every five seconds."""
 
     peer: NodeId
     rtt_us: int

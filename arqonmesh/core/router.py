@@ -46,7 +46,7 @@ class Router:
     def __init__(self, cores: Sequence[Core], *, after: Router | None = None) -> None:
         """`after`: the composition that this one replaces. What the disk still owes it must not answer for this one."""
         self._cores = tuple(cores)
-        self._speakers: dict[type[WireMessage], Core] = {}
+        self._speakers: dict[type[WireMessage], tuple[int, Core]] = {}
         self._listeners: dict[type[Event], list[tuple[int, Core]]] = {}
         """With their places."""
         self._readers: dict[int, list[tuple[int, Core]]] = {}
@@ -66,7 +66,7 @@ class Router:
         for place, core in enumerate(self._cores):
             for message_type in core.MESSAGES:
                 assert message_type not in self._speakers, f"{message_type.__name__} is routed to two cores"
-                self._speakers[message_type] = core
+                self._speakers[message_type] = place, core
             for event_type in core.EVENTS:
                 self._listeners.setdefault(event_type, []).append((place, core))
 
@@ -84,10 +84,17 @@ class Router:
 
     def message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect] | None:
         """None when no core speaks this message."""
-        core = self._speakers.get(type(message))
-        if core is None:
+        speaker = self._speakers.get(type(message))
+        if speaker is None:
             return None
-        return self.run(now, core, core.on_message(now, link_peer, message))
+        place, core = speaker
+        self._heard[place] = None
+        effects = core.on_message(now, link_peer, message)
+        for effect in effects:
+            kind = type(effect)
+            if kind is Emit or kind is Persist:
+                return self._quiesce(now, core, effects)
+        return effects
 
     def event(self, now: Instant, event: Event) -> list[Effect]:
         """An event from outside: told to its listeners and, like any Emit, to the runtime."""
@@ -120,15 +127,24 @@ class Router:
         return out
 
     def next_deadline(self) -> Instant | None:
-        heard = self._heard
+        heard, earliest = self._heard, self._earliest
         if heard:
-            cores, deadlines = self._cores, self._deadlines
+            cores, deadlines, later = self._cores, self._deadlines, False
             for place in heard:
                 deadline = cores[place].next_deadline()
-                deadlines[place] = _NEVER if deadline is None else deadline
+                if deadline is None:
+                    deadline = _NEVER
+                before = deadlines[place]
+                if deadline != before:
+                    deadlines[place] = deadline
+                    if deadline < earliest:
+                        earliest = deadline
+                    elif before == earliest:  # it was the earliest, perhaps alone
+                        later = True
             heard.clear()
-            self._earliest = min(deadlines, default=_NEVER)
-        earliest = self._earliest
+            if later:
+                earliest = min(deadlines)
+            self._earliest = earliest
         return None if earliest == _NEVER else earliest
 
     def run(self, now: Instant, core: Core | None, effects: Iterable[Effect]) -> list[Effect]:

@@ -84,6 +84,14 @@ DOWN_SHOWN_MAX: Final = 32
 DOWN_SHOWN_US: Final = 600 * SECOND
 """So long a lost link is still listed, as down, for whoever looks at the mesh."""
 MEASURED_EVERY_US: Final = SECOND // 2
+TOLD_EVERY_US: Final = 5 * SECOND
+"""How a link does is told at once when it is noticeably other than what was told, and every so often when it is not:
+most links are today as they were yesterday, and four cores that take that in are most of what a heartbeat costs."""
+NOTICED_US: Final = MILLISECOND
+NOTICED_SHARE: Final = 8
+NOTICED_PPM: Final = 5_000
+"""Noticeable: a round trip that is other by more than a millisecond and more than an eighth, or half a percent more or
+less that is lost."""
 LATE_US: Final = 50 * MILLISECOND
 """Own timers later than this mean that we were not listening."""
 FIRST_PUBLISH_US: Final = 500 * MILLISECOND
@@ -122,6 +130,10 @@ class _Link:
     since: Instant
     liveness: Liveness
     measured_at: Instant | None = None
+    told_at: Instant | None = None
+    """When LinkMeasured told of it last, and what; None: since it was silent or up, it has not."""
+    told_rtt_us: int = 0
+    told_loss_ppm: int = 0
     loss_ppm: int = 0
     figures: Told = field(default_factory=Told)
     """What everyone was told of its round trip and loss."""
@@ -131,6 +143,14 @@ class _Link:
     """It is down, and reopening on the connection that it had."""
     wakes_at: Instant = 0
     """Its `liveness.next_wakeup()`, as of when anything last happened to it."""
+
+    @property
+    def noticeable(self) -> bool:
+        """Whether it does noticeably otherwise than LinkMeasured told last."""
+        moved_us = abs(self.liveness.rtt.srtt_us - self.told_rtt_us)
+        if moved_us > NOTICED_US and moved_us * NOTICED_SHARE > self.told_rtt_us:
+            return True
+        return abs(self.loss_ppm - self.told_loss_ppm) > NOTICED_PPM
 
     @property
     def up(self) -> bool:
@@ -335,9 +355,11 @@ class Links:
                 link.liveness.reopen(now, REOPENING_PATIENCE_US if link.outbound else DIALLED_PATIENCE_US)
                 link.fell = True
             elif step.new is LinkState.PROBING:
+                link.told_at = None
                 effects.append(Emit(LinkSilent(peer, now - link.liveness.proved_at)))
             elif step.old is LinkState.OPENING:
                 link.since = now
+                link.told_at = None
                 link.fell = False
                 self._lost.pop(peer, None)
                 if link.told:
@@ -423,8 +445,11 @@ class Links:
         if link.moved(now):
             step, rare = link.figures.stepped(rtt.srtt_us), link.figures.rarely_moves(now)
             self._pacer.drifted(now, step=step, rare=rare)
-        effects: list[Effect] = [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm))]
-        return effects + self._stays(now, peer, link) if now - link.since >= STOOD_US else effects
+        stays = self._stays(now, peer, link) if not link.told and now - link.since >= STOOD_US else []
+        if link.told_at is not None and now - link.told_at < TOLD_EVERY_US and not link.noticeable:
+            return stays
+        link.told_at, link.told_rtt_us, link.told_loss_ppm = now, rtt.srtt_us, link.loss_ppm
+        return [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm)), *stays]
 
     # --- what everyone is told ----------------------------------------------------------------------------
 

@@ -314,16 +314,59 @@ def test_a_closed_connection_takes_the_link_down_at_once_with_the_transports_rea
     assert wire.cores[a].on_event(wire.now, TransportDown(b, "closed by peer")) == []
 
 
-def test_measurements_come_at_most_twice_a_second() -> None:
+def test_a_steady_link_is_measured_all_the_time_and_told_every_five_seconds() -> None:
     """With ten answers a second."""
     wire = Wire("a", "b", delay_us=5 * MS)
     wire.connect("a", "b")
-    wire.run(10 * SECOND)
+    wire.run(21 * SECOND)
     times = [at for at, _ in wire.events("a", LinkMeasured)]
-    assert 15 <= len(times) <= 21
-    assert min(b - a for a, b in pairwise(times)) >= 500 * MS
+    assert len(times) == 5
+    assert all(5_000 * MS <= b - a <= 5_700 * MS for a, b in pairwise(times))
     last = wire.events("a", LinkMeasured)[-1][1]
     assert isinstance(last, LinkMeasured) and last.rtt_us == 10 * MS and last.loss_ppm == 0
+
+
+def test_a_round_trip_that_changes_is_told_within_a_second_and_at_most_twice_a_second() -> None:
+    """Until what was told is no more than an eighth off, or a millisecond, from what is."""
+    wire = Wire("a", "b", delay_us=5 * MS)
+    wire.connect("a", "b")
+    wire.run(7_200 * MS)
+    wire.delay_us = 20 * MS
+    wire.run(20 * SECOND)
+    since = [(at, event.rtt_us) for at, event in wire.events("a", LinkMeasured) if isinstance(event, LinkMeasured)]
+    after = [(at, rtt_us) for at, rtt_us in since if at > 7_200 * MS]
+    assert after[0][0] <= 8_200 * MS
+    assert after[0][1] > 11 * MS
+    assert min(b - a for (a, _), (b, _) in pairwise(after)) >= 500 * MS
+    assert after[-1][1] >= 36 * MS
+    assert len(after) <= 8
+
+
+def test_loss_that_begins_is_told_before_the_five_seconds_are_over() -> None:
+    """Half a percent more than was told, as soon as the link knows."""
+    wire = Wire("a", "b", delay_us=5 * MS)
+    wire.connect("a", "b")
+    plain, dropped = wire.perform, 0
+
+    def lossy(node: NodeId, effects: list[Effect]) -> None:
+        nonlocal dropped
+        kept = []
+        for effect in effects:
+            if isinstance(effect, Send) and isinstance(effect.message, Heartbeat):
+                drops = wire.now > 6 * SECOND and effect.message.seq % 8 == 1
+                dropped += drops
+                if drops:
+                    continue
+            kept.append(effect)
+        plain(node, kept)
+
+    wire.perform = lossy  # type: ignore[method-assign]
+    wire.run(8_500 * MS)
+    told = [event.loss_ppm for at, event in wire.events("a", LinkMeasured) if isinstance(event, LinkMeasured)]
+    assert dropped > 0
+    assert len(told) >= 3
+    assert told[0] == 0
+    assert told[-1] > 5_000
 
 
 def test_a_link_whose_answer_is_overdue_is_told_to_be_silent_until_the_next_answer() -> None:
