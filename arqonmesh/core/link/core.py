@@ -197,7 +197,7 @@ class Links:
         """This life has published a record."""
         self._stretched = False
         self._lull = Lull()
-        """How long peers stood still of late, once there were several of them; shared by all links."""
+        """How long peers stood still of late, once there were enough of them; shared by all links."""
         self._stalls = Stalls(env.node_id, self._lull)
         self._strained = False
         """Heartbeats are slower on account of that."""
@@ -408,13 +408,13 @@ class Links:
         return self._stood_still(now, self._stalls.ours(now, by_us))
 
     def _resumed(self, now: Instant, peer: NodeId, link: _Link, silence: Resumed) -> list[Effect]:
-        """One peer alone says something of its own link only (liveness.py); with a second it is the machines."""
+        """One peer alone says something of its own link only (liveness.py); with enough others it is the machines."""
         company: dict[NodeId, None] = {
             other: None
             for other, its in self._links.items()
             if its is not link and abs(its.liveness.silent_since - silence.since) <= silence.interval_us
         }
-        return self._stood_still(now, self._stalls.theirs(now, peer, silence, company))
+        return self._stood_still(now, self._stalls.theirs(now, peer, silence, company, len(self._links)))
 
     def _stood_still(self, now: Instant, for_us: int) -> list[Effect]:
         if not for_us:

@@ -17,13 +17,13 @@ from tests.core.toy import node_of
 ME, B, C, D = (node_of(name) for name in "abcd")
 
 
-def stood_still(stalls: Stalls, who: str, at_ms: int, for_ms: int, company: str = "") -> int:
+def stood_still(stalls: Stalls, who: str, at_ms: int, for_ms: int, company: str = "", links: int = 4) -> int:
     """From `at_ms` on; what all are given from then on, if it is more than before, in milliseconds."""
     ended = (at_ms + for_ms) * MS
     if who == "a":
         return stalls.ours(ended, for_ms * MS) // MS
     silence = Resumed(at_ms * MS, for_ms * MS, 100 * MS)
-    return stalls.theirs(ended, node_of(who), silence, {node_of(name): None for name in company}) // MS
+    return stalls.theirs(ended, node_of(who), silence, {node_of(name): None for name in company}, links) // MS
 
 
 def test_of_two_peers_silences_that_lie_apart_the_shorter_one_and_half_as_much_again_counts() -> None:
@@ -54,6 +54,39 @@ def test_one_alone_confirms_nothing_however_often() -> None:
     stalls = Stalls(ME, Lull())
     assert [stood_still(stalls, "b", at_ms, 900) for at_ms in (1_000, 3_000, 5_000)] == [0, 0, 0]
     assert stood_still(stalls, "c", 5_900 + HALF_LIFE_US // MS, 900) == 0
+
+
+@pytest.mark.parametrize(
+    ("links", "sources", "believed_ms"),
+    [(4, 2, 1_500), (10, 2, 1_500), (11, 2, 750), (63, 2, 0), (63, 7, 750), (63, 13, 1_500), (63, 20, 1_500)],
+)
+def test_what_is_believed_is_bounded_by_the_share_of_the_links_that_say_so(
+    links: int, sources: int, believed_ms: int
+) -> None:
+    """All of it for a fifth, nothing for one; two are enough up to ten links, where they are a fifth."""
+    stalls = Stalls(ME, Lull())
+    names = "bcdefghijklmnopqrstu"[:sources]
+    told = [stood_still(stalls, who, 1_000 + 300 * n, 1_500, links=links) for n, who in enumerate(names)]
+    assert max(told) == believed_ms
+
+
+def test_few_who_pretend_much_add_half_to_what_many_say() -> None:
+    """Thirteen of sixty stood still for 300 ms, as on a busy machine; two say two seconds."""
+    stalls = Stalls(ME, Lull())
+    told = [
+        stood_still(stalls, who, 1_000 + 410 * n, 2_000 if n < 2 else 300, links=63)
+        for n, who in enumerate("bcdefghijklmnop")
+    ]
+    assert max(told) == 450
+
+
+def test_nobody_pushes_out_what_others_say() -> None:
+    """However often one stands still, or says so."""
+    stalls = Stalls(ME, Lull())
+    stood_still(stalls, "b", 1_000, 900)
+    for n in range(33):
+        stood_still(stalls, "c", 1_950 + 251 * n, 250)
+    assert stood_still(stalls, "d", 10_950, 900) == 900
 
 
 def test_never_more_than_what_links_bear() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from arqonmesh.core.kernel import SECOND, Send
+from arqonmesh.core.link import stalls
 from arqonmesh.wire.messages import Heartbeat
 from tests.core.link.test_links import MS, Wire
 from tests.core.toy import node_of
@@ -69,3 +72,32 @@ def test_heartbeats_never_become_slower_than_six_tenths_of_a_second() -> None:
         standing_still(wire, "b", "c", for_us=for_us)
     asked = intervals_ms(wire, "a", wire.now - 2 * SECOND)
     assert max(asked) == 600
+
+
+def crowd() -> Wire:
+    """Twenty peers of one node."""
+    peers = "bcdefghijklmnopqrstu"
+    wire = Wire("a", *peers, delay_us=MS)
+    for peer in peers:
+        wire.connect(peer, "a")
+    wire.run(3 * SECOND)
+    return wire
+
+
+def two_pretend(wire: Wire) -> set[int]:
+    """Two of them say nothing for a while in turns, again and again, and go on; what the node's heartbeats ask for."""
+    since = wire.now
+    for _ in range(3):
+        standing_still(wire, "b", "c", for_us=900 * MS)
+    return set(intervals_ms(wire, "a", since))
+
+
+def test_two_of_twenty_who_pretend_to_stand_still_slow_nobody_down() -> None:
+    """A tenth of the links is half of what is believed whatever it says; and what two say fades."""
+    assert max(two_pretend(crowd())) <= 200
+
+
+def test_were_two_enough_whatever_their_share_they_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is what the test above would see."""
+    monkeypatch.setattr(stalls, "sources_wanted", lambda links: 2)
+    assert max(two_pretend(crowd())) >= 400
