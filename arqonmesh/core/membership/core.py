@@ -38,8 +38,9 @@ more than may lie, to hold it dead. Why that is safe:
   the long suspicion. Only who is cut off *alone* is held dead early, and is as unreachable as if it were.
 - The time counts from when most of its neighbours had said so. The last of them decides whether, and not when: on a
   busy machine some neighbour always notices late, and everyone would wait for it twice.
-- Where several stood still and went on, by the word of our links, we wait three and a half times as long as that took
-  (timing.py): never by the word of a single peer, who could keep us waiting for others.
+- Where enough stood still and went on, by the word of our links, we wait for longer than that took (timing.py): never
+  by the word of a single peer, or of few of many, who could keep us waiting for others.
+- Who lost a link itself, but knows much less than others who did, waits for most of these: up to three times as long.
 - Whoever has no link at all uses none of this. A node that ran late waits longer: a quarter of the time is left after
   each such stretch, for what lies unread, and half is added while its local health is bad.
 - Where nobody stood still of late, a process that stops for longer than heartbeat timeout plus `link_evidence_ms` is
@@ -194,7 +195,7 @@ class Membership:
         elif isinstance(event, LinkDown):
             effects = self._link_down(now, event.peer)
         elif isinstance(event, StoodStill):
-            self._members.lull.note(now, event.for_us)
+            self._members.stood_still(now, event.for_us)
         elif isinstance(event, Late):
             self._was_late(now, event.by_us)
         elif isinstance(event, Persisted):

@@ -133,6 +133,27 @@ class Evidence:
         """Who lost a link to it a moment before `now` or later, sorted; ourselves included."""
         return sorted(author for author, since in self._lost.get(target, {}).items() if now - since <= FRESH_US)
 
+    def tells(self, now: Instant, target: NodeId, most: int) -> bool:
+        """Whether we are of the `most` of these who tell everyone: those who know most, or the first of them."""
+        much, less = self._by_knowledge(now, target)
+        return self._own in (much + less)[:most]
+
+    def who_know_more(self, now: Instant, target: NodeId) -> list[NodeId]:
+        """Who of these know much more than we; nobody when we are one of them, or none of these at all."""
+        much, less = self._by_knowledge(now, target)
+        return much if self._own in less else []
+
+    def _by_knowledge(self, now: Instant, target: NodeId) -> tuple[list[NodeId], list[NodeId]]:
+        """Those who lost a link to it, and apart those of them who know much less: two others have more than twice as
+        many links. How many another has is what others say here, so nobody makes itself one of the first."""
+        losers = [author for author in self.witnesses(now, target) if self._counts(author)]
+        links = [len(self._up.get(author, ())) for author in losers]
+        if self._own in losers:  # others may not have heard of ours yet
+            links[losers.index(self._own)] = max(len(self._up.get(self._own, ())), len(self.links))
+        bar = sorted(links)[-2] if len(links) > 1 else 0
+        much = [author for author, count in zip(losers, links, strict=True) if 2 * count >= bar]
+        return much, [author for author, count in zip(losers, links, strict=True) if 2 * count < bar]
+
     def lost_by_us(self, now: Instant, target: NodeId) -> bool:
         """Whether we lost a link of our own to it a moment ago."""
         since = self._lost.get(target, {}).get(self._own)

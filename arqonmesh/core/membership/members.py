@@ -60,9 +60,9 @@ class Members:
         """Whether our verdicts may differ from what our ACCUSATIONS record says."""
         self.of: dict[NodeId, Member] = {}
         self._census = Census()
-        self.lull = Lull()
-        """How long we or a linked peer stood still of late, and went on."""
-        self._timing = Timing(self.of, self._census, settings, awareness, evidence, self.lull)
+        self._lull = Lull()
+        """How long everyone stands still now and then, and goes on, by the word of our links."""
+        self._timing = Timing(self.of, self._census, settings, awareness, evidence, self._lull)
         self._unseen: dict[NodeId, None] = {}
         """About whom the links said something new since `look_at_links`."""
 
@@ -225,15 +225,12 @@ class Members:
             self._timing.reckon(now, member)
         verdict = member.verdict
         unjudged = verdict is None or verdict.incarnation != member.incarnation
-        if unjudged and self._timing.severed(now, member) and self._lost_it_ourselves(now, node):
+        if unjudged and self._timing.severed(now, member) and self._evidence.tells(now, node, ACCUSERS_ENOUGH):
             reason = "nobody has a link to it any more"
             return self.convict(
                 now, member, Verdict("suspect", member.incarnation, private=False, hearsay=False), reason
             )
         return []
-
-    def _lost_it_ourselves(self, now: Instant, node: NodeId) -> bool:
-        return self._me in self._evidence.witnesses(now, node)[:ACCUSERS_ENOUGH]
 
     # --- states -------------------------------------------------------------------------------------------
 
@@ -365,6 +362,13 @@ class Members:
         for member in self.suspects.values():
             self._timing.reckon(now, member)
         return effects
+
+    def stood_still(self, now: Instant, for_us: int) -> None:
+        """Everyone does now and then, for so long: whoever is suspected already is given as much. The first of all
+        pauses on a machine that has just become busy would otherwise be judged by how it was before."""
+        self._lull.note(now, for_us)
+        for member in self.suspects.values():
+            self._timing.reckon(now, member)
 
     def postpone(self, now: Instant, by_us: int) -> None:
         """We were not listening: every suspect gets that time again."""

@@ -71,6 +71,7 @@ class Suspicion:
     __slots__ = (
         "_accusers",
         "_floor_at",
+        "_follows",
         "_grace_us",
         "_hastened",
         "_judged_at",
@@ -94,6 +95,7 @@ class Suspicion:
         self._floor_at = now
         self._severed_at: Instant | None = None
         self._short_us = 0
+        self._follows = 1
         self._judged_at: Instant | None = None
         self._grace_us = 0
 
@@ -131,6 +133,10 @@ class Suspicion:
             self._severed_at, self._short_us = now, short_us
         elif short_us > self._short_us:
             self._short_us = short_us
+
+    def follow(self, times: int) -> None:
+        """That short time is so many times as long for now, since others know better."""
+        self._follows = times
 
     def mend(self) -> None:
         """Somebody has a link to it again, or may have: the usual time."""
@@ -171,5 +177,5 @@ class Suspicion:
             lasts_us = timeout_us(self.confirmations, self._wanted, self._min_us, self._max_us)
         due = max(self.started_at + lasts_us, self._floor_at)
         if self._severed_at is not None:
-            due = min(due, self._severed_at + self._short_us)
+            due = min(due, self._severed_at + self._short_us * self._follows)
         return due if self._judged_at is None else min(due, self._judged_at + self._grace_us)

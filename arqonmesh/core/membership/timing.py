@@ -14,14 +14,27 @@ the time is always left, though: records come in any order. Local health adds ha
 probes, whose silence may be our own fault; that others signed the loss of their links is not, and a node in trouble
 would be the last to know by seconds.
 
-How long a silence may be and end well is not the same everywhere. Where several stood still and went on, as processes
-do that get no processor (StoodStill), we give a severed member three and a half times as long, five seconds at most
-(core/lull.py): on a machine that is too busy for all of its nodes, seconds pass in which a living one says nothing.
+How long a silence may be and end well is not the same everywhere. Where enough stood still apart in time and went on,
+as processes do that get no processor (StoodStill; link/stalls.py says who are enough), we give a severed member more
+than twice as long, by more the longer that took: where a third of a second is common a second is rare, and where half
+a second is common three seconds happen. Five seconds at most (core/lull.py). Whoever is suspected already is given as
+much: the first long pauses come before there is anything to learn from. A single member that stands still while the
+others are well is given nothing of this, however often it does, not even by itself having done so before: its own
+links bear half a second, and whoever then says nothing for another second is held dead until it runs again. That is
+what it is to others, its next incarnation undoes it, and else each of its pauses would make its real death slower.
+
+Who lost a link itself may know little all the same: a spoke with four links has hardly ever seen anybody stand still
+when its hub does, and the other hubs, with sixty, have. While two of those who lost theirs have more than twice as many
+links as we, and most of these do not hold it dead, we take three times as long. How many links somebody has is what
+others say, and the time has an end: should they lie, or die, too, it is three seconds and not one.
 
 *Witnessed* is for those who had no link to it. They saw nothing themselves, neither how long it was silent nor how
 often it had been before, so they wait for those who did: for all who lost their link when it was severed, or for as
 many of them as judges are wanted. Of two or more, one alone is never enough, for that one may lie: its word would end
-the patience of everyone for whom the honest others still wait. Should all of those die, too, the usual time is left.
+the patience of everyone for whom the honest others still wait. Where four are wanted the fourth may be slow, or silent
+on purpose: three are enough for who lost a link itself, and for all others once a quarter of the time has passed. None
+of it matters to a member with one living honest link, which is not severed. Should all of those die, too, the usual
+time is left.
 
 *Judged* is for whoever lags behind: cut off for a moment, or waiting for one late record. Each of those who say `dead`
 waited for itself. How many are enough? More than may lie (f of n = 3f + 1), and at least two; but four at most, since
@@ -50,11 +63,15 @@ HEALTH_SHARE: Final = 2
 """Bad local health, however bad, stretches what link records shortened by half."""
 TOGETHER_SHARE: Final = 2
 """Losses that lie no further apart than so often `link_evidence_ms` are one event."""
-LULL_SHARE: Final = (7, 2)
-"""Where we or a neighbour stood still of late, a severed member has so many times as long."""
+LULL_SHARE: Final = 2
+"""Where everyone stands still now and then, a severed member has so many times as long,"""
+LULL_STEP_US: Final = 200 * MILLISECOND
+"""and once more for each of these: where half a second is common, three seconds happen."""
 LULL_PATIENCE_US_MAX: Final = 5 * SECOND
 ISLAND_SHARE: Final = 2
 """Where members are severed together they may be a side of a cut, which is given twice the time to heal."""
+FOLLOWER_SHARE: Final = 3
+"""Who lost a link to it waits so many times as long while most of those who know much more do not hold it dead."""
 WITNESSED_SHARE: Final = 16
 """Where the suspect's own neighbours hold it dead, it is left `link_evidence_ms` divided by this."""
 JUDGED_SHARE: Final = 4
@@ -121,10 +138,12 @@ class Timing:
             short_us = max(self._short_us + health_us, self._patience_us(now))
             short_us *= ISLAND_SHARE if len(severed) > 1 else 1
             suspicion.sever(max(member.severed_since, now - short_us // 2), short_us)
+            suspicion.follow(FOLLOWER_SHARE if self._waits_for_others(member) else 1)
         else:
             suspicion.mend()
-        if severed and self._is_witnessed(member):
-            suspicion.judge(now, self._patience_us(now) // WITNESSED_SHARE)
+        share = self._witnessed_share(now, member) if severed else 0
+        if share:
+            suspicion.judge(now, self._patience_us(now) // share)
         elif self._is_judged(member):
             suspicion.judge(now, self._patience_us(now) // JUDGED_SHARE)
         else:
@@ -137,22 +156,39 @@ class Timing:
 
     def _patience_us(self, now: Instant) -> int:
         """How long a severed member has, by what was seen to end well of late."""
-        return max(self._short_us, min(self._lull.us(now) * LULL_SHARE[0] // LULL_SHARE[1], LULL_PATIENCE_US_MAX))
+        lull_us = self._lull.us(now)
+        patience_us = lull_us * LULL_SHARE + lull_us * lull_us // LULL_STEP_US
+        return max(self._short_us, min(patience_us, LULL_PATIENCE_US_MAX))
 
     @property
     def may_shorten(self) -> bool:
         """Whether others' link records say anything to us: not while we have no link ourselves."""
         return bool(self._short_us and self._evidence.links)
 
-    def _is_witnessed(self, member: Member) -> bool:
-        """Whether enough of those who lost a link to it when it was severed hold it dead: all of them, or more than may
-        lie."""
+    def _waits_for_others(self, member: Member) -> bool:
+        """Whether we lost a link to it, but know much less than others who did, and most of these do not hold it dead:
+        four of them at most, who tell everyone."""
+        assert member.severed_since is not None
+        much = self._evidence.who_know_more(member.severed_since, member.node)
+        present, said = member.incarnation, member.accusers or {}
+        dead = sum(1 for author in much if said.get(author) == (present, "dead"))
+        return bool(much) and dead <= min(len(much), ACCUSERS_ENOUGH) // 2
+
+    def _witnessed_share(self, now: Instant, member: Member) -> int:
+        """What part of the short time is left, since enough of those who lost a link to it when it was severed hold it
+        dead; 0 when they do not. Enough are all of them, or more than may lie; of four that are wanted, three for who
+        lost a link itself and would be the fourth, and after a while for all."""
         assert member.severed_since is not None
         witnesses = self._evidence.witnesses(member.severed_since, member.node)
         present, said = member.incarnation, member.accusers or {}
         losers = [author for author in witnesses if author in self._evidence.vouching]
         dead = sum(1 for author in losers if said.get(author) == (present, "dead"))
-        return dead > 0 and dead >= min(judges_wanted(len(self._of)), len(losers))
+        wanted = min(judges_wanted(len(self._of)), len(losers))
+        if dead > 0 and dead >= wanted:
+            return WITNESSED_SHARE
+        if dead < ACCUSERS_ENOUGH - 1:
+            return 0
+        return WITNESSED_SHARE if self._evidence.lost_by_us(now, member.node) else JUDGED_SHARE
 
     def _is_judged(self, member: Member) -> bool:
         if not self._judged or not self.may_shorten:
