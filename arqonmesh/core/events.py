@@ -330,13 +330,6 @@ class UserEvent(Event, frozen=True, gc=False):
 # --- places: coordinates and regions -------------------------------------------------------------------------
 
 
-class CoordinateHeard(Event, frozen=True, gc=False):
-    """A member's network coordinate as it states it (wire layout of CoordinateReport); for ranking only."""
-
-    node: NodeId
-    coordinate: tuple[int, ...]
-
-
 class LeadersChanged(Event, frozen=True, gc=False):
     """Who speaks for a region now, best first; empty when nobody of it is alive."""
 

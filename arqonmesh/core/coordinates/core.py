@@ -3,7 +3,7 @@
     timer ──CoordinateReport──▶ one linked peer in turn        (a datagram of some 60 bytes; losing it is harmless)
     CoordinateReport of a linked peer + the round trip that we measured to it ──▶ our coordinate moves
     moved since last told, settled, and not too soon ──Publish(COORDINATE)──▶ everyone
-    Applied(COORDINATE) of another ──▶ CoordinateHeard
+    Applied(COORDINATE) of another ──▶ kept, for whoever asks how far it is
 
 What others state is self-reported, so it is used to rank whom to probe or dial and for nothing else; routes rest on
 measurements. Whose coordinate contradicts what we measure to it is not used at all, until the two agree again. If
@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from struct import Struct as Layout
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import CoordinateSettings
 from arqonmesh.core.coordinates.residuals import Residuals
-from arqonmesh.core.coordinates.vivaldi import Coordinate, Vivaldi
+from arqonmesh.core.coordinates.vivaldi import LAYOUT, Coordinate, Vivaldi
 from arqonmesh.core.events import (
     Applied,
-    CoordinateHeard,
     Dropped,
     LinkDown,
     LinkMeasured,
@@ -56,10 +57,18 @@ class _Link:
     """When its newest report was taken in."""
 
 
-@dataclass(slots=True)
-class _Known:
-    coordinate: Coordinate
-    contradictions: int = 0
+_LAYOUT: Final = Layout(f"<{LAYOUT}i")
+
+
+@lru_cache(maxsize=1_024)
+def _packed(wire: tuple[int, ...]) -> bytes:
+    """A coordinate as it is kept of every member: eight numbers, each an object, would be one of the largest things."""
+    return _LAYOUT.pack(*wire)
+
+
+@lru_cache(maxsize=1_024)
+def _unpacked(packed: bytes) -> Coordinate:
+    return Coordinate.from_wire(_LAYOUT.unpack(packed))
 
 
 class Coordinates:
@@ -77,7 +86,10 @@ class Coordinates:
         self._publish_us = int(settings.publish_interval_s * SECOND)
         self._vivaldi = Vivaldi(env.rng)
         self._links: dict[NodeId, _Link] = {}
-        self._known: dict[NodeId, _Known] = {}
+        self._known: dict[NodeId, bytes] = {}
+        """Where members say they are, packed."""
+        self._contradictions: dict[NodeId, int] = {}
+        """Of linked peers: how often in a row that was far from what we measured. Never more than are known."""
         self._residuals = Residuals()
         self._turn = 0
         self._report_at: Instant | None = None
@@ -100,10 +112,11 @@ class Coordinates:
         """Where a member says it is, if that is of any use; ourselves included."""
         if node == self._env.node_id:
             return self.own if self.own.error <= ERROR_USABLE else None
-        known = self._known.get(node)
-        if known is None or known.coordinate.error > ERROR_USABLE or self._is_aside(known):
+        packed = self._known.get(node)
+        if packed is None:
             return None
-        return known.coordinate
+        told = _unpacked(packed)
+        return None if told.error > ERROR_USABLE or self._is_aside(node) else told
 
     def estimate_us(self, one: NodeId, other: NodeId) -> int | None:
         """The round trip between two members as their coordinates have it; None unless both can be used."""
@@ -116,7 +129,7 @@ class Coordinates:
 
     def aside(self) -> tuple[NodeId, ...]:
         """Whose coordinate contradicts our measurements, sorted."""
-        return tuple(sorted(node for node, known in self._known.items() if self._is_aside(known)))
+        return tuple(sorted(node for node in self._contradictions if self._is_aside(node)))
 
     # --- Core ---------------------------------------------------------------------------------------------
 
@@ -133,11 +146,11 @@ class Coordinates:
         if link.heard_at is not None and now - link.heard_at < self._spacing_us():
             return [Emit(Dropped("coordinates", "too-often", 1, link_peer))]
         link.heard_at = now
-        told = Coordinate.from_wire((*message.vector_us, message.height_us, message.error_ppm, message.adjustment_us))
-        known = self._note(link_peer, told)
-        if known is not None:
-            self._compare(known, link.rtt_us)
-            if self._is_aside(known):
+        wire = (*message.vector_us, message.height_us, message.error_ppm, message.adjustment_us)
+        told = Coordinate.from_wire(wire)
+        if self._note(link_peer, wire):
+            self._compare(link_peer, told, link.rtt_us)
+            if self._is_aside(link_peer):
                 return [Emit(Dropped("coordinates", "contradicts", 1, link_peer))]
         misfit = self._residuals.note(link_peer, self.own.distance_to(told), link.rtt_us / SECOND)
         proven = told if told.error >= misfit else replace(told, error=misfit)  # nobody is surer than it proves to be
@@ -150,9 +163,9 @@ class Coordinates:
                 link = self._links.get(event.peer)
                 if link is not None:
                     link.rtt_us = event.rtt_us
-                    known = self._known.get(event.peer)
-                    if known is not None:
-                        self._compare(known, event.rtt_us)
+                    packed = self._known.get(event.peer)
+                    if packed is not None:
+                        self._compare(event.peer, _unpacked(packed), event.rtt_us)
             case LinkUp():
                 self._links[event.peer] = _Link()
                 if self._report_at is None:
@@ -165,9 +178,9 @@ class Coordinates:
             case Applied(body=CoordinateBody() as body):
                 return self._stated(event.author, body)
             case Withdrawn(kind=Kind.COORDINATE):
-                self._known.pop(event.author, None)
+                self._forget(event.author)
             case MemberChanged(new="left"):
-                self._known.pop(event.node, None)
+                self._forget(event.node)
                 self._vivaldi.forget(event.node)
         return []
 
@@ -205,38 +218,43 @@ class Coordinates:
 
     def _stated(self, author: NodeId, body: CoordinateBody) -> list[Effect]:
         wire = (*body.vector_us, body.height_us, body.error_ppm, body.adjustment_us)
-        told = Coordinate.from_wire(wire)
         if author == self._env.node_id:
-            self._published = told
+            told = self._published = Coordinate.from_wire(wire)
             if self._vivaldi.updates == 0:  # an earlier life's: better than to begin at the origin
                 self._vivaldi.coordinate = told
             return []
-        if self._note(author, told) is None:
+        if not self._note(author, wire):
             return [Emit(Dropped("coordinates", "full", 1, author))]
-        return [Emit(CoordinateHeard(author, wire))]
+        return []
 
-    def _note(self, node: NodeId, told: Coordinate) -> _Known | None:
-        known = self._known.get(node)
-        if known is not None:
-            known.coordinate = told
-        elif len(self._known) < KNOWN_MAX:
-            known = self._known[node] = _Known(told)
-        return known
-
-    def _compare(self, known: _Known, rtt_us: int) -> None:
-        """Does what it says fit what we measure? Only once we know ourselves where we are."""
-        if self.own.error > ERROR_USABLE or known.coordinate.error > ERROR_USABLE:
-            return
-        guess_us = self.own.distance_to(known.coordinate) * SECOND
-        far = abs(guess_us - rtt_us) > FAR_US and (guess_us * FAR_FACTOR < rtt_us or guess_us > rtt_us * FAR_FACTOR)
-        known.contradictions = min(known.contradictions + 1, CONTRADICTIONS_MAX) if far else 0
-
-    def _is_aside(self, known: _Known) -> bool:
-        """Contradicted again and again, and not because we are the ones who moved."""
-        if known.contradictions < CONTRADICTIONS_MAX:
+    def _note(self, node: NodeId, wire: tuple[int, ...]) -> bool:
+        """Keep where it says that it is; False when there is no room."""
+        if node not in self._known and len(self._known) >= KNOWN_MAX:
             return False
-        linked = [other for node in self._links if (other := self._known.get(node)) is not None]
-        contradicted = sum(other.contradictions >= CONTRADICTIONS_MAX for other in linked)
+        self._known[node] = _packed(wire)
+        return True
+
+    def _forget(self, node: NodeId) -> None:
+        self._known.pop(node, None)
+        self._contradictions.pop(node, None)
+
+    def _compare(self, node: NodeId, told: Coordinate, rtt_us: int) -> None:
+        """Does what it says fit what we measure? Only once we know ourselves where we are."""
+        if self.own.error > ERROR_USABLE or told.error > ERROR_USABLE:
+            return
+        guess_us = self.own.distance_to(told) * SECOND
+        far = abs(guess_us - rtt_us) > FAR_US and (guess_us * FAR_FACTOR < rtt_us or guess_us > rtt_us * FAR_FACTOR)
+        if far:
+            self._contradictions[node] = min(self._contradictions.get(node, 0) + 1, CONTRADICTIONS_MAX)
+        else:
+            self._contradictions.pop(node, None)
+
+    def _is_aside(self, node: NodeId) -> bool:
+        """Contradicted again and again, and not because we are the ones who moved."""
+        if self._contradictions.get(node, 0) < CONTRADICTIONS_MAX:
+            return False
+        linked = [other for other in self._links if other in self._known]
+        contradicted = sum(self._contradictions.get(other, 0) >= CONTRADICTIONS_MAX for other in linked)
         return contradicted * 3 <= len(linked)
 
     def _publish(self, now: Instant) -> list[Effect]:

@@ -17,13 +17,11 @@ Source: the attacks and rules collected in GossipSub v1.1's evaluation (2020) an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
 from arqonmesh.config.model import PeerSettings
 from arqonmesh.core.events import (
     Applied,
-    CoordinateHeard,
     Dropped,
     Fault,
     Forked,
@@ -39,12 +37,13 @@ from arqonmesh.core.events import (
 from arqonmesh.core.kernel import SECOND, Durable, Effect, Emit, Env, Event, Instant
 from arqonmesh.core.peers.buckets import Buckets
 from arqonmesh.core.peers.opinion import Opinion
-from arqonmesh.core.peers.peer import ESTABLISHED_DELIVERIES, Peer, scores_after
+from arqonmesh.core.peers.peer import ESTABLISHED_DELIVERIES, Peer
 from arqonmesh.core.peers.pool import Pool
 from arqonmesh.core.peers.probation import Probation
 from arqonmesh.core.peers.rebalance import Preference, prefer, told
+from arqonmesh.core.peers.report import CauseReport, PeerReport, causes_of, report_of
 from arqonmesh.core.peers.rtt import RttTracker
-from arqonmesh.core.peers.score import FULL_PPM, Score
+from arqonmesh.core.peers.score import FULL_PPM
 from arqonmesh.core.peers.store import SAVE_LATER_US, SAVE_SOON_US, Store, restored
 from arqonmesh.core.peers.strategies import RANDOM_PERCENT_MIN, strategy_of
 from arqonmesh.ids import NodeId
@@ -58,45 +57,6 @@ Guess: TypeAlias = Callable[[NodeId], "int | None"]
 """The round trip to a member that was never measured, microseconds; None when nothing is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class CauseReport:
-    at_ms: int
-    delta_ppm: int
-    cause: str
-    evidence: bytes
-    score_ppm: int = FULL_PPM
-    """The score after it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerReport:
-    """A peer as `arqon peer show` tells it; the score as of the asking, decay included."""
-
-    node: NodeId
-    cluster: str
-    role: str
-    region: str
-    addresses: tuple[str, ...]
-    score_ppm: int
-    ignored: bool
-    standing: str
-    latency_us: int | None
-    first_seen_ms: int
-    last_seen_ms: int
-    deliveries: int
-    causes: tuple[CauseReport, ...]
-    """Newest last."""
-    inviter: NodeId | None = None
-    probation: bool = False
-    """Held to a tenth of the rate."""
-    preferred: bool = False
-    guess_us: int | None = None
-    """The round trip by coordinates, for one that was never measured."""
-    rtt_min_us: int | None = None
-    rtt_variance_us: int | None = None
-    loss_ppm: int | None = None
-
-
 class Peers:
     """The registry. Everything but `allow` and the selections, which draw, only reads."""
 
@@ -108,7 +68,6 @@ class Peers:
         MemberDescribed,
         MemberChanged,
         LinkMeasured,
-        CoordinateHeard,
         Applied,
         Imported,
         Fault,
@@ -131,12 +90,14 @@ class Peers:
         self._half_life_us = max(1, int(settings.half_life_s * SECOND))
         self._peers: dict[NodeId, Peer] = {}
         self._members: dict[NodeId, None] = {env.node_id: None}
-        self._pool = Pool(env.rng, self._region_of)
+        self._pool = Pool(env.rng, self._region_of, guess)
         self._buckets = Buckets(rate_per_s=settings.rate_per_s, burst=settings.burst)
         self._probation = Probation(rate_per_s=settings.rate_per_s, burst=settings.burst)
         self._store = Store()
         threshold_ppm = int(settings.ignore_below * FULL_PPM)
-        self._opinion = Opinion(env, threshold_ppm, self._peers, self._members, self._store)
+        self._opinion = Opinion(
+            env, threshold_ppm, self._half_life_us, settings.causes_max, self._peers, self._members, self._store
+        )
         self._strategy = strategy_of(settings.strategy, random_percent=settings.random_percent, region=env.region)
         self._rebalance_us = settings.rebalance_rounds * round_us
         self._rebalance_at: Instant | None = None
@@ -202,18 +163,12 @@ class Peers:
     def causes(self, node: NodeId) -> tuple[CauseReport, ...]:
         """Why its score moved, oldest first; empty for one that is not known."""
         peer = self._peers.get(node)
-        if peer is None:
-            return ()
-        after = scores_after(peer.changes, self._half_life_us)
-        return tuple(
-            CauseReport(c.at_ms, c.delta_ppm, c.cause, c.evidence, score_ppm)
-            for c, score_ppm in zip(peer.changes, after, strict=True)
-        )
+        return () if peer is None else causes_of(peer, self._half_life_us)
 
     def convicted(self, node: NodeId) -> bool:
         """Whether it is ignored for good, by a proof or the operator's ban: until the operator forgives it."""
         peer = self._peers.get(node)
-        return peer is not None and peer.score.convicted
+        return peer is not None and peer.convicted
 
     def held_back(self) -> tuple[int, int]:
         """How many are ignored, and how many are on probation."""
@@ -222,7 +177,7 @@ class Peers:
     def score_ppm(self, now: Instant, node: NodeId) -> int:
         """1_000_000 for one that is not known: nothing is held against it."""
         peer = self._peers.get(node)
-        return FULL_PPM if peer is None else peer.score.ppm(now)
+        return FULL_PPM if peer is None else peer.score_ppm(now)
 
     def standing(self, node: NodeId) -> str:
         peer = self._peers.get(node)
@@ -231,27 +186,14 @@ class Peers:
     def view(self, now: Instant, node: NodeId) -> PeerReport:
         """Everything known of one peer. Raises KeyError for a node that is not in the registry."""
         peer = self._peers[node]
-        return PeerReport(
-            node=node,
-            cluster=peer.cluster,
-            role=peer.role,
-            region=peer.region,
-            addresses=peer.addresses,
-            score_ppm=peer.score.ppm(now),
-            ignored=peer.ignored,
-            standing=peer.standing(self._env.wall_ms()),
-            latency_us=peer.latency_us,
-            first_seen_ms=peer.first_seen_ms,
-            last_seen_ms=peer.last_seen_ms,
-            deliveries=peer.deliveries,
+        return report_of(
+            peer,
+            now,
+            self._env.wall_ms(),
             causes=self.causes(node),
-            inviter=peer.inviter,
             probation=node in self._probation,
             preferred=node in self.preference.chosen,
             guess_us=None if peer.latency_us is not None else self._guess(node),
-            rtt_min_us=None if peer.rtt is None else peer.rtt.min_us,
-            rtt_variance_us=None if peer.rtt is None else peer.rtt.variance_us,
-            loss_ppm=None if peer.rtt is None else peer.rtt.loss_ppm,
         )
 
     # --- Core ---------------------------------------------------------------------------------------------
@@ -289,21 +231,30 @@ class Peers:
             case PeerRuled():
                 return self._opined(event.node, self._ruled(now, event))
             case MemberAdmitted():
-                return self._admitted(now, event)
+                return self._admitted(now, self._env.wall_ms(), event)
             case MemberExpelled():
                 self._members.pop(event.node, None)
             case MemberDescribed():
                 self._described(event)
             case MemberChanged():
-                self._changed(now, event)
-            case CoordinateHeard() if event.node in self._pool:
-                self._pool.guessed(event.node, self._guess(event.node))
+                self._changed(now, self._env.wall_ms(), event)
         return []
 
     def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        if isinstance(events[0], Applied) and now <= self._started_at:
+        """Most come at the start, one for each member."""
+        first = events[0]
+        if isinstance(first, Applied) and now <= self._started_at:
             return []
-        return [effect for event in events for effect in self.on_event(now, event)]
+        if not isinstance(first, MemberAdmitted | MemberChanged):
+            return [effect for event in events for effect in self.on_event(now, event)]
+        self._now, wall_ms = now, self._env.wall_ms()
+        effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, MemberChanged):
+                self._changed(now, wall_ms, event)
+            elif isinstance(event, MemberAdmitted):
+                effects += self._admitted(now, wall_ms, event)
+        return effects
 
     def on_timer(self, now: Instant) -> list[Effect]:
         self._now = now
@@ -334,7 +285,7 @@ class Peers:
 
     # --- the registry -------------------------------------------------------------------------------------
 
-    def _admitted(self, now: Instant, event: MemberAdmitted) -> list[Effect]:
+    def _admitted(self, now: Instant, wall_ms: int, event: MemberAdmitted) -> list[Effect]:
         returns = event.node not in self._members and now > self._started_at
         self._members[event.node] = None
         if event.node == self._env.node_id:
@@ -343,20 +294,17 @@ class Peers:
         if peer is None and len(self._peers) >= PEERS_MAX:
             return [Emit(Dropped("peers", "full"))]
         if peer is None:
-            wall_ms = self._env.wall_ms()
             peer = self._peers[event.node] = Peer(
                 node=event.node,
                 first_seen_ms=wall_ms,
                 last_seen_ms=wall_ms,
-                score=Score(now, self._half_life_us),
-                changes_max=self._settings.causes_max,
             )
             self._store.touch(event.node, now + SAVE_SOON_US)
         peer.cluster, peer.role = event.cluster, event.role
         peer.inviter = event.inviter
         if returns and peer.ignored:  # what others knew of its standing, they forgot when it left the roster
             cause = peer.changes[-1].cause if peer.changes else "restored"
-            return [Emit(ScoreChanged(peer.node, peer.score.ppm(now), cause, True))]
+            return [Emit(ScoreChanged(peer.node, peer.score_ppm(now), cause, True))]
         return []
 
     def _described(self, event: MemberDescribed) -> None:
@@ -364,7 +312,7 @@ class Peers:
         if peer is not None:
             peer.region, peer.addresses = event.region, event.addresses
 
-    def _changed(self, now: Instant, event: MemberChanged) -> None:
+    def _changed(self, now: Instant, wall_ms: int, event: MemberChanged) -> None:
         if event.new == "left":
             self._members.pop(event.node, None)
         else:
@@ -374,7 +322,7 @@ class Peers:
             return
         peer.present = event.new in ("alive", "suspect")
         if event.new == "alive":
-            peer.last_seen_ms = self._env.wall_ms()
+            peer.last_seen_ms = wall_ms
             self._probation.someone_is_new(now)
         self._place(peer)
 
@@ -409,7 +357,6 @@ class Peers:
         if peer.present and not peer.ignored:
             if peer.node not in self._pool:
                 self._pool.add(peer.node, peer.latency_us)
-                self._pool.guessed(peer.node, self._guess(peer.node))
         else:
             self._pool.remove(peer.node)
 
@@ -435,15 +382,13 @@ class Peers:
         return effects
 
     def _rebalance(self, now: Instant) -> list[Effect]:
-        """Guess anew (coordinates move), then choose anew."""
+        """Choose anew, among those who are there and by what is measured or guessed now."""
         self._rebalance_at = now + self._rebalance_us
-        for node, peer in self._peers.items():
-            if peer.latency_us is None and node in self._pool:
-                self._pool.guessed(node, self._guess(node))
         if not len(self._pool):
             return []
         k = self._settings.preferred_max
-        self.preference = prefer(now, self.preference, self._pool, self._strategy, k)
+        with self._pool.held():
+            self.preference = prefer(now, self.preference, self._pool, self._strategy, k)
         return [Emit(told(self._settings.strategy, self.preference))]
 
 

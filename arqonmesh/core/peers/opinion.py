@@ -15,8 +15,9 @@ from typing import Final
 from arqonmesh.core.events import Dropped, ScoreChanged
 from arqonmesh.core.kernel import SECOND, Effect, Emit, Env, Instant
 from arqonmesh.core.peers.causes import PARDONED, PROOFS, cause_of
+from arqonmesh.core.peers.file import File
 from arqonmesh.core.peers.peer import Peer
-from arqonmesh.core.peers.score import FULL_PPM
+from arqonmesh.core.peers.score import FULL_PPM, Score
 from arqonmesh.core.peers.store import SAVE_LATER_US, SAVE_SOON_US, Store
 from arqonmesh.ids import NodeId
 
@@ -29,9 +30,19 @@ class Opinion:
     """The judge. Peers and members are the registry's; this only moves scores and says who is ignored."""
 
     def __init__(
-        self, env: Env, threshold_ppm: int, peers: Mapping[NodeId, Peer], members: Sized, store: Store
+        self,
+        env: Env,
+        threshold_ppm: int,
+        half_life_us: int,
+        changes_max: int,
+        peers: Mapping[NodeId, Peer],
+        members: Sized,
+        store: Store,
     ) -> None:
+        """`changes_max`: of each peer so many changes of its score are kept."""
         self._env = env
+        self._half_life_us = half_life_us
+        self._changes_max = changes_max
         self._threshold_ppm = threshold_ppm
         self._peers = peers
         self._members = members
@@ -43,19 +54,19 @@ class Opinion:
 
     def restored(self, now: Instant, peer: Peer) -> None:
         """A peer from disk: ignored again at the next review, by when the roster is back, without which nobody may."""
-        if not peer.score.convicted and peer.score.ppm(now) < FULL_PPM:
+        if not peer.convicted and peer.score_ppm(now) < FULL_PPM:
             self._lowered[peer.node] = None
             self.due_at = now + SECOND
 
     def fault(self, now: Instant, party: NodeId, name: str, proof: bytes) -> list[Effect]:
         """Charge a fault. What convicts needs its proof; a convicted peer cannot fall further."""
         peer, cause = self._peers.get(party), cause_of(name)
-        if peer is None or peer.score.convicted or (cause.convicts and not proof):
+        if peer is None or peer.convicted or (cause.convicts and not proof):
             return []
         evidence = proof if len(proof) <= EVIDENCE_BYTES_MAX else b""
         if name in PROOFS and any(told.cause == name and told.evidence == evidence for told in peer.changes):
             return []  # this very proof was pardoned by the operator
-        delta_ppm = peer.score.apply(now, cause)
+        delta_ppm = self._file(now, peer).score.apply(now, cause)
         if delta_ppm == 0 and not cause.convicts:
             return []
         effects = self._recorded(now, peer, delta_ppm, name, evidence, at_once=cause.convicts)
@@ -68,7 +79,9 @@ class Opinion:
         peer = self._peers.get(party)
         if peer is None:
             return []
-        return self._recorded(now, peer, peer.score.pardon(now), PARDONED, reason.encode(), at_once=True)
+        return self._recorded(
+            now, peer, self._file(now, peer).score.pardon(now), PARDONED, reason.encode(), at_once=True
+        )
 
     def review(self, now: Instant) -> list[Effect]:
         """Scores that came back; and with fewer ignored, one that was excused may take the place."""
@@ -78,7 +91,7 @@ class Opinion:
         for node in list(self._lowered):
             peer = self._peers[node]
             effects += self._judge(now, peer, "forgiven", tell=False)
-            if peer.score.convicted or peer.score.ppm(now) == FULL_PPM:
+            if peer.convicted or peer.score_ppm(now) == FULL_PPM:
                 del self._lowered[node]
                 self._store.touch(node, now + SAVE_LATER_US)
         self.due_at = now + REVIEW_US if self._lowered else None
@@ -89,12 +102,19 @@ class Opinion:
         """f = ceil(n/3) - 1: so many of n members may be faulty."""
         return max(0, -(-len(self._members) // 3) - 1)
 
+    def _file(self, now: Instant, peer: Peer) -> File:
+        """What is held against it, from now on."""
+        if peer.file is None:
+            peer.file = File.opened(Score(now, self._half_life_us), self._changes_max)
+        return peer.file
+
     def _recorded(
         self, now: Instant, peer: Peer, delta_ppm: int, name: str, evidence: bytes, *, at_once: bool
     ) -> list[Effect]:
         wall_ms = self._env.wall_ms()
-        oldest = peer.changes[0].n if len(peer.changes) == peer.changes_max else None
-        change, is_new = peer.record(wall_ms, delta_ppm, name, evidence)
+        file = self._file(now, peer)
+        oldest = file.making_room
+        change, is_new = file.record(wall_ms, delta_ppm, name, evidence)
         self._store.note(peer.node, change, oldest if is_new else None)
         self._store.touch(peer.node, now + SAVE_SOON_US)
         self._lowered[peer.node] = None
@@ -105,22 +125,22 @@ class Opinion:
 
     def _judge(self, now: Instant, peer: Peer, cause: str, *, tell: bool) -> list[Effect]:
         """Is it ignored from now on? Tells when that changes, and otherwise when `tell` is set."""
-        score_ppm = peer.score.ppm(now)
+        file, score_ppm = self._file(now, peer), peer.score_ppm(now)
         effects: list[Effect] = []
         was_ignored = peer.ignored
-        if peer.score.convicted:
+        if file.score.convicted:
             self._observed.pop(peer.node, None)
             peer.ignored = True
         elif score_ppm >= self._threshold_ppm:
             self._observed.pop(peer.node, None)
-            peer.ignored = peer.excused = False
+            peer.ignored = file.excused = False
         elif peer.node not in self._observed:
             peer.ignored = len(self._observed) < self._ignored_max
             if peer.ignored:
                 self._observed[peer.node] = None
-            elif not peer.excused:
+            elif not file.excused:
                 effects.append(Emit(Dropped("peers", "too-many-to-ignore", 1, peer.node)))
-            peer.excused = not peer.ignored
+            file.excused = not peer.ignored
         if tell or peer.ignored is not was_ignored:
             effects.append(Emit(ScoreChanged(peer.node, score_ppm, cause, peer.ignored)))
         return effects

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from arqonmesh.core.kernel import Instant, Row
-from arqonmesh.core.peers.causes import PARDONED, cause_of
+from arqonmesh.core.peers.file import Change, File
 from arqonmesh.core.peers.rtt import RttTracker
-from arqonmesh.core.peers.score import FULL_PPM, Score, decayed
+from arqonmesh.core.peers.score import FULL_PPM
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.packing import node_bytes
 
@@ -21,18 +20,6 @@ ESTABLISHED_AGE_MS: Final = 10 * 60_000
 ESTABLISHED_DELIVERIES: Final = 10
 ESTABLISHED_ANYWAY_MS: Final = 24 * 3_600_000
 """A member that only listens has earned its standing after a day."""
-MERGE_MS: Final = 1_000
-"""The same cause again within this time is one entry with the sum."""
-
-
-class Change(Struct, gc=False):
-    """One change of a score: when, by how much, why, and the proof or what was seen."""
-
-    n: int
-    at_ms: int
-    delta_ppm: int
-    cause: str
-    evidence: bytes
 
 
 class Peer(Struct, gc=False):
@@ -41,9 +28,6 @@ class Peer(Struct, gc=False):
     node: NodeId
     first_seen_ms: int
     last_seen_ms: int
-    score: Score
-    changes_max: int
-    """So many changes of its score are kept."""
     cluster: str = ""
     role: str = ""
     region: str = ""
@@ -54,25 +38,25 @@ class Peer(Struct, gc=False):
     inviter: NodeId | None = None
     """Who let it in; None for the founder."""
     deliveries: int = 0
-    next_change: int = 1
     ignored: bool = False
-    excused: bool = False
-    """Below the threshold, but more peers than may be faulty are: not ignored."""
     present: bool = False
     """Alive or suspect in the membership."""
-    _changes: deque[Change] | None = None
-    """Most peers never change: an empty deque of its own would be the largest part of each."""
+    file: File | None = None
+    """What is held against it; None for nothing, as with most."""
 
     @property
     def changes(self) -> Sequence[Change]:
         """The newest changes of its score, oldest first."""
-        return () if self._changes is None else self._changes
+        return () if self.file is None else self.file.changes
 
-    def keep(self, change: Change) -> None:
-        """As the newest change; the oldest goes when there are too many."""
-        if self._changes is None:
-            self._changes = deque(maxlen=self.changes_max)
-        self._changes.append(change)
+    @property
+    def convicted(self) -> bool:
+        """Ignored for good."""
+        return self.file is not None and self.file.score.convicted
+
+    def score_ppm(self, now: Instant) -> int:
+        """1_000_000 for one against whom nothing is held."""
+        return FULL_PPM if self.file is None else self.file.score.ppm(now)
 
     def standing(self, wall_ms: int) -> Standing:
         """Has it earned anything yet? The score says whether it misbehaved; a fresh identity has neither."""
@@ -80,25 +64,9 @@ class Peer(Struct, gc=False):
         earned = age_ms >= ESTABLISHED_AGE_MS and self.deliveries >= ESTABLISHED_DELIVERIES
         return "established" if earned or age_ms >= ESTABLISHED_ANYWAY_MS else "newcomer"
 
-    def record(self, wall_ms: int, delta_ppm: int, cause: str, evidence: bytes) -> tuple[Change, bool]:
-        """Note a change; (the entry, whether it is a new one)."""
-        last = self.changes[-1] if self.changes else None
-        if (
-            last is not None
-            and last.cause == cause
-            and last.evidence == evidence
-            and 0 <= wall_ms - last.at_ms < MERGE_MS
-        ):
-            last.delta_ppm += delta_ppm
-            return last, False
-        change = Change(self.next_change, wall_ms, delta_ppm, cause, evidence)
-        self.next_change += 1
-        self.keep(change)
-        return change, True
-
     def row(self, now: Instant, wall_ms: int) -> Row:
         """In the order of the table `peers`."""
-        score_ppm = self.score.ppm(now)
+        score_ppm = self.score_ppm(now)
         lowered = score_ppm < FULL_PPM
         return (
             node_bytes(self.node),
@@ -109,22 +77,3 @@ class Peer(Struct, gc=False):
             self.latency_us,
             self.deliveries,
         )
-
-
-def scores_after(changes: Sequence[Change], half_life_us: int) -> list[int]:
-    """The score after each change, millionths: replayed from the oldest that is kept, forgiveness in between included.
-    (What happened before it was mostly forgiven by then.)"""
-    scores: list[int] = []
-    deficit, at_ms = 0, 0
-    for change in changes:
-        deficit = (
-            decayed(deficit, max(0, change.at_ms - at_ms) * 1_000, half_life_us) if deficit < FULL_PPM else deficit
-        )
-        deficit = min(FULL_PPM, max(0, deficit - change.delta_ppm))
-        if cause_of(change.cause).convicts:
-            deficit = FULL_PPM
-        elif change.cause == PARDONED:
-            deficit = 0
-        at_ms = change.at_ms
-        scores.append(FULL_PPM - deficit)
-    return scores

@@ -1,13 +1,15 @@
 """The peers that may be selected: the table under core/peers/strategies.py.
 
-Adding, removing and testing are O(1), k random ones O(k), k nearest O(k) over a list kept sorted by latency: measured,
-or else as coordinates have it. A guess never takes the place of a measurement.
+Adding, removing and testing are O(1), k random ones O(k). Nearest is who has the lowest latency: measured, or else as
+coordinates have it; a guess never takes the place of a measurement. Only measurements are kept. Coordinates move all
+the time and somebody asks for all of them every 100 rounds, so what they guess is worked out then (`ranked`), and not
+remembered of every member.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from arqonmesh.core.kernel import Rng
 from arqonmesh.core.peers.strategies import hybrid
@@ -15,15 +17,22 @@ from arqonmesh.ids import NodeId
 
 
 class Pool:
-    def __init__(self, rng: Rng, region_of: Callable[[NodeId], str] = lambda node: "") -> None:
+    def __init__(
+        self,
+        rng: Rng,
+        region_of: Callable[[NodeId], str] = lambda node: "",
+        guess: Callable[[NodeId], int | None] = lambda node: None,
+    ) -> None:
+        """`guess`: the round trip to one that was never measured, microseconds; None when nothing is known."""
         self._rng = rng
         self._region_of = region_of
+        self._guess = guess
         self._nodes: list[NodeId] = []
         self._place: dict[NodeId, int] = {}
-        self._by_latency: list[tuple[int, NodeId]] = []
         self._latency: dict[NodeId, int] = {}
-        self._guessed: dict[NodeId, None] = {}
-        """Whose latency is a guess."""
+        """As measured."""
+        self._ranking: list[tuple[int, NodeId]] | None = None
+        """Inside `held`."""
 
     def __contains__(self, node: NodeId) -> bool:
         return node in self._place
@@ -46,31 +55,38 @@ class Pool:
         if last != node:
             self._nodes[place] = last
             self._place[last] = place
-        self._forget_latency(node)
+        self._latency.pop(node, None)
 
     def latency_us(self, node: NodeId) -> int | None:
         """Measured or guessed; None when nothing is known."""
-        return self._latency.get(node)
+        measured = self._latency.get(node)
+        return self._guess(node) if measured is None and node in self._place else measured
+
+    def measured(self, node: NodeId, latency_us: int) -> None:
+        if node in self._place:
+            self._latency[node] = latency_us
+
+    def ranked(self) -> list[tuple[int, NodeId]]:
+        """(latency in microseconds, node) of all of whom something is known, the nearest first. O(n log n), but inside
+        `held`; not to be changed."""
+        if self._ranking is not None:
+            return self._ranking
+        known = ((self.latency_us(node), node) for node in self._nodes)
+        return sorted((latency_us, node) for latency_us, node in known if latency_us is not None)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Several questions about one moment: who is how far is worked out once. Nobody comes, goes or is measured in
+        here."""
+        self._ranking = self.ranked()
+        try:
+            yield
+        finally:
+            self._ranking = None
 
     def latencies(self) -> list[int]:
         """All that is known, ascending."""
-        return [latency_us for latency_us, _ in self._by_latency]
-
-    def guessed(self, node: NodeId, latency_us: int | None) -> None:
-        """What coordinates say of a peer that was never measured; None takes an earlier guess back."""
-        if node not in self._place or (node in self._latency and node not in self._guessed):
-            return
-        self._forget_latency(node)
-        if latency_us is not None:
-            self.measured(node, latency_us)
-            self._guessed[node] = None
-
-    def measured(self, node: NodeId, latency_us: int) -> None:
-        self._guessed.pop(node, None)
-        if node in self._place and self._latency.get(node) != latency_us:
-            self._forget_latency(node)
-            self._latency[node] = latency_us
-            insort(self._by_latency, (latency_us, node))
+        return [latency_us for latency_us, _ in self.ranked()]
 
     def random(self, k: int, exclude: Sequence[NodeId] = ()) -> list[NodeId]:
         """Up to k different ones, each choice equally likely: a shuffle of Fisher and Yates, cut short."""
@@ -91,7 +107,7 @@ class Pool:
         """Up to k with the lowest round trip; those of whom nothing is known are not near."""
         chosen: list[NodeId] = []
         excluded = dict.fromkeys(exclude)
-        for _, node in self._by_latency:
+        for _, node in self.ranked():
             if len(chosen) >= k:
                 break
             if node not in excluded:
@@ -103,14 +119,8 @@ class Pool:
 
     def regions(self) -> dict[str, list[NodeId]]:
         """All of them by region, O(n): regions sorted; in each the nearest first, then the others at random."""
-        near = [node for _, node in self._by_latency]
+        near = [node for _, node in self.ranked()]
         found: dict[str, list[NodeId]] = {}
         for node in (*near, *self.random(len(self._nodes), near)):
             found.setdefault(self._region_of(node), []).append(node)
         return {region: found[region] for region in sorted(found)}
-
-    def _forget_latency(self, node: NodeId) -> None:
-        self._guessed.pop(node, None)
-        latency_us = self._latency.pop(node, None)
-        if latency_us is not None:
-            del self._by_latency[bisect_left(self._by_latency, (latency_us, node))]

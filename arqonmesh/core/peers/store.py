@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from arqonmesh.core.kernel import SECOND, Delete, Durable, Effect, Instant, Persist, Put, Row, Write
-from arqonmesh.core.peers.peer import Change, Peer
-from arqonmesh.core.peers.score import FULL_PPM, Score
+from arqonmesh.core.peers.file import Change, File
+from arqonmesh.core.peers.peer import Peer
+from arqonmesh.core.peers.score import Score
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.packing import node_bytes, node_text
 
@@ -77,8 +78,9 @@ def restored(now: Instant, wall_ms: int, durable: Durable, half_life_us: int, ca
         known = peers.get(_node(raw))
         if known is not None and isinstance(n, int) and isinstance(at_ms, int) and isinstance(delta_ppm, int):
             told = evidence if isinstance(evidence, bytes) else b""
-            known.keep(Change(n, at_ms, delta_ppm, str(cause), told))
-            known.next_change = max(known.next_change, n + 1)
+            if known.file is None:
+                known.file = File.opened(Score(now, half_life_us), causes_max)
+            known.file.take(Change(n, at_ms, delta_ppm, str(cause), told))
     yield from peers.values()
 
 
@@ -89,13 +91,13 @@ def _peer(now: Instant, wall_ms: int, row: Row, half_life_us: int, causes_max: i
         node=_node(raw),
         first_seen_ms=_int(first_ms, wall_ms),
         last_seen_ms=_int(last_ms, wall_ms),
-        score=Score(now, half_life_us),
-        changes_max=causes_max,
         latency_us=latency_us if isinstance(latency_us, int) else None,
         deliveries=_int(deliveries, 0),
     )
-    peer.score.restore(now, _int(score_ppm, FULL_PPM), max(0, wall_ms - _int(at_ms, wall_ms)) * 1_000)
-    peer.ignored = peer.score.convicted
+    if isinstance(score_ppm, int):
+        peer.file = File.opened(Score(now, half_life_us), causes_max)
+        peer.file.score.restore(now, score_ppm, max(0, wall_ms - _int(at_ms, wall_ms)) * 1_000)
+    peer.ignored = peer.convicted
     return peer
 
 

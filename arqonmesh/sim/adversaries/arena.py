@@ -15,7 +15,7 @@ from typing import Final
 
 from arqonmesh.config.model import LinkSettings, PeerSettings
 from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.core.peers.core import PeerReport
+from arqonmesh.core.peers.report import PeerReport
 from arqonmesh.core.plane import Plane
 from arqonmesh.ids import NodeId
 from arqonmesh.sim.adversaries.adversary import Adversary

@@ -9,7 +9,7 @@ import pytest
 from arqonmesh.config.model import CoordinateSettings
 from arqonmesh.core.coordinates.core import CONTRADICTIONS_MAX, Coordinates
 from arqonmesh.core.coordinates.vivaldi import DIMENSIONS
-from arqonmesh.core.events import Applied, CoordinateHeard, Dropped, LinkDown, LinkMeasured, LinkUp, Publish, Withdrawn
+from arqonmesh.core.events import Applied, Dropped, LinkDown, LinkMeasured, LinkUp, Publish, Withdrawn
 from arqonmesh.core.kernel import SECOND, Effect, Emit, Lane, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.codec import encode_message
@@ -113,12 +113,10 @@ def test_nothing_is_published_before_anything_was_measured() -> None:
     assert published(run(core, 1_000 * SECOND)) == []
 
 
-def test_what_members_state_is_told_and_gives_guesses_when_both_are_sure() -> None:
-    """CoordinateHeard; None while either error is above a half, or unknown, or taken back."""
+def test_what_members_state_gives_guesses_when_both_are_sure() -> None:
+    """None while either error is above a half, or unknown, or taken back."""
     core = linked("a")
-    assert stated(core, node_of("far"), 100_000) == [
-        Emit(CoordinateHeard(node_of("far"), (*at(100_000)[0], 10, 10_000, 0)))
-    ]
+    assert stated(core, node_of("far"), 100_000) == []
     assert core.guess_us(node_of("far")) is None
     settle(core, "a")
     guess_us = core.guess_us(node_of("far"))

@@ -20,7 +20,8 @@ from arqonmesh.core.events import (
     ScoreChanged,
 )
 from arqonmesh.core.kernel import SECOND, Delete, Durable, Effect, Emit, Env, Persist, Put, Row
-from arqonmesh.core.peers.core import PeerReport, Peers
+from arqonmesh.core.peers.core import Peers
+from arqonmesh.core.peers.report import PeerReport
 from arqonmesh.core.tables import BY_NAME
 from arqonmesh.ids import NodeId
 from tests.core.toy import env_of, key_of, node_of

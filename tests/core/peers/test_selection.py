@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from arqonmesh.config.model import PeerSettings
 from arqonmesh.core.events import (
     Applied,
-    CoordinateHeard,
     LinkMeasured,
     MemberAdmitted,
     MemberChanged,
@@ -116,10 +115,8 @@ def test_who_was_never_measured_is_ranked_by_coordinates_until_it_is() -> None:
     assert (core.view(0, others[0]).latency_us, core.view(0, others[0]).guess_us) == (None, 5_000)
     core.on_event(0, LinkMeasured(others[1], 1_000, 0, 0))
     guesses[others[1]] = 9_000_000
-    core.on_event(0, CoordinateHeard(others[1], ()))
     assert core.nearest(9) == [others[1], others[0]]
     del guesses[others[0]]
-    core.on_event(0, CoordinateHeard(others[0], ()))
     assert core.nearest(9) == [others[1]]
 
 
