@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from arqonmesh.config.model import Config
 from arqonmesh.core.admission.core import Admission
@@ -30,7 +31,10 @@ from arqonmesh.core.topology import Topology
 from arqonmesh.core.user_events import UserEvents
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId, NodeId
-from arqonmesh.wire.statement import decode_body, decode_statement
+from arqonmesh.wire.statement import decode_body, decode_statement, peers_up
+
+AT_START_MAX: Final = 65_536
+"""So many members' links are told to several cores at a start without being worked out anew for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,10 @@ class Plane:
 
     def start(self, now: Instant, durable: Durable, router: Router) -> list[Effect]:
         """Load every core before any of them is heard; then the roster, then what gossip knows, then the rest."""
+        with peers_up.enlarged(AT_START_MAX):  # several cores keep that of every member: the same object, then
+            return self._started(now, durable, router)
+
+    def _started(self, now: Instant, durable: Durable, router: Router) -> list[Effect]:
         said = {core.NAME: core.start(now, durable) for core in self.cores}
         effects: list[Effect] = []
         for encoded in self.mesh.bootstrap:

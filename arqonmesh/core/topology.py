@@ -143,6 +143,10 @@ class Topology:
         for event in events:
             if isinstance(event, MemberAdmitted):
                 self._members[event.node] = None
+            elif isinstance(event, MemberDescribed):
+                effects += self.introduce(now, event.node, event.role, event.addresses)
+            elif isinstance(event, MemberChanged) and "left" not in (event.old, event.new):
+                continue
             else:
                 effects += self.on_event(now, event)
         return effects + self._review()

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arqonmesh.core.admission.roster import proof, roster_from
+from arqonmesh.core.admission.proof import proof, roster_from
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.errors import ArqonError, Degraded, Denied, PeerError, TimedOut, TrustError, UsageError
 from arqonmesh.ids import MeshId, NodeId

@@ -11,15 +11,15 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from arqonmesh.core.gossip.disk import read_author, trimmed
 from arqonmesh.core.gossip.log import body_of, read_record, restored_log
-from arqonmesh.core.gossip.telling import told
+from arqonmesh.core.gossip.telling import said_by, told
 from arqonmesh.core.routing.graph import agreed
 from arqonmesh.core.routing.said import said_of
 from arqonmesh.wire.codec import remembered
-from arqonmesh.wire.memo import Memo
+from arqonmesh.wire.memo import ByIdentity, Memo
 from arqonmesh.wire.statement import decode_statement, peers_up
 
 REMEMBERED_MAX: Final = 1 << 20
@@ -27,12 +27,21 @@ REMEMBERED_MAX: Final = 1 << 20
 FRAMES_REMEMBERED: Final = 1 << 15
 """Decoded messages that they share: those of the last moments, in which a broadcast reaches everyone."""
 
-SHARED: Final[dict[Memo[Any, Any], int]] = {
+Memory: TypeAlias = Memo[Any, Any] | ByIdentity[Any]
+
+SHARED: Final[dict[Memory, int]] = {
     remembered: FRAMES_REMEMBERED,
-    **dict.fromkeys(
-        (decode_statement, read_record, body_of, read_author, restored_log, told, trimmed, agreed, said_of, peers_up),
-        REMEMBERED_MAX,
-    ),
+    decode_statement: REMEMBERED_MAX,
+    read_record: REMEMBERED_MAX,
+    body_of: REMEMBERED_MAX,
+    read_author: REMEMBERED_MAX,
+    restored_log: REMEMBERED_MAX,
+    told: REMEMBERED_MAX,
+    said_by: REMEMBERED_MAX,
+    trimmed: REMEMBERED_MAX,
+    agreed: REMEMBERED_MAX,
+    said_of: REMEMBERED_MAX,
+    peers_up: REMEMBERED_MAX,
 }
 """What nodes of one process may share, and how much of each."""
 
@@ -40,9 +49,9 @@ SHARED: Final[dict[Memo[Any, Any], int]] = {
 class Sharing:
     """Memories that are larger while somebody shares them."""
 
-    def __init__(self, memos: Mapping[Memo[Any, Any], int]) -> None:
+    def __init__(self, memos: Mapping[Memory, int]) -> None:
         self._memos = memos
-        self._before: dict[Memo[Any, Any], int] = {}
+        self._before: dict[Memory, int] = {}
         """What each could hold before the first of those who share now."""
         self.users = 0
 

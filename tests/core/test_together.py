@@ -18,13 +18,16 @@ from arqonmesh.core.events import Applied, MemberAdmitted, MemberChanged, Member
 from arqonmesh.core.kernel import SECOND, Core, Event
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.ids import encode_ulid, node_id_of
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
     Accusation,
     Accusations,
     Adjacency,
+    Admission,
     Body,
     Coordinate,
+    Genesis,
     Held,
     Kind,
     Links,
@@ -50,6 +53,7 @@ def lone(preset: str) -> Node:
     )
     node = Node(loads(f"node: {{cluster: c0}}\nlinks: {{auto: {preset}, auto_max: 3, full_max: 8}}\n".encode()), world)
     node.start(0, {}, MeshIdentity(mesh_id=MESH, founder=node_of("me")))
+    node.event(EARLIER, applied(Kind.GENESIS, ("me", Genesis("toy", 1, key_of("me"), "c0", "hub"))))
     for name in NAMES[:6]:
         node.event(EARLIER, admitted(name))
         node.event(EARLIER, described((name, 0, "hub", "", 1)))
@@ -81,7 +85,7 @@ def changed(said: tuple[str, str, str, int]) -> MemberChanged:
 
 def applied(kind: Kind, said: tuple[str, Body]) -> Applied:
     name, body = said
-    key = node_of("n1") if kind == Kind.VOTE else ""
+    key = node_of("n1") if kind == Kind.VOTE else node_id_of(body.node_key) if isinstance(body, Admission) else ""
     statement = Statement(
         mesh_id=MESH,
         author=node_of(name),
@@ -97,6 +101,8 @@ def applied(kind: Kind, said: tuple[str, Body]) -> Applied:
 
 
 NAME = st.sampled_from(NAMES)
+AUTHOR: Final[dict[Kind, st.SearchStrategy[str]]] = {Kind.ADMISSION: st.sampled_from(("me", "me", "me", *NAMES[:3]))}
+"""Who says it, where that is not anyone."""
 STATE = st.sampled_from(("alive", "suspect", "dead", "left"))
 RECORDS = st.builds(
     lambda cluster, port, incarnation, leaving: NodeRecord(
@@ -107,10 +113,16 @@ RECORDS = st.builds(
     st.integers(1, 3),
     st.booleans(),
 )
-LINKS = st.lists(NAME, unique=True, max_size=5).map(
-    lambda names: Links(tuple(Adjacency(node_of(name), "up", "quic", 9_000, 0) for name in sorted(names)))
+LINKS = st.dictionaries(NAME, st.sampled_from(("up", "up", "up", "down")), max_size=5).map(
+    lambda said: Links(tuple(Adjacency(node_of(name), said[name], "quic", 9_000, 0) for name in sorted(said)))
 )
 BODIES: Final[dict[Kind, st.SearchStrategy[Body]]] = {
+    Kind.ADMISSION: st.builds(
+        lambda name, role, ticket_id: Admission(key_of(name), "c1", role, ticket_id, 0, 5, b"", b""),
+        NAME,
+        st.sampled_from(("hub", "spoke")),
+        st.sampled_from(("", "", "", encode_ulid(1, 1))),
+    ),
     Kind.NODE: RECORDS,
     Kind.LINKS: LINKS,
     Kind.HELD: st.builds(Held, st.integers(0, 5)),
@@ -145,7 +157,7 @@ def batches_for(core: Core) -> st.SearchStrategy[list[Event]]:
     if Applied in core.EVENTS:
         kinds = getattr(core, "KINDS", tuple(BODIES))
         told += [
-            many(st.tuples(NAME, bodies).map(partial(applied, kind)))
+            many(st.tuples(AUTHOR.get(kind, NAME), bodies).map(partial(applied, kind)))
             for kind, bodies in BODIES.items()
             if kind in kinds
         ]

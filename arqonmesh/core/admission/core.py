@@ -7,6 +7,7 @@ two admissions by one author with one single-use ticket ──▶ Fault(double-r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from arqonmesh.core.admission.judge import Admit, Court, Judgement, Refuse
@@ -167,6 +168,18 @@ class Admission:
             case Invite():
                 return _told(self._roster.invite(event.author, event.key, event.body))
         return []
+
+    def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        """A start tells all admissions at once, nearly all of them the founder's own word."""
+        effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, Applied) and isinstance(event.body, AdmissionBody) and not event.body.ticket_id:
+                member = self._roster.enter(event.author, event.key, event.body)
+                if member is not None:
+                    effects.append(Emit(_admitted(member)))
+                    continue
+            effects += self.on_event(now, event)
+        return effects
 
     def on_timer(self, now: Instant) -> list[Effect]:
         return []

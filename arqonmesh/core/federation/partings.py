@@ -104,7 +104,8 @@ class Partings:
 
     def _told(self, now: Instant, node: NodeId, region: str) -> list[Effect]:
         out: list[Effect] = []
-        if self._residency.described(node, region, self._cluster_of(node) or "", self._doubt_of(node)):
+        cluster, doubt = (self._cluster_of(node) or "", self._doubt_of(node)) if region else ("", "")
+        if self._residency.described(node, region, cluster, doubt):
             self._links.enforce(now, node, out)
         return out
 

@@ -152,7 +152,8 @@ class Residency:
             return False
         before = {node: claim.region for node, claim in self._regions.items()}
         for node, claim in self._regions.items():
-            self._regions[node] = self._claims.judge(claim.cluster, claim.told, claim.doubt)
+            if claim is not NO_CLAIM:
+                self._regions[node] = self._claims.judge(claim.cluster, claim.told, claim.doubt)
         return any(self._regions[node].region != region for node, region in before.items())
 
     def region_of(self, node: NodeId) -> str:
@@ -173,7 +174,8 @@ class Residency:
         known = self._regions.get(node)
         if known is None and len(self._regions) >= MEMBERS_MAX:
             return False
-        claim = self._regions[node] = self._claims.judge(cluster, region, doubt)
+        # most tell none: whatever the rules are, nothing comes of it, and one claim is enough for all of them
+        claim = self._regions[node] = self._claims.judge(cluster, region, doubt) if region else NO_CLAIM
         return known is None or known.region != claim.region
 
     def forget(self, node: NodeId) -> None:

@@ -38,7 +38,6 @@ from arqonmesh.core.gossip.forks import Fork
 from arqonmesh.core.gossip.intake import Intake
 from arqonmesh.core.gossip.lapsed import Lapsed
 from arqonmesh.core.gossip.limits import Limits
-from arqonmesh.core.gossip.log import Record
 from arqonmesh.core.gossip.own import OwnStatements
 from arqonmesh.core.gossip.packing import segment_of
 from arqonmesh.core.gossip.push import GATHER_US, TOPIC, Push
@@ -191,7 +190,7 @@ class Gossip(Views):
         self._floor_at = now + FLOOR_INTERVAL
         self._lapsed.started(now)
         effects += self._void()
-        effects += self._telling.applied(sorted(self._replica.records(), key=_in_turn))
+        effects += self._telling.restored(self._replica)
         return effects + [
             Emit(Forked(author, *fork.cut, fork.first, fork.second, restored=True))
             for author, fork in sorted(self._replica.forks.items())
@@ -294,14 +293,6 @@ class Gossip(Views):
                 effects += [Persist(-1, tuple(writes), sync=False)] if writes else []
                 effects += told + self._telling.voided(log, author)
         return effects
-
-
-_TURNS: Final[dict[int, int]] = {Kind.GENESIS: -3, Kind.JOIN_POLICY: -2, Kind.INVITE: -1}
-
-
-def _in_turn(record: Record) -> tuple[int, str, str]:
-    """Kinds one after the other, as the roster needs them: first all by which an admission is judged."""
-    return _TURNS.get(record.kind, record.kind), record.author, record.key
 
 
 __all__ = ["TOPIC", "Fork", "Gossip", "KeyOf"]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from arqonmesh.core.gossip.forks import Fork, contradict
 from arqonmesh.core.gossip.log import Position, Record, read_record
@@ -23,7 +23,7 @@ from arqonmesh.core.kernel import Delete, Durable, Put, Row, Scalar, Write
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import MeshId, NodeId
 from arqonmesh.wire.cbor import decode, encode
-from arqonmesh.wire.memo import Memo
+from arqonmesh.wire.memo import ByIdentity, Memo
 from arqonmesh.wire.packing import NODE_BYTES, node_bytes, node_text, packed, unpacked
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
@@ -153,7 +153,7 @@ def load(durable: Durable, mesh_id: MeshId) -> Found:
     for author, group in groupby(durable.get("statements", ()), key=itemgetter(0)):
         by_author[author] = (*by_author.get(author, ()), *group)
     for stored in by_author.values():
-        records, corrupt = read_author((mesh_id, stored))
+        records, corrupt = read_author((mesh_id, *stored))
         found.corrupt += corrupt
         if records:
             found.authors.append(records)
@@ -187,8 +187,8 @@ def _author(records: tuple[Record, ...]) -> NodeId:
     return records[0].author
 
 
-def _read_author(stored: tuple[MeshId, tuple[Row, ...]]) -> tuple[tuple[Record, ...], tuple[Delete, ...]]:
-    mesh_id, said = stored
+def _read_author(stored: tuple[Any, ...]) -> tuple[tuple[Record, ...], tuple[Delete, ...]]:
+    mesh_id, *said = stored
     records: list[Record] = []
     corrupt: list[Delete] = []
     for row in said:
@@ -205,9 +205,9 @@ def _place(record: Record) -> Position:
     return record.position
 
 
-read_author: Final = Memo(_read_author, 0)
-"""The records that the rows of one author keep, in order of position, and what deletes the rows that keep none, because
-they do not decode or are of another mesh."""
+read_author: Final = ByIdentity(_read_author)
+"""Of a mesh and the rows of one author: the records that they keep, in order of position, and what deletes the rows
+that keep none, because they do not decode or are of another mesh."""
 
 
 def _read_row(mesh_id: MeshId, row: Row) -> Record | None:

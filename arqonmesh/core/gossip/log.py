@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from arqonmesh.ids import NodeId
-from arqonmesh.wire.memo import Memo
+from arqonmesh.wire.memo import ByIdentity, Memo
 from arqonmesh.wire.statement import (
     FLOOR_KEYS,
     GENESIS_HASH,
@@ -288,7 +288,7 @@ def _restored(records: tuple[Record, ...]) -> AuthorLog | None:
     return AuthorLog.restored(records)
 
 
-restored_log: Final = Memo(_restored, 0)
+restored_log: Final = ByIdentity(_restored)
 """The log of an author that holds nothing but these; None when two of them claim one place. Remembered where `capacity`
 says so: in a simulator, where a thousand nodes restore the same. Then it is `shared`."""
 

@@ -206,6 +206,11 @@ class Membership:
     def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         """What members say of themselves is told before how they are, so that others may take each together, too."""
         effects: list[Effect] = []
+        first = events[0]
+        if isinstance(first, Applied) and first.kind == Kind.LINKS:
+            records = ((e.author, e.body) for e in events if isinstance(e, Applied) and isinstance(e.body, LinksRecord))
+            self._members.links_records(now, (said for said in records if said[0] != self._me))
+            events = ()
         for event in events:
             if isinstance(event, Applied):
                 effects += self._applied(now, event)

@@ -16,6 +16,7 @@ an island is dead or cut off, nobody can tell from here; timing.py says what tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from arqonmesh.core.kernel import SECOND, Instant
@@ -78,6 +79,28 @@ class Evidence:
             self._note(now, peer, author, up=present.get(peer))
         return changed
 
+    def advertised_together(self, now: Instant, records: Iterable[tuple[NodeId, Links]]) -> dict[NodeId, None]:
+        """The same of many at once; about whom they say something else than before. At a start everyone's record is the
+        first of its author, and what it lists is noted for each peer once and not author after author."""
+        about: dict[NodeId, None] = {}
+        having: dict[NodeId, list[NodeId]] = {}
+        says, missed = self._says, self._reach.missed
+        for author, links in records:
+            up = peers_up(links)
+            if author in says or len(up) != len(links.adjacencies) or missed:
+                self._note_up(having)
+                about.update(dict.fromkeys(self.advertised(now, author, links)))
+                continue
+            says[author] = up
+            for peer in up:
+                if peer in having:
+                    having[peer].append(author)
+                else:
+                    having[peer] = [author]
+            about.update(dict.fromkeys(up))
+        self._note_up(having)
+        return about
+
     def _listed(self, author: NodeId) -> dict[NodeId, bool]:
         up, down = self._says.get(author, ()), self._says_down.get(author, ())
         return {**dict.fromkeys(up, True), **dict.fromkeys(down, False)}
@@ -98,6 +121,10 @@ class Evidence:
             else:
                 self._reach.lost(peer)
         self._islands.forget()
+
+    def was_lost(self, target: NodeId) -> bool:
+        """Whether anybody says that it lost its link to it."""
+        return target in self._lost
 
     def vouched_for(self, target: NodeId) -> bool:
         """Whether we have a link to it, or somebody who may vouch says so."""
@@ -180,6 +207,14 @@ class Evidence:
                 del self._lost[peer]
         if up is not True:
             self._reach.lost(peer)
+
+    def _note_up(self, having: dict[NodeId, list[NodeId]]) -> None:
+        """Who had said nothing before say that they have a link to these. Taken out of `having`."""
+        if having:
+            for peer, authors in having.items():
+                self._up[peer] = (*self._up.get(peer, ()), *authors)
+            having.clear()
+            self._islands.forget()
 
     def _counts(self, author: NodeId) -> bool:
         return author in self.vouching or author == self._own

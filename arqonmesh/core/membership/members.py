@@ -10,6 +10,7 @@ one death cost n floods.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -20,7 +21,7 @@ from arqonmesh.core.lull import Lull
 from arqonmesh.core.membership.awareness import Awareness
 from arqonmesh.core.membership.census import Census
 from arqonmesh.core.membership.evidence import Evidence
-from arqonmesh.core.membership.member import Member, MemberReport, Verdict
+from arqonmesh.core.membership.member import UNKNOWN, Member, MemberReport, Verdict
 from arqonmesh.core.membership.rotation import Rotation
 from arqonmesh.core.membership.suspicion import Suspicion, confirmations_wanted, minimum_us
 from arqonmesh.core.membership.timing import ACCUSERS_ENOUGH, Timing
@@ -137,6 +138,8 @@ class Members:
     def described(self, now: Instant, member: Member, record: NodeRecord) -> list[Effect]:
         """A member's own record came: new, or newer."""
         old, member.record = member.record, record
+        if old is None and member.state == UNKNOWN and member.verdict is None and member.derive() == "alive":
+            return self._first_heard(now, member)
         effects: list[Effect] = []
         if old is None or old.leaving or _description(old) != _description(record):  # who returns is dialled again
             effects.append(member.described())
@@ -147,6 +150,15 @@ class Members:
             self.changed = True
         reason = "left" if record.leaving else "joined" if old is None else f"incarnation {record.incarnation}"
         return effects + self.weigh(now, member, reason)
+
+    def _first_heard(self, now: Instant, member: Member) -> list[Effect]:
+        """What `described` and `weigh` come to for one that nobody had heard of, and of whom nobody says anything bad:
+        at a start, that is everyone."""
+        member.state, member.since = "alive", now
+        self._census.moved(UNKNOWN, "alive")
+        self._evidence.vouches(member.node, counts=True)
+        changed = MemberChanged(member.node, UNKNOWN, "alive", member.incarnation, "joined")
+        return [member.described(), Emit(changed)]
 
     def accused_by(self, now: Instant, author: NodeId, body: Accusations) -> tuple[list[Effect], int | None]:
         """An author's present list came; what is not on it any more is taken back. Also: at which incarnation it newly
@@ -195,6 +207,10 @@ class Members:
     def links_record(self, now: Instant, author: NodeId, body: LinksRecord) -> None:
         self._unseen.update(dict.fromkeys(self._evidence.advertised(now, author, body)))
 
+    def links_records(self, now: Instant, records: Iterable[tuple[NodeId, LinksRecord]]) -> None:
+        """Of many others at once."""
+        self._unseen.update(self._evidence.advertised_together(now, records))
+
     def link_up(self, now: Instant, peer: NodeId) -> None:
         self._evidence.link_up(now, peer)
         self._unseen[peer] = None
@@ -220,6 +236,9 @@ class Members:
 
     def _look_at_links(self, now: Instant, member: Member) -> list[Effect]:
         node = member.node
+        if not self._evidence.was_lost(node) and member.suspicion is None and member.verdict is None:
+            member.losing_since = member.severed_since = None  # it is as with most: nobody complains of it
+            return []
         self._timing.count_losses(now, member)
         if member.suspicion is not None:
             self._timing.reckon(now, member)

@@ -43,6 +43,11 @@ class Reach:
         self._is_stale = False
         self._changed: dict[NodeId, None] = {}
 
+    @property
+    def missed(self) -> bool:
+        """Whether somebody is not reached, as far as that was worked out."""
+        return bool(self._unreached) or self._is_stale
+
     def gained(self, author: NodeId, target: NodeId) -> None:
         """`author`, who vouches, lists `target` as up now."""
         if target in self._unreached and author not in self._unreached:

@@ -191,9 +191,15 @@ class Overlay:
 
     def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
+        refuge, alone = self._hood.refuge, self._running and not len(self._hood.active)
         for event in events:
             if isinstance(event, MemberChanged):
-                effects += self._changed(now, event)
+                if event.new != "alive" or refuge.lost:
+                    effects += self._changed(now, event)
+            elif isinstance(event, MemberDescribed) and not alone:
+                if event.node != self._me:
+                    central = event.role in DIALLED_ROLES or event.node == self._founder
+                    refuge.described(event.node, central=central)
             else:
                 effects += self.on_event(now, event)
         return self._cared(now, effects)

@@ -168,8 +168,9 @@ class Electorate:
         granted: dict[NodeId, None] = {}
         if self._voted_at(self._founder, self.settled):
             granted[self._founder] = None
-        for node in self._newest:
-            if self._voted_at(node, self.settled):
+        settled = self.settled
+        for node, vote in self._newest.items():
+            if vote.granted if vote.ordinal <= settled else not vote.granted:  # as `_voted_at` has it
                 granted[node] = None
         excused = self._excused(until)
         if excused is not None:

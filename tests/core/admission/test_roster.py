@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arqonmesh.core.admission.core import Admission
-from arqonmesh.core.admission.roster import proof, roster_from
+from arqonmesh.core.admission.proof import proof, roster_from
 from arqonmesh.core.events import Applied, MemberAdmitted, MemberMoved
 from arqonmesh.core.kernel import Emit
 from arqonmesh.errors import TrustError

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arqonmesh.config.model import GossipSettings
-from arqonmesh.core.admission.roster import roster_from
+from arqonmesh.core.admission.proof import roster_from
 from arqonmesh.core.events import LinkUp, Withdrawn
 from arqonmesh.core.gossip.core import Gossip
 from arqonmesh.core.gossip.limits import Limits
