@@ -1,14 +1,16 @@
 """What does a known peer cost? Memory of one node's cores, and bytes on its disk, in a large mesh that stands still.
 
     python -m bench.peer_cost                        # 1,000 and 10,000 members
-    python -m bench.peer_cost --members 10000 --by   # and which part of the code holds it
+    python -m bench.peer_cost --members 10000 --by   # by line of code, not only by core
 
 One node starts from rows that a settled mesh leaves behind: of each member an admission, its own record, its six
 links, its vote, and that it holds all votes. Every column is a fresh object, as SQLite hands it out, and the rows are
 let go once the node has started. Then links are brought up to six members and the node runs for ten seconds, so that
 it has also written its peer store. Memory is what tracemalloc still counts as allocated since, divided by the members;
-Python's own overhead per object is in it, that of the allocator's pools (a tenth or so) is not. The rows then go
-through the real store: disk is the size of its file once it was opened again, which packs it, and closed.
+Python's own overhead per object is in it, that of the allocator's pools (a tenth or so) is not. `statements` are the
+bare bytes that the members have signed. By core it counts who made what is kept: the one nearest to the allocation on
+the stack. So what statements say, decoded, is gossip's, whoever keeps it. The rows then go through the real store: disk
+is the size of its file once it was opened again, which packs it, and closed.
 """
 
 from __future__ import annotations
@@ -35,11 +37,13 @@ from arqonmesh.sim.restart import prepare
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import EPOCH_MS
 from arqonmesh.store.store import Store
-from arqonmesh.wire.statement import decode_statement
+from arqonmesh.wire.statement import decode_statement, peers_up
 
 Value: TypeAlias = int | str | bytes | None
 LINKS: int = 6
 RUNS_US: int = 10 * SECOND
+FRAMES: int = 12
+"""Of the stack of an allocation."""
 
 
 def rows_of(process: Process) -> Durable:
@@ -105,6 +109,16 @@ async def stored(rows: Durable, written: dict[str, dict[Row, Row]]) -> int:
         return path.stat().st_size - empty
 
 
+def core_of(traceback: tracemalloc.Traceback) -> str:
+    """The core that made it; "node" for what none of them did. The newest frame is the last one."""
+    for frame in reversed(traceback):
+        _, is_core, place = frame.filename.rpartition("arqonmesh/core/")
+        room, _, file = place.partition("/")
+        if is_core and (file or room == "topology.py"):
+            return room.removesuffix(".py")
+    return "node"
+
+
 def measured(members: int, *, by: bool) -> dict[str, object]:
     sim = Simulation(1)
     names = [f"node-{number:05}" for number in range(members)]
@@ -115,31 +129,37 @@ def measured(members: int, *, by: bool) -> dict[str, object]:
     process = sim.processes[names[1]]
     peers = [sim.processes[b if a == names[1] else a] for a, b in edges if names[1] in (a, b)]
     disk = asyncio.run(stored(rows_of(process), lived(process, mesh, peers)[1]))
-    for memo in (decode_statement, body_of, read_record):
+    for memo in (decode_statement, body_of, read_record, peers_up):
         memo.forget()
     gc.collect()
-    tracemalloc.start()
+    tracemalloc.start(1 if by else FRAMES)
     node = lived(process, mesh, peers)[0]  # without what it has written: that is the disk's
     gc.collect()
     shot = tracemalloc.take_snapshot()
     tracemalloc.stop()
     places: Counter[str] = Counter()
-    for stat in shot.statistics("lineno" if by else "filename"):
-        frame = stat.traceback[0]
-        name = frame.filename.rpartition("arqonmesh/")[2] or frame.filename
-        places[f"{name}:{frame.lineno}" if by else name] += stat.size
+    for stat in shot.statistics("lineno" if by else "traceback"):
+        frame = stat.traceback[-1]
+        line = f"{frame.filename.rpartition('arqonmesh/')[2] or frame.filename}:{frame.lineno}"
+        places[line if by else core_of(stat.traceback)] += stat.size
     assert node.plane is not None, "the node has not left its mesh"
     known = len(node.plane.gossip.heads())
     assert known == members, f"{known} members known of {members}"
     total = sum(places.values())
-    most = {name: round(size / members) for name, size in places.most_common(60 if by else 14)}
-    return {"members": members, "memory_bytes": round(total / members), "disk_bytes": round(disk / members), "by": most}
+    most = {name: round(size / members) for name, size in places.most_common(60)}
+    return {
+        "members": members,
+        "memory_bytes": round(total / members),
+        "statements_bytes": round(node.plane.gossip.bytes_held / members),
+        "disk_bytes": round(disk / members),
+        "by": most,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, nargs="+", default=[1_000, 10_000])
-    parser.add_argument("--by", action="store_true", help="bytes per peer by line of code, not by file")
+    parser.add_argument("--by", action="store_true", help="bytes per peer by line of code, not by core")
     arguments = parser.parse_args()
     for members in arguments.members:
         print(json.dumps(measured(members, by=arguments.by), indent=2))
