@@ -4,8 +4,8 @@
              -> hand lanes over -> build packets -> send
 
 Everything runs on the event loop and nothing blocks. Writers only queue and mark their link; one flush per tick sends
-for all. A stranger's datagram meets the intake first; a connection becomes a link only when certificates, authority
-and Hello agree (session.py), and until then nothing of it reaches the listener.
+for all. A stranger's datagram comes to the door first (doorway.py); a connection becomes a link only when certificates,
+authority and Hello agree (session.py), and until then nothing of it reaches the listener.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.kernel import Lane
 from arqonmesh.errors import ArqonError, PeerError, TimedOut, UsageError
 from arqonmesh.ids import NodeId
-from arqonmesh.net.addresses import known_sockaddr, look_up, parse_address, show_address
+from arqonmesh.net.addresses import known_sockaddr, look_up, parse_address
 from arqonmesh.net.api import Authority, DialInfo, JoinBuilder, LinkInfo, Listener
 from arqonmesh.net.connection import Connection
 from arqonmesh.net.dialer import Wish
 from arqonmesh.net.dialling import Dialling
+from arqonmesh.net.doorway import Doorway
 from arqonmesh.net.endings import Endings
 from arqonmesh.net.entry import Entry
 from arqonmesh.net.hello import LocalNode
-from arqonmesh.net.intake import UNKNOWN_S, Accept, Answer, Intake
+from arqonmesh.net.intake import Intake
 from arqonmesh.net.join import JoinClient, JoinServer
 from arqonmesh.net.link_table import SUPERSEDED, LinkTable
 from arqonmesh.net.links import Link
@@ -43,11 +44,10 @@ from arqonmesh.net.session import Frames, MeshSession
 from arqonmesh.net.timers import Timers
 from arqonmesh.net.tls import CONNECTION_ID_BYTES, PROTOCOLS, Protocols, configuration
 from arqonmesh.net.udp import PathAddr, SockAddr, UdpSocket
-from arqonmesh.net.waiting_room import Stranger, WaitingRoom
+from arqonmesh.net.waiting_room import Stranger
 from arqonmesh.trust.certificates import Leaf
 from arqonmesh.wire.messages import JoinAccept, JoinOffer
 
-CONNECTIONS_MAX: Final = 2_048
 JOIN_S: Final = 45.0
 """A join connection's whole life at the member."""
 JOINS_MAX: Final = 192
@@ -107,15 +107,13 @@ class QuicEndpoint:
         self._one_lane = one_lane
         self._protocols = protocols
         self._handshake_s = settings.handshake_ms / 1_000 if handshake_s is None else handshake_s
-        self._intake = intake or Intake(member_host=authority.known_host)
-        self._waiting_room = WaitingRoom(self._loop, self._let_in)
         self.counters: Counter[str] = Counter()
         """What was dropped, refused or lost here, by reason; see also `socket_counters`."""
+        intake = intake or Intake(member_host=authority.known_host)
+        self._doorway = Doorway(self, intake, self._loop, self.counters)
         self._entries: dict[Entry, None] = {}
         self._by_id: dict[bytes, Entry] = {}
         self._links: dict[NodeId, Link] = {}
-        self._unknown: dict[Entry, float] = {}
-        """Open handshakes from where nobody is known to be, and when they began; the oldest first."""
         self._touched: dict[Entry, None] = {}
         self._dirty: dict[Entry, None] = {}
         self._scheduled = False
@@ -281,7 +279,7 @@ class QuicEndpoint:
         """Let go of the socket and of every timer, and tell nobody."""
         self._closing = True
         self._dialling.stop()
-        self._waiting_room.close()
+        self._doorway.close()
         for entry in list(self._entries):
             self._remove(entry)
         self._dirty.clear()
@@ -321,52 +319,16 @@ class QuicEndpoint:
             entry = self._by_id.get(datagram[1 : 1 + CONNECTION_ID_BYTES])
         now = self._now
         if entry is None:
-            self._stranger(datagram, path, now)
+            if not self._closing:
+                self._doorway.knock(datagram, path, now)
             return
         if entry.connection.outbound and path[1] is not None:
             path = (path[0], None)
         entry.connection.receive(datagram, path, now)
         self._touched[entry] = None
 
-    def _stranger(self, datagram: bytes, path: PathAddr, now: float) -> None:
-        """A datagram that leads to no connection: is its sender to wait for one?"""
-        if self._closing:
-            return
-        first_id = datagram[6 : 6 + datagram[5]] if len(datagram) > 6 else b""
-        if self._waiting_room.knows(first_id, datagram, path):
-            self.counters["intake.repeated"] += 1
-            return
-        if self._intake.crowded:
-            self._hasten(now)
-        verdict = self._intake.judge(datagram, path[0], now)
-        if isinstance(verdict, Answer):
-            self.counters["intake.answered"] += 1
-            self._udp.send([verdict.datagram], path)
-        elif isinstance(verdict, Accept):
-            places = CONNECTIONS_MAX - len(self._entries) - len(self._waiting_room)
-            place = self._intake.opened(path[0])
-            if places <= 0 or not self._waiting_room.take(verdict, place, first_id, datagram, path):
-                self._intake.settled(place)
-                self._endings.refused("link.connection-limit", show_address(path[0]))
-        elif verdict.refused:
-            self._endings.refused(verdict.reason, show_address(path[0]))
-        else:
-            self.counters[verdict.reason] += 1
-
-    def _hasten(self, now: float) -> None:
-        """End handshakes that take long where others wait for their places."""
-        while self._unknown:
-            entry, began = next(iter(self._unknown.items()))
-            if now - began < UNKNOWN_S:
-                return
-            self._settle(entry)
-            entry.connection.close(f"link.handshake-timeout: {now - began:.1f} s, and others wait for the place")
-            self._mark(entry)
-
-    def _let_in(self, stranger: Stranger) -> None:
-        """Its turn: begin the handshake."""
-        verdict, path, place, datagrams = stranger
-        now = self._loop.time()
+    def admit_stranger(self, stranger: Stranger, now: float) -> Entry | None:
+        verdict, path, _, datagrams = stranger
         quic = self._quic_class(
             configuration=self._server,
             original_destination_connection_id=verdict.original_destination,
@@ -376,17 +338,26 @@ class QuicEndpoint:
         connection.connection_ids.add(datagrams[0][6 : 6 + datagrams[0][5]])
         for datagram in datagrams:
             connection.receive(datagram, path, now)
-        if quic.untouched:
-            # Nothing in it could be decrypted: not the beginning of a connection, and not worth keeping.
-            self.counters["drop.garbage"] += 1
-            self._intake.settled(place)
-            return
-        entry = self._add(connection, now)
-        entry.half_open = place
-        if not place.known:
-            self._unknown[entry] = now
+        return None if quic.untouched else self._add(connection, now)
+
+    def begin_handshake(self, entry: Entry, now: float) -> None:
         self._process(entry, now)
         self._flush(now)
+
+    def give_up(self, entry: Entry, reason: str) -> None:
+        self._settle(entry)
+        entry.connection.close(reason)
+        self._mark(entry)
+
+    @property
+    def connections(self) -> int:
+        return len(self._entries)
+
+    def answer_stranger(self, datagram: bytes, path: PathAddr) -> None:
+        self._udp.send([datagram], path)
+
+    def refuse_stranger(self, reason: str, address: str) -> None:
+        self._endings.refused(reason, address)
 
     def _process(self, entry: Entry, now: float) -> None:
         """Look at what a connection received, or at what its timer did."""
@@ -407,7 +378,7 @@ class QuicEndpoint:
                 if session.up and not entry.settled:
                     self._settle(entry)
                     entry.settled = True
-                    self._intake.linked(entry.connection.path[0])
+                    self._doorway.linked(entry)
                     self._table.up(entry, session, self._local.node_id, now)
                 if frames:
                     self._deliver(entry, session.peer, frames)
@@ -570,10 +541,7 @@ class QuicEndpoint:
 
     def _settle(self, entry: Entry) -> None:
         """The handshake is over, one way or the other."""
-        if entry.half_open is not None:
-            self._intake.settled(entry.half_open)
-            entry.half_open = None
-            self._unknown.pop(entry, None)
+        self._doorway.settled(entry)
         self._timers.unlimit(entry)
 
     def _remove(self, entry: Entry) -> None:
