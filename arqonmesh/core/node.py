@@ -188,20 +188,21 @@ class Node:
         plane = self.plane
         if plane is None or link_peer not in self._neighbours:
             return [Emit(Dropped("node", "not-linked"))]
-        if lane in LIMITED_LANES and not plane.peers.allow(now, link_peer):
-            self._router.touch(plane.peers)
+        peers, limited = plane.peers, lane in LIMITED_LANES
+        if limited and not peers.allow(now, link_peer):
+            self._router.touch(peers)
             return [Emit(Dropped("node", "rate-limited", 1, link_peer))]
         try:
             limit = MAX_DATAGRAM_BYTES if lane is Lane.DATAGRAM else MAX_FRAME_BYTES
             message = decode_message(data, max_bytes=limit)
-            if lane not in LIMITED_LANES and type(message) not in DATA:
+            if not limited and type(message) not in DATA:
                 if type(message) not in HISTORY:
                     return self._blame(now, link_peer, "malformed", "node.wrong-lane")
-                if not plane.peers.allow(now, link_peer):
-                    self._router.touch(plane.peers)
+                if not peers.allow(now, link_peer):
+                    self._router.touch(peers)
                     return [Emit(Dropped("node", "rate-limited", 1, link_peer))]
             author = link_peer
-            ignored = plane.peers.ignored(link_peer)
+            ignored = peers.ignored(link_peer)
             if ignored:
                 heard = still_heard(message)
                 if heard is None:
@@ -254,7 +255,8 @@ class Node:
     @property
     def tick_due(self) -> bool:
         """Whether `end_tick` has anything to do. A driver that asks spares itself a turn of its loop."""
-        return self.plane is not None and self.plane.federation.work_due
+        plane = self.plane
+        return plane is not None and plane.federation.work_due
 
     def end_tick(self, now: Instant) -> list[Effect]:
         """All inputs of this tick are in: batch what was published, sign once, send."""
@@ -299,6 +301,8 @@ class Node:
 
     def _leaving(self, now: Instant, effects: list[Effect]) -> list[Effect]:
         """Give every Send to a member without a direct link its source route."""
+        if not effects:  # as what most frames come to
+            return effects
         neighbours = self._neighbours
         for index, effect in enumerate(effects):
             if type(effect) is Send and effect.to not in neighbours:

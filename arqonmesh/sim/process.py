@@ -260,16 +260,19 @@ class Process:
     def frame(self, end: End, lane: Lane, data: bytes) -> None:
         world = self.world
         world.handled += 1
-        world.trace.frame(world.now, self._prefix + end.labels[lane], data)
-        if self.node is not None:
-            now = self.now() if self._drift_ppm else world.now + self._clock_offset_us
-            self.perform(self.node.frame(now, end.peer, lane, data))
+        now = world.now
+        world.trace.frame(now, self._prefix + end.labels[lane], data)
+        node = self.node
+        if node is not None:
+            now = self.now() if self._drift_ppm else now + self._clock_offset_us
+            self.perform(node.frame(now, end.peer, lane, data))
 
     # --- effects ------------------------------------------------------------------------------------------
 
     def perform(self, effects: Sequence[Effect]) -> None:
         """Perform in order, then see to the tick's end and the next deadline."""
-        self._perform_all(effects)
+        if effects:
+            self._perform_all(effects)
         self._touch()
 
     def _perform_all(self, effects: Sequence[Effect]) -> None:
@@ -342,9 +345,10 @@ class Process:
     def _touch(self) -> None:
         """An input was handled. A tick that has something to end ends a little later, with all that comes until then;
         the timer is set after that."""
-        if self._flush_due or self.node is None:
+        node = self.node
+        if self._flush_due or node is None:
             return
-        if self.node.tick_due:
+        if node.tick_due:
             self._flush_due = True
             self.world.after(TICK_US, self._in_life, self.lives, self._flush)
         else:
@@ -365,8 +369,10 @@ class Process:
         self._rearm()
 
     def _rearm(self) -> None:
-        deadline = None if self.node is None else self.node.next_deadline()
-        if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
+        node = self.node
+        deadline = None if node is None else node.next_deadline()
+        armed_for = self._timer_at
+        if deadline is None or (armed_for is not None and armed_for <= deadline):
             return
         self._timer_at = deadline
         due = deadline - self._clock_offset_us

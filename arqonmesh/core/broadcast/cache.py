@@ -83,6 +83,12 @@ class Cache:
                 break
             del known[id_]
 
+    def due(self, now: Instant) -> Instant:
+        """From when on `expire` has something to do, as far as is known now: what comes later has its time, too."""
+        due = (self._payloads[0][1].at if self._payloads else now) + self._payloads_us
+        oldest = next(iter(self._known.values()), None)
+        return due if oldest is None else min(due, oldest.at + self._ids_us)
+
     def _evict(self) -> None:
         _, known = self._payloads.popleft()
         assert known.data is not None, "only what is kept is in the queue"

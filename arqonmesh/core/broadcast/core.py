@@ -271,7 +271,7 @@ class Plumtree:
             effects.append(Emit(Fault(peer, "broken-promise")))
         if self._sweep_at is not None and self._sweep_at <= now:
             self._cache.expire(now)
-            self._sweep_at = now + SECOND if len(self._cache) else None
+            self._sweep_at = max(now + SECOND, self._cache.due(now)) if len(self._cache) else None
         return effects
 
     def next_deadline(self) -> Instant | None:
