@@ -12,7 +12,7 @@ from arqonmesh.core.gossip.ring import in_turn
 from arqonmesh.core.kernel import Send
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import GossipRoot
-from tests.core.gossip.world import env_of, node_of
+from tests.core.toy import env_of, node_of
 
 NAMES = [f"n{index:02}" for index in range(40)]
 
