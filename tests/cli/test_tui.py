@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -117,6 +118,18 @@ async def test_a_ban_that_took_the_quorum_is_called_one(client: NodeClient, node
     detail = await capture(client, keys=("down", "enter"))
     assert "banned on this node 2026-01-01 00:00:00 +0000: floods us" in detail
     assert "arqon peer forgive facaaaaa" in detail
+
+
+@pytest.mark.parametrize("width", [44, 60, 80, 140])
+async def test_what_a_state_means_for_the_node_is_never_cut_off(client: NodeClient, node: FakeNode, width: int) -> None:
+    """Of a long banner the least goes first; a line that goes on beyond the edge says so."""
+    status = banned()
+    quorum = status.partition
+    assert quorum is not None
+    node.status = msgspec.structs.replace(status, partition=msgspec.structs.replace(quorum, phase="partitioned"))
+    lines = (await capture(client, width=width)).splitlines()
+    assert "READ-ONLY by bans" in lines[1] and len(lines[1]) <= width
+    assert ("2 required" in lines[1]) is (width >= 80) and lines[1].endswith("…") is (width < 80)
 
 
 async def test_the_filter_narrows_every_list(client: NodeClient) -> None:

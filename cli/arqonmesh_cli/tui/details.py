@@ -48,7 +48,9 @@ async def _self(client: NodeClient) -> Lines:
 
 async def _peer(client: NodeClient, node: NodeView | None, node_id: str) -> Lines:
     peer = await client.peer(node_id)
-    causes = tuple((day_and_clock(c.at_ms), f"{c.delta:+.3f} {c.cause} {c.evidence}".rstrip()) for c in peer.causes)
+    causes = tuple(
+        (day_and_clock(c.at_ms), f"{c.delta:+.3f} {c.cause} {c.summary or c.evidence}".rstrip()) for c in peer.causes
+    )
     aside = () if node is None or node.ignored is None else (("ignored", why_ignored(node.ignored)),)
     back = (("try", f"arqon peer forgive {short(peer.id)}"),) if aside else ()
     return (

@@ -155,13 +155,20 @@ def _banner(state: State, width: int, now_s: float) -> Line:
     rights = "writable" if quorum.writable else "READ-ONLY"
     if quorum.by_ignoring:
         rights += " by bans"
+    missing = ""
     if quorum.phase in ("partitioned", "healing"):
         gone = len(quorum.missing) + quorum.missing_more
-        rights += f", {quorum.phase}" + (f", {gone} missing" if gone else "")
-    count = counted(quorum, state.status)
-    text = f"{state_word(quorum.state)}: {count}, {quorum.required} required ({quorum.preset}), {rights}"
-    if cell_len(text) > width:  # what it means for the node must not be what is cut off
-        text = f"{state_word(quorum.state)}, {rights}: {count.replace(' members', '')}, {quorum.required} required"
+        rights += f", {quorum.phase}"
+        missing = f", {gone} missing" if gone else ""
+    word, count, needed = state_word(quorum.state), counted(quorum, state.status), f"{quorum.required} required"
+    short_count = count.replace(" members", "")
+    texts = (  # what it means for the node must not be what is cut off
+        f"{word}: {count}, {needed} ({quorum.preset}), {rights}{missing}",
+        f"{word}, {rights}{missing}: {short_count}, {needed}",
+        f"{word}, {rights}: {short_count}, {needed}",
+        f"{word}, {rights}: {short_count.partition(' (')[0]}, {needed}",
+    )
+    text = next((text for text in texts if cell_len(text) <= width), texts[-1])
     return ((text, style(quorum.state) + ("" if quorum.state == "healthy" else " bold reverse")),)
 
 
@@ -269,12 +276,12 @@ def _cell(text: str, width: int) -> str:
 
 
 def _fit(line: Line, width: int) -> Line:
-    """The line cut at `width` cells."""
+    """The line cut at `width` cells, with a sign that it goes on."""
     fitted: list[Part] = []
     left = width
     for text, part_style in line:
         size = cell_len(text)
-        fitted.append((text if size <= left else set_cell_size(text, left), part_style))
+        fitted.append((text if size <= left else set_cell_size(text, left - 1) + "…", part_style))
         left -= min(size, left)
         if left == 0:
             break
