@@ -47,14 +47,14 @@ from arqonmesh.core.gossip.core import Gossip
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Emit, Env, Persist
 from arqonmesh.core.regions.choice import Region, rank_of
 from arqonmesh.core.regions.core import Regions
-from arqonmesh.ids import ClusterId, MeshId, NodeId, encode_ulid
-from arqonmesh.runtime.crypto import NodeCrypto
+from arqonmesh.ids import MeshId, NodeId, encode_ulid
 from arqonmesh.sim.field import Field, Latency, regular_graph
 from arqonmesh.sim.field.accept import Accepting
 from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.messages import MAX_FRAME_BYTES, GossipDelta
 from arqonmesh.wire.statement import Kind, NodeRecord
+from bench.core_env import core_env
 
 LINKS: Final = 5
 REGION_NODES: Final = 1_000
@@ -256,19 +256,7 @@ def measured_cost_us(count: int = 2_000) -> list[float]:
     keys = {name: NodeKey(bytes([number]) * 32) for number, name in enumerate(("author", "reader"), start=1)}
 
     def gossip(name: str) -> Gossip:
-        key = keys[name]
-        env = Env(
-            node_id=key.node_id,
-            public_key=key.public,
-            cluster=ClusterId("bench"),
-            role="hub",
-            region="",
-            mesh_id=mesh,
-            rng=random.Random(name),
-            wall_ms=lambda: 0,
-            crypto=NodeCrypto(key),
-            boot_epoch=1,
-        )
+        env = core_env(keys[name], mesh, random.Random(name))
         return Gossip(env, GossipSettings(), keys=lambda node: {k.node_id: k.public for k in keys.values()}.get(node))
 
     author, reader = gossip("author"), gossip("reader")

@@ -31,13 +31,12 @@ from arqonmesh.config.model import GossipSettings
 from arqonmesh.core.events import LinkUp
 from arqonmesh.core.gossip.core import Gossip
 from arqonmesh.core.gossip.stages import STAGES, Stages
-from arqonmesh.core.kernel import Env
-from arqonmesh.ids import ClusterId, MeshId, NodeId
-from arqonmesh.runtime.crypto import NodeCrypto
+from arqonmesh.ids import MeshId, NodeId
 from arqonmesh.trust.keys import NodeKey
 from arqonmesh.wire.codec import decode_message, encode_message
 from arqonmesh.wire.messages import GossipDelta, GossipDigest, GossipRoot
 from arqonmesh.wire.statement import Kind, NodeRecord, Statement, statement_hash
+from bench.core_env import core_env
 
 MESH: Final = MeshId("01K00000000000000000000000")
 
@@ -83,18 +82,7 @@ class Author:
 
 
 def core(key: NodeKey, keys: dict[NodeId, bytes]) -> Gossip:
-    env = Env(
-        node_id=key.node_id,
-        public_key=key.public,
-        cluster=ClusterId("bench"),
-        role="hub",
-        region="eu",
-        mesh_id=MESH,
-        rng=random.Random(1),
-        wall_ms=lambda: 0,
-        crypto=NodeCrypto(key),
-        boot_epoch=1,
-    )
+    env = core_env(key, MESH, random.Random(1), region="eu")
     made = Gossip(env, GossipSettings(), keys.get)
     made.measure(EveryValue())
     return made

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from arqonmesh.config.model import MembershipSettings
 from arqonmesh.core.admission.core import Admission
 from arqonmesh.core.events import Applied, MemberAdmitted, MemberChanged, MemberExpelled, Publish
-from arqonmesh.core.kernel import Effect, Emit, Env
+from arqonmesh.core.kernel import Effect, Emit
 from arqonmesh.core.partition.core import Partition
 from arqonmesh.core.router import Router
-from arqonmesh.ids import ClusterId, MeshId, NodeId, encode_ulid, node_id_of
-from arqonmesh.sim.crypto import ToyCrypto, toy_key
+from arqonmesh.ids import MeshId, NodeId, encode_ulid, node_id_of
+from arqonmesh.sim.crypto import toy_key
 from arqonmesh.wire.statement import Body, Kind, NodeRecord
+from bench.core_env import core_env
 from bench.partitions.gossip import Log, Record
 
 if TYPE_CHECKING:
@@ -42,18 +43,8 @@ class Node:
     def boot(self) -> None:
         """Start with what is held: as after a restart, records of each author in their order."""
         world = self.world
-        env = Env(
-            node_id=self.id,
-            public_key=self.key,
-            cluster=ClusterId("c"),
-            role="hub",
-            region="",
-            mesh_id=MESH,
-            rng=random.Random(f"{world.seed} {self.name} {self.incarnation}"),
-            wall_ms=lambda: world.now // 1_000,
-            crypto=ToyCrypto(self.key),
-            boot_epoch=1,
-        )
+        dice = random.Random(f"{world.seed} {self.name} {self.incarnation}")
+        env = core_env(self.key, MESH, dice, cluster="c", wall_ms=lambda: world.now // 1_000)
         self.admission = Admission(env, world.founder)
         settings = MembershipSettings(partition_preset=world.preset)
         self.partition = Partition(env, settings, world.founder)
