@@ -31,6 +31,7 @@ Row = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=64)
+    parser.add_argument("--hubs", type=int, default=gray.HUBS, help="1: a star")
     parser.add_argument("--minutes", type=float, default=60.0, help="how long they idle")
     parser.add_argument("--repeats", type=int, default=5, help="events, and kills")
     parser.add_argument("--settle", type=float, default=25.0, help="seconds of quiet before each row and each kill")
@@ -42,8 +43,8 @@ def main() -> None:
     if args.nodes < 2 * gray.HUBS:
         parser.error(f"--nodes {args.nodes}; it needs to be {2 * gray.HUBS} or more")
     began = time.monotonic()
-    with standing_mesh(args.nodes, gray.HUBS) as standing:
-        say("whole", {"nodes": args.nodes, "hubs": gray.HUBS, "after_s": round(time.monotonic() - began, 1)})
+    with standing_mesh(args.nodes, args.hubs) as standing:
+        say("whole", {"nodes": args.nodes, "hubs": args.hubs, "after_s": round(time.monotonic() - began, 1)})
         failed = not all(ours(standing, args))
     if not args.no_serf and (version := installed()):
         serfs(version, args)

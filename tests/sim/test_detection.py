@@ -95,13 +95,15 @@ def test_everybody_knows_of_linked_nodes_that_died_at_once_within_three_seconds(
     all_know(mesh(3, 12), *victims, within_us=3 * SECOND)
 
 
-@pytest.mark.parametrize("seed", [2])
-def test_on_a_machine_that_is_too_busy_everybody_still_knows_a_quarter_of_a_second_later(seed: int) -> None:
-    """Twenty nodes and six other programs on two cores. Links of the living fall, and come back without a handshake.
-    Spokes wait for the word of two hubs, and the last of them hears it late."""
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_on_a_machine_that_is_too_busy_everybody_knows_within_three_seconds_and_hardly_a_living_link_falls(
+    seed: int,
+) -> None:
+    """Twenty nodes and six other programs on two cores: heartbeats have found a pace that all can keep. At full pace
+    the median is much the same, and up to two dozen links of the living fall."""
     sim = mesh(seed, 20, {})
     victim = f"n{1 + seed % 3:02}"
-    witness = all_know(sim, victim, within_us=2_250 * MILLISECOND)
+    witness = all_know(sim, victim, within_us=3 * SECOND)
     sim.run_for(2 * SECOND)
     assert list(witness.died) == [victim]
-    assert sum(to != victim for _, to in witness.lost) < 14
+    assert sum(to != victim for _, to in witness.lost) <= 4

@@ -57,6 +57,7 @@ from arqonmesh.core.kernel import (
     Send,
 )
 from arqonmesh.core.link.beats import MASK_BITS
+from arqonmesh.core.link.lag import Lag
 from arqonmesh.core.link.liveness import (
     ASKED_US_MAX,
     DIALLED_PATIENCE_US,
@@ -100,6 +101,9 @@ STRAIN_SHARE: Final = 2
 """Where everyone stood still for so long of late, heartbeats leave no oftener than this often in that time."""
 STRAINED_US_MAX: Final = 600 * MILLISECOND
 STRAIN_STEP_US: Final = 100 * MILLISECOND
+REOPENING_BEATS: Final = 6
+"""A link that was lost is tried on its connection for at least so many of its heartbeats: where they are slow because
+the machines are, a handshake is what both ends can least afford."""
 ALL_HEARD: Final = (1 << MASK_BITS) - 1
 STOOD_US: Final = 5 * SECOND
 """A link that was up so long did not flap when it fell, and is none that the overlay opened for a moment."""
@@ -201,6 +205,7 @@ class Links:
         self._stalls = Stalls(env.node_id, self._lull)
         self._strained = False
         """Heartbeats are slower on account of that."""
+        self._lag = Lag()
         self._listening_since: Instant = 0
         """Until when lateness of our own is accounted for."""
         self._deadline: Instant | None = None
@@ -296,14 +301,15 @@ class Links:
         """Heartbeats are most of what an idle node says. So they have a budget, which many links share, and a mesh that
         the overlay holds together beats slower; what the operator set slower still stays. Where the machines stand
         still now and then, heartbeats slow down with that: they wait for processor time that others need as well, and
-        a node with many links would never catch up."""
+        a node with many links would never catch up. So they do where our own timers are late as a rule (lag.py)."""
         settings = self._settings
         strained_us = min(self._lull.us(now) // STRAIN_SHARE, STRAINED_US_MAX)
         strained_ms = strained_us // STRAIN_STEP_US * STRAIN_STEP_US // MILLISECOND
         self._strained = strained_ms > 0
         share_ms = min(len(self._links) * 1_000 // settings.heartbeats_per_s_max, ASKED_US_MAX // MILLISECOND)
         overlay_ms = self._overlay_heartbeat_ms if self._trials.running else 0
-        heartbeat_ms = max(settings.heartbeat_ms, share_ms, overlay_ms, strained_ms)
+        lag_ms = min(self._lag.pace_us, ASKED_US_MAX) // MILLISECOND
+        heartbeat_ms = max(settings.heartbeat_ms, share_ms, overlay_ms, strained_ms, lag_ms)
         if heartbeat_ms == self._heartbeat_ms:
             return
         self._heartbeat_ms = heartbeat_ms
@@ -352,7 +358,8 @@ class Links:
                 effects.append(Disconnect(peer, "liveness"))
             elif step.new is LinkState.DOWN:
                 effects += self._lose(now, peer, link, step.reason)
-                link.liveness.reopen(now, REOPENING_PATIENCE_US if link.outbound else DIALLED_PATIENCE_US)
+                patience_us = REOPENING_PATIENCE_US if link.outbound else DIALLED_PATIENCE_US
+                link.liveness.reopen(now, max(patience_us, REOPENING_BEATS * link.liveness.interval_us))
                 link.fell = True
             elif step.new is LinkState.PROBING:
                 link.told_at = None
@@ -392,9 +399,13 @@ class Links:
 
     def _look_at_clock(self, now: Instant) -> list[Effect]:
         """Whatever comes first after we stood still shows it: an answer that waited is not a peer's silence."""
-        if self._deadline is None or now - self._deadline < LATE_US:
+        late_us = -1 if self._deadline is None else now - self._deadline
+        if late_us < 0:
             return []
-        return self._was_late(now, now - self._deadline)
+        if self._lag.note(now, late_us):
+            self._pace(now)
+        self._pacer.lag_us = self._lag.us
+        return self._was_late(now, late_us) if late_us >= LATE_US else []
 
     def _was_late(self, now: Instant, by_us: int) -> list[Effect]:
         """We did not listen for `by_us`. Each stretch of time is accounted for once: the runtime tells of it, and our

@@ -9,6 +9,10 @@ its drift is told 30 s after whatever was told last.
 The loss of a link that had stood for a while is no flapping, and routes, quorums and the failure detector wait for the
 news: it never waits longer than those 200 ms, whatever other links have been doing.
 
+Only on a machine that has too little processor time does everything wait for longer, as many times as long as its own
+timers are late (lag.py). An advertisement costs every member a millisecond or two; on a machine that runs many members,
+links that fall for want of time, and come back, would else take the time that is left.
+
 Source: the exponential back-off of OSPF's LSA and SPF timers (RFC 8405).
 """
 
@@ -24,6 +28,11 @@ HOLD_US_MIN: Final = 200 * MILLISECOND
 HOLD_US_MAX: Final = 5 * SECOND
 DRIFT_HOLD_US_MIN: Final = 30 * SECOND
 DRIFT_HOLD_US_MAX: Final = 240 * SECOND
+SETTLES_PER_LAG: Final = 4
+"""A change is told no sooner than so many times the lag: a link that is back by then is not told at all."""
+HOLDS_PER_LAG: Final = 40
+LAG_HOLD_US_MAX: Final = 20 * SECOND
+"""The least time between two advertisements is so many times the lag, at most this."""
 RARE_EVERY_US: Final = 120 * SECOND
 """The node's allowance for links that rarely drift: a hub has so many that always one of them does."""
 
@@ -42,11 +51,13 @@ class Pacer:
         self._rare_at: Instant | None = None
         """When a link that rarely drifts was last told out of turn."""
         self._rare_asked = False
+        self.lag_us = 0
+        """How late this process is as a rule."""
 
     def changed(self, now: Instant, settle_us: int = SETTLE_US) -> None:
         """A link went up or down."""
         self._flip_asked, self.for_drift = True, False
-        self._ask(max(now + settle_us, 0 if self._last is None else self._last + self._hold_us))
+        self._ask(self._when(now, settle_us, self._hold_us))
 
     def put_off(self, until: Instant) -> None:
         """What is due waits until then; what changes meanwhile does not."""
@@ -56,7 +67,7 @@ class Pacer:
     def lost(self, now: Instant) -> None:
         """A link went down that had stood for a while."""
         self.for_drift = False
-        self._ask(max(now + SETTLE_US, 0 if self._last is None else self._last + HOLD_US_MIN))
+        self._ask(self._when(now, SETTLE_US, HOLD_US_MIN))
 
     def drifted(self, now: Instant, *, step: bool = False, rare: bool = False) -> None:
         """A figure moved noticeably; nobody reroutes in a hurry for that. `step`: so far that routes are wrong by it,
@@ -84,6 +95,12 @@ class Pacer:
         self._flip_asked = self.for_drift = self._rare_asked = False
         self._last = now
         self.due = None
+
+    def _when(self, now: Instant, settle_us: int, hold_us: int) -> Instant:
+        settled = now + max(settle_us, SETTLES_PER_LAG * self.lag_us)
+        if self._last is None:
+            return settled
+        return max(settled, self._last + max(hold_us, min(HOLDS_PER_LAG * self.lag_us, LAG_HOLD_US_MAX)))
 
     def _ask(self, when: Instant) -> None:
         self.due = when if self.due is None else min(self.due, when)
