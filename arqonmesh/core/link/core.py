@@ -101,6 +101,9 @@ STRAIN_SHARE: Final = 2
 """Where everyone stood still for so long of late, heartbeats leave no oftener than this often in that time."""
 STRAINED_US_MAX: Final = 600 * MILLISECOND
 STRAIN_STEP_US: Final = 100 * MILLISECOND
+TOGETHER_MIN: Final = 8
+TOGETHER_SHARE: Final = 4
+"""So many links that are silent at once, and one in so many of all, are no coincidence."""
 REOPENING_BEATS: Final = 6
 """A link that was lost is tried on its connection for at least so many of its heartbeats: where they are slow because
 the machines are, a handshake is what both ends can least afford."""
@@ -434,15 +437,18 @@ class Links:
         return [Emit(StoodStill(for_us))]
 
     def _suspect_ourselves(self, now: Instant) -> None:
-        """All links silent at once: one more interval, once until an answer comes."""
+        """All links silent at once: one more interval, once until an answer comes. Many of many: they have one cause,
+        and it is more likely the machines or us than a death of each, so they have as long again, twice at most."""
         links = self._links.values()
         if self._stretched or not any(link.wakes_at <= now and link.liveness.verdict_due(now) for link in links):
             return
         up = [link.liveness for link in self._links.values() if link.up]
-        if len(up) >= 2 and all(liveness.silent(now) for liveness in up):
+        silent = [liveness for liveness in up if liveness.silent(now)]
+        together = len(silent) >= TOGETHER_MIN and len(silent) * TOGETHER_SHARE >= len(up)
+        if together or (len(up) >= 2 and len(silent) == len(up)):
             self._stretched = True
-            for liveness in up:
-                liveness.extend(now, 0)
+            for liveness in silent:
+                liveness.extend(now, liveness.patience_us if together else 0)
 
     # --- figures ------------------------------------------------------------------------------------------
 

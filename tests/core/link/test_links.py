@@ -193,6 +193,26 @@ def test_the_extra_interval_is_there_again_after_an_answer() -> None:
     assert all(core.is_up(peer) for peer in peers)
 
 
+@pytest.mark.parametrize(("silent", "of", "within_ms"), [(9, 30, 1_100), (7, 14, 352), (9, 40, 352)])
+def test_many_links_of_many_that_fall_silent_together_have_one_cause_and_up_to_three_times_as_long(
+    silent: int, of: int, within_ms: int
+) -> None:
+    """A hub whose machine serves others for a while loses nobody; eight and a quarter of all are many."""
+    names = [chr(ord("b") + number) for number in range(of)]
+    wire = Wire("a", *names)
+    for name in names:
+        wire.connect(name, "a")
+    wire.run(2 * SECOND)
+    for name in names[:silent]:
+        wire.sever(name, "a")
+    cut_at = wire.now
+    wire.run(cut_at + 3 * SECOND)
+    lost = [at - cut_at for at, _ in wire.events("a", LinkDown)]
+    assert len(lost) == silent
+    assert max(lost) <= within_ms * MS
+    assert min(lost) > (700 if within_ms > 352 else 250) * MS
+
+
 def test_one_of_two_links_falling_silent_gets_no_extra_time() -> None:
     """The other link proves that we listen."""
     wire = Wire("a", "b", "c")
