@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 
 from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import NodeId
@@ -65,12 +66,17 @@ class Cache:
             self._evict()
             self.evicted_early += 1
 
-    def newest(self, now: Instant, count: int) -> list[tuple[bytes, Known]]:
+    def newest(self, now: Instant, count: int, *, without: Container[str] = ()) -> list[tuple[bytes, Known]]:
         """The youngest payloads that can be served for a good while yet (a third of their time), oldest of them first:
-        who announces one has to have it when it is asked."""
-        first = max(0, len(self._payloads) - count)
-        youngest = [self._payloads[index] for index in range(first, len(self._payloads))]
-        return [(id_, known) for id_, known in youngest if known.at + self._payloads_us * 2 // 3 > now]
+        who announces one has to have it when it is asked. None of the topics `without`."""
+        youngest: list[tuple[bytes, Known]] = []
+        for id_, known in reversed(self._payloads):
+            if len(youngest) == count or known.at + self._payloads_us * 2 // 3 <= now:
+                break
+            if known.topic not in without:
+                youngest.append((id_, known))
+        youngest.reverse()
+        return youngest
 
     def expire(self, now: Instant) -> None:
         """Let go of what is over its time. Cheap when nothing is."""

@@ -538,8 +538,8 @@ class Plumtree:
             neighbour.eager = False
             self._resting[peer] = now + STAYS_US
         effects = [] if self._overlay else self._enter(peer)
-        newest = self._cache.newest(now, HAVES_ON_LINK_UP)
-        recent = tuple((id_, known.round, known.wave) for id_, known in newest if known.topic not in self._mended)
+        newest = self._cache.newest(now, HAVES_ON_LINK_UP, without=self._mended)
+        recent = tuple((id_, known.round, known.wave) for id_, known in newest)
         if recent:
             self._count("announcements_sent", len(recent))
             effects.append(Send(peer, Lane.CONTROL, BroadcastHave(have=recent)))

@@ -60,7 +60,7 @@ from arqonmesh.core.link.beats import MASK_BITS
 from arqonmesh.core.link.lag import Lag
 from arqonmesh.core.link.liveness import (
     ASKED_US_MAX,
-    DIALLED_PATIENCE_US,
+    DIALLED_LATER_US,
     EARLY,
     REOPENING_PATIENCE_US,
     Beat,
@@ -361,8 +361,8 @@ class Links:
                 effects.append(Disconnect(peer, "liveness"))
             elif step.new is LinkState.DOWN:
                 effects += self._lose(now, peer, link, step.reason)
-                patience_us = REOPENING_PATIENCE_US if link.outbound else DIALLED_PATIENCE_US
-                link.liveness.reopen(now, max(patience_us, REOPENING_BEATS * link.liveness.interval_us))
+                patience_us = max(REOPENING_PATIENCE_US, REOPENING_BEATS * link.liveness.interval_us)
+                link.liveness.reopen(now, patience_us if link.outbound else patience_us + DIALLED_LATER_US)
                 link.fell = True
             elif step.new is LinkState.PROBING:
                 link.told_at = None
@@ -402,12 +402,14 @@ class Links:
 
     def _look_at_clock(self, now: Instant) -> list[Effect]:
         """Whatever comes first after we stood still shows it: an answer that waited is not a peer's silence."""
-        late_us = -1 if self._deadline is None else now - self._deadline
-        if late_us < 0:
+        deadline = self._deadline
+        if deadline is None or now < deadline:
             return []
-        if self._lag.note(now, late_us):
-            self._pace(now)
-        self._pacer.lag_us = self._lag.us
+        late_us = now - deadline
+        if deadline > self._lag.at:  # else it is the lateness of a timer that waits while the inbox is read
+            if self._lag.note(now, late_us):
+                self._pace(now)
+            self._pacer.lag_us = self._lag.us
         return self._was_late(now, late_us) if late_us >= LATE_US else []
 
     def _was_late(self, now: Instant, by_us: int) -> list[Effect]:
@@ -438,7 +440,7 @@ class Links:
 
     def _suspect_ourselves(self, now: Instant) -> None:
         """All links silent at once: one more interval, once until an answer comes. Many of many: they have one cause,
-        and it is more likely the machines or us than a death of each, so they have as long again, twice at most."""
+        and it is more likely the machines or us than a death of each, so they have as long again, once."""
         links = self._links.values()
         if self._stretched or not any(link.wakes_at <= now and link.liveness.verdict_due(now) for link in links):
             return
@@ -448,7 +450,7 @@ class Links:
         if together or (len(up) >= 2 and len(silent) == len(up)):
             self._stretched = True
             for liveness in silent:
-                liveness.extend(now, liveness.patience_us if together else 0)
+                liveness.await_others(now, liveness.patience_us if together else 0)
 
     # --- figures ------------------------------------------------------------------------------------------
 
@@ -549,7 +551,9 @@ class Links:
             effects.append(Emit(Publish(Kind.LINKS, "", LinksRecord(adjacencies))))
         for peer, link in self._links.items():
             said = self._said.get(peer)
-            if said is not None:
+            if said is None:  # the record is full without it
+                link.figures = Told()
+            else:
                 link.figures.said(now, said.rtt_us, said.loss_ppm, news=peer in moved)
         return effects
 

@@ -36,10 +36,11 @@ STEP_US: Final = 50 * MILLISECOND
 class Lag:
     """A mean that rises fast and falls slowly. Feed it with `note`, ask with `us` and `pace_us`."""
 
-    __slots__ = ("_at", "_us", "pace_us")
+    __slots__ = ("_us", "at", "pace_us")
 
     def __init__(self) -> None:
-        self._at: Instant = 0
+        self.at: Instant = 0
+        """When a timer was noted last. What was due before that and is still found late is the same lateness."""
         self._us = 0
         self.pace_us = 0
         """The shortest interval between heartbeats that leaves this process time to breathe; 0: any."""
@@ -52,7 +53,7 @@ class Lag:
     def note(self, now: Instant, late_us: int) -> bool:
         """A timer fired so late. Whether the pace is another now."""
         late_us = min(late_us, COUNTED_US_MAX)
-        passed_us, self._at = min(now - self._at, FALL_US), now
+        passed_us, self.at = min(now - self.at, FALL_US), now
         if late_us >= self._us:
             self._us += (late_us - self._us) // RISE_SHARE
         else:

@@ -26,15 +26,16 @@ when answers have become slow rather than few: a busy peer that is asked more of
 many links would never come out of it.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
-100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. A
-link that was silent for about as long and answered again, on the same connection, is given a quarter more from then
+100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. Twice
+as much is given once to eight links or more that fall silent together and are a quarter of all (core.py). A link that was silent for about as long and answered again, on the same connection, is given a quarter more from then
 on, up to 625 ms, for as long as it is remembered (core/lull.py): a process that stands still now and then is not lost
 each time. Where several peers do so, or we and one of them, apart in time, it is the machines, and all links are
 given as much (stalls.py).
 
 A link that is down is *reopened* once, on the connection that it had: a process that got no processor for half a second
 is back with its first answer, where a new connection would cost both ends a handshake, when they can least afford it.
-The end that dialled gives it up after a second and dials anew; the other keeps it for longer, and waits to be dialled.
+The end that dialled gives it up after a second, or six slow heartbeats, and dials anew; the other keeps it for two
+seconds more, and waits to be dialled.
 
 Sources: BFD's detection time, poll and final bits (RFC 5880, 6.5 and 6.8.4); RTCP's delay since the last report
 (RFC 3550, 6.4.1); Lifeguard (DSN-W 2018) for patience with ourselves.
@@ -61,10 +62,10 @@ OPENING_PATIENCE_US: Final = 3 * SECOND
 REOPENING_PATIENCE_US: Final = SECOND
 """A connection whose link is down is given up when nothing was answered for so long again: its peer is gone, or the
 path is, and a new one has to be tried."""
-DIALLED_PATIENCE_US: Final = 3 * SECOND
-"""So long by the end that was dialled. It has nothing to try: the other end gives up first, however late it lost the
-link (by up to `LULL_PATIENCE_US_MAX`), and its next connection replaces this one. Were this end first, the other would
-speak to nobody until its own time is over, on a path that is well."""
+DIALLED_LATER_US: Final = 2 * SECOND
+"""So much later by the end that was dialled. It has nothing to try: the other end gives up first, however late it lost
+the link (by up to `LULL_PATIENCE_US_MAX`), and its next connection replaces this one. Were this end first, the other
+would speak to nobody until its own time is over, on a path that is well."""
 HEARD_PATIENCE_US: Final = SECOND // 2
 """Once the peer is heard again, its answer has at least so long to come: a path that heals just before the connection
 would be given up is not given up at the moment at which it works."""
@@ -315,7 +316,15 @@ class Liveness:
     def extend(self, now: Instant, by_us: int) -> None:
         """We were not listening for `by_us`: that much more patience, at least one interval from now."""
         self._late_us += by_us
-        if self.state is LinkState.DOWN or self._extensions >= EXTENSIONS_MAX:
+        self._extend(now, by_us, EXTENSIONS_MAX)
+
+    def await_others(self, now: Instant, by_us: int) -> None:
+        """Others are silent with it: that much more patience, at least one interval from now, if it has had none in
+        this silence. We were listening: when it answers, its silence was as long as it was."""
+        self._extend(now, by_us, 1)
+
+    def _extend(self, now: Instant, by_us: int, times_max: int) -> None:
+        if self.state is LinkState.DOWN or self._extensions >= times_max:
             return
         self._extensions += 1
         latest = now + self.patience_us

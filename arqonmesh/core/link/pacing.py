@@ -7,9 +7,9 @@ to everyone makes all machines busier. A link of which that is not so need not w
 its drift is told 30 s after whatever was told last.
 
 The loss of a link that had stood for a while is no flapping, and routes, quorums and the failure detector wait for the
-news: it never waits longer than those 200 ms, whatever other links have been doing.
+news: it never waits longer than those 200 ms, whatever other links have been doing, as long as the machine has time.
 
-Only on a machine that has too little processor time does everything wait for longer, as many times as long as its own
+On a machine that has too little processor time everything waits for longer, so many times as long as its own
 timers are late (lag.py). An advertisement costs every member a millisecond or two; on a machine that runs many members,
 links that fall for want of time, and come back, would else take the time that is left.
 

@@ -57,11 +57,11 @@ class Registrar:
             return ()
         taken = next((n for n, state in states.items() if state == "left" and electorate.votes(n)), None)
         given = [n for n, state in states.items() if state == "alive" and reaches(n) and not electorate.votes(n)]
-        self._waiting = {node: self._waiting.get(node, now) for node in given}
+        self._waiting = self._still_waiting(now, states, given)
         if taken is None and not given:
             return ()
         voters = electorate.voters()
-        due = self._not_before if taken is not None else max(self._not_before, self._calm_at(len(voters)))
+        due = self._not_before if taken is not None else max(self._not_before, self._calm_at(len(voters), len(given)))
         if now < due:
             self.due = due
             return ()
@@ -70,9 +70,18 @@ class Registrar:
             return self._say([taken], [node for node in voters if node != taken], granted=False)
         return self._say(given[:BATCH_MAX], voters, granted=True)
 
-    def _calm_at(self, voters: int) -> Instant:
+    def _still_waiting(self, now: Instant, states: Mapping[NodeId, str], given: list[NodeId]) -> dict[NodeId, Instant]:
+        """Who is suspected for a moment has not just come when it is back: its time, and that of all, goes on."""
+        waiting = {
+            node: since
+            for node, since in self._waiting.items()
+            if states.get(node) in ("alive", "suspect") and not self._electorate.votes(node)
+        }
+        return waiting | {node: now for node in given if node not in waiting}
+
+    def _calm_at(self, voters: int, given: int) -> Instant:
         """When those who wait have waited long enough for others to come."""
-        if voters <= CALM_VOTERS_MIN or 2 * len(self._waiting) >= voters:
+        if voters <= CALM_VOTERS_MIN or 2 * given >= voters:
             return 0
         came = list(self._waiting.values())
         return min(max(came) + min(CALM_US * voters, CALM_US_MAX), min(came) + WAIT_US_MAX)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arqonmesh.core.events import Publish
-from arqonmesh.core.kernel import SECOND, Instant
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
 from arqonmesh.core.partition.electorate import Electorate
 from arqonmesh.core.partition.registrar import CALM_US_MAX, WAIT_US_MAX, Registrar
 from arqonmesh.ids import NodeId
@@ -90,3 +90,34 @@ def test_when_half_as_many_wait_as_vote_they_need_not_wait_any_longer() -> None:
         mesh.come(members)
         mesh.run(SECOND)
     assert [given for _, given in mesh.batches] == [6, 9, 14]
+
+
+def test_who_is_suspected_for_a_moment_has_not_just_come_when_it_is_back() -> None:
+    """On a busy machine somebody always is: all would wait for ever."""
+    mesh = Founder(40)
+    mesh.come(52)
+    began = mesh.now
+    for turn in range(20):
+        newcomer = node_of(NAMES[40 + turn % 12])
+        mesh.states[newcomer] = "suspect"
+        mesh.look()
+        mesh.run(500 * MILLISECOND)
+        mesh.states[newcomer] = "alive"
+        mesh.look()
+        mesh.run(500 * MILLISECOND)
+    assert sum(given for _, given in mesh.batches) == 12
+    assert mesh.batches[0][0] <= began + CALM_US_MAX + SECOND
+
+
+def test_who_died_while_it_waited_is_waited_for_no_more() -> None:
+    """It comes anew when it is alive again."""
+    mesh = Founder(40)
+    mesh.come(41)
+    mesh.run(3 * SECOND)
+    mesh.states[node_of(NAMES[40])] = "dead"
+    mesh.look()
+    mesh.run(3 * SECOND)
+    mesh.come(41)
+    again = mesh.now
+    mesh.run(10 * SECOND)
+    assert mesh.batches == [(again + CALM_US_MAX, 1)]
