@@ -27,10 +27,11 @@ many links would never come out of it.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
 100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. Twice
-as much is given once to eight links or more that fall silent together and are a quarter of all (core.py). A link that was silent for about as long and answered again, on the same connection, is given a quarter more from then
-on, up to 625 ms, for as long as it is remembered (core/lull.py): a process that stands still now and then is not lost
-each time. Where several peers do so, or we and one of them, apart in time, it is the machines, and all links are
-given as much (stalls.py).
+as much is given once to eight links or more that fall silent together and are a quarter of all (core.py). A link that
+was silent for about as long and answered again, on the same connection, is given a quarter more from then on, up to
+625 ms, for as long as it is remembered (core/lull.py): a process that stands still now and then is not lost each time.
+Where several peers do so, or we and one of them, apart in time, it is the machines, and all links are given as much
+(stalls.py).
 
 A link that is down is *reopened* once, on the connection that it had: a process that got no processor for half a second
 is back with its first answer, where a new connection would cost both ends a handshake, when they can least afford it.
