@@ -131,6 +131,10 @@ bench-sim:
     python -m bench.vivaldi
     python -m bench.partitions --seeds 1000
 
+# all rows of 64 real nodes on one mesh: an idle hour, kills, a quarter frozen, events; serf beside where installed
+bench-one-mesh *ARGS:
+    python -m bench.one_mesh {{ ARGS }}
+
 # many idle nodes on this machine: false deaths, CPU, memory
 bench-idle NODES="32" MINUTES="10":
     python -m bench.idle_nodes --nodes {{ NODES }} --minutes {{ MINUTES }}

@@ -88,8 +88,10 @@ def ours(args: argparse.Namespace, count: int) -> dict[str, Any]:
 
 
 def frozen(standing: Standing, args: argparse.Namespace, count: int) -> dict[str, Any]:
-    """Stop and go on a mesh of `HUBS` hubs that stands; it is whole again at the end, or `alive_after_s` is -1."""
-    chosen = [standing.nodes[1], *standing.nodes[HUBS : HUBS + count - 1]]
+    """Stop and go on a mesh that stands, a hub among the stopped where there are several; it is whole again at the end,
+    or `alive_after_s` is -1."""
+    hubs = standing.nodes[1:2] if standing.hubs > 1 else []
+    chosen = [*hubs, *standing.nodes[standing.hubs : standing.hubs + count - len(hubs)]]
     names = {standing.ids[node.name]: None for node in chosen}
     standing.logs.news()
 
