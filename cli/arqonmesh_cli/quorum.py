@@ -29,12 +29,14 @@ def quorum_lines(status: MeshStatus, suffix: str) -> Iterator[str]:
     for missed in quorum.missing:
         node = nodes.get(missed.node)
         name = f"{'?' if node is None else node.cluster}/{short(missed.node)}"
-        if node is not None and node.ignored is not None:
-            yield f"  not counted: {name}, {why_ignored(node.ignored)}"
+        ignored = None if node is None else node.ignored
+        if ignored is not None and not _gone(node):
+            yield f"  not counted: {name}, {why_ignored(ignored)}"
             yield f"    to count it again: arqon peer forgive {short(missed.node)}{suffix}"
         else:
             phase = "" if quorum.phase == "healthy" else f" ({quorum.phase})"
-            yield f"  missing {name} since {day_and_clock(missed.since_ms)}{phase}"
+            aside = "" if ignored is None else f", and {why_ignored(ignored)}"
+            yield f"  missing {name} since {day_and_clock(missed.since_ms)}{phase}{aside}"
         if node is not None and node.refused:
             yield "    it speaks another protocol version: arqon version on both, and update the older one"
     if quorum.missing_more:
@@ -42,10 +44,15 @@ def quorum_lines(status: MeshStatus, suffix: str) -> Iterator[str]:
 
 
 def counted(quorum: PartitionView, status: MeshStatus) -> str:
-    """How many members count. One that is ignored could be reached, and does not count."""
-    ignored = sum(node.ignored is not None for node in status.nodes)
+    """How many members count. One that is ignored could be reached, and does not count; the dead cannot."""
+    ignored = sum(node.ignored is not None and not _gone(node) for node in status.nodes)
     aside = f" ({ignored} ignored)" if ignored else ""
     return f"{quorum.reachable} of {quorum.members} members {'count' if ignored else 'reachable'}{aside}"
+
+
+def _gone(node: NodeView | None) -> bool:
+    """To count it again it has to come back, whatever this node thinks of it."""
+    return node is not None and node.state in ("dead", "left")
 
 
 def _rights(quorum: PartitionView) -> str:
@@ -69,6 +76,8 @@ def why_ignored(ignored: IgnoredView) -> str:
         return f"banned on this node{since}{reason}"
     if ignored.cause in PROOFS:
         return f"convicted of {ignored.cause}{since}{reason}"
+    if ignored.cause == "forgotten":
+        return "ignored for something that its timeline does not reach back to"
     return f"ignored for what this node saw ({ignored.cause}){since}{reason}"
 
 

@@ -112,7 +112,7 @@ async def test_a_ban_that_took_the_quorum_is_called_one(client: NodeClient, node
     """Who is banned, by whom and why; nothing is called a partition. Of others' links the rate is not known."""
     node.status = banned()
     lines = (await capture(client)).splitlines()
-    assert lines[1] == "✖ critical, READ-ONLY by bans: 1 of 3 count (2 ignored), 2 required"
+    assert lines[1] == "✖ critical, READ-ONLY by ignoring: 1 of 3 count (2 ignored), 2 required"
     assert any("stoaaaaa" in line and "banned" in line for line in lines)
     assert lines[lines.index(next(line for line in lines if line.startswith("LINKS"))) + 2].split()[-2:] == ["-", "-"]
     detail = await capture(client, keys=("down", "enter"))
@@ -128,7 +128,7 @@ async def test_what_a_state_means_for_the_node_is_never_cut_off(client: NodeClie
     assert quorum is not None
     node.status = msgspec.structs.replace(status, partition=msgspec.structs.replace(quorum, phase="partitioned"))
     lines = (await capture(client, width=width)).splitlines()
-    assert "READ-ONLY by bans" in lines[1] and len(lines[1]) <= width
+    assert "READ-ONLY by ignoring" in lines[1] and len(lines[1]) <= width
     assert ("2 required" in lines[1]) is (width >= 80) and lines[1].endswith("…") is (width < 80)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
@@ -55,7 +56,7 @@ def test_a_verb_answers_people_and_scripts(words: list[str], arqon: Arqon, serve
 
 
 def test_status_says_who_is_banned_and_what_helps(arqon: Arqon, served: Served) -> None:
-    """Read-only by bans is no partition: by whom, when, why, and the command that undoes it."""
+    """Read-only by ignoring is no partition: by whom, when, why, and the command that undoes it."""
     served.node.status = banned()
     done = arqon("status", *served.at)
     assert done.code == 7
@@ -65,6 +66,19 @@ def test_status_says_who_is_banned_and_what_helps(arqon: Arqon, served: Served) 
     assert "not counted: factory/facaaaaa, banned on this node 2026-01-01" in done.out
     assert f"arqon peer forgive facaaaaa --data-dir {served.at[1]}" in done.out
     assert "● alive, banned" in done.out and "partitioned" not in done.out
+
+
+def test_a_banned_member_that_is_dead_is_missing_first_of_all(arqon: Arqon, served: Served) -> None:
+    """To forgive it would not bring it back: it is missing since, and banned besides, and does not count as ignored."""
+    status = banned()
+    nodes = tuple(msgspec.structs.replace(node, state="dead") if node.id == FACTORY else node for node in status.nodes)
+    served.node.status = msgspec.structs.replace(status, nodes=nodes)
+    out = arqon("status", *served.at).out
+    assert "1 of 3 members count (1 ignored), 2 required" in out
+    assert "missing factory/facaaaaa since 1970-01-01" in out
+    assert ", and banned on this node 2026-01-01" in out
+    assert "not counted: factory/" not in out and "arqon peer forgive facaaaaa" not in out
+    assert "not counted: store/" in out and "arqon peer forgive stoaaaaa" in out
 
 
 @pytest.mark.parametrize("words", [*ASKING, ["node", "stop"], ["pub", "a:b", "x"], ["sub", "a:b"], ["tail"]])

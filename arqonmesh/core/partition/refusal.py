@@ -19,7 +19,7 @@ def sentence_of(partition: PartitionChanged | None) -> str:
         named = ", ".join(short(node) for node in partition.ignored[:NAMED_MAX])
         return (
             f"this node is read-only because of whom it ignores: {partition.votes} of {partition.voters} votes count, "
-            f"{partition.required} required (preset {partition.preset}); banned or convicted here: {named}"
+            f"{partition.required} required (preset {partition.preset}); ignored here: {named}"
         )
     missing = [short(node) for node, _ in partition.missing[:NAMED_MAX]]
     more = len(partition.missing) - len(missing) + partition.missing_more

@@ -45,7 +45,7 @@ HELP: Final = (
     ("RATE", "bytes both ways; own links only"),
     ("HELD", "messages kept until the link is up; own links only"),
     ("reachable", "alive, of all agreed members; below required: read-only"),
-    ("banned", "ignored by this node; enter on it says why"),
+    ("banned, ignored", "gets no vote on this node; enter on it says why"),
     ("other version", "of the protocol: no link with it until the older one is updated"),
 )
 
@@ -154,7 +154,7 @@ def _banner(state: State, width: int, now_s: float) -> Line:
         return (("· no quorum to speak of: the node is in no mesh", "dim"),)
     rights = "writable" if quorum.writable else "READ-ONLY"
     if quorum.by_ignoring:
-        rights += " by bans"
+        rights += " by ignoring"
     missing = ""
     if quorum.phase in ("partitioned", "healing"):
         gone = len(quorum.missing) + quorum.missing_more

@@ -225,7 +225,7 @@ def test_whom_a_node_ignores_is_no_partition() -> None:
     side.tell(ScoreChanged(node_of("d"), 0, "banned", True))
     seen = side.run(3 * SECOND)
     assert (seen.writable, seen.phase, seen.by_ignoring) == (False, HEALTHY, True)
-    assert "banned or convicted here: " in sentence_of(seen)
+    assert "; ignored here: " in sentence_of(seen), "by a ban, a proof, or what it saw"
     side.unlink("c")
     seen = side.run(3 * SECOND)
     assert (seen.phase, seen.ignored, seen.votes_ignored) == (PARTITIONED, (node_of("d"),), 1)
