@@ -73,7 +73,7 @@ class EventStory:
 
     @property
     def of_other_versions(self) -> Collection[str]:
-        """Addresses, of TOLD_AGAIN_US, from which somebody was refused for its protocol version."""
+        """Addresses, of TOLD_AGAIN_US, from which somebody was refused for its protocol version; gone with a link."""
         now, told = self._host.now(), self._other_versions
         return [address for address, at in told.items() if now - at < TOLD_AGAIN_US]
 
@@ -107,6 +107,9 @@ class EventStory:
 
     def _link_up(self, event: Event) -> None:
         assert isinstance(event, LinkUp)
+        plane = self._host.node.plane
+        for address in () if plane is None else plane.topology.addresses_of(event.peer):
+            self._other_versions.pop(address, None)  # it has been updated
         text = f"link to {self.name(event.peer)} is up over {event.transport}"
         self._log.add("link", text, peer=event.peer, state="up")
         self.recorder.record(self._host.now(), "link", "up", peer=event.peer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from itertools import takewhile
 
 from arqonmesh.api.control import (
     CauseView,
@@ -21,7 +22,7 @@ from arqonmesh.api.control import (
 )
 from arqonmesh.core.admission.roster import Member
 from arqonmesh.core.node import Node
-from arqonmesh.core.peers.causes import cause_of
+from arqonmesh.core.peers.causes import PARDONED, cause_of
 from arqonmesh.core.peers.evidence import summary
 from arqonmesh.core.plane import Plane
 from arqonmesh.ids import NodeId
@@ -123,26 +124,28 @@ def _own_view(node: Node) -> NodeView:
 def _node_view(node: Node, plane: Plane, member: Member, other_version: Container[NodeId]) -> NodeView:
     record = plane.gossip.get(member.node, Kind.NODE)
     described = record if isinstance(record, NodeRecord) else None
+    state = plane.membership.state_of(member.node)
     return NodeView(
         id=member.node,
         cluster=member.cluster,
         role=member.role,
         region=described.region if described else "",
-        state=plane.membership.state_of(member.node),
+        state=state,
         incarnation=described.incarnation if described else 0,
         addresses=described.addresses if described else (),
         software=described.software if described else "",
         self_=member.node == node.world.node_id,
         ignored=_ignored_view(plane, member.node) if plane.peers.ignored(member.node) else None,
-        refused="link.version" if member.node in other_version else "",
+        refused="link.version" if member.node in other_version and state != "alive" else "",
     )
 
 
 def _ignored_view(plane: Plane, node: NodeId) -> IgnoredView:
-    """What turned the scales: the newest proof or ban, or else the newest thing that this node has seen."""
-    causes = plane.peers.causes(node)
-    told = next((cause for cause in reversed(causes) if cause_of(cause.cause).convicts), None)
-    told = told or next((cause for cause in reversed(causes) if cause.delta_ppm < 0), None)
+    """What turned the scales: the newest proof or ban of one that is convicted, or else the newest thing that this node
+    has seen. What lies before a pardon does not count any more."""
+    causes, convicted = plane.peers.causes(node), plane.peers.convicted(node)
+    since = takewhile(lambda cause: cause.cause != PARDONED, reversed(causes))
+    told = next((one for one in since if (cause_of(one.cause).convicts if convicted else one.delta_ppm < 0)), None)
     if told is None:
         return IgnoredView(cause="forgotten", at_ms=0)
     return IgnoredView(cause=told.cause, at_ms=told.at_ms, reason=summary(told.evidence))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from arqonmesh.api.control import IgnoredView
+from arqonmesh.core.events import Fault
 from arqonmesh.runtime.control import Control
+from arqonmesh.runtime.views import _ignored_view
 from tests.runtime.pairs import hub_and_spoke
 from tests.waiting import until
 
@@ -31,3 +34,28 @@ async def test_whom_a_node_bans_it_names_with_the_reason_and_calls_nothing_parti
         await control.peer_forgive(spoke.key.node_id, "")
         await until(lambda: seen().writable)
         assert [node.ignored for node in (await control.mesh_status()).nodes] == [None, None]
+
+
+async def test_a_ban_that_was_forgiven_is_no_cause_of_what_is_ignored_later(tmp_path: Path) -> None:
+    """The timeline keeps what was pardoned; told is what was seen since. Convicted without a cause that is kept, one is
+    ignored for something that is forgotten."""
+    async with hub_and_spoke(tmp_path) as (hub, spoke):
+        control, plane, node = Control(hub), hub.node.plane, spoke.key.node_id
+        assert plane is not None
+
+        def told() -> IgnoredView:
+            return _ignored_view(plane, node)
+
+        await control.peer_ban(node, "floods us")
+        assert (told().cause, told().reason) == ("banned", "floods us")
+        await control.peer_forgive(node, "repaired")
+        assert told().cause == "forgotten"
+        plane.peers.on_event(hub.host.now(), Fault(node, "wrong-cluster"))
+        assert [cause.cause for cause in plane.peers.causes(node)] == ["banned", "pardoned", "wrong-cluster"]
+        assert told().cause == "wrong-cluster"
+        await control.peer_ban(node, "again")
+        assert (told().cause, told().reason) == ("banned", "again")
+        kept = plane.peers._peers[node].file
+        assert kept is not None
+        kept.changes.pop()
+        assert told().cause == "forgotten", "nothing that was only seen convicts"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from arqonmesh.ids import NodeId
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.tls import Protocols
 from arqonmesh.runtime.control import Control
@@ -23,10 +25,16 @@ def refused(node: Service) -> list[str]:
     return [event.text for event in node.log.newest if event.fields.get("code") == "link.version"]
 
 
+def lost(node: Service, other: NodeId) -> bool:
+    plane = node.node.plane
+    return plane is not None and plane.membership.state_of(other) != "alive"
+
+
 async def test_a_member_of_a_former_version_is_refused_in_words_and_keeps_its_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both logs name both versions and the remedy, once however often it dials, and no score falls at either end."""
+    """Both logs name both versions and the remedy, once however often it dials, and no score falls at either end.
+    Nothing is said of it any more once it has been updated."""
     hub, spoke = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "spoke")
     await hub.open()
     await spoke.open()
@@ -60,9 +68,17 @@ async def test_a_member_of_a_former_version_is_refused_in_words_and_keeps_its_sc
         assert (await Control(hub).peer(spoke.key.node_id)).score == before
         assert (await Control(spoke).peer(hub.key.node_id)).score >= 0
         for node, other in ((hub, spoke), (spoke, hub)):
+            await until(partial(lost, node, other.key.node_id))
             seen = {member.id: member.refused for member in (await Control(node).mesh_status()).nodes}
             assert seen == {node.key.node_id: "", other.key.node_id: "link.version"}
         assert not hub.story.dropped.get(("gossip", "malformed-body"))
+
+        await spoke.close()
+        assert hub.story.of_other_versions
+        spoke = Service(spoke.node.config, spoke.key, Store.open(tmp_path / "store" / "mesh.db"), tmp_path / "store")
+        await spoke.open()
+        await until(lambda: plane.links.is_up(spoke.key.node_id))
+        await until(lambda: not hub.story.of_other_versions)
     finally:
         await hub.close()
         await spoke.close()

@@ -32,3 +32,18 @@ def test_a_link_between_two_dead_members_is_down() -> None:
     sim.run_for(30 * SECOND)
     assert seen()[frozenset("de")] == "down"
     assert seen()[frozenset("bc")] == seen()[frozenset("ab")] == "up"
+
+
+def test_another_version_is_only_what_a_member_that_is_not_alive_may_speak() -> None:
+    """Whoever is seen alive has been updated, or goes by another way; its address may still be remembered."""
+    sim = Simulation(1)
+    for name in ("a", "b", "c", "d"):
+        sim.add(name, links=LinkSettings(auto="full"))
+    sim.found()
+    wait_for_convergence(sim)
+    node, other = sim.machine("a").node, sim.processes["b"].node_id
+    assert node is not None
+    assert {view.refused for view in mesh_status(node, Throughput(), (other,)).nodes} == {""}
+    sim.crash("b")
+    sim.run_for(30 * SECOND)
+    assert {view.id: view.refused for view in mesh_status(node, Throughput(), (other,)).nodes}[other] == "link.version"
