@@ -7,6 +7,7 @@ Every other form goes through the tree and ends here, too.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -32,9 +33,12 @@ class Start:
         """Run the node until it is stopped; its exit code. Raises what its start raises."""
         with reporting(self.ready_fd):
             import_lean()
-            from arqonmesh.runtime.main import run
+            try:
+                from arqonmesh.runtime.main import run
 
-            return run(self.data_dir, self._ready)
+                return run(self.data_dir, self._ready)
+            finally:
+                gc.enable()  # also for a start that ends before runtime/main.py does so
 
     def _ready(self) -> None:
         if self.ready_fd >= 0:

@@ -62,3 +62,36 @@ def test_a_node_carries_nothing_that_it_does_not_need_yet(arqon: Arqon, tmp_path
     arguments = [sys.executable, "-c", program, str(tmp_path / "hq" / "mesh.db")]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+STARTING = """
+import gc, os, signal, sys
+from pathlib import Path
+from arqonmesh_cli import serve
+
+def ready(start):
+    print("serves", gc.isenabled(), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def resting():
+    lean()
+    print("starts", gc.isenabled(), flush=True)
+
+lean, serve.import_lean, serve.Start._ready = serve.import_lean, resting, ready
+try:
+    serve.Start(Path(sys.argv[1])).serve()
+finally:
+    print("ended", gc.isenabled())
+"""
+
+
+def test_the_garbage_collector_rests_only_until_the_node_serves(arqon: Arqon, tmp_path: Path) -> None:
+    """A node that ran without it for months would keep every ring of references; a start that fails gives it back."""
+    folder = tmp_path / "hq"
+    command = [sys.executable, "-c", STARTING, str(folder)]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert failed.stdout.splitlines() == ["starts False", "ended True"], failed.stderr
+    ports = [word for name in ("quic", "bus", "http", "telemetry") for word in (f"--{name}", "127.0.0.1:0")]
+    assert arqon("init", "--cluster", "hq", *ports, "--data-dir", str(folder)).code == 0
+    served = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert served.stdout.splitlines() == ["starts False", "serves True", "ended True"], served.stderr
