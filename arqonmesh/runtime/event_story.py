@@ -125,7 +125,8 @@ class EventStory:
         access = "writable" if event.writable else "read-only"
         if event.by_ignoring:
             access += " because of whom this node ignores"
-        count = f"{event.reachable} of {event.members} reachable, {event.required} required"
+        counted = "count" if event.ignored else "reachable"
+        count = f"{event.reachable} of {event.members} {counted}, {event.required} required"
         text = f"mesh is {event.state}, {access}: {count}"
         if event.missing:
             names = ", ".join(

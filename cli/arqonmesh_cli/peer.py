@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
@@ -69,8 +70,8 @@ def ls(
                     peer.cluster,
                     peer.role,
                     peer.region or "-",
-                    state_word(peer.state),
-                    f"{peer.score:.2f}" + (" ignored" if peer.ignored else ""),
+                    _state(peer),
+                    f"{peer.score:.2f}",
                     peer.standing + (" 1/10" if peer.probation else ""),
                     _latency(peer, 1),
                     clock(peer.last_seen_ms) if peer.last_seen_ms else "-",
@@ -89,7 +90,8 @@ def ls(
 def show(id_: IdOrCluster, data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
     """Show one member: addresses, latency, standing, and the timeline of its reputation with causes."""
     peer = ask_at(data_dir, context, lambda node: node.peer(id_))
-    return Answer(peer, lambda screen: _shown(screen, peer))
+    place = place_of(data_dir, context)
+    return Answer(peer, lambda screen: _shown(screen, peer, place.suffix))
 
 
 @verb(app, "ban", 'arqon peer ban k3v7q2ab --reason "floods us since noon"')
@@ -135,7 +137,15 @@ def forgive(
     return Answer(peer, lambda screen: screen.line(f"{peer.id[:8]} ({peer.cluster}) has reputation {peer.score:.2f}"))
 
 
-def _shown(screen: Screen, peer: PeerView) -> None:
+def _state(peer: PeerView) -> str:
+    """Whether it lives, and beside it whether this node ignores it: by its operator's ban, or for anything else."""
+    if not peer.ignored:
+        return state_word(peer.state)
+    held = takewhile(lambda change: change.cause != "pardoned", reversed(peer.causes))
+    return f"{state_word(peer.state)}, {'banned' if any(change.cause == 'banned' for change in held) else 'ignored'}"
+
+
+def _shown(screen: Screen, peer: PeerView, suffix: str) -> None:
     samples = "" if peer.rtt_min_ms is None else f" (least {peer.rtt_min_ms:.2f} ms, loss {peer.loss or 0:.1%})"
     screen.fields(
         (
@@ -143,8 +153,8 @@ def _shown(screen: Screen, peer: PeerView) -> None:
             ("cluster", peer.cluster),
             ("role", peer.role),
             ("region", peer.region or "-"),
-            ("state", state_word(peer.state)),
-            ("score", f"{peer.score:.3f}" + (" (ignored)" if peer.ignored else "")),
+            ("state", _state(peer)),
+            ("score", f"{peer.score:.3f}"),
             ("standing", peer.standing + (" (a tenth of the rate)" if peer.probation else "")),
             ("latency", _latency(peer, 2) + samples),
             ("preferred", "yes" if peer.preferred else "no"),
@@ -161,6 +171,8 @@ def _shown(screen: Screen, peer: PeerView) -> None:
         [(day_and_clock(c.at_ms), f"{c.delta:+.3f}", f"{c.score:.3f}", c.cause, c.summary or "-") for c in peer.causes],
         empty="its score has not changed since it was first seen",
     )
+    if peer.ignored:
+        screen.line((f"to count it again: arqon peer forgive {peer.id[:8]}{suffix}", "dim"))
 
 
 def _rtt_ms(peer: PeerView) -> float | None:

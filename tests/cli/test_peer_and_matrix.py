@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
-from arqonmesh.api.control import HopView, MatrixCellView, MatrixNodeView, MatrixView, RouteView
+from arqonmesh.api.control import CauseView, HopView, MatrixCellView, MatrixNodeView, MatrixView, PeerView, RouteView
 from arqonmesh_cli.matrix import COLUMNS_MAX, show_matrix
 from arqonmesh_cli.route import show_route
 from arqonmesh_cli.screen import Screen
@@ -18,6 +20,33 @@ def test_peer_show_tells_the_timeline(arqon: Arqon, served: Served) -> None:
     out = arqon("peer", "show", FACTORY[:4], *served.at).out
     line = next(line for line in out.splitlines() if "bad-signature" in line)
     assert "-0.100" in line and "0.900" in line and line.endswith("a word")
+
+
+def test_whom_a_node_ignores_is_told_beside_whether_it_lives(
+    arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the words of `arqon status`, with the command that ends it; a ban that was pardoned is none."""
+    [seen, other] = asyncio.run(served.node.peers())
+
+    def held(*causes: str) -> tuple[PeerView, ...]:
+        told = tuple(CauseView(at_ms=1, delta=-1.0, cause=cause, evidence="", score=0.0) for cause in causes)
+        return msgspec.structs.replace(seen, ignored=True, causes=told), other
+
+    help_line = f"to count it again: arqon peer forgive facaaaaa --data-dir {served.at[1]}"
+    for causes, word in (
+        (("timeout", "banned"), "banned"),
+        (("banned", "pardoned", "wrong-cluster"), "ignored"),
+        (("equivocation",), "ignored"),
+    ):
+
+        async def peers(known: tuple[PeerView, ...] = held(*causes)) -> tuple[PeerView, ...]:
+            return known
+
+        monkeypatch.setattr(served.node, "peers", peers)
+        listed, shown = arqon("peer", "ls", *served.at).out, arqon("peer", "show", "fac", *served.at).out
+        assert f"● alive, {word}" in listed and listed.count("● alive,") == 1
+        assert f"● alive, {word}" in shown and help_line in shown
+    assert "forgive" not in arqon("peer", "show", "sto", *served.at).out
 
 
 def test_the_operator_s_reason_reaches_the_node(arqon: Arqon, served: Served) -> None:
