@@ -35,7 +35,11 @@ class _PutOff(ModuleType):
         if name.startswith("__") or spec is None or spec.loader is None:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         self.__class__ = ModuleType  # type: ignore[assignment]  # from now on it is like any other
-        spec.loader.exec_module(self)
+        try:
+            spec.loader.exec_module(self)
+        except BaseException:
+            _forget(self.__name__)  # as import does: the next one tries again, and says why it fails
+            raise
         return getattr(self, name)
 
 
@@ -55,6 +59,14 @@ def put_off(name: str) -> None:
     module.__class__ = _PutOff
     if outer is not None:
         setattr(outer, part, module)
+
+
+def _forget(name: str) -> None:
+    """Where an import would find it: among the modules, and in the package around it."""
+    sys.modules.pop(name, None)
+    package, _, part = name.rpartition(".")
+    if package in sys.modules:
+        vars(sys.modules[package]).pop(part, None)
 
 
 def _unrun(name: str) -> ModuleType | None:

@@ -61,3 +61,15 @@ def test_what_is_loaded_already_and_what_is_not_there_are_left_alone(library: Pa
     put_off("arqon_no_such_library.part")
     assert sys.modules["arqon_toy"] is toy
     assert "arqon_no_such_library" not in sys.modules
+
+
+def test_a_module_that_fails_when_it_is_first_used_is_not_there_afterwards(library: Path) -> None:
+    """As with import: nobody gets the half of it, and whoever imports it again is told why."""
+    (library.parent / "arqon_toy" / "inner.py").write_text("HALF = 1\nraise OSError('no such drive')\n")
+    put_off("arqon_toy.inner")
+    inner = __import__("arqon_toy", fromlist=["inner"]).inner
+    with pytest.raises(OSError, match="no such drive"):
+        _ = inner.VALUE
+    for _ in range(2):
+        with pytest.raises(OSError, match="no such drive"):
+            __import__("arqon_toy", fromlist=["inner"])
