@@ -21,13 +21,18 @@ _HEAD: Final = importlib.util.MAGIC_NUMBER + (3).to_bytes(4, "little")
 
 @functools.cache
 def write_bytecode() -> None:
-    """Once per process. What is up to date is left alone, and so is a directory that takes no files."""
-    with contextlib.suppress(OSError):
-        for package in PACKAGES:
-            spec = importlib.util.find_spec(package)
-            for folder in () if spec is None else spec.submodule_search_locations or ():
-                for source in Path(folder).rglob("*.py"):
-                    compiled(source)
+    """Once per process."""
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for folder in () if spec is None else spec.submodule_search_locations or ():
+            compile_below(Path(folder))
+
+
+def compile_below(folder: Path) -> None:
+    """What is up to date is left alone, and so is a directory that takes no files: those beside it are written."""
+    for source in folder.rglob("*.py"):
+        with contextlib.suppress(OSError):
+            compiled(source)
 
 
 def compiled(source: Path) -> Path:
