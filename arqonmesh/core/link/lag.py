@@ -27,7 +27,7 @@ COUNTED_US_MAX: Final = 100 * MILLISECOND
 """One lateness counts for no more: whoever stood still once is not slow as a rule."""
 LEAST_US: Final = 10 * MILLISECOND
 """Less is what a clock, a timer wheel and a long turn make of a healthy process, and is none."""
-BEATS_PER_LAG: Final = 6
+BEATS_PER_LAG: Final = 12
 """An interval is at least so many times the lag: then a queue's wait is a small part of a link's patience."""
 STEP_US: Final = 50 * MILLISECOND
 """The pace moves in steps, so that it is not another with every timer."""

@@ -18,7 +18,7 @@ def timers(lag: Lag, now: Instant, until: Instant, *, late_us: int) -> Instant:
 
 
 def test_where_every_timer_waits_for_its_turn_the_pace_gives_way_within_seconds() -> None:
-    """Forty milliseconds of queue: heartbeats leave four times a second, and not ten."""
+    """Forty milliseconds of queue: heartbeats leave twice a second, and not ten times."""
     lag = Lag()
     now = timers(lag, SECOND, 3 * SECOND, late_us=40 * MILLISECOND)
     assert lag.pace_us >= 20 * MILLISECOND * BEATS_PER_LAG
