@@ -66,6 +66,7 @@ def test_mesh_status_has_the_promised_shape_on_every_node(three: Three) -> None:
             "votes": 3,
             "missing": [],
             "missing_more": 0,
+            "votes_ignored": 0,
         }
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from arqonmesh.net import endpoint, intake
+from arqonmesh.net import doorway, intake
 from arqonmesh.net.addresses import host_of, literal_host, network_of
 from arqonmesh.net.intake import INITIAL_BYTES_MAX, Accept, Drop, Intake
 from arqonmesh.net.tls import PROTOCOLS, configuration
@@ -119,7 +119,7 @@ async def test_at_a_crowded_door_a_handshake_that_takes_seconds_gives_up_its_pla
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its time is not the whole of handshake_ms then; the next newcomer has the place."""
-    monkeypatch.setattr(endpoint, "UNKNOWN_S", 0.05)
+    monkeypatch.setattr(doorway, "UNKNOWN_S", 0.05)
     async with hall() as made:
         door = Intake(half_open_max=2)
         good, late = made.member(1, intake=door, handshake_s=60.0), made.member(2)
