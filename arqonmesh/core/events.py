@@ -163,11 +163,11 @@ class LinkStays(Event, frozen=True, gc=False):
 
 
 class StoodStill(Event, frozen=True, gc=False):
-    """From the link core: several peers, or we and a peer, stood still at different times and went on, longer than
-    anybody did of late. It is the machines: everyone may be silent for so long and be well."""
+    """From the link core: enough peers for the number of links, or we and a peer, stood still at different times and
+    went on, longer than anybody did of late. It is the machines: everyone may be silent for so long and be well."""
 
     for_us: int
-    """What two of the silences agree upon, a second and a half at most (link/stalls.py)."""
+    """What the silences agree upon, a second and a half at most (link/stalls.py)."""
 
 
 class LinkMeasured(Event, frozen=True, gc=False):

@@ -6,10 +6,11 @@ for its turn they are late by what a turn takes, and a node whose inbox is never
 went on at their old pace would only lengthen the queue: answers come late, links are lost for it, their handshakes and
 the news of them need time that nobody has, and the mesh never comes out of it (a metastable failure: Bronson, Aghayev,
 Charapko, Zhu, HotOS 2021). Slower heartbeats shorten the queue, which makes timers punctual, which is what slows them:
-the pace settles where the two meet. It comes down in a second or two and goes up again in half a minute, as congestion
+the pace settles where the two meet. It comes down in a few seconds and goes up again in half a minute, as congestion
 control does (Jacobson, SIGCOMM 1988).
 
-Nobody else can make it so: it is our clock against our own timers. It is not about single pauses, which are seldom and
+No word of a peer makes it so: it is our clock against our own timers, and only who takes our processor time moves it,
+within `COUNTED_US_MAX`. It is not about single pauses, which are seldom and
 long (core/lull.py), but about the queue that is always there.
 """
 
