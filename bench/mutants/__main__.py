@@ -3,6 +3,7 @@
     python -m bench.mutants                 all of them, two at a time
     python -m bench.mutants NAME ...        some
     python -m bench.mutants --list
+    python -m bench.mutants --jobs 1 --timeout 3000     on a machine that has little time for it
 
 A mutant is killed when a test fails; it survives when all pass. Exit code 1 when more than one survives, or when the
 catalogue does not fit the code. The untouched copy is tested first: a suite that fails anyway kills nothing.
@@ -20,6 +21,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,8 @@ from bench.mutants.mutant import Mutant, StaleMutant
 ROOT: Final = Path(__file__).resolve().parents[2]
 COPIED: Final = ("arqonmesh", "cli", "testbed", "tests", "bench", "examples", "pyproject.toml")
 TIMEOUT_S: Final = 240
+SOUND_SHARE: Final = 4
+"""How many times as long all the tests together may take before anything is planted."""
 SURVIVORS_MAX: Final = 1
 """19 of 20: a rule may be held by something that no single planted line can break."""
 
@@ -56,20 +60,20 @@ def copy_of_the_tree(to: Path) -> Path:
     return to
 
 
-def tested(tree: Path, tests: Sequence[str]) -> tuple[bool, str]:
+def tested(tree: Path, tests: Sequence[str], timeout_s: int) -> tuple[bool, str]:
     """Whether all pass, and the first that does not. A run that does not end has noticed something too."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
     try:
-        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
-        return False, f"no end within {TIMEOUT_S} s"
+        return False, f"no end within {timeout_s} s"
     failures = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if done.returncode not in (0, 1) and not failures:
         raise RuntimeError(f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-2_000:]}")
     return done.returncode == 0, failures[0].split(" - ")[0] if failures else ""
 
 
-def tried(mutant: Mutant) -> Verdict:
+def tried(mutant: Mutant, timeout_s: int = TIMEOUT_S) -> Verdict:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="arqon-mutant-") as folder:
         tree = copy_of_the_tree(Path(folder))
@@ -77,15 +81,15 @@ def tried(mutant: Mutant) -> Verdict:
             mutant.plant(tree)
         except StaleMutant as error:
             return Verdict(mutant.name, mutant.rule, "stale", str(error), 0.0)
-        passed, by = tested(tree, mutant.tests)
+        passed, by = tested(tree, mutant.tests, timeout_s)
     return Verdict(mutant.name, mutant.rule, "survived" if passed else "killed", by, time.monotonic() - began)
 
 
-def sound(mutants: Sequence[Mutant]) -> str:
+def sound(mutants: Sequence[Mutant], timeout_s: int = TIMEOUT_S) -> str:
     """The first test of all those used that fails without any bug planted; empty when none does."""
     tests = tuple(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
     with tempfile.TemporaryDirectory(prefix="arqon-mutant-") as folder:
-        return tested(copy_of_the_tree(Path(folder)), tests)[1]
+        return tested(copy_of_the_tree(Path(folder)), tests, timeout_s * SOUND_SHARE)[1]
 
 
 def main() -> int:
@@ -94,6 +98,9 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     parser.add_argument("--jobs", type=int, default=2, help="so many at a time (default 2)")
+    parser.add_argument(
+        "--timeout", type=int, default=TIMEOUT_S, metavar="S", help=f"a run that takes longer is killed ({TIMEOUT_S})"
+    )
     parser.add_argument("--list", action="store_true", help="what there is")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -105,13 +112,13 @@ def main() -> int:
     if unknown:
         parser.error(f"no such mutant: {', '.join(unknown)}; --list tells what there is")
     chosen = [mutant for mutant in MUTANTS if not arguments.names or mutant.name in arguments.names]
-    broken = sound(chosen)
+    broken = sound(chosen, arguments.timeout)
     if broken:
         print(f"the tests fail without any bug planted: {broken}", file=sys.stderr)
         return 2
     verdicts: list[Verdict] = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for verdict in pool.map(tried, chosen):
+        for verdict in pool.map(partial(tried, timeout_s=arguments.timeout), chosen):
             verdicts.append(verdict)
             if not arguments.json:
                 print(f"{verdict.outcome:9} {verdict.name:32} {verdict.took_s:5.1f} s  {verdict.by}", flush=True)

@@ -251,7 +251,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         name="convicts-carry",
         rule="who is convicted is no transit, not even as a last resort",
         path="arqonmesh/core/routing/graph.py",
-        old="            if transit.barred(node):\n                return []\n",
+        old="            if transit.barred(node):\n                return ()\n",
         new="",
         tests=_ROUTING,
     ),
