@@ -23,14 +23,18 @@ class Mutant:
     tests: tuple[str, ...]
     """Files or folders of tests that are run, the likely killer first."""
 
-    def plant(self, tree: Path) -> None:
-        """Change the file in `tree`. Raises StaleMutant unless `old` occurs exactly once and the result compiles."""
-        file = tree / self.path
-        text = file.read_text()
+    def planted(self, tree: Path) -> str:
+        """The file of `tree` with the bug in it. Raises StaleMutant unless `old` occurs exactly once and the result
+        compiles."""
+        text = (tree / self.path).read_text()
         if text.count(self.old) != 1:
             raise StaleMutant(
                 f"{self.name}: {text.count(self.old)} places in {self.path} read {self.old!r}; one would do"
             )
         changed = text.replace(self.old, self.new)
         compile(changed, self.path, "exec")
-        file.write_text(changed)
+        return changed
+
+    def plant(self, tree: Path) -> None:
+        """Change the file in `tree`. Raises StaleMutant as `planted` does."""
+        (tree / self.path).write_text(self.planted(tree))
