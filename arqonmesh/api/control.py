@@ -46,8 +46,9 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     b: str
     state: str
     transport: str
-    rtt_ms: float
-    loss: float = 0.0
+    rtt_ms: float | None
+    loss: float | None = 0.0
+    """None as the round trip is: of a link that is down nothing is measured, and what was says nothing any more."""
     bytes_per_s: float = 0.0
     """Both directions; known for this node's own links only."""
     backlog: int = 0
@@ -171,18 +172,22 @@ class MatrixView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HopView(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of a way, with the round trip to it from the node before. `kept_off` says why it is a last resort or not
-    used at all for what is meant for others: convicted, ignored or hold-down; empty when it carries."""
+    """One node of a way, with the round trip to it from the node before; None before it is measured. `kept_off` says
+    why it is a last resort or not used at all for what is meant for others: convicted, ignored or hold-down; empty when
+    it carries."""
 
     id: str
     cluster: str
-    rtt_ms: float
+    rtt_ms: float | None
     kept_off: str
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     """`arqon mesh route`. `hops` end with `to`, and are empty when no way leads there; `otherwise` is the way that
-    would be taken if everybody carried, where that is another one."""
+    would be taken if everybody carried, where that is another one. `link` is the state of this node's own link with
+    `to`, as `arqon link ls` tells it, empty where there is none and none is wished; `link_why` why it is not up.
+    `shorter` is a way whose round trips are shorter than that of the link: what is for a neighbour leaves on its own
+    link all the same."""
 
     to: str
     cluster: str
@@ -190,6 +195,9 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     hops: tuple[HopView, ...]
     otherwise: tuple[HopView, ...]
+    link: str = ""
+    link_why: str = ""
+    shorter: tuple[HopView, ...] = ()
 
 
 class BusClientView(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,7 +248,7 @@ class OwnLinkView(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     transport: str
     why: str
-    """Why this transport, or why not up."""
+    """Why this transport, or why not up: what the last try ended with, or that the first one runs."""
     rtt_ms: float | None
     loss: float | None
     attempt: int

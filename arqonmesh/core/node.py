@@ -172,6 +172,10 @@ class Node:
 
     # --- links --------------------------------------------------------------------------------------------
 
+    def is_neighbour(self, peer: NodeId) -> bool:
+        """A connection with it stands: what is for it leaves there, whatever ways there are over others."""
+        return peer in self._neighbours
+
     def transport_up(self, now: Instant, peer: NodeId, transport: str, *, outbound: bool) -> list[Effect]:
         if self.plane is None:
             return []

@@ -101,7 +101,8 @@ class Control:
 
     async def route(self, prefix: str) -> RouteView:
         plane, node = self._plane(), self._service.node
-        return route_view(plane, node.config.routing.transit, named_or_only(plane, node.world.node_id, prefix))
+        to = named_or_only(plane, node.world.node_id, prefix)
+        return route_view(node, plane, to, next((line for line in await self.links() if line.peer == to), None))
 
     def _ruled(self, prefix: str, reason: str, *, banned: bool) -> PeerView:
         """The operator's word on a peer, on disk with the same step."""

@@ -18,7 +18,7 @@ _BEST: Final = ("up", "dialling", "waiting", "given-up")
 
 def mesh_links(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkView, ...]:
     """Every link of the mesh once: ours with live figures, the others as their owners tell. Who has left has none, and
-    one between two who are dead is down: nobody is there to say so."""
+    one between two who are dead is down: nobody is there to say so. What is down has no figures."""
     own = node.world.node_id
     views = {}
     for edge in plane.routing.edges():
@@ -26,13 +26,14 @@ def mesh_links(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkVi
         if "left" in ends:
             continue  # what it last said of its links stands in its records for ever
         a, b = sorted((edge.a, edge.b))
+        state = "down" if ends == ("dead", "dead") else edge.state
         views[a, b] = LinkView(
             a=a,
             b=b,
-            state="down" if ends == ("dead", "dead") else edge.state,
+            state=state,
             transport=edge.transport,
-            rtt_ms=edge.rtt_us / 1_000,
-            loss=edge.loss_ppm / 1_000_000,
+            rtt_ms=None if state == "down" else edge.rtt_us / 1_000,
+            loss=None if state == "down" else edge.loss_ppm / 1_000_000,
             backlog=plane.federation.backlog(b if a == own else a) if own in (a, b) else 0,
             mine=own in (a, b),
         )
@@ -43,8 +44,8 @@ def mesh_links(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkVi
             b=b,
             state="up" if report.up else "down",
             transport=report.transport,
-            rtt_ms=report.rtt_us / 1_000,
-            loss=report.loss_ppm / 1_000_000,
+            rtt_ms=report.rtt_us / 1_000 if report.up else None,
+            loss=report.loss_ppm / 1_000_000 if report.up else None,
             bytes_per_s=throughput.bytes_per_s(report.peer),
             backlog=plane.federation.backlog(report.peer),
             mine=True,
@@ -53,11 +54,11 @@ def mesh_links(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkVi
 
 
 def round_trips_us(plane: Plane, own: NodeId) -> dict[tuple[NodeId, NodeId], int]:
-    """The round trip of every link as all screens show it, by its ends (a < b): ours as measured now, another's the
-    larger one of what its ends tell."""
-    found = {(edge.a, edge.b): edge.rtt_us for edge in plane.routing.edges()}
+    """The round trip of every link that is up as all screens show it, by its ends (a < b): ours as measured now,
+    another's the larger one of what its ends tell."""
+    found = {(edge.a, edge.b): edge.rtt_us for edge in plane.routing.edges() if edge.state == "up"}
     for report in plane.links.report():
-        if report.up:
+        if report.up and report.rtt_us:
             found[min(own, report.peer), max(own, report.peer)] = report.rtt_us
     return found
 

@@ -11,7 +11,7 @@ from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.durations import show_duration
 from arqonmesh_cli.options import Context, DataDir, Json
-from arqonmesh_cli.screen import Screen, state_word
+from arqonmesh_cli.screen import Screen, milliseconds, share, state_word
 
 if TYPE_CHECKING:
     from arqonmesh.api.control import OwnLinkView
@@ -59,15 +59,15 @@ def ls(data_dir: DataDir = None, context: Context = None, as_json: Json = False)
 def _row(link: OwnLinkView) -> tuple[str, ...]:
     tries = ""
     if link.state != "up" and link.attempt:
-        tries = f"{link.attempt}: {link.last_error or 'no error yet'}"
+        tries = str(link.attempt)  # what the last one ended with is WHY
         if link.next_try_in_s is not None:
-            tries += f"; next in {show_duration(link.next_try_in_s)}"
+            tries += f", next in {show_duration(link.next_try_in_s)}"
     return (
         link.peer[:8] or "-",
         link.address or "-",
         state_word(link.state),
-        "-" if link.rtt_ms is None else f"{link.rtt_ms:.1f} ms",
-        "-" if link.loss is None else f"{link.loss:.1%}",
+        milliseconds(link.rtt_ms),
+        share(link.loss),
         str(link.backlog),
         link.transport or "-",
         link.why or "-",

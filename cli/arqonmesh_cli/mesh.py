@@ -21,7 +21,7 @@ from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.quorum import quorum_lines, troubles
 from arqonmesh_cli.retrying import PASSING_JOIN, patiently, within
 from arqonmesh_cli.route import show_route
-from arqonmesh_cli.screen import Screen, state_word
+from arqonmesh_cli.screen import Screen, milliseconds, share, state_word
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
@@ -316,8 +316,8 @@ def show_status(screen: Screen, status: MeshStatus, suffix: str) -> None:
                 f"{names.get(link.a, '?')} - {names.get(link.b, '?')}",
                 state_word(link.state),
                 link.transport,
-                f"{link.rtt_ms:.1f} ms",
-                f"{link.loss:.1%}",
+                milliseconds(link.rtt_ms),
+                share(link.loss),
                 str(link.backlog) if link.mine else "-",
             )
             for link in status.links

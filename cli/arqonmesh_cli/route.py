@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from arqonmesh_cli.screen import Screen, state_word
+from arqonmesh_cli.screen import Screen, milliseconds, state_word
 
 if TYPE_CHECKING:
     from arqonmesh.api.control import HopView, RouteView
@@ -19,16 +19,26 @@ def show_route(screen: Screen, route: RouteView, suffix: str) -> None:
     if not route.hops:
         screen.line((f"no way leads to {who}", "bold"), ", which is ", state_word(route.state))
     elif len(route.hops) == 1:
-        screen.line((f"{who} is linked with this node", "bold"), f", {_rtt(route.hops)}")
+        state = "" if route.link in ("", "up") else f" ({state_word(route.link)})"
+        screen.line((f"{who} is linked with this node", "bold"), f"{state}, {_rtt(route.hops)}")
     else:
         screen.line((f"{who} over {_names(route.hops)}", "bold"), f", {_rtt(route.hops)}")
         screen.table(
             ("HOP", "NODE", "RTT", "TRANSIT"),
             [
-                (str(place), f"{hop.cluster}/{hop.id[:8]}", f"{hop.rtt_ms:.1f} ms", _transit(hop))
+                (str(place), f"{hop.cluster}/{hop.id[:8]}", milliseconds(hop.rtt_ms), _transit(hop))
                 for place, hop in enumerate(route.hops, 1)
             ],
         )
+    if len(route.hops) != 1 and route.link:
+        why = f": {route.link_why}" if route.link_why else ""
+        screen.line()
+        screen.line("no link of its own is up: ", state_word(route.link), why)
+        screen.line((f"  more: arqon link ls{suffix}", "dim"))
+    if route.shorter:
+        screen.line()
+        screen.line(f"not taken: over {_names(route.shorter)}, {_rtt(route.shorter)}")
+        screen.line("  what is for a neighbour leaves on its own link, though another way is shorter")
     if route.otherwise:
         screen.line()
         screen.line(f"not taken: over {_names(route.otherwise)}, {_rtt(route.otherwise)}")
@@ -42,7 +52,8 @@ def _names(hops: Sequence[HopView]) -> str:
 
 
 def _rtt(hops: Sequence[HopView]) -> str:
-    return f"{sum(hop.rtt_ms for hop in hops):.1f} ms"
+    figures = [hop.rtt_ms for hop in hops if hop.rtt_ms is not None]
+    return milliseconds(sum(figures)) if len(figures) == len(hops) else "not measured yet"
 
 
 def _transit(hop: HopView) -> str:

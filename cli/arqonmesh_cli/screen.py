@@ -57,6 +57,14 @@ def state_word(state: str) -> str:
     return f"{glyph(state)} {state}"
 
 
+def milliseconds(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.1f} ms"
+
+
+def share(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.1%}"
+
+
 class Screen:
     """Writes to one text stream."""
 

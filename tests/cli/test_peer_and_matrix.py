@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -123,19 +124,34 @@ def test_a_route_is_told_hop_by_hop_with_who_is_kept_off_it(arqon: Arqon, served
 def test_no_route_and_a_last_resort_are_told_in_words() -> None:
     """What is empty, what is linked, and what goes over somebody who is ignored."""
 
-    def hop(node: str, kept_off: str = "") -> HopView:
-        return HopView(id=node, cluster="lab", rtt_ms=1.0, kept_off=kept_off)
+    def hop(node: str, kept_off: str = "", rtt_ms: float | None = 1.0) -> HopView:
+        return HopView(id=node, cluster="lab", rtt_ms=rtt_ms, kept_off=kept_off)
 
-    def told(*hops: HopView, otherwise: tuple[HopView, ...] = ()) -> str:
+    def told(*hops: HopView, otherwise: tuple[HopView, ...] = (), link: str = "", why: str = "", **more: Any) -> str:
         stream = _Stream()
         view = RouteView(
-            to=STORE, cluster="lab", state="alive", policy="prefer-trusted", hops=hops, otherwise=otherwise
+            to=STORE,
+            cluster="lab",
+            state="alive",
+            policy="prefer-trusted",
+            hops=hops,
+            otherwise=otherwise,
+            link=link,
+            link_why=why,
+            **more,
         )
         show_route(Screen(stream), view, "")
         return stream.text()
 
     assert told().startswith(f"no way leads to lab/{STORE[:8]}, which is")
-    assert "is linked with this node, 1.0 ms" in told(hop(STORE))
+    assert told(hop(STORE), link="up") == f"lab/{STORE[:8]} is linked with this node, 1.0 ms\n"
+    opening = told(hop(STORE, rtt_ms=None), link="opening")
+    assert "is linked with this node (◐ opening), not measured yet" in opening
+    longer = told(hop(STORE, rtt_ms=80.0), link="up", shorter=(hop(HQ), hop(STORE)))
+    assert f"not taken: over lab/{HQ[:8]}, 2.0 ms\n  what is for a neighbour leaves on its own link" in longer
+    without = told(hop(HQ), hop(STORE), link="waiting", why="no answer in 3 s")
+    assert "no link of its own is up: ◐ waiting: no answer in 3 s\n  more: arqon link ls" in without
+    assert "link of its own" not in told(hop(HQ), hop(STORE)), "nobody wished one"
     resort = told(hop(HQ, "ignored"), hop(STORE))
     assert "last resort" in resort and "ignored for what this node has seen of it" in resort
     assert "not taken: over lab/" in told(otherwise=(hop(HQ, "hold-down"), hop(STORE)))

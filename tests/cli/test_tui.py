@@ -104,7 +104,7 @@ async def test_a_partition_is_told_in_words_and_numbers(client: NodeClient, node
     assert narrow[1] == "◐ degraded, writable: 2 of 3 reachable, 2 required"
     assert any("◐ suspect stoaaaaa" in line for line in lines)
     first_link = lines[lines.index(next(line for line in lines if line.startswith("LINKS"))) + 1]
-    assert first_link.split()[:4] == ["✖", "down", "hq", "-"]
+    assert first_link.split() == ["✖", "down", "hq", "-", "store", "-", "-", "0", "B/s", "17"], "no figures of before"
     assert first_link.split()[-1] == "17"
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from arqonmesh.core.kernel import SECOND
 from arqonmesh.runtime.control import Control
+from arqonmesh.runtime.link_views import mesh_links
+from arqonmesh.runtime.throughput import Throughput
+from arqonmesh.sim.simulation import Simulation
 from tests.runtime.pairs import hub_and_spoke
 from tests.waiting import until
 
@@ -34,3 +38,24 @@ async def test_all_screens_tell_one_round_trip_of_a_link(tmp_path: Path) -> None
         [link], [hop] = await control.links(), (await control.route("hq")).hops
         [shown] = (await control.mesh_status()).links
         assert link.rtt_ms == hop.rtt_ms == shown.rtt_ms
+
+
+def test_a_link_that_is_down_has_no_figures_at_its_ends_nor_elsewhere() -> None:
+    """What was measured before it fell would pass for what is so now: as dashes on every screen, null as data."""
+    sim = Simulation(1)
+    for name in "abc":
+        sim.add(name, role="hub")
+    sim.found()
+    sim.run_for(5 * SECOND)
+    ends = sorted((sim.processes["a"].node_id, sim.processes["c"].node_id))
+
+    def shown(name: str) -> tuple[str, float | None, float | None]:
+        node = sim.processes[name].running
+        assert node.plane is not None
+        [link] = [link for link in mesh_links(node, node.plane, Throughput()) if [link.a, link.b] == ends]
+        return link.state, link.rtt_ms, link.loss
+
+    assert all(shown(name)[0] == "up" and None not in shown(name) for name in "abc")
+    sim.cut(["a"], ["c"])
+    sim.run_for(10 * SECOND)
+    assert [shown(name) for name in "abc"] == [("down", None, None)] * 3

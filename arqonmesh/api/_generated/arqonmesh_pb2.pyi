@@ -416,20 +416,26 @@ class GetRouteRequest(_message.Message):
     def __init__(self, prefix: _Optional[str] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("to", "cluster", "state", "policy", "hops", "otherwise")
+    __slots__ = ("to", "cluster", "state", "policy", "hops", "otherwise", "link", "link_why", "shorter")
     TO_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     OTHERWISE_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    LINK_WHY_FIELD_NUMBER: _ClassVar[int]
+    SHORTER_FIELD_NUMBER: _ClassVar[int]
     to: str
     cluster: str
     state: str
     policy: str
     hops: _containers.RepeatedCompositeFieldContainer[RouteHop]
     otherwise: _containers.RepeatedCompositeFieldContainer[RouteHop]
-    def __init__(self, to: _Optional[str] = ..., cluster: _Optional[str] = ..., state: _Optional[str] = ..., policy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[RouteHop, _Mapping]]] = ..., otherwise: _Optional[_Iterable[_Union[RouteHop, _Mapping]]] = ...) -> None: ...
+    link: str
+    link_why: str
+    shorter: _containers.RepeatedCompositeFieldContainer[RouteHop]
+    def __init__(self, to: _Optional[str] = ..., cluster: _Optional[str] = ..., state: _Optional[str] = ..., policy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[RouteHop, _Mapping]]] = ..., otherwise: _Optional[_Iterable[_Union[RouteHop, _Mapping]]] = ..., link: _Optional[str] = ..., link_why: _Optional[str] = ..., shorter: _Optional[_Iterable[_Union[RouteHop, _Mapping]]] = ...) -> None: ...
 
 class RouteHop(_message.Message):
     __slots__ = ("id", "cluster", "rtt_ms", "kept_off")

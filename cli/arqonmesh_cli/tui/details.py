@@ -78,8 +78,8 @@ async def _link(client: NodeClient, status: MeshStatus, chosen: Selection) -> Li
         ("b", link.b),
         ("state", state_word(link.state)),
         ("transport", link.transport),
-        ("rtt", f"{link.rtt_ms:.2f} ms"),
-        ("loss", f"{link.loss:.2%}"),
+        ("rtt", "-" if link.rtt_ms is None else f"{link.rtt_ms:.2f} ms"),
+        ("loss", "-" if link.loss is None else f"{link.loss:.2%}"),
     )
     other = link.b if link.a == status.self_ else link.a
     own = next((own for own in await client.links() if own.peer == other), None) if link.mine else None
@@ -92,7 +92,7 @@ async def _link(client: NodeClient, status: MeshStatus, chosen: Selection) -> Li
         ("asked by", own.asked_by),
         ("held", f"{own.backlog} messages"),
         ("attempt", str(own.attempt)),
-        ("last error", own.last_error or "-"),
+        *((("last error", own.last_error),) if own.last_error not in ("", own.why) else ()),
         ("next try", "-" if own.next_try_in_s is None else f"in {show_duration(own.next_try_in_s)}"),
     )
 

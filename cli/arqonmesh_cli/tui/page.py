@@ -15,7 +15,7 @@ from arqonmesh.api.control import LinkView, NodeView
 from arqonmesh.ids import short
 from arqonmesh_cli.durations import show_duration
 from arqonmesh_cli.quorum import counted, troubles
-from arqonmesh_cli.screen import glyph, state_word, style
+from arqonmesh_cli.screen import glyph, milliseconds, share, state_word, style
 from arqonmesh_cli.times import clock
 from arqonmesh_cli.tui.state import Selection, State, link_key
 
@@ -219,9 +219,9 @@ def _link(link: LinkView, state: State, chosen: Selection | None) -> Line:
         _cursor(chosen, "link", link_key(link)),
         (_cell(state_word(link.state), 10), style(link.state)),
         (_cell(between, 22), ""),
-        (f"{link.rtt_ms:7.1f} ms ", ""),
+        (f"{milliseconds(link.rtt_ms):>10} ", ""),
         (sparkline(state.rtts.get(link_key(link), ())) + " ", "cyan"),
-        (f"{link.loss:6.1%}", "" if link.loss < 0.01 else "yellow"),
+        (f"{share(link.loss):>6}", "" if (link.loss or 0) < 0.01 else "yellow"),
         (f"{show_rate(link.bytes_per_s) if link.mine else '-':>11}", ""),
         (f"{held:>6}", "" if held in ("0", "-") else "yellow"),
     )

@@ -51,8 +51,9 @@ class State:
         known = {}
         for link in status.links:
             key = link_key(link)
-            samples = self.rtts.get(key) or deque(maxlen=RTT_KEPT)
-            if link.state == "up":
+            samples: deque[float] = deque(maxlen=RTT_KEPT)
+            if link.rtt_ms is not None:  # where it is not measured, what was says nothing any more
+                samples = self.rtts.get(key, samples)
                 samples.append(link.rtt_ms)
             known[key] = samples
             if len(known) >= LINKS_KEPT:
