@@ -34,6 +34,10 @@ class NodeSettings(Settings, frozen=True):
     """A hub is dialled by every other member; a spoke dials hubs; a leader is a hub that speaks for its region."""
     region: Annotated[str, Meta(max_length=64)] = ""
     """Free text such as `eu`; told to the other members, shown on screens."""
+    priority: Literal["auto", "high", "normal"] = "auto"
+    """How large a share of a busy processor to ask the kernel for: `high` is a nice value of -10, where the process may
+    have it (root, or `LimitNICE` of its unit); `auto` is that for hubs and leaders, on whose heartbeats everyone waits.
+    Between units or containers their weight counts, not this."""
 
 
 class ListenSettings(Settings, frozen=True):

@@ -24,6 +24,7 @@ from arqonmesh.observe.logging import configure
 from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.history import HistoryKeeper
 from arqonmesh.runtime.log_events import log_events
+from arqonmesh.runtime.priority import ask_for_more, asks_for_more
 from arqonmesh.runtime.reload import reload_by_signal
 from arqonmesh.runtime.service import Service
 from arqonmesh.store.store import Store
@@ -45,6 +46,8 @@ def run(data_dir: Path, ready: Callable[[], None] | None = None) -> int:
     config = load(layout.config, os.environ)
     key = load_node_key(layout.node_key)
     configure(config.log)
+    if asks_for_more(config.node):
+        ask_for_more()
     for stranger in strangers(os.environ):
         structlog.get_logger("arqonmesh.node").warning(str(stranger))
     _allow_many_connections()

@@ -1,0 +1,38 @@
+"""The share of the processor that a node asks the kernel for.
+
+Whoever's heartbeats are late is taken for gone. Where a machine has too little time for all, everyone gets an equal
+share, and the first whom that is too little is the one with the most links: a hub, on which everyone's reachability
+hangs. So a hub asks for more, where it may (root, or `LimitNICE` of its unit); where it may not it does without. The
+same reason makes Corosync run under the real-time scheduler and keepalived take `vrrp_priority`.
+
+In a cgroup of its own (a systemd unit, a container) what counts between groups is the group's weight: `CPUWeight=`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from arqonmesh.config.model import NodeSettings
+
+HIGH_NICE: Final = -10
+"""Nine times the share of a process that asks for nothing (sched(7))."""
+_AUTOGROUP: Final = Path("/proc/self/autogroup")
+
+
+def asks_for_more(node: NodeSettings) -> bool:
+    """Hubs and leaders do, unless the operator says otherwise."""
+    if node.priority == "auto":
+        return node.role in ("hub", "leader")
+    return node.priority == "high"
+
+
+def ask_for_more() -> None:
+    """For this thread and those that it starts, so before any was. Where processes are grouped by session (autogroup,
+    sched(7)), for the session, too, if it is ours alone."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, HIGH_NICE)
+        if os.getsid(0) == os.getpid():
+            _AUTOGROUP.write_text(str(HIGH_NICE))
