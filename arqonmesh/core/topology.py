@@ -83,9 +83,6 @@ class Topology:
         """Where a member listens; empty when that is not known."""
         return self._book.get(node, ())
 
-    def wanted_by(self, node: NodeId) -> tuple[str, ...]:
-        return tuple(self._wishes.get(node, ()))
-
     def introduce(self, now: Instant, node: NodeId, role: str, addresses: tuple[str, ...]) -> list[Effect]:
         """A member and where it listens, by its own record or by the word of who admitted us: in the book from now on,
         or not any more; told anew to the dialler when it is wanted."""

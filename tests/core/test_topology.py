@@ -155,7 +155,7 @@ def test_a_link_is_closed_with_the_last_wish_and_not_before() -> None:
     assert wants(core, "a", "overlay", "a:1") == [Connect(node_of("a"), ("a:1",))]
     wants(core, "a", "regions", "a:1")
     assert wants(core, "a", "overlay") == []
-    assert core.wanted_by(node_of("a")) == ("regions",)
+    assert core.wanted == (node_of("a"),)
     assert wants(core, "a", "regions") == [Disconnect(node_of("a"), "not-wanted", forget=True)]
     assert core.wanted == ()
 
@@ -232,7 +232,8 @@ def test_a_full_mesh_that_grows_large_falls_over_to_the_overlay() -> None:
     assert told == Emit(OverlayRuns(True, wanted))
     assert core.by_overlay
     assert core.wanted == wanted
-    assert {core.wanted_by(node) for node in wanted} == {("overlay",)}
+    for node in wanted:  # no wish by role is left beside the overlay's
+        assert tell(core, LinkWanted(node, "overlay", ())) == [Disconnect(node, "not-wanted", forget=True)]
 
 
 def test_a_mesh_that_shrinks_is_full_again_with_hysteresis() -> None:
@@ -246,7 +247,9 @@ def test_a_mesh_that_shrinks_is_full_again_with_hysteresis() -> None:
     effects = tell(core, MemberChanged(node_of("n3"), "alive", "left", 1, ""))
     assert effects[-1] == Emit(OverlayRuns(False, ()))
     assert not core.by_overlay
-    assert sum(core.wanted_by(node)[-1] == "role" for node in core.wanted) == 3
+    for node in core.wanted:
+        tell(core, LinkWanted(node, "overlay", ()))
+    assert len(core.wanted) == 3, "by role, when the overlay has taken its wishes back"
 
 
 def test_hubs_stay_the_operators_star_however_large_the_mesh() -> None:

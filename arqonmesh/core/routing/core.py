@@ -94,11 +94,6 @@ class Routing:
         """The cheapest path from this node to `to`, both included, at most MAX_HOPS nodes; None when there is none."""
         return self._searched().path(to)
 
-    def next_hop(self, to: NodeId) -> NodeId | None:
-        """The neighbour through whom `to` is reached; None for ourselves and for whom we cannot reach."""
-        path = self.route(to)
-        return path[1] if path is not None and len(path) > 1 else None
-
     def route_of_all(self, to: NodeId) -> Path | None:
         """The path that would be taken if everybody carried what is meant for others."""
         if self.transit.plain:
