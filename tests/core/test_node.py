@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from arqonmesh.config.load import loads
 from arqonmesh.core.events import Dropped, Fault
 from arqonmesh.core.kernel import Effect, Emit, Lane, Send
-from arqonmesh.core.node import Node, World
-from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.core.node import Node
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import BusAck, GossipDelta, GossipRoot, Ping, Relay, WireMessage
-from tests.core.toy import MESH, ToyCrypto, key_of, node_of
+from tests.core.toy import founder_with, node_of
 
 PEER, OTHER = node_of("peer"), node_of("other")
 
 
 def linked() -> Node:
     """A node in a mesh of its own, with a connection to a peer and one to another."""
-    world = World(
-        node_id=node_of("me"),
-        public_key=key_of("me"),
-        crypto=ToyCrypto(key_of("me")),
-        wall_ms=lambda: 0,
-        rng_for=lambda core: random.Random(core),
-        boot_epoch=1,
-    )
-    node = Node(loads(b"node: {cluster: hq}\n"), world)
-    node.start(0, {}, MeshIdentity(mesh_id=MESH, founder=node_of("me")))
+    node = founder_with("node: {cluster: hq}\n")
     for peer in (PEER, OTHER):
         node.transport_up(0, peer, "test", outbound=True)
     return node

@@ -13,11 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arqonmesh.config.load import loads
 from arqonmesh.core.events import Applied, MemberAdmitted, MemberChanged, MemberDescribed, MemberExpelled
 from arqonmesh.core.kernel import SECOND, Core, Event
-from arqonmesh.core.node import Node, World
-from arqonmesh.core.plane import MeshIdentity
+from arqonmesh.core.node import Node
 from arqonmesh.ids import encode_ulid, node_id_of
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
@@ -35,7 +33,7 @@ from arqonmesh.wire.statement import (
     Statement,
     Vote,
 )
-from tests.core.toy import MESH, ToyCrypto, key_of, node_of
+from tests.core.toy import MESH, founder_with, key_of, node_of
 
 NAMES: Final = tuple(f"n{number}" for number in range(12))
 EARLIER, NOW = SECOND, 60 * SECOND
@@ -43,16 +41,7 @@ EARLIER, NOW = SECOND, 60 * SECOND
 
 def lone(preset: str) -> Node:
     """A node that founded its mesh a minute ago; of its twelve members, it knows the first six, alive."""
-    world = World(
-        node_id=node_of("me"),
-        public_key=key_of("me"),
-        crypto=ToyCrypto(key_of("me")),
-        wall_ms=lambda: 1_700_000_000_000,
-        rng_for=lambda core: random.Random(core),
-        boot_epoch=1,
-    )
-    node = Node(loads(f"node: {{cluster: c0}}\nlinks: {{auto: {preset}, auto_max: 3, full_max: 8}}\n".encode()), world)
-    node.start(0, {}, MeshIdentity(mesh_id=MESH, founder=node_of("me")))
+    node = founder_with(f"node: {{cluster: c0}}\nlinks: {{auto: {preset}, auto_max: 3, full_max: 8}}\n")
     node.event(EARLIER, applied(Kind.GENESIS, ("me", Genesis("toy", 1, key_of("me"), "c0", "hub"))))
     for name in NAMES[:6]:
         node.event(EARLIER, admitted(name))

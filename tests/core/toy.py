@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 
+from arqonmesh.config.load import loads
 from arqonmesh.core.kernel import Env
+from arqonmesh.core.node import Node, World
+from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.ids import ClusterId, MeshId, NodeId, encode_ulid, node_id_of
 
 MESH = MeshId(encode_ulid(1_700_000_000_000, 7))
@@ -46,3 +49,19 @@ def env_of(name: str, *, cluster: str = "", role: str = "hub", seed: int = 1, ep
         crypto=ToyCrypto(key_of(name)),
         boot_epoch=epoch,
     )
+
+
+def founder_with(config: str) -> Node:
+    """A node "me" with this configuration, as it starts in the mesh that it founds."""
+    env = env_of("me")
+    world = World(
+        node_id=env.node_id,
+        public_key=env.public_key,
+        crypto=env.crypto,
+        wall_ms=env.wall_ms,
+        rng_for=lambda core: random.Random(core),
+        boot_epoch=1,
+    )
+    node = Node(loads(config.encode()), world)
+    node.start(0, {}, MeshIdentity(mesh_id=MESH, founder=env.node_id))
+    return node

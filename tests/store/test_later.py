@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from arqonmesh.core.kernel import Delete, Put
 from arqonmesh.store import Store
 from arqonmesh.store.store import LATER_BYTES_MAX
@@ -41,13 +43,17 @@ async def test_who_waits_takes_along_what_was_said_before_and_the_order_stands(t
     await store.close()
 
 
-async def test_much_that_nobody_waits_for_is_handed_over_at_once(tmp_path: Path) -> None:
-    """The moment is bounded in bytes as well."""
+async def test_much_that_nobody_waits_for_is_handed_over_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment is bounded in bytes as well: here it would never come."""
+    monkeypatch.setattr("arqonmesh.store.store.LATER_S", 3_600.0)
     store = Store.open(tmp_path / "mesh.db")
     piece = bytes(LATER_BYTES_MAX // 4)
     for n in range(4):
         store.persist((Put("outbox", ("p", n, piece)),), sync=False, done=None)
-    assert store._later == []
+    await until(lambda: not store.waiting_bytes)
+    assert committed(store) == [0, 1, 2, 3]
     await store.close()
 
 

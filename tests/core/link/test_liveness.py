@@ -186,6 +186,12 @@ def test_a_peer_that_is_heard_just_before_its_connection_is_given_up_has_time_to
 
 def silenced(link: Liveness, at: int, for_us: int) -> tuple[int, list[LinkState]]:
     """Nothing is answered for so long, then one poll is; the time, and the states in between."""
+    now, states, _ = silent_until(link, at, for_us)
+    return now, states
+
+
+def silent_until(link: Liveness, at: int, for_us: int) -> tuple[int, list[LinkState], list[Resumed]]:
+    """As `silenced`, and what is told of the silence once it is over."""
     states: list[LinkState] = []
     now, seq = at, 0
     while now < at + for_us:
@@ -198,8 +204,8 @@ def silenced(link: Liveness, at: int, for_us: int) -> tuple[int, list[LinkState]
                 states.append(step.new)
                 if step.new is LinkState.DOWN:
                     link.reopen(now)
-    link.answered(now, seq)
-    return now, states
+    steps = link.answered(now, seq)
+    return now, states, [step for step in steps if isinstance(step, Resumed)]
 
 
 def test_a_link_that_was_silent_and_came_back_is_given_that_time_and_a_quarter_from_then_on() -> None:
@@ -234,8 +240,8 @@ def test_what_patience_expects_to_be_lost_is_no_silence_however_slow_heartbeats_
         link.tick(0)
         link.answered(MS, 1)
         before_us = link.patience_us
-        silenced(link, MS, (missed + 1) * interval_ms * MS - 10 * MS)
-        noticed.append(bool(link._lull.us(link.proved_at)))
+        *_, resumed = silent_until(link, MS, (missed + 1) * interval_ms * MS - 10 * MS)
+        noticed.append(bool(resumed))
         assert link.patience_us >= before_us
     assert noticed == [False, False, True]
 

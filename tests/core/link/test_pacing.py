@@ -21,11 +21,23 @@ def drifting(pacer: Pacer, now: Instant, until: Instant) -> list[Instant]:
     return told
 
 
-def test_figures_that_drift_all_the_time_are_told_ever_less_often() -> None:
-    """A busy machine's round trips never stand still, and telling everyone of them makes all machines busier."""
+def told_once() -> Pacer:
+    """Of a node that said at 0 what there was to say."""
     pacer = Pacer()
     pacer.changed(0)
     pacer.published(0)
+    return pacer
+
+
+def tired() -> tuple[Pacer, Instant]:
+    """Of a node whose figures have drifted for so long that they wait as long as any; when they were told last."""
+    pacer = told_once()
+    return pacer, drifting(pacer, SECOND, 500 * SECOND)[-1]
+
+
+def test_figures_that_drift_all_the_time_are_told_ever_less_often() -> None:
+    """A busy machine's round trips never stand still, and telling everyone of them makes all machines busier."""
+    pacer = told_once()
     told = drifting(pacer, SECOND, 2_000 * SECOND)
     pauses = [after - before for before, after in pairwise(told)]
     assert told[0] == DRIFT_HOLD_US_MIN
@@ -35,10 +47,7 @@ def test_figures_that_drift_all_the_time_are_told_ever_less_often() -> None:
 
 def test_a_figure_that_drifts_after_a_long_rest_is_told_as_soon_as_at_first() -> None:
     """Only what goes on and on waits longer."""
-    pacer = Pacer()
-    pacer.changed(0)
-    pacer.published(0)
-    last = drifting(pacer, SECOND, 500 * SECOND)[-1]
+    pacer, last = tired()
     pacer.drifted(last + 2 * DRIFT_HOLD_US_MAX)
     assert pacer.due == last + 2 * DRIFT_HOLD_US_MAX
     pacer.published(pacer.due)
@@ -48,10 +57,7 @@ def test_a_figure_that_drifts_after_a_long_rest_is_told_as_soon_as_at_first() ->
 
 def test_a_step_waits_no_longer_for_what_other_figures_have_been_doing() -> None:
     """One noisy link must not hide for minutes that another has become slow."""
-    pacer = Pacer()
-    pacer.changed(0)
-    pacer.published(0)
-    last = drifting(pacer, SECOND, 500 * SECOND)[-1]
+    pacer, last = tired()
     pacer.drifted(last + SECOND)
     assert pacer.due == last + DRIFT_HOLD_US_MAX
     pacer.drifted(last + SECOND, step=True)
@@ -61,10 +67,7 @@ def test_a_step_waits_no_longer_for_what_other_figures_have_been_doing() -> None
 
 def test_a_link_that_rarely_drifts_waits_for_those_that_always_do_only_now_and_then() -> None:
     """30 s after what was told last, out of turn, within the node's allowance; the others' pause stays as it was."""
-    pacer = Pacer()
-    pacer.changed(0)
-    pacer.published(0)
-    last = drifting(pacer, SECOND, 500 * SECOND)[-1]
+    pacer, last = tired()
     pacer.drifted(last + SECOND)
     pacer.drifted(last + SECOND, rare=True)
     early = last + DRIFT_HOLD_US_MIN
@@ -89,10 +92,7 @@ def rarely(pacer: Pacer, now: Instant) -> bool:
 
 def test_a_link_that_falls_waits_for_no_drift() -> None:
     """Whatever figures have been doing, and a drift that was due then is told with it."""
-    pacer = Pacer()
-    pacer.changed(0)
-    pacer.published(0)
-    last = drifting(pacer, SECOND, 500 * SECOND)[-1]
+    pacer, last = tired()
     pacer.drifted(last + SECOND)
     assert pacer.for_drift
     pacer.lost(last + SECOND)
@@ -102,9 +102,7 @@ def test_a_link_that_falls_waits_for_no_drift() -> None:
 
 def test_figures_that_are_again_what_was_told_are_not_told() -> None:
     """A moment's delay is over when its turn would come."""
-    pacer = Pacer()
-    pacer.changed(0)
-    pacer.published(0)
+    pacer = told_once()
     pacer.drifted(SECOND)
     pacer.steadied()
     assert pacer.due is None

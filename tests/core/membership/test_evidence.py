@@ -103,6 +103,21 @@ class Bench:
         return self.core.state_of(node_of(name))
 
 
+def two_hubs_fell_silent() -> Bench:
+    """Two hubs, h and t, linked with each other and with three others, who still list both; we have just lost both."""
+    bench = Bench("abcht")
+    bench.tell(lists("h", up="abct"))
+    bench.tell(lists("t", up="abch"))
+    for name in "abc":
+        bench.tell(lists(name, up="ht"))
+    bench.run(10 * SECOND)
+    bench.mute = "th"
+    bench.changes.clear()
+    for name in "ht":
+        bench.tell(LinkDown(node_of(name), "silent"))
+    return bench
+
+
 def test_a_member_whose_last_link_was_ours_is_accused_at_once_and_dead_a_second_later() -> None:
     """No probe is waited for: none could reach it."""
     bench = Bench("abt")
@@ -302,16 +317,7 @@ def test_a_dead_member_vouches_for_nobody() -> None:
 
 def test_two_who_vouch_for_each_other_and_for_whom_nobody_else_does_are_dead_in_twice_the_time() -> None:
     """Two linked hubs died together: what each said of the other is as old as both. It may be a cut as well."""
-    bench = Bench("abcht")
-    bench.tell(lists("h", up="abct"))
-    bench.tell(lists("t", up="abch"))
-    for name in "abc":
-        bench.tell(lists(name, up="ht"))
-    bench.run(10 * SECOND)
-    bench.mute = "th"
-    bench.changes.clear()
-    for name in "ht":
-        bench.tell(LinkDown(node_of(name), "silent"))
+    bench = two_hubs_fell_silent()
     for name in "abc":
         assert bench.changes == [], "somebody who is reached has a link to both"
         bench.tell(lists(name, down="ht"))

@@ -21,7 +21,7 @@ from arqonmesh.core.membership.islands import Islands
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.statement import Accusation, Accusations, Adjacency, Kind
 from arqonmesh.wire.statement import Links as LinksRecord
-from tests.core.membership.test_evidence import SHORT_US, Bench, lists, says
+from tests.core.membership.test_evidence import SHORT_US, Bench, lists, says, two_hubs_fell_silent
 from tests.core.toy import env_of, key_of, node_of
 
 NAMES = "abcdefghijkl"
@@ -112,15 +112,7 @@ def test_a_chain_of_islands_contains_each_that_vouches_for_the_next() -> None:
 
 def test_when_one_of_an_island_is_linked_again_all_of_it_have_their_usual_time() -> None:
     """A cut that healed at one place: nobody there is out of reach any more."""
-    bench = Bench("abcht")
-    bench.tell(lists("h", up="abct"))
-    bench.tell(lists("t", up="abch"))
-    for name in "abc":
-        bench.tell(lists(name, up="ht"))
-    bench.run(10 * SECOND)
-    bench.mute = "th"
-    for name in "ht":
-        bench.tell(LinkDown(node_of(name), "silent"))
+    bench = two_hubs_fell_silent()
     for name in "abc":
         bench.tell(lists(name, down="ht"))
     bench.run(SHORT_US)
