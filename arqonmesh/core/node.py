@@ -208,7 +208,7 @@ class Node:
             author = link_peer
             ignored = peers.ignored(link_peer)
             if ignored:
-                heard = still_heard(message)
+                heard = still_heard(message, link_peer)
                 if heard is None:
                     return [Emit(Dropped("node", "ignored-peer", 1, link_peer))]
                 message = heard

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from arqonmesh.core.events import Dropped, MemberAdmitted, MemberChanged, PeerRuled
-from arqonmesh.core.kernel import Effect, Emit, Lane, Send
+from arqonmesh.core.kernel import SECOND, Effect, Emit, Lane, Send
 from arqonmesh.core.node import Node
+from arqonmesh.sim.simulation import Simulation
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import BroadcastHave, GossipDelta, Ping, Relay
 from tests.core.test_node import OTHER, PEER, linked
@@ -37,3 +38,28 @@ def test_nothing_is_merged_relayed_or_spread_for_an_ignored_link_peer() -> None:
 def test_an_ignored_link_peer_is_answered_when_it_asks_whether_we_live() -> None:
     """Ignoring is no death sentence: it stays a member, and counts."""
     assert not ignored(ignoring().frame(0, PEER, Lane.DATAGRAM, encode_message(Ping(1, -1))))
+
+
+def test_whom_a_hub_bans_comes_back_from_the_dead_for_all_though_the_hub_is_its_only_way() -> None:
+    """Banned says what the hub thinks of it, and dead is a guess: the guess ends with its first word of itself, which
+    nobody but the hub can hear."""
+    sim = Simulation(1)
+    sim.add("hub", role="hub")
+    sim.add("spoke", role="spoke")
+    sim.add("other", role="spoke")
+    sim.found()
+    sim.run_for(5 * SECOND)
+    hub, spoke = sim.processes["hub"], sim.processes["spoke"]
+    hub.perform(hub.running.event(hub.now(), PeerRuled(spoke.node_id, True, "because")))
+
+    def seen() -> list[str]:
+        planes = [sim.processes[name].running.plane for name in ("hub", "other")]
+        return [plane.membership.state_of(spoke.node_id) for plane in planes if plane is not None]
+
+    sim.crash("spoke")
+    sim.run_for(20 * SECOND)
+    assert seen() == ["dead", "dead"]
+    sim.boot("spoke")
+    sim.run_for(20 * SECOND)
+    assert seen() == ["alive", "alive"]
+    assert hub.running.plane is not None and hub.running.plane.peers.ignored(spoke.node_id)

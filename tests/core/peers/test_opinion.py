@@ -10,7 +10,7 @@ from arqonmesh.config.model import PeerSettings
 from arqonmesh.core.events import Fault, Forked, MemberAdmitted, MemberChanged, PeerRuled
 from arqonmesh.core.kernel import SECOND, Persist
 from arqonmesh.core.peers.core import Peers
-from arqonmesh.core.peers.evidence import proofs_in, still_heard, summary
+from arqonmesh.core.peers.evidence import heard_in, still_heard, summary
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.cbor import encode
 from arqonmesh.wire.messages import BroadcastHave, GossipDelta, GossipRoot, Ping
@@ -118,23 +118,35 @@ def test_the_timeline_tells_the_score_after_each_change_with_what_was_forgiven_b
 # --- what is heard of an ignored peer -----------------------------------------------------------------------
 
 
-def test_of_a_delta_only_what_contradicts_itself_is_looked_at() -> None:
+def test_of_others_only_what_contradicts_itself_is_looked_at() -> None:
     """One place with two contents, or a successor of another predecessor; everything else is left out."""
     a, b = statement("x", 3), statement("x", 3, body=2)
-    plain = statement("y", 1)
-    assert proofs_in(GossipDelta((plain, a, b), ())) == GossipDelta((a, b), ())
+    plain, peer = statement("y", 1), node_of("peer")
+    assert heard_in(GossipDelta((plain, a, b), ()), peer) == GossipDelta((a, b), ())
     disowning = statement("x", 4, bytes([7] * 32))
-    assert proofs_in(GossipDelta((a, disowning), ((node_of("x"), 1, 1),))) == GossipDelta((a, disowning), ())
-    assert proofs_in(GossipDelta((a, plain), ())) is None
-    assert proofs_in(GossipDelta((a, a), ())) is None
-    assert proofs_in(GossipDelta((b"rubbish", a, b), ())) is None
+    assert heard_in(GossipDelta((a, disowning), ((node_of("x"), 1, 1),)), peer) == GossipDelta((a, disowning), ())
+    assert heard_in(GossipDelta((a, plain), ()), peer) is None
+    assert heard_in(GossipDelta((a, a), ()), peer) is None
+    assert heard_in(GossipDelta((b"rubbish", a, b), ()), peer) is None
+
+
+def test_what_it_signed_of_itself_is_looked_at_with_what_it_vouches_for_there() -> None:
+    """In one piece and in order, and with the point from which on nothing of it is missing."""
+    x, y = (node_of(name) for name in "xy")
+    own, others = (statement("x", 3), statement("x", 5)), statement("y", 1)
+    delta = GossipDelta((others, *own), ((x, 1, 2), (y, 1, 0)))
+    assert heard_in(delta, x) == GossipDelta(own, ((x, 1, 2),))
+    a, b = statement("y", 3), statement("y", 3, body=2)
+    assert heard_in(GossipDelta((a, b, *own), ((x, 1, 2),)), x) == GossipDelta((a, b, *own), ((x, 1, 2),))
+    assert heard_in(GossipDelta((*own, statement("x", 5, body=2)), ()), x) is not None, "its own proof is one, too"
 
 
 def test_an_ignored_peer_is_alive_all_the_same() -> None:
     """Probes and comparisons go on; what it spreads does not."""
-    assert still_heard(Ping(1, -1)) == Ping(1, -1)
-    assert still_heard(GossipRoot(bytes(32))) == GossipRoot(bytes(32))
-    assert still_heard(BroadcastHave(((bytes(16), 1, 1),))) is None
+    peer = node_of("peer")
+    assert still_heard(Ping(1, -1), peer) == Ping(1, -1)
+    assert still_heard(GossipRoot(bytes(32)), peer) == GossipRoot(bytes(32))
+    assert still_heard(BroadcastHave(((bytes(16), 1, 1),)), peer) is None
 
 
 def test_a_summary_names_the_statements_or_the_word_and_never_fails() -> None:
