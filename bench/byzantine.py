@@ -5,7 +5,8 @@
     python -m bench.byzantine --json
 
 f = ceil(n/3) - 1 of n nodes are the adversary: 2 of 7 whole nodes (real codec, disks, lanes; one honest node loses
-power meanwhile), or 3 of 10 and 33 of 100 nodes with the core in question. "on" counts the seeds in which everything
+power meanwhile), or 3 of 10 and 33 of 100 nodes with the core in question; the pretenders are 2 of 40, for their
+question is how few are believed. "on" counts the seeds in which everything
 held: honest nodes agree, hear everything from each other once, blame and convict nobody honest, ignore at most f on
 observations. Below it, what broke with that one defence taken away. "contained" is how long the slowest adversary took
 to fall below one half with everyone whom it harms; "-": what it does does no harm, and is not held against it.
@@ -20,7 +21,7 @@ import json
 import sys
 import time
 
-from arqonmesh.sim.adversaries import TRIALS, face, faulty_max
+from arqonmesh.sim.adversaries import TRIALS, face
 from arqonmesh.sim.adversaries.outcome import Outcome
 
 
@@ -51,7 +52,7 @@ def main() -> int:
             "adversary": trial.adversary,
             "defence": trial.defence,
             "nodes": trial.nodes,
-            "faulty": faulty_max(trial.nodes),
+            "faulty": trial.faulty,
             "held": held,
             "seeds": len(seeds),
             "broken": [f"seed {seed}: {o.broken}" for seed, o in zip(seeds, defended, strict=True) if o.broken],

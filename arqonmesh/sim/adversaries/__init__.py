@@ -21,6 +21,7 @@ its own key only. Defences are taken away here (`undefended.py`), by replacing o
 | on-off                | behaves, attacks, waits, attacks                             | forgiveness takes time      |
 | coordinate liar       | one millisecond from everybody                               | measurements contradict it  |
 | link-state liar       | links that do not exist, for nothing                         | both ends have to say so    |
+| pretender             | stands still, in turns with an accomplice                    | few of many are not believed |
 | black hole            | swallows what is meant for others, and forks                 | a convict is no transit     |
 | ticket double-redeemer | one ticket for one node at two members at once               | claims are counted alike    |
 """

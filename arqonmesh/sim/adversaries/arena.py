@@ -50,6 +50,7 @@ class Arena:
         peers: PeerSettings | None = None,
         links: LinkSettings | None = None,
         sim: Simulation | None = None,
+        talks: bool = True,
     ) -> None:
         self.sim = Simulation(seed) if sim is None else sim
         self.faulty = faulty_max(nodes) if faulty is None else faulty
@@ -61,6 +62,7 @@ class Arena:
         """Called at each step of a fight."""
         self._peers = peers
         self._links = links
+        self._talks = talks
         self._dice = self.sim.world.dice("arena")
         self._began_us = 0
         self.lost_power: dict[str, None] = {}
@@ -211,7 +213,7 @@ class Arena:
             kind=kind,
             peers=self._peers,
             links=self._links,
-            talks_every_us=0 if kind is Corrupted else TALK_US,
+            talks_every_us=TALK_US if self._talks and kind is not Corrupted else 0,
         )
 
     def _introduce(self) -> None:

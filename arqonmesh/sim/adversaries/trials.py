@@ -9,8 +9,10 @@ from functools import partial
 from typing import Final
 
 from arqonmesh.sim.adversaries import undefended
+from arqonmesh.sim.adversaries.arena import faulty_max
 from arqonmesh.sim.adversaries.fields import FIELDS, NO_QUOTAS, eclipse
 from arqonmesh.sim.adversaries.outcome import Outcome
+from arqonmesh.sim.adversaries.star import NODES, PRETENDERS, pretender
 from arqonmesh.sim.adversaries.undefended import Without
 from arqonmesh.sim.adversaries.whole import WHOLE
 from arqonmesh.sim.broken import Broken
@@ -25,7 +27,7 @@ def _as_built() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One adversary, `nodes` in all of which f are like it, and one defence against it."""
+    """One adversary, `nodes` in all of which `faulty` are like it, and one defence against it."""
 
     adversary: str
     defence: str
@@ -37,6 +39,12 @@ class Trial:
     without: Without = _as_built
     play_without: Callable[[int], Outcome] | None = None
     """Where the defence is a setting of a core: the same built without it."""
+    few: int | None = None
+    """So many are like it; None for f = ceil(n/3) - 1."""
+
+    @property
+    def faulty(self) -> int:
+        return faulty_max(self.nodes) if self.few is None else self.few
 
 
 def _trial(adversary: str, defence: str, without: Without, *, seed: int = 1) -> Trial:
@@ -67,6 +75,14 @@ TRIALS: Final[tuple[Trial, ...]] = (
     _trial("coordinate liar", "no peer counts for more than its turn", undefended.FAIR_TURNS),
     _trial("link-state liar", "both ends of a link", undefended.TWO_WAY_CHECK),
     _trial("black hole", "convicts are no transit", undefended.TRUSTED_TRANSIT),
+    Trial(
+        adversary="pretender",
+        defence="who stands still is believed by the share of the links",
+        nodes=NODES,
+        few=PRETENDERS,
+        play=pretender,
+        without=undefended.SHARE_OF_LINKS,
+    ),
     _trial("ticket double-redeemer", "claims of a ticket counted", undefended.COUNTED_CLAIMS),
 )
 

@@ -15,6 +15,7 @@ from arqonmesh.core.coordinates.residuals import Residuals
 from arqonmesh.core.events import BroadcastJudged
 from arqonmesh.core.federation.inbox import Inbox, Seen
 from arqonmesh.core.gossip import merge
+from arqonmesh.core.link import stalls
 from arqonmesh.core.membership.own_record import OwnRecord
 from arqonmesh.core.peers import score
 from arqonmesh.core.peers.core import Peers
@@ -70,4 +71,5 @@ MISFITS = _replaced((Residuals, "note", lambda *_: 0.0))
 FAIR_TURNS = _replaced((Coordinates, "_spacing_us", lambda *_: 0))
 TWO_WAY_CHECK = _replaced((Graph, "_agree", _one_claim_is_enough(Graph._agree)))
 TRUSTED_TRANSIT = _replaced((Transit, "barred", lambda *_: False))
+SHARE_OF_LINKS = _replaced((stalls, "sources_wanted", lambda _: stalls.SOURCES_MIN))
 COUNTED_CLAIMS = _replaced((Tickets, "counts", lambda *_: True))
