@@ -62,7 +62,8 @@ def copy_of_the_tree(to: Path) -> Path:
 
 def tested(tree: Path, tests: Sequence[str], timeout_s: int) -> tuple[bool, str]:
     """Whether all pass, and the first that does not. A run that does not end has noticed something too."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
+    options = ("-x", "-q", "--no-header", "-p", "no:cacheprovider", "-o", f"timeout={timeout_s}")
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     try:
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
