@@ -46,6 +46,7 @@ from arqonmesh.runtime.policy_view import policy_view
 from arqonmesh.runtime.reload import pending, reload
 from arqonmesh.runtime.route import route_view
 from arqonmesh.runtime.service import Service
+from arqonmesh.runtime.status import mesh_status, node_status
 from arqonmesh.trust import join_key, tickets
 from arqonmesh.wire.statement import Genesis, Invite, JoinPolicy, Kind
 
@@ -69,10 +70,10 @@ class Control:
     # --- reading ------------------------------------------------------------------------------------------
 
     async def node_status(self) -> NodeStatus:
-        return self._service.node_status()
+        return node_status(self._service)
 
     async def mesh_status(self) -> MeshStatus:
-        return self._service.mesh_status()
+        return mesh_status(self._service)
 
     def watch(self) -> AsyncIterator[MeshEvent]:
         return self._service.log.watch()

@@ -25,6 +25,7 @@ from arqonmesh.core.bus.tenants import outside, tenant_of
 from arqonmesh.ids import ClientId
 from arqonmesh.runtime import metrics
 from arqonmesh.runtime.history import page_for
+from arqonmesh.runtime.status import everything
 
 if TYPE_CHECKING:
     from arqonmesh.runtime.service import Service
@@ -100,7 +101,7 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
         return Exposition(partial(metrics.samples, service, may_know, counts)).render()
 
     def status(identity: Identity | None) -> dict[str, object] | None:
-        return service.status() if identity is not None and oversees(service, identity) else None
+        return everything(service) if identity is not None and oversees(service, identity) else None
 
     def clients(identity: Identity, query: ClientsQuery) -> Clients:
         seen = [client for client in bus.clients.values() if not identity.tenant or same_bus(client.identity, identity)]

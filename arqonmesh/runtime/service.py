@@ -16,10 +16,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 import arqonmesh
-from arqonmesh.api.control import MeshStatus, NodeStatus
 from arqonmesh.bridge.auth import operator
 from arqonmesh.bridge.auth.api_keys import FILE as API_KEYS_FILE
 from arqonmesh.bridge.auth.api_keys import ApiKeys
@@ -31,11 +28,11 @@ from arqonmesh.core.kernel import Delete, Put, Write
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.errors import ConfigError, StorageError
-from arqonmesh.ids import ClusterId, NodeId, short
+from arqonmesh.ids import ClusterId, short
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.observe.loop_lag import LoopLag
-from arqonmesh.runtime import mesh_state, views
+from arqonmesh.runtime import mesh_state
 from arqonmesh.runtime.authority import RosterAuthority
 from arqonmesh.runtime.bus_figures import BusFigures
 from arqonmesh.runtime.bus_keys import BusKeys
@@ -43,7 +40,7 @@ from arqonmesh.runtime.bus_telemetry import BusTelemetry
 from arqonmesh.runtime.certificates import Certificates
 from arqonmesh.runtime.crypto import NodeCrypto
 from arqonmesh.runtime.event_log import EventLog
-from arqonmesh.runtime.event_story import OTHER_VERSION, EventStory
+from arqonmesh.runtime.event_story import EventStory
 from arqonmesh.runtime.health import probes_of
 from arqonmesh.runtime.history import HistoryKeeper
 from arqonmesh.runtime.host import Host
@@ -54,8 +51,6 @@ from arqonmesh.trust.certificates import NO_MESH
 from arqonmesh.trust.keys import NodeKey
 
 SAMPLE_EVERY_S: Final = 1.0
-RECORDS_SHOWN: Final = 100
-"""Entries of the flight recorder in /status, oldest first."""
 DRAIN_TIMEOUT_S: Final = 5.0
 EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 -- compared with, not bound to
 CAPABILITIES: Final = ("bus/1", "federation/1")
@@ -285,88 +280,6 @@ class Service:
             return (f"{host}:{port}",)
         own = _outward_address()
         return () if own is None else (f"{own}:{port}",)
-
-    # --- status -------------------------------------------------------------------------------------------
-
-    def node_status(self) -> NodeStatus:
-        settings, plane = self.config.node, self.node.plane
-        quic, bus = self.endpoint.address, self.bus.address
-        http = self.http.address if self.config.listen.http else None
-        telemetry = self.telemetry.server.address
-        stats = self.node.bus.stats()
-        return NodeStatus(
-            node_id=self.key.node_id,
-            cluster=settings.cluster,
-            role=settings.role,
-            region=settings.region,
-            version=arqonmesh.__version__,
-            pid=os.getpid(),
-            uptime_s=time.monotonic() - self.started_s,
-            mesh="" if plane is None else views.mesh_name(plane),
-            quic=f"{quic[0]}:{quic[1]}",
-            bus=f"ws://{bus[0]}:{bus[1]}",
-            http=f"http://{http[0]}:{http[1]}" if http else "",
-            telemetry=f"ws://{telemetry[0]}:{telemetry[1]}" if telemetry else "",
-            telemetry_failure=self.telemetry.server.failure,
-            data_dir=str(self.data_dir),
-            clients=stats["clients_connected"],
-            channels=stats["channels"],
-            published_per_s=self.figures.rates["published"],
-            delivered_per_s=self.figures.rates["delivered"],
-            delivery_p50_us=self.figures.latency["p50_us"],
-            delivery_p99_us=self.figures.latency["p99_us"],
-            counters=self.counters(),
-        )
-
-    def counters(self) -> dict[str, int]:
-        """Every counter of the node by name, since the start."""
-        found = dict(self.node.bus.counters)
-        plane = self.node.plane
-        if plane is not None:
-            federation = dataclasses.asdict(plane.federation.counters)
-            found |= {f"federation_{name}": value for name, value in federation.items()}
-        found |= {f"refused_{reason}": count for reason, count in self.host.refusals.items()}
-        found |= {f"dropped_{where}_{reason}": count for (where, reason), count in self.story.dropped.items()}
-        found |= {f"auth_{name}": count for name, count in self.authenticator.counters.items()}
-        found |= {name: self.bus.counters[name] for name in ("slow_dropped", "slow_episodes", "turns_cut")}
-        found |= {f"join_{name}": count for name, count in self.authority.counters.items()}
-        found["unsent"] = self.host.unsent
-        found["certificate_rotations"] = self.certificates.rotations
-        return found
-
-    def mesh_status(self) -> MeshStatus:
-        return views.mesh_status(self.node, self.throughput, self._other_version())
-
-    def _other_version(self) -> frozenset[NodeId]:
-        """Members without a link of whom either side has said of late that they speak another protocol version."""
-        plane, links = self.node.plane, self.endpoint.links()
-        if plane is None:
-            return frozenset()
-        refusing = {dial.peer for dial in self.endpoint.dials() if f"{OTHER_VERSION}:" in dial.last_error}
-        refused = self.story.of_other_versions
-        found = set()
-        if refusing or refused:
-            for member in plane.admission.members():
-                listens = plane.topology.addresses_of(member.node)
-                if member.node in refusing or any(address in refused for address in listens):
-                    found.add(member.node)
-        return frozenset(found.difference(links))
-
-    def status(self) -> dict[str, object]:
-        """Everything, for /status."""
-        mesh = self.mesh_status()
-        records = [entry._asdict() for entry in list(self.story.recorder)[-RECORDS_SHOWN:]]
-        built: dict[str, object] = msgspec.to_builtins(
-            {
-                "node": self.node_status(),
-                "mesh": mesh,
-                "bus": self.figures.told(),
-                "telemetry": {**self.telemetry.server.health(), **self.telemetry.server.hub.counters},
-                "now_us": self.host.now(),
-                "recorder": records,
-            }
-        )
-        return built
 
     # --- private ------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from arqonmesh.errors import Denied
 from arqonmesh.ids import NodeId
 from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.service import Service
+from arqonmesh.runtime.status import node_status
 from arqonmesh.wire.messages import KeyRecord
 from tests.runtime.test_service import service
 from tests.waiting import until
@@ -59,7 +60,7 @@ async def test_a_revocation_from_a_mate_holds_at_once_although_the_disk_is_full(
     """Its clients are closed and do not get in again; the log says once what waits, which is written when it can be."""
     with closing(beside(node)) as file:
         shown, key = file.new("dash", "user")
-        async with await BusClient.connect(node.node_status().bus, shown, reconnect=False) as client:
+        async with await BusClient.connect(node_status(node).bus, shown, reconnect=False) as client:
             node.keys._file._db.execute("PRAGMA query_only = 1")
             learn(node, revoked(key, THERE))
             with pytest.raises(AuthRefused):
@@ -68,7 +69,7 @@ async def test_a_revocation_from_a_mate_holds_at_once_although_the_disk_is_full(
                 with pytest.raises(Denied):
                     _ = [message async for message in client.messages(all_types=True)]
         with pytest.raises(Denied):
-            await BusClient.connect(node.node_status().bus, shown, reconnect=False)
+            await BusClient.connect(node_status(node).bus, shown, reconnect=False)
         node.bus_keys.look()
         told = [entry for entry in node.log.newest if "tried again every second" in entry.text]
         assert (len(told), file.is_revoked(key.prefix)) == (1, False)

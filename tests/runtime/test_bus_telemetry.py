@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 
 from arqonmesh.config.load import loads
 from arqonmesh.runtime.service import Service
+from arqonmesh.runtime.status import node_status
 from arqonmesh.store.store import Store
 from arqonmesh.trust.keys import NodeKey
 from tests.bridge.telemetry.conftest import receive
@@ -213,7 +214,7 @@ async def test_telemetry_can_be_switched_off_and_http_too(tmp_path: Path) -> Non
     try:
         await say_and_hear(service)
         assert service.telemetry.server.health()["state"] == "off"
-        assert service.node_status().http == ""
+        assert node_status(service).http == ""
         assert len(service.telemetry.server.hub) == 0 and service.node.bus.observed == {}
     finally:
         await service.close()
