@@ -10,7 +10,7 @@ from typing import Final
 from arqonmesh.config.model import BroadcastSettings, CoordinateSettings, LinkSettings, OverlaySettings, PeerSettings
 from arqonmesh.core.broadcast import Plumtree
 from arqonmesh.core.coordinates.core import Coordinates
-from arqonmesh.core.events import Broadcast, BroadcastArrived, MemberAdmitted, MemberIntroduced
+from arqonmesh.core.events import Broadcast, BroadcastArrived, MemberAdmitted, MemberDescribed, MemberIntroduced
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Core
 from arqonmesh.core.overlay.core import Overlay
 from arqonmesh.core.peers.core import Peers
@@ -94,7 +94,9 @@ def _worst(field: Field, bad: range) -> int:
 
 
 def eclipse(seed: int, settings: OverlaySettings = QUOTAS) -> Outcome:
-    """A third of all floods one node with names and requests: at no second is its whole view theirs."""
+    """A third of all floods one node with names and requests: at no second is its whole view theirs. Gossip is not on
+    the field, so everyone is handed what it would have told of all members: it is what one candidate in four is drawn
+    from, liars among them."""
     field = Field(seed, uniform(seed, MILLISECOND, 20 * MILLISECOND))
     gang_size = faulty_max(MANY)
     size = MANY - gang_size
@@ -116,6 +118,9 @@ def eclipse(seed: int, settings: OverlaySettings = QUOTAS) -> Outcome:
     others = [node.id for node in field.nodes if node.index != victim]
     for _ in range(gang_size):
         field.add(lambda env: (Eclipser(env("overlay"), gang, others, field.nodes[victim].id),))
+    for index in range(size):
+        for node in field.nodes:
+            field.tell(index, MemberDescribed(node.id, "field", "spoke", "", ("field:1",), ""))
     for second in range(ATTACK_S):
         field.run_for(SECOND)
         if set(field.nodes[victim].core(Overlay).report().active) <= set(gang):
