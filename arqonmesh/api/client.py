@@ -13,25 +13,27 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from arqonmesh.api._generated import arqonmesh_pb2 as pb
-from arqonmesh.api.control import (
-    BusClientView,
-    CertificateView,
-    ConfigChangesView,
+from arqonmesh.api.convert import to_view
+from arqonmesh.api.failures import error_of, not_running
+from arqonmesh.api.mesh_views import (
     InviteView,
     MatrixView,
     MeshEvent,
     MeshStatus,
     MeshView,
-    NodeStatus,
-    OwnLinkView,
     PeerView,
-    PolicyView,
     RouteView,
     UserEventSent,
 )
-from arqonmesh.api.convert import to_view
-from arqonmesh.api.failures import error_of, not_running
 from arqonmesh.api.methods import MESSAGE_BYTES_MAX, METHODS, target_of
+from arqonmesh.api.node_views import (
+    BusClientView,
+    CertificateView,
+    ConfigChangesView,
+    NodeStatus,
+    OwnLinkView,
+    PolicyView,
+)
 from arqonmesh.api.probe import answers
 
 CALL_TIMEOUT_S: Final = 10.0

@@ -1,4 +1,4 @@
-"""Views (msgspec structs of control.py) to protobuf messages and back, by field name.
+"""Views (msgspec structs of mesh_views.py and node_views.py) to protobuf messages and back, by field name.
 
 Nothing is listed here: a field that both sides name alike travels, and a test holds the names together.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
-from arqonmesh.api.control import BusClientView
+from arqonmesh.api.node_views import BusClientView
 from arqonmesh.bridge.server import BusServer
 from arqonmesh.core.bus.bus import Bus
 from arqonmesh.core.bus.tenants import outside

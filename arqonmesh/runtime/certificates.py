@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
-from arqonmesh.api.control import CertificateView
+from arqonmesh.api.node_views import CertificateView
 from arqonmesh.config.model import CertificateSettings
 from arqonmesh.ids import ClusterId, MeshId
 from arqonmesh.trust.certificates import NO_MESH, Leaf

@@ -13,21 +13,23 @@ from typing import Final
 
 import msgspec
 
-from arqonmesh.api.control import (
-    BusClientView,
-    CertificateView,
-    ConfigChangesView,
+from arqonmesh.api.mesh_views import (
     InviteView,
     MatrixView,
     MeshEvent,
     MeshStatus,
     MeshView,
-    NodeStatus,
-    OwnLinkView,
     PeerView,
-    PolicyView,
     RouteView,
     UserEventSent,
+)
+from arqonmesh.api.node_views import (
+    BusClientView,
+    CertificateView,
+    ConfigChangesView,
+    NodeStatus,
+    OwnLinkView,
+    PolicyView,
 )
 from arqonmesh.core.admission.tickets import INVITING_ROLES
 from arqonmesh.core.events import Applied, PeerRuled, Publish

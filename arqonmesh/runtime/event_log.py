@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from arqonmesh.api.control import MeshEvent
+from arqonmesh.api.mesh_views import MeshEvent
 from arqonmesh.observe.printable import printable
 
 KEPT: Final = 500

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from arqonmesh.api.control import LinkView, OwnLinkView
+from arqonmesh.api.mesh_views import LinkView
+from arqonmesh.api.node_views import OwnLinkView
 from arqonmesh.core.node import Node
 from arqonmesh.core.plane import Plane
 from arqonmesh.ids import NodeId

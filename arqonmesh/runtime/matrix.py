@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Final
 
-from arqonmesh.api.control import MatrixCellView, MatrixNodeView, MatrixView
+from arqonmesh.api.mesh_views import MatrixCellView, MatrixNodeView, MatrixView
 from arqonmesh.core.node import Node
 from arqonmesh.core.plane import Plane
 from arqonmesh.ids import NodeId

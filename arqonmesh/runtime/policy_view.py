@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from arqonmesh.api.control import PolicyRuleView, PolicyVerdictView, PolicyView
+from arqonmesh.api.node_views import PolicyRuleView, PolicyVerdictView, PolicyView
 from arqonmesh.core.federation.policy import Policy
 from arqonmesh.core.node import Node
 from arqonmesh.core.plane import Plane

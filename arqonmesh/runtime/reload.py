@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from arqonmesh.api.control import ConfigChangesView, ConfigChangeView
+from arqonmesh.api.node_views import ConfigChangesView, ConfigChangeView
 from arqonmesh.config.changes import Change, changes, hot_part, plain
 from arqonmesh.config.datadir import DataDir
 from arqonmesh.config.load import Examined, examine, read_file

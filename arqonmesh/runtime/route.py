@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from arqonmesh.api.control import HopView, OwnLinkView, RouteView
+from arqonmesh.api.mesh_views import HopView, RouteView
+from arqonmesh.api.node_views import OwnLinkView
 from arqonmesh.core.node import Node
 from arqonmesh.core.plane import Plane
 from arqonmesh.core.routing.paths import Path

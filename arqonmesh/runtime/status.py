@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 import arqonmesh
-from arqonmesh.api.control import MeshStatus, NodeStatus
+from arqonmesh.api.mesh_views import MeshStatus
+from arqonmesh.api.node_views import NodeStatus
 from arqonmesh.ids import NodeId
 from arqonmesh.runtime import views
 from arqonmesh.runtime.event_story import OTHER_VERSION

@@ -1,11 +1,11 @@
-"""Reads the cores and the driver into the plain views of api/control.py. Only reads; only formats."""
+"""Reads the cores and the driver into the plain views of api/mesh_views.py. Only reads; only formats."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 from itertools import takewhile
 
-from arqonmesh.api.control import (
+from arqonmesh.api.mesh_views import (
     CauseView,
     IgnoredView,
     InviteView,

@@ -20,7 +20,7 @@ from arqonmesh_cli.times import day_and_clock
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import BusClientView
+    from arqonmesh.api.node_views import BusClientView
     from arqonmesh.bridge.auth.api_keys import ApiKeys
     from arqonmesh.bridge.auth.key_file import ApiKey
 

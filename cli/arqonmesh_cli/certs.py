@@ -13,7 +13,7 @@ from arqonmesh_cli.screen import Screen
 from arqonmesh_cli.times import day_and_clock
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import CertificateView
+    from arqonmesh.api.node_views import CertificateView
 
 app = noun("The certificate that this node shows to others.")
 

@@ -17,7 +17,7 @@ from arqonmesh_cli.screen import Screen
 from arqonmesh_cli.where import place_of
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import ConfigChangesView
+    from arqonmesh.api.node_views import ConfigChangesView
     from arqonmesh.config.load import Examined
     from arqonmesh.config.problems import Origin, Problem
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arqonmesh.api.client import NodeClient
-from arqonmesh.api.control import NodeStatus
+from arqonmesh.api.node_views import NodeStatus
 from arqonmesh.errors import ArqonError, TimedOut
 from arqonmesh_cli import contexts
 from arqonmesh_cli.connect import client_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arqonmesh.api.control import PolicyView
+from arqonmesh.api.node_views import PolicyView
 from arqonmesh.errors import ArqonError
 from arqonmesh_cli.demo_mesh import LOCAL, DemoMesh
 from arqonmesh_cli.demo_traffic import Traffic

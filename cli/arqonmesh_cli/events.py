@@ -14,7 +14,7 @@ from arqonmesh_cli.times import day_and_clock
 
 if TYPE_CHECKING:
     from arqonmesh.api.client import NodeClient
-    from arqonmesh.api.control import MeshEvent
+    from arqonmesh.api.mesh_views import MeshEvent
 
 QUIET_S: Final = 0.3
 """What the node remembers comes at once; so long without a word means that it was all."""

@@ -16,7 +16,7 @@ from arqonmesh_cli.screen import Screen, tell_terminal
 
 if TYPE_CHECKING:
     from arqonmesh.api.client import NodeClient
-    from arqonmesh.api.control import InviteView
+    from arqonmesh.api.mesh_views import InviteView
 
 app = noun("Tickets that let nodes into the mesh.")
 

@@ -14,7 +14,7 @@ from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import Screen, milliseconds, share, state_word
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import OwnLinkView
+    from arqonmesh.api.node_views import OwnLinkView
 
 app = noun("Links of this node: what was asked for, what stands, and why not.")
 

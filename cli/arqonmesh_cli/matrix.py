@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from arqonmesh_cli.screen import Screen
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import MatrixCellView, MatrixNodeView, MatrixView
+    from arqonmesh.api.mesh_views import MatrixCellView, MatrixNodeView, MatrixView
 
 COLUMNS_MAX: Final = 12
 """So many fit 80 columns; with more members the pairs are listed."""

@@ -25,7 +25,7 @@ from arqonmesh_cli.screen import Screen, milliseconds, share, state_word
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import MeshStatus, MeshView
+    from arqonmesh.api.mesh_views import MeshStatus, MeshView
 
 app = noun("The mesh: make, join, see and leave it.")
 

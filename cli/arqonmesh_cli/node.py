@@ -23,7 +23,7 @@ from arqonmesh_cli.traffic import bus_traffic, telemetry_of
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import NodeStatus
+    from arqonmesh.api.node_views import NodeStatus
 
 app = noun("The process of this node.")
 

@@ -19,7 +19,7 @@ from arqonmesh_cli.where import place_of
 
 if TYPE_CHECKING:
     from arqonmesh.api.client import NodeClient
-    from arqonmesh.api.control import PartitionView, PeerView
+    from arqonmesh.api.mesh_views import PartitionView, PeerView
 
 app = noun("Members of the mesh as this node knows them.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The node's id, the beginning of it, or CLUSTER/ID.")]

@@ -14,7 +14,7 @@ from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import Screen
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import PolicyRuleView
+    from arqonmesh.api.node_views import PolicyRuleView
 
 app = noun("What may cross this cluster's border, and in which regions it stays.")
 Channel = Annotated[
@@ -101,7 +101,7 @@ def explain(
 @verb(app, "packs", "arqon policy packs", "arqon policy packs --json | jq '.data[] | select(.name == \"gdpr\")'")
 def packs(as_json: Json = False) -> Answer:
     """List the compliance packs that `federation.packs` takes, with their rules. Needs no node."""
-    from arqonmesh.api.control import PolicyRuleView
+    from arqonmesh.api.node_views import PolicyRuleView
     from arqonmesh.config.model import FederationSettings
     from arqonmesh.config.packs import PACKS
     from arqonmesh.core.federation.policy import Policy

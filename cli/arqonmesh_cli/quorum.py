@@ -11,7 +11,7 @@ from arqonmesh_cli.times import day_and_clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arqonmesh.api.control import IgnoredView, MeshStatus, NodeView, PartitionView
+    from arqonmesh.api.mesh_views import IgnoredView, MeshStatus, NodeView, PartitionView
 
 PROOFS = ("equivocation", "double-redemption")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from arqonmesh_cli.screen import Screen, milliseconds, state_word
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import HopView, RouteView
+    from arqonmesh.api.mesh_views import HopView, RouteView
 
 LAST_RESORT = "last resort: no other way leads there"
 

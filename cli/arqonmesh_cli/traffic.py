@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from arqonmesh.api.control import NodeStatus
+    from arqonmesh.api.node_views import NodeStatus
 
 
 def bus_traffic(node: NodeStatus) -> str:

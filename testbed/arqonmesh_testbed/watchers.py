@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from arqonmesh.api.client import NodeClient
-from arqonmesh.api.control import MeshEvent
+from arqonmesh.api.mesh_views import MeshEvent
 from arqonmesh.errors import ArqonError
 
 EVENTS_MAX: Final = 10_000

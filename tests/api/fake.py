@@ -7,12 +7,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from arqonmesh.api.control import (
-    BusClientView,
+from arqonmesh.api.mesh_views import (
     CauseView,
-    CertificateView,
-    ConfigChangesView,
-    ConfigChangeView,
     HopView,
     IgnoredView,
     InviteView,
@@ -24,18 +20,24 @@ from arqonmesh.api.control import (
     MeshStatus,
     MeshView,
     MissingView,
-    NodeStatus,
     NodeView,
-    OwnLinkView,
     PartitionView,
     PeerView,
-    PolicyRuleView,
-    PolicyVerdictView,
-    PolicyView,
     RegionSummaryView,
     RegionView,
     RouteView,
     UserEventSent,
+)
+from arqonmesh.api.node_views import (
+    BusClientView,
+    CertificateView,
+    ConfigChangesView,
+    ConfigChangeView,
+    NodeStatus,
+    OwnLinkView,
+    PolicyRuleView,
+    PolicyVerdictView,
+    PolicyView,
 )
 from arqonmesh.errors import ArqonError, NotFound
 

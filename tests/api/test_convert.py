@@ -10,28 +10,28 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arqonmesh.api import control
+from arqonmesh.api import mesh_views, node_views
 from arqonmesh.api._generated import arqonmesh_pb2 as pb
 from arqonmesh.api.convert import to_message, to_view
 
 PAIRS: list[tuple[type[msgspec.Struct], type[Message]]] = [
-    (control.MeshStatus, pb.MeshStatus),
-    (control.MeshView, pb.Mesh),
-    (control.NodeView, pb.Node),
-    (control.LinkView, pb.Link),
-    (control.RegionView, pb.Region),
-    (control.RegionSummaryView, pb.RegionSummary),
-    (control.PartitionView, pb.Partition),
-    (control.MeshEvent, pb.MeshEvent),
-    (control.OwnLinkView, pb.OwnLink),
-    (control.PeerView, pb.Peer),
-    (control.CauseView, pb.Cause),
-    (control.InviteView, pb.Invite),
-    (control.CertificateView, pb.Certificate),
-    (control.PolicyView, pb.Policy),
-    (control.PolicyRuleView, pb.PolicyRule),
-    (control.PolicyVerdictView, pb.PolicyVerdict),
-    (control.NodeStatus, pb.NodeStatus),
+    (mesh_views.MeshStatus, pb.MeshStatus),
+    (mesh_views.MeshView, pb.Mesh),
+    (mesh_views.NodeView, pb.Node),
+    (mesh_views.LinkView, pb.Link),
+    (mesh_views.RegionView, pb.Region),
+    (mesh_views.RegionSummaryView, pb.RegionSummary),
+    (mesh_views.PartitionView, pb.Partition),
+    (mesh_views.MeshEvent, pb.MeshEvent),
+    (node_views.OwnLinkView, pb.OwnLink),
+    (mesh_views.PeerView, pb.Peer),
+    (mesh_views.CauseView, pb.Cause),
+    (mesh_views.InviteView, pb.Invite),
+    (node_views.CertificateView, pb.Certificate),
+    (node_views.PolicyView, pb.Policy),
+    (node_views.PolicyRuleView, pb.PolicyRule),
+    (node_views.PolicyVerdictView, pb.PolicyVerdict),
+    (node_views.NodeStatus, pb.NodeStatus),
 ]
 
 
@@ -78,7 +78,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize(
     ("view", "message"),
-    [pair for pair in PAIRS if pair[0] is not control.PolicyView],
+    [pair for pair in PAIRS if pair[0] is not node_views.PolicyView],
     ids=lambda side: side.__name__,
 )
 def test_a_view_survives_the_way_there_and_back(view: type[msgspec.Struct], message: type[Message]) -> None:
@@ -95,7 +95,7 @@ def test_a_view_survives_the_way_there_and_back(view: type[msgspec.Struct], mess
 
 def test_policy_decisions_survive_the_way_there_and_back() -> None:
     """Decisions are plain dictionaries in the view and typed in the message."""
-    policy = control.PolicyView(
+    policy = node_views.PolicyView(
         export_allow=("telemetry:*",),
         export_deny=(),
         import_allow=("*",),
@@ -111,4 +111,4 @@ def test_policy_decisions_survive_the_way_there_and_back() -> None:
             },
         ),
     )
-    assert to_view(to_message(policy, pb.Policy), control.PolicyView) == policy
+    assert to_view(to_message(policy, pb.Policy), node_views.PolicyView) == policy

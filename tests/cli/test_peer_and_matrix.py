@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from arqonmesh.api.control import CauseView, HopView, MatrixCellView, MatrixNodeView, MatrixView, PeerView, RouteView
+from arqonmesh.api.mesh_views import CauseView, HopView, MatrixCellView, MatrixNodeView, MatrixView, PeerView, RouteView
 from arqonmesh_cli.matrix import COLUMNS_MAX, show_matrix
 from arqonmesh_cli.route import show_route
 from arqonmesh_cli.screen import Screen

@@ -19,14 +19,7 @@ import pytest
 import pytest_asyncio
 
 from arqonmesh.api.client import NodeClient
-from arqonmesh.api.control import (
-    LinkView,
-    MeshEvent,
-    MeshStatus,
-    MeshView,
-    NodeView,
-    PartitionView,
-)
+from arqonmesh.api.mesh_views import LinkView, MeshEvent, MeshStatus, MeshView, NodeView, PartitionView
 from arqonmesh.api.server import ApiServer
 from arqonmesh.errors import NotRunning
 from arqonmesh_cli.tui.app import LiveMesh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arqonmesh.api.control import IgnoredView
+from arqonmesh.api.mesh_views import IgnoredView
 from arqonmesh.core.events import Fault
 from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.views import _ignored_view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arqonmesh.api.client import NodeClient
-from arqonmesh.api.control import MeshStatus, NodeView
+from arqonmesh.api.mesh_views import MeshStatus, NodeView
 from arqonmesh.errors import ArqonError
 from arqonmesh.ids import short
 from arqonmesh_cli.durations import show_duration

@@ -11,7 +11,7 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
-from arqonmesh.api.control import LinkView, NodeView
+from arqonmesh.api.mesh_views import LinkView, NodeView
 from arqonmesh.ids import short
 from arqonmesh_cli.durations import show_duration
 from arqonmesh_cli.quorum import counted, troubles

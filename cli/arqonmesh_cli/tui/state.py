@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from arqonmesh.api.control import LinkView, MeshEvent, MeshStatus, NodeView
+from arqonmesh.api.mesh_views import LinkView, MeshEvent, MeshStatus, NodeView
 from arqonmesh.errors import ArqonError
 
 RTT_KEPT: Final = 60
