@@ -8,9 +8,11 @@ change of a figure (told.py) goes into this node's link-state advertisement (the
 flapping link floods nobody, nor one whose figures never stand still hides for long what others do. What was said is not
 said again: not after a restart whose links are as they were, nor when a link is back before its loss was told. And
 who has no link at all says nothing until it has one, since nobody would hear: a hub that stands still for a moment is
-lost to all its spokes at once, and must not be flooded by them when it goes on. While the overlay chooses the links,
-those that it opens for a second now and then, to look whether a spare member is there, are not told (`trials.py`):
-each such look would be four records for everyone, which in a mesh of a thousand is more than all the rest.
+lost to all its spokes at once, and must not be flooded by them when it goes on. Nor does it then say at once that all
+but the first are gone: the others have as long to come back as a lost link is tried on its connection. While the
+overlay chooses the links, those that it opens for a second now and then, to look whether a spare member is there, are
+not told (`trials.py`): each such look would be four records for everyone, which in a mesh of a thousand is more than
+all the rest.
 
 Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
 and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
@@ -195,13 +197,15 @@ class Links:
         """Our own interval; what a peer asks for is its liveness's."""
         self._links: dict[NodeId, _Link] = {}
         self._lost: dict[NodeId, tuple[Instant, Adjacency]] = {}
-        self._pacer = Pacer()
+        self._pacer = Pacer(env.rng)
         self._said: dict[str, Adjacency] = {}
         """The newest record: of the life before, as gossip brings it, until this one has published its own."""
         self._compared = False
         """This life has held its links against that record, or had none to compare with."""
         self._spoken = False
         """This life has published a record."""
+        self._alone = False
+        """The last link is down, and none has come up since."""
         self._stretched = False
         self._lull = Lull()
         """How long peers stood still of late, once there were enough of them; shared by all links."""
@@ -361,7 +365,7 @@ class Links:
                 effects.append(Disconnect(peer, "liveness"))
             elif step.new is LinkState.DOWN:
                 effects += self._lose(now, peer, link, step.reason)
-                patience_us = max(REOPENING_PATIENCE_US, REOPENING_BEATS * link.liveness.interval_us)
+                patience_us = self._reopening_us(link)
                 link.liveness.reopen(now, patience_us if link.outbound else patience_us + DIALLED_LATER_US)
                 link.fell = True
             elif step.new is LinkState.PROBING:
@@ -372,12 +376,18 @@ class Links:
                 link.told_at = None
                 link.fell = False
                 self._lost.pop(peer, None)
+                if self._alone:
+                    self._alone = False
+                    self._pacer.gather(now + self._reopening_us(link))
                 if link.told:
                     self._tell(now, peer)
                 effects.append(Emit(LinkUp(peer, link.transport)))
                 if link.told and self._trials.running:
                     effects.append(Emit(LinkStays(peer)))
         return effects
+
+    def _reopening_us(self, link: _Link) -> int:
+        return max(REOPENING_PATIENCE_US, REOPENING_BEATS * link.liveness.interval_us)
 
     def _take_down(self, now: Instant, peer: NodeId, link: _Link, was_up: bool, reason: str) -> list[Effect]:
         del self._links[peer]
@@ -390,6 +400,7 @@ class Links:
             return [Emit(LinkDown(peer, reason))]
         self._lost.pop(peer, None)
         self._lost[peer] = (now, self._adjacency(peer, link, "down"))
+        self._alone = not any(its.up for its in self._links.values())
         while len(self._lost) > DOWN_SHOWN_MAX:
             del self._lost[next(iter(self._lost))]
         if now - link.since >= STOOD_US:
@@ -463,7 +474,8 @@ class Links:
         link.figures.measured(now, link.loss_ppm)
         if link.moved(now):
             step, rare = link.figures.stepped(rtt.srtt_us), link.figures.rarely_moves(now)
-            self._pacer.drifted(now, step=step, rare=rare)
+            leaf = len(self._links) == 1 and link.liveness.asked_slower and not link.figures.loss_lasts(now)
+            self._pacer.drifted(now, step=step, rare=rare, leaf=leaf)
         stays = self._stays(now, peer, link) if not link.told and now - link.since >= STOOD_US else []
         if link.told_at is not None and now - link.told_at < TOLD_EVERY_US and not link.noticeable:
             return stays

@@ -23,7 +23,10 @@ had it not been held: so a cut in one direction is noticed as soon as a cut of b
 Heartbeats leave every `max(base, 2 srtt)`. Once an answer is overdue they leave four times as often (PROBING), so that
 a lossy link is not mistaken for a dead one: several independent round trips have to fail, not just `misses`. Not so
 when answers have become slow rather than few: a busy peer that is asked more often only becomes busier, and a hub with
-many links would never come out of it.
+many links would never come out of it. Half as hasty where the silence is probably our own or everybody's, which is why
+it was given more time, and half as hasty where heartbeats are slow because one end has many links, or little time: a
+hub of sixty links that stood still for a moment would find more heartbeats in its inbox than it can answer before the
+next patience is over.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
 100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. Twice
@@ -79,6 +82,10 @@ LONE_LULL_US_MAX: Final = SECOND // 2
 be noticed in well under a second."""
 POLL_EVERY: Final = 16
 """One heartbeat in so many is answered at once even when all is well: its round trip contains nobody's word."""
+HASTE: Final = 4
+"""So many times as often heartbeats leave while an answer is overdue."""
+BRISK_US: Final = SECOND // 10
+"""Heartbeats that are slower than this, and not for a long round trip, are so because somebody is short of time."""
 EARLY: Final = 4
 """A heartbeat that is due within a quarter of its interval leaves with whatever wakes us now: a node with many links
 then wakes a few times per interval and not once for each."""
@@ -293,6 +300,11 @@ class Liveness:
         return out
 
     @property
+    def asked_slower(self) -> bool:
+        """Heartbeats are as slow as the peer wants them, and not we."""
+        return self._asked_us > self._base_us
+
+    @property
     def proved_at(self) -> Instant:
         """When the newest answer arrived (less what it was held, once newer ones stay away)."""
         return self._answered_at
@@ -384,9 +396,11 @@ class Liveness:
         return self._answered_at + self.patience_us + self._extra_us
 
     def _spacing_us(self) -> int:
+        interval_us = self.interval_us
         if self.state is LinkState.UP or self._reopened or self.rtt.strained:
-            return self.interval_us
-        return self.interval_us // 4
+            return interval_us
+        slow = interval_us > BRISK_US and not self._stretched
+        return interval_us // (HASTE >> (slow + (self._extensions > 0)))
 
     def _diagnosis(self, now: Instant) -> str:
         if self.state is LinkState.OPENING:

@@ -4,7 +4,13 @@ The first change is told almost at once; changes that follow closely wait 200 ms
 5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 30 s,
 then twice as long each time up to 4 minutes: on a busy machine every round trip drifts all the time, and telling that
 to everyone makes all machines busier. A link of which that is not so need not wait for the others, once in two minutes:
-its drift is told 30 s after whatever was told last.
+its drift is told 30 s after whatever was told last. Who has one link alone, to a peer with many, offers nobody a
+choice of ways, so that its drift always waits those 4 minutes: in a star, that is everyone but the hub.
+
+Everyone's drift waits for another time, drawn anew after each record. Nodes that heard of the same trouble publish
+within one second, and would do so again when half a minute is over, and again: on a machine of sixty members the
+records of one such second take longer than links are patient, which is the next trouble (Floyd, Jacobson, "The
+synchronization of periodic routing messages", SIGCOMM 1993).
 
 The loss of a link that had stood for a while is no flapping, and routes, quorums and the failure detector wait for the
 news: it never waits longer than those 200 ms, whatever other links have been doing, as long as the machine has time.
@@ -20,7 +26,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant, Rng
 
 SETTLE_US: Final = 20 * MILLISECOND
 """Links that change within one moment share an advertisement."""
@@ -33,6 +39,9 @@ SETTLES_PER_LAG: Final = 4
 HOLDS_PER_LAG: Final = 40
 LAG_HOLD_US_MAX: Final = 20 * SECOND
 """The least time between two advertisements is so many times the lag, at most this."""
+SPREAD_SHARE: Final = 2
+"""Drift waits up to half as long again, that of a leaf up to twice as long."""
+THOUSAND: Final = 1_000
 RARE_EVERY_US: Final = 120 * SECOND
 """The node's allowance for links that rarely drift: a hub has so many that always one of them does."""
 
@@ -40,7 +49,8 @@ RARE_EVERY_US: Final = 120 * SECOND
 class Pacer:
     """Ask with `changed` or `drifted`; publish when `due` has come and say so with `published`."""
 
-    def __init__(self) -> None:
+    def __init__(self, rng: Rng) -> None:
+        self._rng = rng
         self.due: Instant | None = None
         self._hold_us = HOLD_US_MIN
         self._last: Instant | None = None
@@ -53,11 +63,19 @@ class Pacer:
         self._rare_asked = False
         self.lag_us = 0
         """How late this process is as a rule."""
+        self._gathers_until: Instant = 0
+        self._spread = 0
+        """How much longer than it has to the next drift waits, in thousandths; another after each record."""
 
     def changed(self, now: Instant, settle_us: int = SETTLE_US) -> None:
         """A link went up or down."""
         self._flip_asked, self.for_drift = True, False
         self._ask(self._when(now, settle_us, self._hold_us))
+
+    def gather(self, until: Instant) -> None:
+        """Nothing is told before then, whatever changes meanwhile."""
+        self._gathers_until = until
+        self.put_off(until)
 
     def put_off(self, until: Instant) -> None:
         """What is due waits until then; what changes meanwhile does not."""
@@ -69,16 +87,20 @@ class Pacer:
         self.for_drift = False
         self._ask(self._when(now, SETTLE_US, HOLD_US_MIN))
 
-    def drifted(self, now: Instant, *, step: bool = False, rare: bool = False) -> None:
+    def drifted(self, now: Instant, *, step: bool = False, rare: bool = False, leaf: bool = False) -> None:
         """A figure moved noticeably; nobody reroutes in a hurry for that. `step`: so far that routes are wrong by it,
-        which waits no longer for what other figures have been doing; nor does, now and then, what is `rare`."""
+        which waits no longer for what other figures have been doing; nor does, now and then, what is `rare`. `leaf`: it
+        is the only link that there is, to one that has many."""
         self.for_drift = self.for_drift or self.due is None
+        if leaf and not step:
+            self._ask_for_drift(now, DRIFT_HOLD_US_MAX, self._spread)
+            return
         if rare and not step and self._drift_hold_us > DRIFT_HOLD_US_MIN:
             rare = self._rare_at is None or now - self._rare_at >= RARE_EVERY_US
             self._rare_asked = self._rare_asked or rare
             step = rare
         hold_us = DRIFT_HOLD_US_MIN if step else self._drift_hold_us
-        self._ask(now if self._last is None else max(now, self._last + hold_us))
+        self._ask_for_drift(now, hold_us, self._spread // SPREAD_SHARE)
 
     def steadied(self) -> None:
         """All is as it was told, or nobody would hear: nothing is published, and nothing waits for it later."""
@@ -94,6 +116,7 @@ class Pacer:
             self._drift_hold_us = DRIFT_HOLD_US_MIN if steady else min(2 * self._drift_hold_us, DRIFT_HOLD_US_MAX)
         self._flip_asked = self.for_drift = self._rare_asked = False
         self._last = now
+        self._spread = self._rng.randrange(0, THOUSAND)
         self.due = None
 
     def _when(self, now: Instant, settle_us: int, hold_us: int) -> Instant:
@@ -102,7 +125,12 @@ class Pacer:
             return settled
         return max(settled, self._last + max(hold_us, min(HOLDS_PER_LAG * self.lag_us, LAG_HOLD_US_MAX)))
 
+    def _ask_for_drift(self, now: Instant, hold_us: int, spread: int) -> None:
+        hold_us += hold_us * spread // THOUSAND
+        self._ask(now if self._last is None else max(now, self._last + hold_us))
+
     def _ask(self, when: Instant) -> None:
+        when = max(when, self._gathers_until)
         self.due = when if self.due is None else min(self.due, when)
 
     def _next_hold_us(self, now: Instant) -> int:

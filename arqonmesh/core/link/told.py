@@ -45,7 +45,7 @@ class Told:
 
     def moved(self, now: Instant, rtt_us: int) -> bool:
         """Whether the figures are news."""
-        return self._rtt_us > 0 and (drifted(rtt_us, self._rtt_us) or self._lasts(now))
+        return self._rtt_us > 0 and (drifted(rtt_us, self._rtt_us) or self.loss_lasts(now))
 
     def stepped(self, rtt_us: int) -> bool:
         """Whether it is another round trip altogether, as after a change of the path: half or twice, by 100 ms."""
@@ -55,7 +55,8 @@ class Told:
     def rarely_moves(self, now: Instant) -> bool:
         return self._moved_at is None or now - self._moved_at >= RARE_US
 
-    def _lasts(self, now: Instant) -> bool:
+    def loss_lasts(self, now: Instant) -> bool:
+        """Another loss than was told, for a while."""
         return self._other_loss_since is not None and now - self._other_loss_since >= LOSS_LASTS_US
 
 

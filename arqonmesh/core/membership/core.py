@@ -60,6 +60,8 @@ from arqonmesh.core.events import (
     Applied,
     Late,
     LinkDown,
+    LinkMeasured,
+    LinkSilent,
     LinkUp,
     MemberAdmitted,
     MemberChanged,
@@ -72,6 +74,7 @@ from arqonmesh.core.events import (
 from arqonmesh.core.kernel import MILLISECOND, Durable, Effect, Emit, Env, Event, Instant
 from arqonmesh.core.membership.awareness import Awareness
 from arqonmesh.core.membership.evidence import Evidence
+from arqonmesh.core.membership.hearing import Hearing
 from arqonmesh.core.membership.member import MemberReport
 from arqonmesh.core.membership.members import ACCUSATIONS_MAX, Members
 from arqonmesh.core.membership.own_record import OwnRecord
@@ -99,6 +102,8 @@ class Membership:
         Applied,
         Withdrawn,
         LinkUp,
+        LinkSilent,
+        LinkMeasured,
         LinkDown,
         StoodStill,
         Late,
@@ -115,7 +120,8 @@ class Membership:
         self._own = OwnRecord(env, self.NAME)
         rotation = self.rotation = Rotation(env.rng)
         self._members = Members(env.node_id, settings, self._awareness, rotation, self._evidence)
-        self._prober = Prober(env, settings, self._members, self._awareness, rotation, self._evidence)
+        self._hearing = Hearing(self._evidence.links)
+        self._prober = Prober(env, settings, self._members, self._awareness, rotation, self._evidence, self._hearing)
         self._listening_since: Instant = 0
         self._deadline: Instant | None = None
         self._as_of: Instant | None = None
@@ -182,6 +188,12 @@ class Membership:
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
         effects: list[Effect] = []
+        if isinstance(event, LinkMeasured):  # by far the most frequent, and nothing follows from it
+            self._hearing.heard(event.peer)
+            return []
+        if isinstance(event, LinkSilent):
+            self._hearing.silent(event.peer)
+            return []
         if isinstance(event, Applied):
             effects = self._applied(now, event)
         elif isinstance(event, MemberAdmitted):
@@ -290,6 +302,7 @@ class Membership:
 
     def _link_up(self, now: Instant, peer: NodeId) -> list[Effect]:
         was_isolated = not self._evidence.links
+        self._hearing.heard(peer)
         self._members.link_up(now, peer)
         effects = self._members.isolation_ended(now) if was_isolated else []
         effects += self._members.look_at_links(now)
@@ -299,6 +312,7 @@ class Membership:
         return effects
 
     def _link_down(self, now: Instant, peer: NodeId) -> list[Effect]:
+        self._hearing.heard(peer)
         self._members.link_down(now, peer)
         if not self._evidence.links:
             self._members.isolated(now)

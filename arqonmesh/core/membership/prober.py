@@ -13,6 +13,7 @@ from arqonmesh.core.events import Dropped
 from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Env, Instant, Lane, Send
 from arqonmesh.core.membership.awareness import Awareness
 from arqonmesh.core.membership.evidence import Evidence
+from arqonmesh.core.membership.hearing import Hearing
 from arqonmesh.core.membership.member import Member
 from arqonmesh.core.membership.members import Members
 from arqonmesh.core.membership.probe import PROBES_MAX, Errand, Probe, Probes
@@ -34,6 +35,7 @@ class Prober:
         awareness: Awareness,
         rotation: Rotation,
         evidence: Evidence,
+        hearing: Hearing,
     ) -> None:
         self._env = env
         self._me = env.node_id
@@ -45,6 +47,7 @@ class Prober:
         self._awareness = awareness
         self._rotation = rotation
         self._evidence = evidence
+        self._hearing = hearing
         self._probes = Probes(env.rng)
         self._next_probe_at: Instant | None = None
         self._next_dead_at: Instant | None = None
@@ -135,6 +138,9 @@ class Prober:
         member = self._members.of.get(probe.target)
         if member is None or not member.probed:
             del self._probes.ours[probe.seq]
+            return []
+        if self._hearing.deaf and self._awareness.enabled:
+            probe.postpone(self._timeout_us // 2)
             return []
         if probe.asked and now >= probe.verdict_at:
             return self._failed(now, probe, member)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
 from arqonmesh.core.link.lag import BEATS_PER_LAG, COUNTED_US_MAX, FALL_US, LEAST_US, STEP_US, Lag
 from arqonmesh.core.link.pacing import HOLDS_PER_LAG, LAG_HOLD_US_MAX, SETTLES_PER_LAG, Pacer
@@ -70,7 +72,7 @@ def test_however_late_the_figure_is_bounded() -> None:
 
 def test_news_of_links_waits_as_many_times_as_long_as_timers_are_late() -> None:
     """A link that is back by then is not told at all; the loss of one that had stood waits as well."""
-    pacer = Pacer()
+    pacer = Pacer(random.Random(1))
     pacer.lag_us = 50 * MILLISECOND
     pacer.changed(0)
     assert pacer.due == SETTLES_PER_LAG * pacer.lag_us

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -365,3 +367,39 @@ def test_a_round_trip_that_was_long_once_is_forgotten_within_seconds() -> None:
             link.beaten(now + 2 * MS, heard, step.seq, 0, 0)
     assert link.interval_us == 100 * MS
     assert link.patience_us <= 400 * MS
+
+
+def hurried_us(interval_us: int, *, given_time: bool = False) -> int:
+    """Time between heartbeats while an answer is overdue."""
+    link = Liveness(interval_us=interval_us, misses=3, now=0)
+    link.tick(0)
+    link.answered(MS, 1)
+    beats: list[int] = []
+    while len(beats) < 3:
+        now = link.next_wakeup()
+        assert now is not None
+        for step in link.tick(now):
+            if isinstance(step, Changed) and step.new is LinkState.PROBING and given_time:
+                link.await_others(now, 3 * interval_us)
+            elif isinstance(step, Beat) and link.state is LinkState.PROBING:
+                beats.append(now)
+    return beats[2] - beats[1]
+
+
+def test_who_is_short_of_time_is_asked_half_as_often() -> None:
+    """Where heartbeats are slow because one end has many links; and where the silence is probably everybody's."""
+    assert hurried_us(100 * MS) == 25 * MS
+    assert hurried_us(320 * MS) == 160 * MS
+    assert hurried_us(100 * MS, given_time=True) == 50 * MS
+    assert hurried_us(320 * MS, given_time=True) == 320 * MS
+
+
+def test_a_long_round_trip_alone_makes_nobody_ask_less_often() -> None:
+    """Several independent round trips have to fail on a far and lossy path, too."""
+    link, now = opened(rtt_us=200 * MS)
+    assert link.interval_us == 400 * MS
+    spaced = []
+    while link.state is not LinkState.DOWN:
+        now = link.next_wakeup() or now
+        spaced += [now for step in link.tick(now) if isinstance(step, Beat) and link.state is LinkState.PROBING]
+    assert {later - earlier for earlier, later in pairwise(spaced)} == {100 * MS}

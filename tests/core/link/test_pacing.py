@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
@@ -21,9 +22,16 @@ def drifting(pacer: Pacer, now: Instant, until: Instant) -> list[Instant]:
     return told
 
 
-def told_once() -> Pacer:
+class Zero(random.Random):
+    """Dice that draw the least: nothing waits for longer than it has to."""
+
+    def randrange(self, start: int, *_: object) -> int:
+        return start
+
+
+def told_once(rng: random.Random | None = None) -> Pacer:
     """Of a node that said at 0 what there was to say."""
-    pacer = Pacer()
+    pacer = Pacer(rng or Zero())
     pacer.changed(0)
     pacer.published(0)
     return pacer
@@ -106,3 +114,54 @@ def test_figures_that_are_again_what_was_told_are_not_told() -> None:
     pacer.drifted(SECOND)
     pacer.steadied()
     assert pacer.due is None
+
+
+def test_nodes_that_spoke_in_one_moment_do_not_speak_of_drift_in_one_moment_again() -> None:
+    """The records of sixty members in one second are the next trouble for a machine that they share."""
+    dues = []
+    for seed in range(60):
+        pacer = told_once(random.Random(seed))
+        pacer.drifted(SECOND)
+        assert pacer.due is not None
+        dues.append(pacer.due)
+    assert min(dues) >= DRIFT_HOLD_US_MIN
+    assert max(dues) <= DRIFT_HOLD_US_MIN * 3 // 2
+    in_one_second = max(sum(at <= due < at + SECOND for due in dues) for at in dues)
+    assert in_one_second <= 12, "of 60 that would have been one second's"
+
+
+def test_who_waits_for_longer_once_does_not_always() -> None:
+    """The wait is drawn anew after each record."""
+    pacer = told_once(random.Random(1))
+    now, waits = 0, set()
+    for _ in range(8):
+        pacer.drifted(now, step=True)
+        assert pacer.due is not None
+        waits.add(pacer.due - now)
+        now = pacer.due
+        pacer.published(now)
+    assert len(waits) == 8
+
+
+def test_a_leaf_has_time_to_say_that_its_only_round_trip_is_another() -> None:
+    """Nobody has a choice of ways to it. A step is told as everyone's is."""
+    pacer = told_once()
+    pacer.drifted(SECOND, leaf=True)
+    assert pacer.due == DRIFT_HOLD_US_MAX
+    pacer.drifted(2 * SECOND, leaf=True, step=True)
+    assert pacer.due == DRIFT_HOLD_US_MIN
+
+
+def test_who_gathers_says_nothing_meanwhile_whatever_happens() -> None:
+    """The first link after none is no reason to tell that the others are gone."""
+    pacer = told_once()
+    pacer.changed(10 * SECOND)
+    pacer.gather(12 * SECOND)
+    assert pacer.due == 12 * SECOND
+    pacer.changed(11 * SECOND)
+    pacer.lost(11 * SECOND)
+    pacer.drifted(11 * SECOND, step=True)
+    assert pacer.due == 12 * SECOND
+    pacer.published(12 * SECOND)
+    pacer.lost(20 * SECOND)
+    assert pacer.due is not None and pacer.due < 21 * SECOND
