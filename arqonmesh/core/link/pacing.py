@@ -7,6 +7,9 @@ to everyone makes all machines busier. A link of which that is not so need not w
 its drift is told 30 s after whatever was told last. Who has one link alone, to a peer with many, offers nobody a
 choice of ways, so that its drift always waits those 4 minutes: in a star, that is everyone but the hub.
 
+What drifted has to last, too: a hub that stood still for half a second is half a second away in the figures of all its
+spokes, and would be told of it sixty times in the second in which it goes on.
+
 Everyone's drift waits for another time, drawn anew after each record. Nodes that heard of the same trouble publish
 within one second, and would do so again when half a minute is over, and again: on a machine of sixty members the
 records of one such second take longer than links are patient, which is the next trouble (Floyd, Jacobson, "The
@@ -39,6 +42,8 @@ SETTLES_PER_LAG: Final = 4
 HOLDS_PER_LAG: Final = 40
 LAG_HOLD_US_MAX: Final = 20 * SECOND
 """The least time between two advertisements is so many times the lag, at most this."""
+DRIFT_LASTS_US: Final = 5 * SECOND
+"""A figure has to be another for so long, or up to twice as long: round trips in which a peer stood still are none."""
 SPREAD_SHARE: Final = 2
 """Drift waits up to half as long again, that of a leaf up to twice as long."""
 THOUSAND: Final = 1_000
@@ -126,8 +131,9 @@ class Pacer:
         return max(settled, self._last + max(hold_us, min(HOLDS_PER_LAG * self.lag_us, LAG_HOLD_US_MAX)))
 
     def _ask_for_drift(self, now: Instant, hold_us: int, spread: int) -> None:
+        lasted = now + DRIFT_LASTS_US + DRIFT_LASTS_US * self._spread // THOUSAND
         hold_us += hold_us * spread // THOUSAND
-        self._ask(now if self._last is None else max(now, self._last + hold_us))
+        self._ask(lasted if self._last is None else max(lasted, self._last + hold_us))
 
     def _ask(self, when: Instant) -> None:
         when = max(when, self._gathers_until)

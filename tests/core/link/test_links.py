@@ -725,6 +725,23 @@ def test_a_link_survives_heavy_loss() -> None:
     assert isinstance(last, LinkMeasured) and 100_000 < last.loss_ppm < 450_000
 
 
+def test_a_round_trip_in_which_the_peer_stood_still_is_no_news() -> None:
+    """It looks far away for a moment, to everyone who is linked to it; another path would go on to be another."""
+    wire = Wire("a", "b", delay_us=MS)
+    wire.connect("a", "b")
+    wire.run(60 * SECOND)
+    said = len(records(wire, "a"))
+    wire.delay_us = 120 * MS
+    wire.run(wire.now + 300 * MS)
+    wire.delay_us = MS
+    wire.run(wire.now + 60 * SECOND)
+    assert not wire.events("a", LinkDown)
+    assert len(records(wire, "a")) == said
+    wire.delay_us = 120 * MS
+    wire.run(wire.now + 60 * SECOND)
+    assert len(records(wire, "a")) == said + 1
+
+
 def test_a_loss_that_lasts_is_told_by_itself_and_once() -> None:
     """Nothing else is new on this link; half a minute after it began at the latest everyone knows."""
     rng = random.Random(7)

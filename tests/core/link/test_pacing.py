@@ -6,7 +6,7 @@ import random
 from itertools import pairwise
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
-from arqonmesh.core.link.pacing import DRIFT_HOLD_US_MAX, DRIFT_HOLD_US_MIN, RARE_EVERY_US, Pacer
+from arqonmesh.core.link.pacing import DRIFT_HOLD_US_MAX, DRIFT_HOLD_US_MIN, DRIFT_LASTS_US, RARE_EVERY_US, Pacer
 
 
 def drifting(pacer: Pacer, now: Instant, until: Instant) -> list[Instant]:
@@ -57,10 +57,10 @@ def test_a_figure_that_drifts_after_a_long_rest_is_told_as_soon_as_at_first() ->
     """Only what goes on and on waits longer."""
     pacer, last = tired()
     pacer.drifted(last + 2 * DRIFT_HOLD_US_MAX)
-    assert pacer.due == last + 2 * DRIFT_HOLD_US_MAX
+    assert pacer.due == last + 2 * DRIFT_HOLD_US_MAX + DRIFT_LASTS_US
     pacer.published(pacer.due)
     pacer.drifted(pacer.due + SECOND if pacer.due else 0)
-    assert pacer.due == last + 2 * DRIFT_HOLD_US_MAX + DRIFT_HOLD_US_MIN
+    assert pacer.due == last + 2 * DRIFT_HOLD_US_MAX + DRIFT_LASTS_US + DRIFT_HOLD_US_MIN
 
 
 def test_a_step_waits_no_longer_for_what_other_figures_have_been_doing() -> None:
@@ -84,7 +84,7 @@ def test_a_link_that_rarely_drifts_waits_for_those_that_always_do_only_now_and_t
     pacer.drifted(early + SECOND, rare=True)
     assert pacer.due == early + DRIFT_HOLD_US_MAX, "the allowance is spent"
     pacer.drifted(early + RARE_EVERY_US, rare=True)
-    assert pacer.due == early + RARE_EVERY_US
+    assert pacer.due == early + RARE_EVERY_US + DRIFT_LASTS_US
     told = [now for now in range(0, 3_600 * SECOND, SECOND) if rarely(pacer, early + RARE_EVERY_US + now)]
     assert len(told) <= 3_600 * SECOND // RARE_EVERY_US + 1
 
