@@ -56,6 +56,8 @@ class Meter:
         self.received: Counter[NodeId] = Counter()
         self.bytes: Counter[str] = Counter()
         self.messages: Counter[str] = Counter()
+        self.inside = 0
+        """Bytes of the messages alone, without what wraps them."""
         self._latency_us = latency_us
         self._bursts: dict[tuple[NodeId, NodeId], _Burst] = {}
         """The newest, by (from, to)."""
@@ -85,6 +87,7 @@ class Meter:
         size += opened * PACKET_BYTES
         tag = data[1] if data[1] < 24 else data[2]
         kind = MESSAGE_TYPES[tag].__name__
+        self.inside += len(data)
         self.messages[kind] += 1
         self._count(kind, here, there, size)
         if stream:

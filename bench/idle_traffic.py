@@ -2,12 +2,15 @@
 
     python -m bench.idle_traffic                          # 1,000 nodes, 20 s
     python -m bench.idle_traffic --nodes 200 --seconds 10
+    python -m bench.idle_traffic --auto none --seconds 10  # links that stand from the first moment on: quicker
 
 Whole nodes in the simulator, in a mesh that has settled, links chosen by the overlay as a mesh of that size does it
-(eight per node at 1,000, five milliseconds each way), default heartbeats, probes and repair rounds. Nothing happens
-but that 15 times a second some node says something of ordinary size to everybody (its coordinate, or its links with
-another round trip time). Bytes are those on the wire, IP, UDP, QUIC and acknowledgements included, as
-`bench.idle_meter` models them.
+(eight per node at 1,000, five milliseconds each way), default heartbeats, probes and repair rounds. With `--auto none`
+the links are a random graph of the same degree which nobody touches: the mesh needs no time to settle, and the
+overlay's own messages are missing; heartbeats are the overlay's. Nothing happens but that 15 times a second some node
+says something of ordinary size to everybody (its coordinate, or its links with another round trip time). Bytes are
+those on the wire, IP, UDP, QUIC and acknowledgements included, as `bench.idle_meter` models them;
+`messages_bytes_per_s` is the messages alone.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from functools import partial
 import msgspec
 
 from arqonmesh.config.model import GossipSettings, LinkSettings, OverlaySettings
+from arqonmesh.core.broadcast.fan_out import COPIES_SAVED
 from arqonmesh.core.events import Publish
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Lane
 from arqonmesh.core.overlay.active import size_for
@@ -90,7 +94,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=1_000)
     parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--auto", choices=("overlay", "none"), default="overlay", help="none: no overlay, six links")
+    parser.add_argument("--auto", choices=("overlay", "none"), default="overlay", help="none: no overlay, a graph")
+    parser.add_argument("--links", type=int, default=0, help="per node; 0: as many as the overlay keeps")
     parser.add_argument("--repair-ms", type=int, default=GossipSettings().repair_interval_ms)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
@@ -99,11 +104,12 @@ def main() -> None:
     sim = MeteredSimulation(given.seed)
     sim.network.new_model = partial(LinkModel, delay_us=DELAY_US)
     names = [f"node-{number:04}" for number in range(given.nodes)]
-    links = LinkSettings(auto=given.auto)
+    overlay = OverlaySettings()
+    links = LinkSettings(auto=given.auto, heartbeat_ms=overlay.heartbeat_ms)
     gossip = GossipSettings(repair_interval_ms=given.repair_ms)
     for name in names:
         sim.add(name, links=links, gossip=gossip)
-    degree = size_for(given.nodes, OverlaySettings().active_max) if given.auto == "overlay" else 6
+    degree = given.links or size_for(given.nodes, overlay.active_max)
     edges = regular_graph(given.nodes, degree, seed=given.seed)
     restart(sim, [(names[a], names[b]) for a, b in edges], settled=True)
     if given.auto == "overlay":
@@ -111,6 +117,10 @@ def main() -> None:
     wait_for_convergence(sim, every_us=SECOND)
     sim.update()
     sim.run_for(WARM_US)
+    for process in sim.processes.values():  # as after some minutes of this traffic
+        plane = process.running.plane
+        assert plane is not None, f"{process.name} has left"
+        plane.broadcast._purse.spend(process.now(), COPIES_SAVED)
     meter = Meter(DELAY_US)
     send = End.send
 
@@ -140,6 +150,7 @@ def main() -> None:
         "links_per_node": round(links_up / given.nodes, 1),
         "sent_bytes_per_s": share(meter.sent, nodes, given.seconds),
         "received_bytes_per_s": share(meter.received, nodes, given.seconds),
+        "messages_bytes_per_s": round(meter.inside / per),
         "by_message_sent_per_node": by,
         "cpu_s": round(time.process_time() - began),
     }

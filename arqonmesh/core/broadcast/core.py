@@ -25,8 +25,8 @@ tree did not bring.
 6. A peer whose link comes up is told what was spread lately, so that what it missed meanwhile is not lost; but not
    where the topic's core compares what it holds with a new neighbour itself (`mended`): a newcomer would fetch all of
    that twice, and the second time payload by payload.
-7. Announcements of a steady trickle are gathered over `ANNOUNCE_PAUSE_US`, and not made to who announced or sent the
-   payload meanwhile: of two ends of a lazy link mostly one speaks.
+7. Announcements of a steady trickle are gathered, and not made to who announced or sent the payload meanwhile: of the
+   two ends of a lazy link one speaks (`announcements.py`).
 8. Links beyond `eager_max` begin lazy, and a payload is announced on a dozen of them: in a full mesh of hundreds the
    first payload would come hundreds of times, and each later one be announced as often.
 9. While the overlay chooses the links, a new one begins lazy, until it is known to stay: `NeighbourUp`, `LinkStays`
@@ -45,8 +45,9 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import BroadcastSettings
+from arqonmesh.core.broadcast.announcements import Announcements
 from arqonmesh.core.broadcast.cache import Cache, Known
-from arqonmesh.core.broadcast.fan_out import ROOTED_AFTER, copies_allowed, is_plain
+from arqonmesh.core.broadcast.fan_out import ROOTED_AFTER, Purse, copies_allowed, is_plain
 from arqonmesh.core.broadcast.neighbours import Neighbour, Neighbours
 from arqonmesh.core.broadcast.promises import Promises
 from arqonmesh.core.broadcast.wanted import Want, Wanted
@@ -87,10 +88,6 @@ ANNOUNCE_LINKS: Final = 12
 mesh everyone has as many links as there are members, and a dozen announcements reach everyone as surely as all."""
 FEW_EAGER: Final = 3
 """A new link that the other end does not need in its tree is asked back by a node with fewer eager links."""
-HAVES_PER_MESSAGE: Final = 256
-ANNOUNCE_PAUSE_US: Final = 400 * MILLISECOND
-"""After announcements the next ones wait so long: at 15 payloads a second six share a message, whose fixed part costs
-more than they do. After a quiet time the first leaves after `announce_ms`."""
 HAVES_ON_LINK_UP: Final = 256
 """The newest payloads that a peer is told of when its link comes up."""
 ANNOUNCED_MAX: Final = 5_000
@@ -172,11 +169,10 @@ class Plumtree:
         self._asked: _Arrival | None = None
         self._settled = False
         """A payload has gone by the tree alone: what it proved redundant is pruned."""
-        self._announce_at: Instant | None = None
-        self._announce_next: Instant = 0
-        """Announcements do not leave before this."""
+        self._announcements = Announcements(env.node_id, settings.announce_ms * MILLISECOND)
         self._sweep_at: Instant | None = None
         self._direction: NodeId | None = None
+        self._purse = Purse()
         self._in_a_row = 0
         """Payloads that came from the same direction (None: ours) as the one before."""
         self._salt = int.from_bytes(env.public_key[:4], "big")
@@ -241,6 +237,8 @@ class Plumtree:
             self._overlay = event.running
         elif isinstance(event, LinkDown):
             self._resting.pop(event.peer, None)
+            self._announcements.drop(event.peer)
+            self._announcements.disturbed(now)
             if self._neighbours.drop(event.peer):
                 self._wanted.gone(event.peer, now)
                 self._promises.void(event.peer)
@@ -255,8 +253,8 @@ class Plumtree:
 
     def on_timer(self, now: Instant) -> list[Effect]:
         effects: list[Effect] = []
-        if self._announce_at is not None and self._announce_at <= now:
-            effects += self._announce(now)
+        for peer, have in self._announcements.due(now):
+            effects += self._announce(peer, have)
         for id_, want in self._wanted.due(now):
             effects += self._ask(now, id_, want)
         while self._resting and next(iter(self._resting.values())) <= now:
@@ -275,7 +273,7 @@ class Plumtree:
         return effects
 
     def next_deadline(self) -> Instant | None:
-        earliest = self._announce_at
+        earliest = self._announcements.next_due()
         stays = next(iter(self._resting.values()), None)
         for due in (self._wanted.next_due(), self._promises.next_due(), self._sweep_at, stays):
             if due is not None and (earliest is None or due < earliest):
@@ -314,8 +312,7 @@ class Plumtree:
         """It came before. Over a link of the tree and in the same wave that proves a cycle."""
         self._count("duplicates")
         neighbour = self._neighbours.get(link_peer)
-        if neighbour is not None:
-            neighbour.haves.pop(id_, None)
+        self._announcements.forget(link_peer, id_)
         if neighbour is None or message.wave != known.wave or len(message.data) < self._settings.flood_below_bytes:
             return []
         if not neighbour.eager and now < neighbour.pruned_at + 2 * neighbour.measured_us:
@@ -390,6 +387,7 @@ class Plumtree:
         self._direction = known.source
         if self._settled and self._in_a_row < ROOTED_AFTER and not is_plain(id_):
             copies = copies_allowed(self._members(), len(self._neighbours), known.round, self._settings.fan_out_percent)
+            copies = self._purse.spend(now, min(copies, len(lazy)))
         effects: list[Effect] = []
         for peer in lazy:
             if copies > 0:
@@ -399,7 +397,8 @@ class Plumtree:
                 effects.append(Send(peer, Lane.CONTROL, beside))
                 self._count("beside_the_tree")
             else:
-                effects += self._will_announce(now, peer, id_, known)
+                if self._announcements.add(now, peer, id_, known.round, known.wave):
+                    effects += self._announce(peer, self._announcements.take(peer))
         return effects
 
     def _remember(self, now: Instant, id_: bytes, round_: int, wave: int, source: NodeId | None, topic: str) -> Known:
@@ -449,6 +448,8 @@ class Plumtree:
 
     def _on_graft(self, now: Instant, link_peer: NodeId, message: BroadcastGraft) -> list[Effect]:
         self._count("grafts_received")
+        if message.id:
+            self._announcements.disturbed(now)
         neighbour = self._neighbours.get(link_peer) or self._neighbours.parted(link_peer)
         if neighbour is None:
             self._count("grafts_refused")
@@ -467,25 +468,7 @@ class Plumtree:
 
     # --- announcements ------------------------------------------------------------------------------------
 
-    def _will_announce(self, now: Instant, peer: NodeId, id_: bytes, known: Known) -> list[Effect]:
-        haves = self._neighbours[peer].haves
-        haves[id_] = (known.round, known.wave)
-        if len(haves) >= HAVES_PER_MESSAGE:
-            return self._announce_to(peer, self._neighbours[peer])
-        if self._announce_at is None:
-            self._announce_at = max(now + self._settings.announce_ms * MILLISECOND, self._announce_next)
-        return []
-
-    def _announce(self, now: Instant) -> list[Effect]:
-        self._announce_at, self._announce_next = None, now + ANNOUNCE_PAUSE_US
-        effects: list[Effect] = []
-        for peer, neighbour in self._neighbours.items():
-            if neighbour.haves:
-                effects += self._announce_to(peer, neighbour)
-        return effects
-
-    def _announce_to(self, peer: NodeId, neighbour: Neighbour) -> list[Effect]:
-        have, neighbour.haves = tuple((id_, *where) for id_, where in neighbour.haves.items()), {}
+    def _announce(self, peer: NodeId, have: tuple[tuple[bytes, int, int], ...]) -> list[Effect]:
         self._count("announcements_sent", len(have))
         return [Send(peer, Lane.CONTROL, BroadcastHave(have=have))]
 
@@ -494,14 +477,12 @@ class Plumtree:
         have = message.have[: len(message.have) - over]
         self._count("announcements_received", len(have))
         due = now + max(self._settings.graft_min_ms * MILLISECOND, GRAFT_RTTS * self._neighbours.median_us)
-        neighbour = self._neighbours.get(link_peer)
-        untold = {} if neighbour is None else neighbour.haves
         for id_, round_, wave in have:
             if self._cache.get(id_) is None:
                 if not self._wanted.announced(id_, link_peer, round_, wave, due):
                     self._count("announcements_refused")
             else:
-                untold.pop(id_, None)
+                self._announcements.forget(link_peer, id_)
         return [Emit(Dropped("broadcast", "announcements", over, link_peer))] if over else []
 
     def _over_limit(self, now: Instant, link_peer: NodeId, count: int) -> int:
@@ -523,6 +504,7 @@ class Plumtree:
                 want.asked[peer] = None
                 neighbour.eager = True
                 self._count("grafts_sent")
+                self._announcements.disturbed(now)
                 self._promises.made(peer, id_, now + self._neighbours.promise_us(peer))
                 self._wanted.again(id_, want, now + max(neighbour.measured_us, self._neighbours.median_us))
                 return [Send(peer, Lane.CONTROL, BroadcastGraft(id=id_))]
@@ -534,6 +516,7 @@ class Plumtree:
         if peer in self._neighbours:
             return []
         neighbour = self._neighbours.add(peer)
+        self._announcements.disturbed(now)
         if self._overlay:
             neighbour.eager = False
             self._resting[peer] = now + STAYS_US
@@ -541,8 +524,7 @@ class Plumtree:
         newest = self._cache.newest(now, HAVES_ON_LINK_UP, without=self._mended)
         recent = tuple((id_, known.round, known.wave) for id_, known in newest)
         if recent:
-            self._count("announcements_sent", len(recent))
-            effects.append(Send(peer, Lane.CONTROL, BroadcastHave(have=recent)))
+            effects += self._announce(peer, recent)
         return effects
 
     def _enter(self, peer: NodeId) -> list[Effect]:

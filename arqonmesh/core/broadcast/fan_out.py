@@ -4,13 +4,20 @@ A tree that serves every source is deep: in a random graph of 1,000 nodes with 5
 from some other, though 7 links would do. GossipSub v1.1 sends its own messages to all its peers ("flood publishing");
 here the same is done on the first hops, so that the payload enters the tree at many places at once and every node is
 near one of them. Each copy beside the tree costs one payload that comes twice, at one node or where two waves meet, so
-the price is known beforehand: at most `percent` payloads per 100 members.
+the price is known beforehand: at most `percent` payloads per 100 members. Where payloads come many a second each node
+stints (`Purse`), and most of them go by the tree alone, some hops longer.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from arqonmesh.core.kernel import SECOND, Instant
+
+COPY_US: Final = 2 * SECOND
+"""A node earns one copy beside the tree in so long."""
+COPIES_SAVED: Final = 100
+"""Copies that it can have saved: what each node's share of 500 payloads at once is at 20 percent."""
 PLAIN_ONE_IN: Final = 32
 """One payload in so many goes by the tree alone. A cycle in the tree shows when one wave comes round it; cycles in
 which always two waves meet would stay for ever."""
@@ -36,3 +43,19 @@ def copies_allowed(members: int, links: int, round_: int, percent: int) -> int:
             return 0
         nodes, width = nodes * width, max(1, links - 1)
     return min(width, budget // nodes)
+
+
+class Purse:
+    """What a node may spend on copies beside the tree. One update now and then is worth the bytes; at 15 a second the
+    copies would be a fifth of all that a node sends."""
+
+    def __init__(self) -> None:
+        self._spent_until: Instant = -COPIES_SAVED * COPY_US
+        """When all that was spent will have been earned."""
+
+    def spend(self, now: Instant, wanted: int) -> int:
+        """How many of these copies there is enough for; they are paid with that."""
+        begun = max(self._spent_until, now - COPIES_SAVED * COPY_US)
+        copies = min(wanted, (now - begun) // COPY_US)
+        self._spent_until = begun + copies * COPY_US
+        return copies

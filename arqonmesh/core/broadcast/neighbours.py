@@ -38,7 +38,6 @@ class Neighbour:
         "announced",
         "announced_until",
         "eager",
-        "haves",
         "loss_ppm",
         "pruned_at",
         "served",
@@ -54,8 +53,6 @@ class Neighbour:
         """The link belongs to the tree: payloads go over it at once. Otherwise it is lazy: they are announced."""
         self.srtt_us = 0
         self.loss_ppm = 0
-        self.haves: dict[bytes, tuple[int, int]] = {}
-        """Announcements that wait for others to share a message with: id to (round, wave)."""
         self.used = False
         """A payload went over it: if it is pruned after that, it closed a cycle."""
         self.pruned_at: Instant = -SECOND

@@ -41,7 +41,13 @@ class Mesh:
     """A field of broadcasting nodes, and who heard what how often."""
 
     def __init__(
-        self, count: int, seed: int, liars: Sequence[int] = (), latency: Latency | None = None, **given: int
+        self,
+        count: int,
+        seed: int,
+        liars: Sequence[int] = (),
+        latency: Latency | None = None,
+        kind: type[Plumtree] = Plumtree,
+        **given: int,
     ) -> None:
         latency = uniform(seed, 1 * MILLISECOND, 50 * MILLISECOND) if latency is None else latency
         self.field = Field(seed, latency, detection_us=100 * MILLISECOND)
@@ -56,7 +62,7 @@ class Mesh:
             return cores
 
         for index in range(count):
-            self.field.add(compose(Liar if index in liars else Plumtree))  # type: ignore[arg-type]
+            self.field.add(compose(Liar if index in liars else kind))  # type: ignore[arg-type]
         self.field.watch(BroadcastArrived, self._arrived)
         self.field.watch(Fault, self._fault)
 
