@@ -44,6 +44,8 @@ LAG_HOLD_US_MAX: Final = 20 * SECOND
 """The least time between two advertisements is so many times the lag, at most this."""
 DRIFT_LASTS_US: Final = 5 * SECOND
 """A figure has to be another for so long, or up to twice as long: round trips in which a peer stood still are none."""
+LEAF_LASTS_US: Final = 30 * SECOND
+"""The same for a leaf's."""
 SPREAD_SHARE: Final = 2
 """Drift waits up to half as long again, that of a leaf up to twice as long."""
 THOUSAND: Final = 1_000
@@ -97,15 +99,16 @@ class Pacer:
         which waits no longer for what other figures have been doing; nor does, now and then, what is `rare`. `leaf`: it
         is the only link that there is, to one that has many."""
         self.for_drift = self.for_drift or self.due is None
-        if leaf and not step:
-            self._ask_for_drift(now, DRIFT_HOLD_US_MAX, self._spread)
+        if leaf:
+            hold_us = DRIFT_HOLD_US_MIN if step else DRIFT_HOLD_US_MAX
+            self._ask_for_drift(now, LEAF_LASTS_US, hold_us, self._spread)
             return
         if rare and not step and self._drift_hold_us > DRIFT_HOLD_US_MIN:
             rare = self._rare_at is None or now - self._rare_at >= RARE_EVERY_US
             self._rare_asked = self._rare_asked or rare
             step = rare
         hold_us = DRIFT_HOLD_US_MIN if step else self._drift_hold_us
-        self._ask_for_drift(now, hold_us, self._spread // SPREAD_SHARE)
+        self._ask_for_drift(now, DRIFT_LASTS_US, hold_us, self._spread // SPREAD_SHARE)
 
     def steadied(self) -> None:
         """All is as it was told, or nobody would hear: nothing is published, and nothing waits for it later."""
@@ -130,8 +133,8 @@ class Pacer:
             return settled
         return max(settled, self._last + max(hold_us, min(HOLDS_PER_LAG * self.lag_us, LAG_HOLD_US_MAX)))
 
-    def _ask_for_drift(self, now: Instant, hold_us: int, spread: int) -> None:
-        lasted = now + DRIFT_LASTS_US + DRIFT_LASTS_US * self._spread // THOUSAND
+    def _ask_for_drift(self, now: Instant, lasts_us: int, hold_us: int, spread: int) -> None:
+        lasted = now + lasts_us + lasts_us * self._spread // THOUSAND
         hold_us += hold_us * spread // THOUSAND
         self._ask(lasted if self._last is None else max(lasted, self._last + hold_us))
 

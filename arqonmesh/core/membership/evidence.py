@@ -134,6 +134,14 @@ class Evidence:
         """Whether we have no link to it, and somebody who may vouch says that he has."""
         return target not in self.links and any(author in self.vouching for author in self._up.get(target, ()))
 
+    def neighbours(self, target: NodeId) -> tuple[NodeId, ...] | None:
+        """Who has a link to it as both ends say, ourselves apart: whatever reaches it comes through one of them, or
+        us. None while it has said nothing."""
+        says = self._says.get(target)
+        if says is None:
+            return None
+        return tuple(peer for peer in says if peer != self._own and target in self._says.get(peer, ()))
+
     def losing(self, target: NodeId) -> bool:
         """Whether of those whose word counts, ourselves included, more lost their link to it than have one."""
         losers = self._lost.get(target)

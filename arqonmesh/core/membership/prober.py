@@ -150,12 +150,24 @@ class Prober:
             effects.append(self._ping(member, probe.seq))
         if not probe.asked and now >= probe.ask_at:
             probe.asked = True
-            # nobody has a link to one that is severed: asking others would bring n probes of n nodes, and no answer
-            wanted = 0 if self._members.is_severed(now, member) else self._settings.indirect_checks
-            helpers = self._rotation.some(wanted, lambda node: node != probe.target and self._members.is_alive(node))
+            helpers = self._helpers(now, member)
             probe.helpers = dict.fromkeys(helpers, False)
             effects += [Send(node, Lane.DATAGRAM, PingReq(probe.seq, probe.target)) for node in helpers]
         return effects
+
+    def _helpers(self, now: Instant, member: Member) -> list[NodeId]:
+        """Whom to ask: some of its neighbours. Everyone else's pings go through one of these: in a star, through the
+        hub, to which ours went, and three others who ask it for the same are a dozen relayed messages for nothing,
+        when it is late already. Where the neighbours are not known, or for plain SWIM, anybody."""
+        target, wanted = member.node, self._settings.indirect_checks
+        if self._members.is_severed(now, member):
+            return []  # nobody has a link to it: asking others would bring n probes of n nodes, and no answer
+        neighbours = self._evidence.neighbours(target) if self._awareness.enabled else None
+        if neighbours is None:
+            return self._rotation.some(wanted, lambda node: node != target and self._members.is_alive(node))
+        alive = [node for node in neighbours if self._members.is_alive(node)]
+        self._env.rng.shuffle(alive)
+        return alive[:wanted]
 
     def _failed(self, now: Instant, probe: Probe, member: Member) -> list[Effect]:
         del self._probes.ours[probe.seq]

@@ -6,7 +6,14 @@ import random
 from itertools import pairwise
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Instant
-from arqonmesh.core.link.pacing import DRIFT_HOLD_US_MAX, DRIFT_HOLD_US_MIN, DRIFT_LASTS_US, RARE_EVERY_US, Pacer
+from arqonmesh.core.link.pacing import (
+    DRIFT_HOLD_US_MAX,
+    DRIFT_HOLD_US_MIN,
+    DRIFT_LASTS_US,
+    LEAF_LASTS_US,
+    RARE_EVERY_US,
+    Pacer,
+)
 
 
 def drifting(pacer: Pacer, now: Instant, until: Instant) -> list[Instant]:
@@ -144,12 +151,12 @@ def test_who_waits_for_longer_once_does_not_always() -> None:
 
 
 def test_a_leaf_has_time_to_say_that_its_only_round_trip_is_another() -> None:
-    """Nobody has a choice of ways to it. A step is told as everyone's is."""
+    """Nobody has a choice of ways to it. A step is told when it has lasted for half a minute."""
     pacer = told_once()
     pacer.drifted(SECOND, leaf=True)
     assert pacer.due == DRIFT_HOLD_US_MAX
     pacer.drifted(2 * SECOND, leaf=True, step=True)
-    assert pacer.due == DRIFT_HOLD_US_MIN
+    assert pacer.due == 2 * SECOND + LEAF_LASTS_US
 
 
 def test_who_gathers_says_nothing_meanwhile_whatever_happens() -> None:
