@@ -176,8 +176,8 @@ class BroadcastSettings(Settings, frozen=True):
     graft_min_ms: Positive = 20
     """An announced payload is asked for after 3 x the median RTT of the links, at least after this."""
     fan_out_percent: Annotated[int, Meta(ge=0, le=100)] = 20
-    """Copies beside the tree on the first hops of a payload, at most so many per 100 members: fewer hops for more
-    bytes. 0 leaves all to the tree."""
+    """Copies beside the tree on the first hops of a payload, at most so many per 100 members, and fewer where payloads
+    come many a second: fewer hops for more bytes. 0 leaves all to the tree."""
     eager_max: Positive = 7
     """New links beyond so many in the tree begin outside of it; they enter it when a payload shows the need."""
     swap_hops: Annotated[int, Meta(ge=1, le=255)] = 5

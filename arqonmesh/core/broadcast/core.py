@@ -423,8 +423,11 @@ class Plumtree:
         if neighbour is None:
             return []
         neighbour.eager = False
-        if neighbour.used or self._neighbours.eager_count() >= FEW_EAGER:
+        eager = self._neighbours.eager_count()
+        if eager and (neighbour.used or eager >= FEW_EAGER):
             return []
+        # the last one of the tree is part of no cycle, whatever went over it: a leaf would hear of announcements alone,
+        # and a hub with dozens of leaves does not make one to each
         neighbour.eager = True
         return [Send(link_peer, Lane.CONTROL, BroadcastGraft(id=b""))]
 

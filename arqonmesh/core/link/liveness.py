@@ -327,8 +327,11 @@ class Liveness:
         return self._heard_at is not None and now - self._heard_at > self.interval_us * 3 // 2
 
     def extend(self, now: Instant, by_us: int) -> None:
-        """We were not listening for `by_us`: that much more patience, at least one interval from now."""
-        self._late_us += by_us
+        """We were not listening for `by_us`: that much more patience, at least one interval from now. A stretch that is
+        shorter than an interval hid no heartbeat: what came meanwhile is read at its end, and the peer's silence is as
+        long as it was."""
+        if by_us >= self.interval_us:
+            self._late_us += by_us
         self._extend(now, by_us, EXTENSIONS_MAX)
 
     def await_others(self, now: Instant, by_us: int) -> None:

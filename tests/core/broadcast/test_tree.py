@@ -207,8 +207,18 @@ def test_links_beyond_the_bound_begin_lazy_and_a_poor_peer_asks_its_back() -> No
     spoke = Hand("hub")
     assert list(sends(spoke.hear("hub", BroadcastPrune()), BroadcastGraft)) == [peer("hub")]
     assert spoke.core.eager == (peer("hub"),)
+
+
+def test_the_last_link_of_the_tree_is_asked_back_whatever_went_over_it() -> None:
+    """A spoke that spoke before its hub's prune came would hear of announcements alone, and a hub makes a dozen."""
+    spoke = Hand("hub")
     spoke.broadcast()
-    assert sends(spoke.hear("hub", BroadcastPrune()), BroadcastGraft) == {}
+    assert list(sends(spoke.hear("hub", BroadcastPrune()), BroadcastGraft)) == [peer("hub")]
+    assert spoke.core.eager == (peer("hub"),)
+    other = Hand("hub", "other")
+    other.broadcast()
+    assert sends(other.hear("hub", BroadcastPrune()), BroadcastGraft) == {}, "a cycle, and another way is left"
+    assert other.core.eager == (peer("other"),)
 
 
 def test_a_payload_is_announced_on_a_dozen_links_at_most() -> None:

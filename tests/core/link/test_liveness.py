@@ -403,3 +403,18 @@ def test_a_long_round_trip_alone_makes_nobody_ask_less_often() -> None:
         now = link.next_wakeup() or now
         spaced += [now for step in link.tick(now) if isinstance(step, Beat) and link.state is LinkState.PROBING]
     assert {later - earlier for earlier, later in pairwise(spaced)} == {100 * MS}
+
+
+def late_in_a_silence(by_us: int, times: int) -> int:
+    """The peer is silent for 600 ms, in which we are late so often by so much; how long it was silent, as is told."""
+    link, at = opened()
+    for number in range(times):
+        link.extend(at + (number + 1) * 90 * MS, by_us)
+    _, _, told = silent_until(link, at, 600 * MS)
+    return told[0].after_us if told else 0
+
+
+def test_many_small_latenesses_of_ours_are_no_part_of_a_peers_silence() -> None:
+    """What came in a stretch shorter than an interval was read at its end: the peer said nothing all the same."""
+    assert late_in_a_silence(60 * MS, 5) == late_in_a_silence(0, 0) > 0
+    assert late_in_a_silence(200 * MS, 1) == late_in_a_silence(0, 0) - 200 * MS
