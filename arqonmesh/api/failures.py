@@ -64,7 +64,7 @@ def error_of(failure: Any, *, socket: str, start_hint: str) -> ArqonError:
         return TimedOut(
             "api.deadline",
             f"the node at {socket} took the call and did not answer in time; it needs to be less busy",
-            hint="arqon node status",
+            hint="arqon node logs",
         )
     if status is grpc.StatusCode.UNIMPLEMENTED:
         return UsageError(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from arqonmesh.errors import ArqonError
+from arqonmesh.errors import ArqonError, TimedOut
+from arqonmesh_cli.processes import listener_pid, stopped
+from arqonmesh_cli.screen import tell_terminal
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
@@ -15,17 +17,33 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SILENCE_S: Final = 2.0
+"""After so long without an answer it is looked at who is asked; a stopped process is not waited for any longer."""
+
 
 def ask(place: Place, question: Callable[[NodeClient], Awaitable[T]]) -> T:
-    """The answer to `question`. Raises what the node raised, NotRunning when there is none."""
+    """The answer to `question`. Raises what the node raised, NotRunning when there is none, TimedOut `api.deadline`
+    with the process that is late or stopped."""
 
     async def once() -> T:
         async with client_of(place) as node:
-            return await question(node)
+            asked = asyncio.ensure_future(question(node))
+            done, _ = await asyncio.wait((asked,), timeout=SILENCE_S)
+            if not done:
+                pid = listener_pid(place.socket)
+                if pid is not None and stopped(pid):
+                    asked.cancel()
+                    await asyncio.wait((asked,))
+                    raise _late(place, pid)
+                tell_terminal(f"waiting for process {pid or 'unknown'} in {place.data_dir} to answer")
+            return await asked
 
     try:
         return asyncio.run(once())
     except ArqonError as error:
+        pid = listener_pid(place.socket) if error.code == "api.deadline" else None
+        if pid is not None:
+            raise _late(place, pid) from error
         error.hint = place.hinted(error.hint)
         raise
 
@@ -39,3 +57,19 @@ def client_of(place: Place) -> NodeClient:
     from arqonmesh.api.client import NodeClient
 
     return NodeClient(place.socket, start_hint=place.start_hint)
+
+
+def _late(place: Place, pid: int) -> TimedOut:
+    """What a process that took a call and gives no answer is told as: with what lets it go on, or ends it."""
+    if stopped(pid):
+        return TimedOut(
+            "api.deadline",
+            f"process {pid}, the node in {place.data_dir}, is stopped and answers nobody; it needs to go on, or to end",
+            hint=f"kill -CONT {pid}, or kill -9 {pid}    # ps -o stat= -p {pid} says T while it is stopped",
+        )
+    return TimedOut(
+        "api.deadline",
+        f"process {pid}, the node in {place.data_dir}, took the call and did not answer in time; "
+        f"it needs to be less busy, or to end",
+        hint=f"arqon node logs {place.option}    # ps -o stat= -p {pid} shows its state, kill -9 {pid} ends it",
+    )

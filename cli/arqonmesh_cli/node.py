@@ -17,9 +17,9 @@ from arqonmesh_cli.connect import ask
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.logs import follow, last_lines
 from arqonmesh_cli.options import Context, DataDir, Json
-from arqonmesh_cli.processes import gone, listener_pid, wait_gone
+from arqonmesh_cli.processes import gone, listener_pid, stopped, wait_gone
 from arqonmesh_cli.screen import Screen, tell_terminal
-from arqonmesh_cli.traffic import bus_traffic, telemetry_of
+from arqonmesh_cli.traffic import bus_traffic, http_of, telemetry_of
 from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def stop(
     except (NotRunning, TimedOut):
         if not force and not gone(pid):
             raise
-    if not wait_gone(pid, patience_s - (time.monotonic() - begun)):
+    left_s = patience_s - (time.monotonic() - begun)
+    if not wait_gone(pid, 0.0 if force and stopped(pid) else left_s):
         if not force:
             raise TimedOut(
                 "cli.stop-timeout",
@@ -157,7 +158,7 @@ def _addresses(node: NodeStatus, log: Path) -> list[tuple[str, str]]:
     return [
         ("bus", node.bus),
         ("telemetry", telemetry_of(node)),
-        ("http", f"{node.http}/status"),
+        ("http", http_of(node)),
         ("quic", node.quic),
         ("data", node.data_dir),
         ("log", str(log)),
@@ -176,7 +177,7 @@ def _status(screen: Screen, node: NodeStatus) -> None:
             ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
             ("traffic", bus_traffic(node)),
             ("telemetry", node.telemetry_failure or telemetry_of(node)),
-            ("http", f"{node.http}/status"),
+            ("http", http_of(node)),
             ("quic", node.quic),
             ("data", node.data_dir),
         )

@@ -24,11 +24,13 @@ def listener_pid(path: Path) -> int | None:
 
 def gone(pid: int) -> bool:
     """Whether a process has ended; one that waits for its parent to notice counts as ended (proc_pid_stat(5))."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return fields.rpartition(")")[2].split()[0] in ("Z", "X")
+    return _state(pid) in ("Z", "X")
+
+
+def stopped(pid: int) -> bool:
+    """Whether a process is held, by SIGSTOP or by a debugger (proc_pid_stat(5)): it takes connections and answers
+    none, because the kernel takes them for it."""
+    return _state(pid) in ("T", "t")
 
 
 def wait_gone(pid: int, patience_s: float) -> bool:
@@ -47,3 +49,12 @@ def tell(descriptor: int, message: bytes) -> None:
         os.write(descriptor, message)
     except OSError:
         return
+
+
+def _state(pid: int) -> str:
+    """The letter that ps shows; X for a process that is not there."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+    return fields.rpartition(")")[2].split()[0]

@@ -23,3 +23,8 @@ def telemetry_of(node: NodeStatus) -> str:
 
 def _rate(per_s: float) -> str:
     return f"{per_s:.1f}" if 0 < per_s < 100 else f"{per_s:,.0f}"
+
+
+def http_of(node: NodeStatus) -> str:
+    """The page of everything that the node tells of itself, or why there is none."""
+    return f"{node.http}/status" if node.http else "off"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from arqonmesh.api.node_views import NodeStatus
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
+from arqonmesh_cli.node import _addresses
 from tests.api.fake import FACTORY, HQ, banned, mesh_status
 from tests.cli.conftest import Arqon, Served
 
@@ -262,3 +265,17 @@ def test_stopping_waits_until_the_process_is_gone(arqon: Arqon, served: Served) 
     assert done.json["error"]["code"] == "cli.stop-timeout"
     assert "--force" in done.json["error"]["hint"]
     assert ("stop", ()) in served.node.calls
+
+
+def test_a_node_without_http_says_off(arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does of its telemetry, after a start and in its status; one with HTTP says where."""
+    known = asyncio.run(served.node.node_status())
+    assert f"{known.http}/status" in arqon("node", "status", *served.at).out
+
+    async def without() -> NodeStatus:
+        return msgspec.structs.replace(known, http="")
+
+    monkeypatch.setattr(served.node, "node_status", without)
+    lines = arqon("node", "status", *served.at).out.splitlines()
+    assert [line.split() for line in lines if line.startswith("http")] == [["http", "off"]]
+    assert ("http", "off") in _addresses(asyncio.run(without()), served.data_dir / "log")

@@ -10,7 +10,7 @@ from arqonmesh_cli.durations import show_duration
 from arqonmesh_cli.quorum import troubles, why_ignored
 from arqonmesh_cli.screen import state_word
 from arqonmesh_cli.times import day_and_clock
-from arqonmesh_cli.traffic import bus_traffic, telemetry_of
+from arqonmesh_cli.traffic import bus_traffic, http_of, telemetry_of
 from arqonmesh_cli.tui.state import Selection
 
 Lines = tuple[tuple[str, str], ...]
@@ -40,7 +40,7 @@ async def _self(client: NodeClient) -> Lines:
         ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
         ("traffic", bus_traffic(node)),
         ("telemetry", node.telemetry_failure or telemetry_of(node)),
-        ("http", node.http),
+        ("http", http_of(node)),
         ("data", node.data_dir),
         *counters,
     )

@@ -1,0 +1,88 @@
+"""A node whose process takes calls and answers none: who it is, and what lets it go on or ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from arqonmesh.api.client import NodeClient
+from arqonmesh.errors import CATALOGUE
+from arqonmesh_cli.where import place_of
+from tests.cli.conftest import Arqon
+
+LISTENS = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind(sys.argv[1])
+    server.listen()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+"""Serves a socket as a node does that is caught in a loop: the kernel takes the connections, and nobody reads them."""
+
+
+@dataclass(frozen=True)
+class Stuck:
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def at(self) -> tuple[str, str]:
+        return ("--data-dir", str(self.data_dir))
+
+    def stop(self) -> None:
+        """As `kill -STOP` does; on return it is held."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    with tempfile.TemporaryDirectory(prefix="arqon-") as directory:
+        socket = place_of(Path(directory), None).socket
+        command = [sys.executable, "-S", "-c", LISTENS, str(socket)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+            yield Stuck(Path(directory), process)
+            process.kill()
+
+
+@pytest.mark.parametrize("words", [("node", "status"), ("node", "stop"), ("peer", "ls"), ("mesh", "status")])
+def test_a_stopped_process_is_named_with_what_lets_it_go_on_or_ends_it(
+    words: tuple[str, ...], arqon: Arqon, stuck: Stuck
+) -> None:
+    """Exit code 6; no verb's hint is a verb that the same process leaves without an answer."""
+    stuck.stop()
+    done, pid = arqon(*words, *stuck.at, "--json"), stuck.process.pid
+    error = done.json["error"]
+    assert (done.code, error["code"]) == (6, "api.deadline") and "kill -CONT PID" in CATALOGUE["api.deadline"][1]
+    assert f"process {pid}, the node in {stuck.data_dir}, is stopped" in error["message"]
+    for command in (f"kill -CONT {pid}", f"kill -9 {pid}", f"ps -o stat= -p {pid}"):
+        assert command in error["hint"]
+    assert "arqon" not in error["hint"]
+
+
+def test_a_process_that_runs_and_does_not_answer_is_named_with_its_log(
+    arqon: Arqon, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for to the end; the hint names its data directory."""
+    monkeypatch.setattr(NodeClient._call, "__defaults__", (0.2,))
+    error, pid = arqon("node", "status", *stuck.at, "--json").json["error"], stuck.process.pid
+    assert error["code"] == "api.deadline" and f"process {pid}, the node in {stuck.data_dir}, took" in error["message"]
+    assert error["hint"].startswith(f"arqon node logs --data-dir {stuck.data_dir}") and f"kill -9 {pid}" in error["hint"]
+
+
+def test_a_stopped_process_is_ended_by_force_without_waiting_for_what_it_cannot_do(arqon: Arqon, stuck: Stuck) -> None:
+    """Its time is an hour here."""
+    stuck.stop()
+    done = arqon("node", "stop", "--force", "--timeout", "1h", *stuck.at, "--json").json["data"]
+    assert (done["pid"], done["killed"]) == (stuck.process.pid, True)
+    assert stuck.process.wait(10) == -signal.SIGKILL
