@@ -445,8 +445,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "api.deadline": (
         "The node took the call and did not answer in time; it is overloaded, stuck or stopped.",
-        "Look with `arqon node logs` and `ps -o stat= -p PID`: T is stopped, and `kill -CONT PID` lets it go on; a stuck "
-        "node is ended with `arqon node stop --force`.",
+        "Look with `arqon node logs` and `ps -o stat= -p PID`: T is stopped, and `kill -CONT PID` lets it go on; "
+        "a stuck node is ended with `arqon node stop --force`.",
     ),
     "api.failed": ("The control call ended in a way this version does not know.", "Look with `arqon node logs`."),
     "api.internal": (

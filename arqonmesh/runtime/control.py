@@ -82,7 +82,7 @@ class Control:
 
     async def links(self) -> tuple[OwnLinkView, ...]:
         service = self._service
-        return link_views.own_links(service.node, service.endpoint, service.operator_links)
+        return link_views.own_links(service.node, service.endpoint, service.operator_links, service.story.fallen)
 
     async def peers(self) -> tuple[PeerView, ...]:
         plane, node = self._plane(), self._service.node

@@ -35,6 +35,8 @@ OTHER_VERSIONS_MAX: Final = 64
 """So many lines within TOLD_AGAIN_US tell of nodes of another version, one for each address: anybody may knock."""
 OTHER_VERSION: Final = "link.version"
 TOLD_AGAIN_US: Final = 3_600 * SECOND
+FALLEN_MAX: Final = 1_024
+"""Links that are down and whose reason is kept, those that fell last; of others it is in the log."""
 NAMED_MAX: Final = 5
 """Missing members that one line names."""
 
@@ -49,6 +51,8 @@ class EventStory:
         """The newest drops, verdicts, link and member changes with their reasons, to be asked afterwards."""
         self.dropped: dict[tuple[str, str], int] = {}
         """Drops since the start by (where, reason). Both come from our own code; the cap guards against a slip."""
+        self.fallen: dict[NodeId, str] = {}
+        """Why the link with this peer fell, until it stands again; the one that fell last comes last."""
         self._preferred: tuple[str, tuple[NodeId, ...]] = ("", ())
         self._other_versions: dict[str, Instant] = {}
         """When it was told of this address that it speaks another version; the oldest first."""
@@ -89,6 +93,7 @@ class EventStory:
 
     def _expelled(self, event: Event) -> None:
         assert isinstance(event, MemberExpelled)
+        self.fallen.pop(event.node, None)
         text = f"{short(event.node)} is no member any more: {event.reason}"
         self._log.add("mesh", text, node=event.node, reason=event.reason)
 
@@ -110,12 +115,17 @@ class EventStory:
         plane = self._host.node.plane
         for address in () if plane is None else plane.topology.addresses_of(event.peer):
             self._other_versions.pop(address, None)  # it has been updated
+        self.fallen.pop(event.peer, None)
         text = f"link to {self.name(event.peer)} is up over {event.transport}"
         self._log.add("link", text, peer=event.peer, state="up")
         self.recorder.record(self._host.now(), "link", "up", peer=event.peer)
 
     def _link_down(self, event: Event) -> None:
         assert isinstance(event, LinkDown)
+        self.fallen.pop(event.peer, None)
+        self.fallen[event.peer] = event.reason
+        if len(self.fallen) > FALLEN_MAX:
+            del self.fallen[next(iter(self.fallen))]
         text = f"link to {self.name(event.peer)} is down: {event.reason}"
         self._log.add("link", text, peer=event.peer, state="down")
         self.recorder.record(self._host.now(), "link", "down", peer=event.peer, detail=event.reason)

@@ -64,9 +64,12 @@ def round_trips_us(plane: Plane, own: NodeId) -> dict[tuple[NodeId, NodeId], int
     return found
 
 
-def own_links(node: Node, endpoint: Endpoint, operator: Mapping[str, str]) -> tuple[OwnLinkView, ...]:
-    """One line per link that is wished or stands, or absent peer for whom messages are held; `operator`: what was added
-    by hand. A link that both the operator and the mesh wish for is one link, also before it is known who is there."""
+def own_links(
+    node: Node, endpoint: Endpoint, operator: Mapping[str, str], fallen: Mapping[NodeId, str]
+) -> tuple[OwnLinkView, ...]:
+    """One line per link that is wished, stands or is lost, or absent peer for whom messages are held; `operator`: what
+    was added by hand; `fallen`: why the last link with a peer ended. A link that both the operator and the mesh wish
+    for is one link, also before it is known who is there."""
     plane = node.plane
     reports = {} if plane is None else {report.peer: report for report in plane.links.report()}
     links, dials = endpoint.links(), endpoint.dials()
@@ -85,7 +88,7 @@ def own_links(node: Node, endpoint: Endpoint, operator: Mapping[str, str]) -> tu
             rtt_ms=report.rtt_us / 1_000 if report and up else None,
             loss=report.loss_ppm / 1_000_000 if report and up else None,
             attempt=dial.attempt if dial else 0,
-            last_error=dial.last_error if dial else "",
+            last_error=dial.last_error if dial else "" if link or peer is None else fallen.get(peer, ""),
             next_try_in_s=None if link or dial is None else dial.next_try_in_s,
             backlog=plane.federation.backlog(peer) if plane is not None and peer is not None else 0,
             asked_by=asked_by,
@@ -102,10 +105,22 @@ def own_links(node: Node, endpoint: Endpoint, operator: Mapping[str, str]) -> tu
     told = {view.peer for view in lines}
     lines += [line(peer, None, "dialled by the other side", "peer") for peer in links if peer not in told]
     if plane is not None:
+        lost = _lost(plane, node.world.node_id, fallen)
         absent = (member.node for member in plane.admission.members() if member.node not in links)
-        waited_for = (peer for peer in absent if peer not in told and plane.federation.backlog(peer))
-        lines += [line(peer, None, "waiting for the other side to dial", "peer") for peer in waited_for]
+        for peer in absent:
+            if peer not in told and (peer in lost or plane.federation.backlog(peer)):
+                why = "waiting for the other side to dial"
+                lines.append(line(peer, None, f"{fallen[peer]}; {why}" if peer in fallen else why, "peer"))
     return tuple(lines)
+
+
+def _lost(plane: Plane, own: NodeId, fallen: Mapping[NodeId, str]) -> set[NodeId]:
+    """With whom this node is to have a link and has none: the other end's record still names it, as all screens show,
+    or it fell and that member is not there to say so. Not one that both have ended because it is of no use."""
+    edges = [edge for edge in plane.routing.edges() if own in (edge.a, edge.b) and edge.state != "up"]
+    named = {edge.b if edge.a == own else edge.a for edge in edges}
+    found = {peer for peer in named if plane.membership.state_of(peer) != "left"}
+    return found | {peer for peer in fallen if plane.membership.state_of(peer) not in ("alive", "left")}
 
 
 def _by_link(dials: Sequence[DialInfo], links: Mapping[NodeId, LinkInfo]) -> dict[str, list[DialInfo]]:

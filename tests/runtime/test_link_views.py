@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from arqonmesh.core.events import LinkDown, LinkUp, MemberExpelled
 from arqonmesh.core.kernel import SECOND
+from arqonmesh.ids import NodeId, short
+from arqonmesh.runtime import event_story
 from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.link_views import mesh_links
+from arqonmesh.runtime.service import Service
 from arqonmesh.runtime.throughput import Throughput
 from arqonmesh.sim.simulation import Simulation
-from tests.runtime.pairs import hub_and_spoke
+from arqonmesh.store.store import Store
+from tests.runtime import test_service
+from tests.runtime.pairs import hub_and_spoke, opened
+from tests.runtime.test_service import linked, service
 from tests.waiting import until
 
 
@@ -29,6 +38,55 @@ async def test_a_link_that_the_operator_wishes_beside_the_mesh_is_one_line(tmp_p
         ]
         [line] = await Control(hub).links()
         assert (line.peer, line.asked_by) == (spoke.key.node_id, "peer")
+
+
+async def test_a_link_that_fell_is_told_as_down_with_its_reason_at_who_waits_to_be_dialled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `mesh status` shows it; it is one line again when it stands again, and none of one that left the mesh."""
+    probes = "membership: {{probe_interval_ms: 200, probe_timeout_ms: 100}}\n"
+    monkeypatch.setattr(test_service, "SETTINGS", test_service.SETTINGS + probes)
+    hub, spoke = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "spoke")
+    async with opened(hub):
+        async with opened(spoke):
+            await linked(hub, spoke)
+            peer, control = spoke.key.node_id, Control(hub)
+            [line] = await control.links()
+            assert (line.state, line.last_error) == ("up", "")
+            plane = hub.node.plane
+            assert plane is not None
+            await until(lambda: plane.membership.state_of(peer) == "alive")
+        await until(lambda: plane.membership.state_of(peer) in ("suspect", "dead"))
+        [line] = await control.links()
+        assert (line.peer, line.state, line.asked_by, line.rtt_ms) == (peer, "down", "peer", None)
+        assert line.last_error == "closed by the peer: the node stops"
+        assert line.why == f"{line.last_error}; waiting for the other side to dial"
+        assert (await control.route("store")).link_why == line.why
+        folder = tmp_path / "store"
+        again = Service(spoke.config, spoke.key, Store.open(folder / "mesh.db"), folder)
+        async with opened(again):
+            await until(lambda: bool(hub.endpoint.links()) and not hub.story.fallen)
+            assert [line.peer for line in await control.links()] == [peer]
+            await Control(again).leave()
+            await until(lambda: plane.membership.state_of(peer) == "left")
+            await until(lambda: not hub.endpoint.links())
+            assert await control.links() == ()
+
+
+async def test_reasons_of_links_that_fell_are_kept_of_the_last_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And gone with a link, and with the membership."""
+    hub = service(tmp_path, "hq", "hub")
+    monkeypatch.setattr(event_story, "FALLEN_MAX", 2)
+    async with opened(hub):
+        a, b, c = (NodeId(letter * 52) for letter in "abc")
+        for peer in (a, b, a, c):
+            hub.story._link_down(LinkDown(peer, f"{short(peer)} fell"))
+        assert hub.story.fallen == {a: f"{short(a)} fell", c: f"{short(c)} fell"}
+        hub.story._link_up(LinkUp(a, "quic"))
+        hub.story._expelled(MemberExpelled(c, "by hand"))
+        assert not hub.story.fallen
 
 
 async def test_all_screens_tell_one_round_trip_of_a_link(tmp_path: Path) -> None:
