@@ -36,8 +36,9 @@ class NodeSettings(Settings, frozen=True):
     """Free text such as `eu`; told to the other members, shown on screens."""
     priority: Literal["auto", "high", "normal"] = "auto"
     """How large a share of a busy processor to ask the kernel for: `high` is a nice value of -10, where the process may
-    have it (root, or `LimitNICE` of its unit); `auto` is that for hubs and leaders, on whose heartbeats everyone waits.
-    Between units or containers their weight counts, not this."""
+    have it (root, or `LimitNICE` of its unit); `auto` is that for hubs and leaders, on whose heartbeats everyone waits,
+    unless they were started with a nice value or a scheduling policy of somebody's choice. Between units or containers
+    their weight counts, not this."""
 
 
 class ListenSettings(Settings, frozen=True):
@@ -72,7 +73,7 @@ class LinkSettings(Settings, frozen=True):
     """Time between heartbeats; stretched to 2 x smoothed RTT on slow links. Less notices sooner and sends more."""
     heartbeats_per_s_max: Positive = 250
     """Heartbeats a second over all links together: a node with more than 25 links asks for slower ones (at 64 links
-    every 250 ms), and its peers follow. More notices sooner on large hubs and costs processor time on both ends."""
+    every 256 ms), and its peers follow. More notices sooner on large hubs and costs processor time on both ends."""
     misses: Annotated[int, Meta(ge=2, le=20)] = 3
     """Missed heartbeats after which a link is down."""
     reconnect_min_ms: Positive = 200

@@ -46,8 +46,10 @@ def run(data_dir: Path, ready: Callable[[], None] | None = None) -> int:
     config = load(layout.config, os.environ)
     key = load_node_key(layout.node_key)
     configure(config.log)
-    if asks_for_more(config.node):
-        ask_for_more()
+    if asks_for_more(config.node) and not ask_for_more() and config.node.priority == "high":
+        structlog.get_logger("arqonmesh.node").warning(
+            "node.priority: high was not given: it takes root, CAP_SYS_NICE or LimitNICE=-10 of its unit"
+        )
     for stranger in strangers(os.environ):
         structlog.get_logger("arqonmesh.node").warning(str(stranger))
     _allow_many_connections()

@@ -23,16 +23,26 @@ _AUTOGROUP: Final = Path("/proc/self/autogroup")
 
 
 def asks_for_more(node: NodeSettings) -> bool:
-    """Hubs and leaders do, unless the operator says otherwise."""
+    """Hubs and leaders do, unless the operator says otherwise: by the setting, or by how the process was started."""
     if node.priority == "auto":
-        return node.role in ("hub", "leader")
+        return node.role in ("hub", "leader") and _is_as_usual()
     return node.priority == "high"
 
 
-def ask_for_more() -> None:
-    """For this thread and those that it starts, so before any was. Where processes are grouped by session (autogroup,
-    sched(7)), for the session, too, if it is ours alone."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, HIGH_NICE)
-        if os.getsid(0) == os.getpid():
-            _AUTOGROUP.write_text(str(HIGH_NICE))
+def ask_for_more() -> bool:
+    """For this thread and those that it starts, so before any was; whether it was given. Where processes are grouped by
+    session (autogroup, sched(7)), for the session, too, if it is ours alone."""
+    nice = min(HIGH_NICE, os.getpriority(os.PRIO_PROCESS, 0))
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    except OSError:
+        return False
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):
+            _AUTOGROUP.write_text(str(nice))
+    return True
+
+
+def _is_as_usual() -> bool:
+    """Nobody chose a nice value or a scheduling policy for this process."""
+    return os.getpriority(os.PRIO_PROCESS, 0) == 0 and os.sched_getscheduler(0) == os.SCHED_OTHER

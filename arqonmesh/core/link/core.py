@@ -295,7 +295,7 @@ class Links:
             if now + liveness.interval_us // EARLY >= link.wakes_at:
                 effects += self._follow(now, peer, link, liveness.tick(now))
         if self._pacer.due is not None and now >= self._pacer.due:
-            if self._pacer.for_drift and not any(link.moved(now) for link in self._links.values()):
+            if self._pacer.for_drift and not any(link.up and link.figures.lasted(now) for link in self._links.values()):
                 self._pacer.steadied()
             else:
                 effects += self._publish(now)
@@ -314,14 +314,20 @@ class Links:
         strained_ms = strained_us // STRAIN_STEP_US * STRAIN_STEP_US // MILLISECOND
         self._strained = strained_ms > 0
         share_ms = min(len(self._links) * 1_000 // settings.heartbeats_per_s_max, ASKED_US_MAX // MILLISECOND)
-        overlay_ms = self._overlay_heartbeat_ms if self._trials.running else 0
         lag_ms = min(self._lag.pace_us, ASKED_US_MAX) // MILLISECOND
-        heartbeat_ms = max(settings.heartbeat_ms, share_ms, overlay_ms, strained_ms, lag_ms)
+        usual_ms = self._usual_ms()
+        for link in self._links.values():
+            link.liveness.usual_us = usual_ms * MILLISECOND
+        heartbeat_ms = max(usual_ms, share_ms, strained_ms, lag_ms)
         if heartbeat_ms == self._heartbeat_ms:
             return
         self._heartbeat_ms = heartbeat_ms
         for link in self._links.values():
             link.liveness.pace(heartbeat_ms * MILLISECOND)
+
+    def _usual_ms(self) -> int:
+        """Where nobody is short of time."""
+        return max(self._settings.heartbeat_ms, self._overlay_heartbeat_ms if self._trials.running else 0)
 
     # --- connections --------------------------------------------------------------------------------------
 
@@ -338,6 +344,7 @@ class Links:
         liveness = Liveness(
             interval_us=self._heartbeat_ms * MILLISECOND, misses=self._settings.misses, now=now, shared=self._lull
         )
+        liveness.usual_us = self._usual_ms() * MILLISECOND
         liveness.follows = event.outbound  # who was dialled leads: a hub's heartbeats leave together
         link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness, told=told)
         self._pace(now)
@@ -369,7 +376,7 @@ class Links:
                 link.liveness.reopen(now, patience_us if link.outbound else patience_us + DIALLED_LATER_US)
                 link.fell = True
             elif step.new is LinkState.PROBING:
-                link.told_at = None
+                link.told_at = link.measured_at = None  # the first answer is told at once
                 effects.append(Emit(LinkSilent(peer, now - link.liveness.proved_at)))
             elif step.old is LinkState.OPENING:
                 link.since = now
@@ -378,7 +385,8 @@ class Links:
                 self._lost.pop(peer, None)
                 if self._alone:
                     self._alone = False
-                    self._pacer.gather(now + self._reopening_us(link))
+                    if self._others_were_told(peer):
+                        self._pacer.gather(now, self._reopening_us(link))
                 if link.told:
                     self._tell(now, peer)
                 effects.append(Emit(LinkUp(peer, link.transport)))
@@ -471,7 +479,7 @@ class Links:
         rtt = link.liveness.rtt
         link.measured_at = now
         link.loss_ppm = link.liveness.loss_ppm(now)
-        link.figures.measured(now, link.loss_ppm)
+        link.figures.measured(now, rtt.srtt_us, link.loss_ppm)
         if link.moved(now):
             step, rare = link.figures.stepped(rtt.srtt_us), link.figures.rarely_moves(now)
             leaf = len(self._links) == 1 and link.liveness.asked_slower and not link.figures.loss_lasts(now)
@@ -504,6 +512,10 @@ class Links:
         """Our newest record says that this link is up: it is back before anybody heard of its loss, or our restart."""
         said = self._said.get(peer)
         return said is not None and said.state == "up"
+
+    def _others_were_told(self, peer: NodeId) -> bool:
+        """Everyone was told of this link and of others: there is somebody to wait for."""
+        return self._was_told(peer) and sum(said.state == "up" for said in self._said.values()) > 1
 
     def _stays(self, now: Instant, peer: NodeId, link: _Link | None) -> list[Effect]:
         """It is none of those that the overlay opens for a moment."""

@@ -24,9 +24,9 @@ Heartbeats leave every `max(base, 2 srtt)`. Once an answer is overdue they leave
 a lossy link is not mistaken for a dead one: several independent round trips have to fail, not just `misses`. Not so
 when answers have become slow rather than few: a busy peer that is asked more often only becomes busier, and a hub with
 many links would never come out of it. Half as hasty where the silence is probably our own or everybody's, which is why
-it was given more time, and half as hasty where heartbeats are slow because one end has many links, or little time: a
-hub of sixty links that stood still for a moment would find more heartbeats in its inbox than it can answer before the
-next patience is over.
+it was given more time; half as hasty where heartbeats are slower than configured because one end has many links, or
+little time; and not at all where both is so. A hub of sixty links that stood still for a moment would find more
+heartbeats in its inbox than it can answer before the next patience is over.
 
 Patience is `misses` and a half intervals, counted from the last answer, or more where round trips are that uneven. At
 100 ms x 3 that is 350 ms, which leaves 50 ms of the promised 400 ms for answers that were in the air at the cut. Twice
@@ -84,8 +84,6 @@ POLL_EVERY: Final = 16
 """One heartbeat in so many is answered at once even when all is well: its round trip contains nobody's word."""
 HASTE: Final = 4
 """So many times as often heartbeats leave while an answer is overdue."""
-BRISK_US: Final = SECOND // 10
-"""Heartbeats that are slower than this, and not for a long round trip, are so because somebody is short of time."""
 EARLY: Final = 4
 """A heartbeat that is due within a quarter of its interval leaves with whatever wakes us now: a node with many links
 then wakes a few times per interval and not once for each."""
@@ -163,6 +161,7 @@ class Liveness:
         "patience_us",
         "rtt",
         "state",
+        "usual_us",
     )
 
     def __init__(self, *, interval_us: int, misses: int, now: Instant, shared: Lull | None = None) -> None:
@@ -173,6 +172,9 @@ class Liveness:
         self.follows = False
         """Our heartbeats wait for the peer's. At most one of the two sides does."""
         self.rtt = RttEstimator()
+        self.usual_us = interval_us
+        """Between heartbeats as it was configured. Those that are slower, and not for a long round trip, are so because
+        one end has many links or little time."""
         self._base_us = interval_us
         self._asked_us = 0
         self._misses = misses
@@ -402,7 +404,7 @@ class Liveness:
         interval_us = self.interval_us
         if self.state is LinkState.UP or self._reopened or self.rtt.strained:
             return interval_us
-        slow = interval_us > BRISK_US and not self._stretched
+        slow = interval_us > self.usual_us and not self._stretched
         return interval_us // (HASTE >> (slow + (self._extensions > 0)))
 
     def _diagnosis(self, now: Instant) -> str:

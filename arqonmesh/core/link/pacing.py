@@ -4,19 +4,19 @@ The first change is told almost at once; changes that follow closely wait 200 ms
 5 s, so that one flapping link does not flood the mesh. Quiet halves the wait again. A mere drift of figures waits 30 s,
 then twice as long each time up to 4 minutes: on a busy machine every round trip drifts all the time, and telling that
 to everyone makes all machines busier. A link of which that is not so need not wait for the others, once in two minutes:
-its drift is told 30 s after whatever was told last. Who has one link alone, to a peer with many, offers nobody a
-choice of ways, so that its drift always waits those 4 minutes: in a star, that is everyone but the hub.
+its drift is told 30 s after whatever was told last. Who has one link alone, to a peer that wants heartbeats slower than
+we do since it has many, offers nobody a choice of ways, and its drift always waits those 4 minutes.
 
 What drifted has to last, too: a hub that stood still for half a second is half a second away in the figures of all its
-spokes, and would be told of it sixty times in the second in which it goes on.
-
-Everyone's drift waits for another time, drawn anew after each record. Nodes that heard of the same trouble publish
-within one second, and would do so again when half a minute is over, and again: on a machine of sixty members the
-records of one such second take longer than links are patient, which is the next trouble (Floyd, Jacobson, "The
-synchronization of periodic routing messages", SIGCOMM 1993).
+spokes, and would be told of it sixty times in the second in which it goes on. And everyone waits for up to half as long
+again (a leaf for up to twice as long), by a time that is drawn anew after each record. Nodes that heard of the same
+trouble publish within one second, and would do so again when half a minute is over, and again: on a machine of sixty
+members the records of one such second take longer than links are patient, which is the next trouble (Floyd, Jacobson,
+"The synchronization of periodic routing messages", SIGCOMM 1993).
 
 The loss of a link that had stood for a while is no flapping, and routes, quorums and the failure detector wait for the
-news: it never waits longer than those 200 ms, whatever other links have been doing, as long as the machine has time.
+news: it never waits longer than those 200 ms, whatever other links have been doing, as long as the machine has time and
+we had another link all the while: who had none at all lets the others come back first, two seconds at most (`gather`).
 
 On a machine that has too little processor time everything waits for longer, so many times as long as its own
 timers are late (lag.py). An advertisement costs every member a millisecond or two; on a machine that runs many members,
@@ -49,6 +49,7 @@ LEAF_LASTS_US: Final = 30 * SECOND
 SPREAD_SHARE: Final = 2
 """Drift waits up to half as long again, that of a leaf up to twice as long."""
 THOUSAND: Final = 1_000
+GATHER_US_MAX: Final = 2 * SECOND
 RARE_EVERY_US: Final = 120 * SECOND
 """The node's allowance for links that rarely drift: a hub has so many that always one of them does."""
 
@@ -71,6 +72,7 @@ class Pacer:
         self.lag_us = 0
         """How late this process is as a rule."""
         self._gathers_until: Instant = 0
+        self._gathered = False
         self._spread = 0
         """How much longer than it has to the next drift waits, in thousandths; another after each record."""
 
@@ -79,10 +81,14 @@ class Pacer:
         self._flip_asked, self.for_drift = True, False
         self._ask(self._when(now, settle_us, self._hold_us))
 
-    def gather(self, until: Instant) -> None:
-        """Nothing is told before then, whatever changes meanwhile."""
-        self._gathers_until = until
-        self.put_off(until)
+    def gather(self, now: Instant, for_us: int) -> None:
+        """Nothing is told for so long, two seconds at most, whatever changes meanwhile. Once until something was told,
+        or there was nothing to tell: links that go on falling together must not hide what else happened."""
+        if self._gathered:
+            return
+        self._gathered = True
+        self._gathers_until = now + min(for_us, GATHER_US_MAX)
+        self.put_off(self._gathers_until)
 
     def put_off(self, until: Instant) -> None:
         """What is due waits until then; what changes meanwhile does not."""
@@ -113,6 +119,7 @@ class Pacer:
     def steadied(self) -> None:
         """All is as it was told, or nobody would hear: nothing is published, and nothing waits for it later."""
         self.due, self.for_drift, self._flip_asked, self._rare_asked = None, False, False, False
+        self._gathered = False
 
     def published(self, now: Instant) -> None:
         if self._flip_asked:
@@ -122,7 +129,7 @@ class Pacer:
         elif self.for_drift and self._last is not None:
             steady = now - self._last >= 2 * self._drift_hold_us
             self._drift_hold_us = DRIFT_HOLD_US_MIN if steady else min(2 * self._drift_hold_us, DRIFT_HOLD_US_MAX)
-        self._flip_asked = self.for_drift = self._rare_asked = False
+        self._flip_asked = self.for_drift = self._rare_asked = self._gathered = False
         self._last = now
         self._spread = self._rng.randrange(0, THOUSAND)
         self.due = None

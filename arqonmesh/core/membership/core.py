@@ -326,7 +326,7 @@ class Membership:
         self._listening_since = now
         if by_us >= self._timeout_us // 2:
             self._awareness.adjust(1)
-        self._prober.postpone(by_us)
+        self._prober.postpone(now, by_us)
         self._members.postpone(now, by_us)
 
     def _done(self, now: Instant, effects: list[Effect]) -> list[Effect]:

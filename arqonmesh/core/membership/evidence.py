@@ -140,7 +140,7 @@ class Evidence:
         says = self._says.get(target)
         if says is None:
             return None
-        return tuple(peer for peer in says if peer != self._own and target in self._says.get(peer, ()))
+        return tuple(peer for peer in says if target in self._says.get(peer, ()))
 
     def losing(self, target: NodeId) -> bool:
         """Whether of those whose word counts, ourselves included, more lost their link to it than have one."""

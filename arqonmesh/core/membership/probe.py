@@ -19,9 +19,10 @@ from arqonmesh.core.kernel import Instant, Rng
 from arqonmesh.ids import NodeId
 
 PROBES_MAX: Final = 16
-ERRANDS_MAX: Final = 128
-ERRANDS_PER_ASKER_MAX: Final = ERRANDS_MAX // 4
-"""Twice what an honest asker has under way (PROBES_MAX): one that asks for everything leaves room for the others."""
+ERRANDS_MAX: Final = 512
+ERRANDS_PER_ASKER_MAX: Final = 2 * PROBES_MAX
+"""Twice what an honest asker has under way: one that asks for everything leaves room for the others. A hub is asked by
+all its spokes, since every way leads through it."""
 LOOSE_MAX: Final = 64
 
 
@@ -36,6 +37,8 @@ class Probe:
     ask_at: Instant
     verdict_at: Instant
     asked: bool = False
+    waits: int = 0
+    """How often it was put off because nothing could be heard."""
     helpers: dict[NodeId, bool] = field(default_factory=dict)
 
     @property
@@ -43,6 +46,7 @@ class Probe:
         return min(self.next_ping_at, self.verdict_at) if self.asked else min(self.next_ping_at, self.ask_at)
 
     def postpone(self, by_us: int) -> None:
+        """Everything later by so much."""
         self.started_at += by_us
         self.next_ping_at += by_us
         self.ask_at += by_us

@@ -22,6 +22,9 @@ from arqonmesh.core.membership.rotation import Rotation
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Ack, Nack, Ping, PingFor, PingReq, SignedAck
 
+DEAF_WAITS_MAX: Final = 12
+"""So many half timeouts a probe waits while nothing can be heard: a link is down long before. A peer that kept its
+answers back at just the right moments would else keep its neighbour from any verdict for ever."""
 NACK_SHARE: Final = (4, 5)
 """A helper says Nack after so much of the probe timeout: in time for the asker's verdict."""
 
@@ -84,9 +87,10 @@ class Prober:
                 effects.append(self.greet(self._members.of[node]))
         return effects
 
-    def postpone(self, by_us: int) -> None:
+    def postpone(self, now: Instant, by_us: int) -> None:
+        """We were not listening for `by_us`: each probe has that time again, as far as it was under way then."""
         for probe in self._probes.ours.values():
-            probe.postpone(by_us)
+            probe.postpone(min(by_us, now - probe.started_at))
 
     def next_due(self) -> Instant | None:
         deadline = self._next_probe_at
@@ -139,7 +143,8 @@ class Prober:
         if member is None or not member.probed:
             del self._probes.ours[probe.seq]
             return []
-        if self._hearing.deaf and self._awareness.enabled:
+        if self._hearing.deaf and self._awareness.enabled and probe.waits < DEAF_WAITS_MAX:
+            probe.waits += 1
             probe.postpone(self._timeout_us // 2)
             return []
         if probe.asked and now >= probe.verdict_at:
@@ -165,7 +170,8 @@ class Prober:
         neighbours = self._evidence.neighbours(target) if self._awareness.enabled else None
         if neighbours is None:
             return self._rotation.some(wanted, lambda node: node != target and self._members.is_alive(node))
-        alive = [node for node in neighbours if self._members.is_alive(node)]
+        members = self._members.of  # whoever was expelled, or is not admitted yet, may have a record all the same
+        alive = [node for node in neighbours if node in members and self._members.is_alive(node)]
         self._env.rng.shuffle(alive)
         return alive[:wanted]
 
@@ -220,7 +226,10 @@ class Prober:
         if member is None or asker not in self._members.of:
             return [Send(asker, Lane.DATAGRAM, Nack(request.seq))]
         if (asker, request.seq) not in self._probes.errands and not self._probes.room_for(asker):
-            return [Emit(Dropped("membership", "errands-full", 1, asker))]
+            return [
+                Emit(Dropped("membership", "errands-full", 1, asker)),
+                Send(asker, Lane.DATAGRAM, Nack(request.seq)),
+            ]
         patience_us = self._timeout_us * NACK_SHARE[0] // NACK_SHARE[1]
         self._probes.errands[(asker, request.seq)] = Errand(asker, request.seq, target, now + patience_us)
         return [Send(target, Lane.DATAGRAM, PingFor(request.seq, self._told(member), asker))]

@@ -152,7 +152,8 @@ class Suspicion:
         self._judged_at = None
 
     def postpone(self, now: Instant, by_us: int, at_least_us: int) -> None:
-        """We were not listening for `by_us`; the suspect gets that time again."""
+        """We were not listening for `by_us`; the suspect gets that time again, as far as it was suspected then."""
+        by_us = min(by_us, now - self.started_at)
         self.started_at += by_us
         self._floor_at = max(self._floor_at, now + at_least_us)
         if self._severed_at is not None:

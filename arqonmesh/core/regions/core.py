@@ -318,10 +318,12 @@ class Regions:
         return resident is not None and resident.state in ("alive", "suspect")
 
     def _wish(self) -> list[Effect]:
-        """A leader wants links to the leaders of the other regions, and to those beside it; nobody else does."""
+        """A leader wants links to the leaders of the other regions, and to those beside it; nobody else does. Those
+        beside it stay wanted when the last other region is gone: theirs may be the only links that are left."""
         wanted: list[NodeId] = []
         if self.leading:
-            beside = [node for node in self.leaders(self._here) if node != self._me] if self._several else []
+            mates = [node for node in self.leaders(self._here) if node != self._me]
+            beside = [node for node in mates if self._several or node in self._wished]
             across = [node for name, region in self._regions.items() if name != self._here for node in region.leaders]
             wanted = beside + sorted(across, key=self._bridge_rank)[: self._bridges_max]
         addresses = {node: self._residents[node].addresses for node in wanted}

@@ -369,9 +369,10 @@ def test_a_round_trip_that_was_long_once_is_forgotten_within_seconds() -> None:
     assert link.patience_us <= 400 * MS
 
 
-def hurried_us(interval_us: int, *, given_time: bool = False) -> int:
+def hurried_us(interval_us: int, *, usual_us: int = 100 * MS, given_time: bool = False) -> int:
     """Time between heartbeats while an answer is overdue."""
     link = Liveness(interval_us=interval_us, misses=3, now=0)
+    link.usual_us = usual_us
     link.tick(0)
     link.answered(MS, 1)
     beats: list[int] = []
@@ -392,6 +393,11 @@ def test_who_is_short_of_time_is_asked_half_as_often() -> None:
     assert hurried_us(320 * MS) == 160 * MS
     assert hurried_us(100 * MS, given_time=True) == 50 * MS
     assert hurried_us(320 * MS, given_time=True) == 320 * MS
+
+
+def test_heartbeats_that_the_operator_wants_slow_are_as_hasty_as_any() -> None:
+    """Nobody is short of time there, and a lossy path needs as many round trips."""
+    assert hurried_us(320 * MS, usual_us=320 * MS) == 80 * MS
 
 
 def test_a_long_round_trip_alone_makes_nobody_ask_less_often() -> None:

@@ -163,12 +163,13 @@ def test_who_gathers_says_nothing_meanwhile_whatever_happens() -> None:
     """The first link after none is no reason to tell that the others are gone."""
     pacer = told_once()
     pacer.changed(10 * SECOND)
-    pacer.gather(12 * SECOND)
-    assert pacer.due == 12 * SECOND
+    pacer.gather(10 * SECOND, 20 * SECOND)
+    assert pacer.due == 12 * SECOND, "two seconds at most"
     pacer.changed(11 * SECOND)
     pacer.lost(11 * SECOND)
     pacer.drifted(11 * SECOND, step=True)
-    assert pacer.due == 12 * SECOND
+    pacer.gather(11 * SECOND, 2 * SECOND)
+    assert pacer.due == 12 * SECOND, "once until something was told"
     pacer.published(12 * SECOND)
     pacer.lost(20 * SECOND)
     assert pacer.due is not None and pacer.due < 21 * SECOND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND
-from arqonmesh.core.link.told import LOSS_LASTS_US, RARE_US, Told
+from arqonmesh.core.link.told import LOSS_LASTS_US, RARE_US, RTT_LASTS_US, Told
 
 MS = MILLISECOND
 
@@ -18,12 +18,12 @@ def test_a_loss_is_news_when_it_is_another_by_a_step_and_lasts() -> None:
     """A moment's loss is told with what else is new; one that stays is told by itself, and so is its end."""
     figures = told()
     for at in range(0, LOSS_LASTS_US, SECOND):
-        figures.measured(at, 300_000)
+        figures.measured(at, 20 * MS, 300_000)
         assert not figures.moved(at, 20 * MS)
     assert figures.moved(LOSS_LASTS_US, 20 * MS)
     figures.said(LOSS_LASTS_US, 20 * MS, 300_000, news=True)
     assert not figures.moved(2 * LOSS_LASTS_US, 20 * MS)
-    figures.measured(2 * LOSS_LASTS_US, 0)
+    figures.measured(2 * LOSS_LASTS_US, 20 * MS, 0)
     assert figures.moved(3 * LOSS_LASTS_US, 20 * MS)
 
 
@@ -31,16 +31,16 @@ def test_a_loss_that_comes_and_goes_is_no_news() -> None:
     """A figure of the last seconds begins anew each time that it is as it was told; a small change is none."""
     figures = told(loss_ppm=50_000)
     for turn in range(20):
-        figures.measured(turn * LOSS_LASTS_US // 2, 300_000 if turn % 2 else 0)
+        figures.measured(turn * LOSS_LASTS_US // 2, 20 * MS, 300_000 if turn % 2 else 0)
         assert not figures.moved(turn * LOSS_LASTS_US // 2, 20 * MS)
-    figures.measured(100 * SECOND, 150_000)
+    figures.measured(100 * SECOND, 20 * MS, 150_000)
     assert not figures.moved(200 * SECOND, 20 * MS)
 
 
 def test_of_a_link_nothing_is_news_before_anything_was_told_of_it() -> None:
     """Its first figures go out with the news that it is up."""
     figures = Told()
-    figures.measured(0, 900_000)
+    figures.measured(0, 20 * MS, 900_000)
     assert not figures.moved(100 * SECOND, 500 * MS)
     figures.said(100 * SECOND, 500 * MS, 900_000, news=False)
     assert figures.moved(100 * SECOND, 900 * MS) and not figures.stepped(900 * MS)
@@ -55,3 +55,16 @@ def test_who_moves_all_the_time_is_not_rare() -> None:
     assert not figures.rarely_moves(2 * SECOND + RARE_US - 1)
     figures.said(2 * SECOND + RARE_US, 41 * MS, 0, news=False)
     assert figures.rarely_moves(2 * SECOND + RARE_US)
+
+
+def test_a_round_trip_has_to_be_another_without_a_break_to_have_lasted() -> None:
+    """Two pauses of a peer are not one long one."""
+    figures = told()
+    figures.measured(0, 80 * MS, 0)
+    figures.measured(SECOND, 20 * MS, 0)
+    figures.measured(RTT_LASTS_US, 80 * MS, 0)
+    assert figures.moved(RTT_LASTS_US, 80 * MS)
+    assert not figures.lasted(RTT_LASTS_US)
+    assert figures.lasted(2 * RTT_LASTS_US)
+    figures.said(2 * RTT_LASTS_US, 80 * MS, 0, news=True)
+    assert not figures.lasted(3 * RTT_LASTS_US)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from arqonmesh.config.model import MembershipSettings
+from arqonmesh.config.model import LifeguardSettings, MembershipSettings
 from arqonmesh.core.events import (
     Applied,
+    LinkDown,
     LinkMeasured,
     LinkSilent,
     LinkUp,
@@ -12,7 +13,7 @@ from arqonmesh.core.events import (
     MemberChanged,
     Persisted,
 )
-from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Instant, Send
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Emit, Instant, Send
 from arqonmesh.core.membership.core import Membership
 from arqonmesh.core.membership.hearing import Hearing
 from arqonmesh.ids import NodeId
@@ -23,10 +24,10 @@ from tests.core.toy import env_of, key_of, node_of
 HUB = node_of("hub")
 
 
-def spoke() -> tuple[Membership, Instant]:
+def spoke(settings: MembershipSettings | None = None) -> tuple[Membership, Instant]:
     """Of a star of six, linked to the hub alone, which has said that it is linked to everyone."""
     others = ("hub", "b", "c", "d", "e")
-    core = Membership(env_of("a"), MembershipSettings())
+    core = Membership(env_of("a"), settings or MembershipSettings())
     core.start(0, {})
     core.on_event(0, Persisted(1))
     for name in others:
@@ -87,16 +88,64 @@ def test_one_link_that_answers_is_enough_to_hear_by() -> None:
     assert asked(sent)
 
 
-def test_an_answer_that_comes_all_the_same_counts() -> None:
-    """A relayed answer may come before the link's own: the probe is over."""
+def pinged(sent: list[tuple[Instant, Send]]) -> list[tuple[NodeId, int]]:
+    return [(effect.to, effect.message.seq) for _, effect in sent if isinstance(effect.message, Ping)]
+
+
+def test_a_probe_waits_and_is_not_given_up() -> None:
+    """The same one goes on, under its number."""
     core, now = spoke()
-    sent, _ = unanswered(core, now, SECOND)
-    pings = [effect for _, effect in sent if isinstance(effect.message, Ping) and effect.to == HUB]
+    sent, _ = unanswered(core, now, 1_100 * MILLISECOND)
+    begun = pinged(sent)[-1]
+    core.on_event(sent[-1][0], LinkSilent(HUB, 500 * MILLISECOND))
+    unanswered(core, now + 1_100 * MILLISECOND, SECOND)
+    core.on_event(now, LinkMeasured(HUB, MILLISECOND, 0, 0))
+    later, _ = unanswered(core, now + 2_100 * MILLISECOND, SECOND)
+    assert begun in pinged(later)
+
+
+def test_an_answer_that_comes_all_the_same_counts() -> None:
+    """The probe of the hub is over: neither is it pinged again under that number, nor is anybody asked about it."""
+    core, now = spoke()
+    sent: list[tuple[Instant, Send]] = []
+    while not (of_hub := [seq for to, seq in pinged(sent) if to == HUB]):
+        more, _ = unanswered(core, now, 300 * MILLISECOND)
+        sent, now = sent + more, now + 300 * MILLISECOND
     core.on_event(now, LinkSilent(HUB, 500 * MILLISECOND))
-    for ping in pings:
-        assert isinstance(ping.message, Ping)
-        effects: list[Effect] = core.on_message(now, HUB, Ack(ping.message.seq))
-        assert not [e for e in effects if isinstance(e, Emit) and isinstance(e.event, MemberChanged)]
+    for seq in of_hub:
+        core.on_message(now, HUB, Ack(seq))
+    core.on_event(now, LinkMeasured(HUB, MILLISECOND, 0, 0))
+    later, _ = unanswered(core, now, 800 * MILLISECOND)
+    assert not [seq for to, seq in pinged(later) if to == HUB and seq in of_hub]
+
+
+def test_nobody_is_deaf_for_ever() -> None:
+    """A peer that keeps its answers back at just the right moments keeps no verdict from us for longer than seconds."""
+    core, now = spoke()
+    core.on_event(now, LinkSilent(HUB, 500 * MILLISECOND))
+    _, judged = unanswered(core, now, 12 * SECOND)
+    assert judged
+
+
+def test_a_link_that_falls_or_comes_is_no_silent_one_any_more() -> None:
+    """The next one is judged by itself."""
+    core, now = spoke()
+    core.on_event(now, LinkUp(node_of("b"), "quic"))
+    core.on_event(now, LinkSilent(HUB, 500 * MILLISECOND))
+    core.on_event(now, LinkDown(HUB, "gone"))
+    core.on_event(now, LinkUp(HUB, "quic"))
+    core.on_event(now, LinkSilent(node_of("b"), 500 * MILLISECOND))
+    assert not core._hearing.deaf
+    core.on_event(now, LinkDown(HUB, "gone"))
+    assert core._hearing.deaf
+
+
+def test_swim_as_it_was_published_asks_others_whatever_it_hears() -> None:
+    """The ablation keeps to the paper."""
+    core, now = spoke(MembershipSettings(lifeguard=LifeguardSettings(local_health=False, suspicion=False, buddy=False)))
+    core.on_event(now, LinkSilent(HUB, 500 * MILLISECOND))
+    sent, _ = unanswered(core, now, 3 * SECOND)
+    assert asked(sent)
 
 
 def test_who_has_no_link_is_not_deaf_but_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arqonmesh.config.model import LifeguardSettings, MembershipSettings
-from arqonmesh.core.events import Applied, LinkUp, MemberAdmitted, Persisted
+from arqonmesh.core.events import Applied, LinkUp, MemberAdmitted, MemberExpelled, Persisted
 from arqonmesh.core.kernel import SECOND, Send
 from arqonmesh.core.membership.core import Membership
 from arqonmesh.wire.messages import PingReq
@@ -60,6 +60,36 @@ def test_a_neighbour_of_many_is_asked_for_through_some_of_them() -> None:
 def test_who_alone_reaches_it_asks_nobody() -> None:
     """A hub of its spoke: whoever it asked would ask it in turn."""
     assert asked_for(mesh({"b": "m", "c": "de", "d": "c", "e": "c"}), "b") == set()
+
+
+def test_no_more_are_asked_than_the_settings_say_and_not_always_the_same() -> None:
+    """Three of five at a time; over some probes everyone has its turn."""
+    core = mesh({"f": "bcdeg", "b": "mf", "c": "f", "d": "f", "e": "f", "g": "f"})
+    named = {node_of(name): name for name in NAMES}
+    at_once: dict[int, set[str]] = {}
+    while (now := core.next_deadline()) is not None and now < 120 * SECOND:
+        for effect in core.on_timer(now):
+            message = effect.message if isinstance(effect, Send) else None
+            if isinstance(effect, Send) and isinstance(message, PingReq) and message.target == node_of("f"):
+                at_once.setdefault(now, set()).add(named[effect.to])
+    assert at_once and max(len(asked) for asked in at_once.values()) <= 3
+    if len(at_once) > 1:
+        assert len({frozenset(asked) for asked in at_once.values()}) > 1
+
+
+def test_the_dead_and_those_who_are_no_members_are_not_asked() -> None:
+    """A record may outlive its author's membership, or come before it."""
+    core = mesh({"f": "bcx", "b": "mf", "c": "f"})
+    stranger = Links((Adjacency(node_of("f"), "up", "quic", 1_000, 0),))
+    core.on_event(0, Applied(node_of("x"), Kind.LINKS, "", stranger, b"", ours=False))
+    core.on_event(0, MemberExpelled(node_of("c"), "test"))
+    assert asked_for(core, "f") == {"b"}
+
+
+def test_whoever_the_target_claims_alone_is_not_asked() -> None:
+    """Both ends have to say so."""
+    core = mesh({"f": "bc", "b": "mf", "c": "d"})
+    assert asked_for(core, "f") == {"b"}
 
 
 def test_whoever_claims_a_link_that_the_target_does_not_is_not_asked() -> None:

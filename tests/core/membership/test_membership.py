@@ -437,21 +437,22 @@ def test_a_probe_for_another_is_answered_with_its_signature_or_nack() -> None:
 
 
 def test_errands_are_bounded() -> None:
-    """One asker's flood costs a quarter of 128 entries and is counted from there on; the others are still served."""
-    askers = ("a", "c", "d", "e", "f")
+    """One asker's flood costs 32 of 512 entries, is counted and refused from there on; others are still served."""
+    askers = tuple("acdefghijklmnopqr")
     core = alone(*askers, "b")
     served = dict.fromkeys(askers, 0)
     for asker in askers:
         for seq in range(200):
             effects = core.on_message(0, node_of(asker), PingReq(seq, node_of("b")))
             refused = Emit(Dropped("membership", "errands-full", 1, node_of(asker))) in effects
+            assert refused == (Send(node_of(asker), Lane.DATAGRAM, Nack(seq)) in effects)
             served[asker] += not refused
-    assert served == {"a": 32, "c": 32, "d": 32, "e": 32, "f": 0}
+    assert served == {**dict.fromkeys(askers[:-1], 32), "r": 0}
     now = core.next_deadline() or 0
     while now < SECOND:  # every errand has come to its end
         core.on_timer(now)
         now = core.next_deadline() or SECOND
-    (effect,) = core.on_message(now, node_of("f"), PingReq(1, node_of("b")))
+    (effect,) = core.on_message(now, node_of("r"), PingReq(1, node_of("b")))
     assert isinstance(effect, Send) and effect.to == node_of("b")
 
 

@@ -82,3 +82,10 @@ def test_time_in_which_we_did_not_listen_is_given_back() -> None:
     suspicion = Suspicion(0, NodeId("a"), wanted=0, min_us=MIN, max_us=MAX)
     suspicion.postpone(10 * SECOND, 9 * SECOND, 3 * SECOND)
     assert suspicion.expires_at == 13 * SECOND
+
+
+def test_time_before_a_suspicion_began_is_not_given_to_it() -> None:
+    """We stood still for a minute and began to suspect a second ago: it is a second that the suspect gets again."""
+    suspicion = Suspicion(60 * SECOND, NodeId("a"), wanted=0, min_us=MIN, max_us=MAX)
+    suspicion.postpone(61 * SECOND, 60 * SECOND, 0)
+    assert suspicion.started_at == 61 * SECOND

@@ -50,6 +50,19 @@ def test_a_dead_leader_is_replaced_by_one_change_and_the_other_stays() -> None:
     assert all(dead not in world.wishes[name] for name in world.leaders("us"))
 
 
+def test_leaders_keep_each_other_when_the_last_other_region_dies() -> None:
+    """A hub with a region of its own dies: two spokes of one region would cut the only link that is left to them."""
+    world = World(mesh("eu", "us"))
+    world.settle()
+    one, other = world.leaders("eu")
+    for name in [name for name in world.members if name.startswith("us")]:
+        world.set_state(name, "dead")
+        world.settle()
+
+    assert list(world.wishes[one]) == [other]
+    assert list(world.wishes[other]) == [one]
+
+
 def test_a_better_candidate_waits_until_it_has_been_there_for_the_hysteresis() -> None:
     """The best rank comes back after its death: its seat is taken, and it gets one again only after the hold time."""
     world = World(mesh("eu", "us"))
