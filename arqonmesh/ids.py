@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NewType
 
@@ -71,6 +72,16 @@ def parse_cluster(text: str) -> ClusterId:
 
 
 def is_named(text: str, cluster: str, node: str) -> bool:
-    """Whether `text` may mean this node: the beginning of its id, or CLUSTER/ID, as screens and logs show it."""
-    named, slash, prefix = text.lower().rpartition("/")
-    return bool(prefix) and node.startswith(prefix) and (not slash or named == cluster)
+    """Whether `text` may mean this node: the beginning of its id, or CLUSTER/ID, as screens and logs show it. A screen
+    that has little room shows the beginning of the cluster too, and marks the node that it asks with a star."""
+    named, slash, prefix = text.lower().removesuffix("*").rpartition("/")
+    return bool(prefix) and node.startswith(prefix) and (not slash or (bool(named) and cluster.startswith(named)))
+
+
+def those_named(text: str, members: Iterable[tuple[str, str]]) -> list[int]:
+    """The places among `members`, each (cluster, node), of those that `text` may mean; where it has the whole name of
+    somebody's cluster, not those whose clusters only begin with it."""
+    found = [(place, cluster) for place, (cluster, node) in enumerate(members) if is_named(text, cluster, node)]
+    named = text.lower().rpartition("/")[0]
+    whole = [place for place, cluster in found if cluster == named]
+    return whole or [place for place, _ in found]

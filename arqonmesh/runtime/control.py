@@ -91,7 +91,9 @@ class Control:
 
     async def peer(self, prefix: str) -> PeerView:
         """By its id (naming.py), or by the name of a cluster of which it is the only member beside this node."""
-        return self._peer_view(named_or_only(self._plane(), self._service.node.world.node_id, prefix))
+        return self._peer_view(
+            named_or_only(self._plane(), self._service.node.world.node_id, prefix, "arqon peer show")
+        )
 
     async def peer_ban(self, prefix: str, reason: str) -> PeerView:
         return self._ruled(prefix, reason, banned=True)
@@ -104,13 +106,14 @@ class Control:
 
     async def route(self, prefix: str) -> RouteView:
         plane, node = self._plane(), self._service.node
-        to = named_or_only(plane, node.world.node_id, prefix)
+        to = named_or_only(plane, node.world.node_id, prefix, "arqon mesh route")
         return route_view(node, plane, to, next((line for line in await self.links() if line.peer == to), None))
 
     def _ruled(self, prefix: str, reason: str, *, banned: bool) -> PeerView:
         """The operator's word on a peer, on disk with the same step."""
         host = self._service.host
-        peer = named(self._plane(), self._service.node.world.node_id, prefix)
+        command = "arqon peer ban" if banned else "arqon peer forgive"
+        peer = named(self._plane(), self._service.node.world.node_id, prefix, command)
         host.perform(host.node.event(host.now(), PeerRuled(peer, banned, reason[:REASON_MAX])))
         return self._peer_view(peer)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from arqonmesh.core.plane import Plane
 from arqonmesh.errors import NotFound, UsageError
-from arqonmesh.ids import NodeId, is_named, short
+from arqonmesh.ids import NodeId, is_named, short, those_named
 
 
-def named(plane: Plane, own: NodeId, text: str) -> NodeId:
-    """The one other member that `text` names by its id.
+def named(plane: Plane, own: NodeId, text: str, command: str) -> NodeId:
+    """The one other member that `text` names by its id; `command`: what it is needed for, such as `arqon peer ban`.
 
     Raises NotFound `peer.unknown`; UsageError `peer.is-self`, `peer.is-cluster` or `peer.ambiguous`.
     """
-    found = [member.node for member in plane.admission.members() if is_named(text, member.cluster, member.node)]
+    members = plane.admission.members()
+    places = those_named(text, ((member.cluster, member.node) for member in members))
+    found = [members[place].node for place in places]
     others = [node for node in found if node != own]
     if not others:
-        raise _nobody(plane, own, text, is_self=bool(found))
+        raise _nobody(plane, own, text, command, is_self=bool(found))
     if len(others) > 1:
         several = ", ".join(short(member) for member in others[:5])
         raise UsageError(
@@ -24,21 +26,21 @@ def named(plane: Plane, own: NodeId, text: str) -> NodeId:
     return others[0]
 
 
-def named_or_only(plane: Plane, own: NodeId, text: str) -> NodeId:
+def named_or_only(plane: Plane, own: NodeId, text: str, command: str) -> NodeId:
     """As `named`, or the only other member of the cluster of this name; ids go before names."""
     if not any(is_named(text, member.cluster, member.node) for member in plane.admission.members()):
         nodes = _others_of(plane, own, text)
         if len(nodes) == 1:
             return nodes[0]
-    return named(plane, own, text)
+    return named(plane, own, text, command)
 
 
-def _nobody(plane: Plane, own: NodeId, text: str, *, is_self: bool) -> NotFound | UsageError:
+def _nobody(plane: Plane, own: NodeId, text: str, command: str, *, is_self: bool) -> NotFound | UsageError:
     if not is_self and (cluster := _others_of(plane, own, text)):
         return UsageError(
             "peer.is-cluster",
             f"{text!r} is a cluster, of which this node knows {_listed(cluster)}; it needs to be one of them",
-            hint="arqon peer ls --sort cluster",
+            hint=f"{command} {short(cluster[0])}" if len(cluster) == 1 else "arqon peer ls --sort cluster",
         )
     if is_self or any(member.node == own and member.cluster == text for member in plane.admission.members()):
         return UsageError(

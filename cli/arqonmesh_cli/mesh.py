@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from arqonmesh.errors import Degraded, NotFound, UsageError
-from arqonmesh.ids import is_named
+from arqonmesh.ids import those_named
 from arqonmesh.observe.printable import printable
 from arqonmesh_cli.addresses import link_address
 from arqonmesh_cli.answer import Answer, noun, verb
@@ -254,7 +254,8 @@ def matrix(
 ) -> Answer:
     """Show round trip and loss between all pairs of members: as measured, or guessed (~) where no link is."""
     view = ask_at(data_dir, context, lambda asked: asked.matrix())
-    found = [member.id for member in view.nodes if is_named(node, member.cluster, member.id)]
+    places = those_named(node, ((member.cluster, member.id) for member in view.nodes))
+    found = [view.nodes[place].id for place in places]
     if node and len(found) != 1:
         said = f"{len(found)} members' ids begin with {node!r}" if found else f"no member's id begins with {node!r}"
         raise NotFound("peer.unknown", said, hint=place_of(data_dir, context).hinted("arqon peer ls"))

@@ -112,6 +112,27 @@ def test_twelve_nodes_fit_eighty_columns() -> None:
         assert len(lines) == (count + 3 if count <= COLUMNS_MAX else len(cells) + 3)
 
 
+@pytest.mark.parametrize("sort", ["cluster", "rtt"])
+def test_a_guess_of_the_way_to_a_dead_member_is_marked(sort: str) -> None:
+    """It is of when that member was alive; without a dead one there is neither mark nor its line."""
+    cells = (
+        MatrixCellView(a=min(HQ, FACTORY), b=max(HQ, FACTORY), rtt_ms=7.0, loss=None, measured=False),
+        MatrixCellView(a=min(HQ, STORE), b=max(HQ, STORE), rtt_ms=9.0, loss=None, measured=False),
+    )
+
+    def shown(state: str) -> str:
+        nodes = tuple(
+            MatrixNodeView(id=id_, cluster="lab", region="", state=state if id_ == STORE else "alive")
+            for id_ in (HQ, FACTORY, STORE)
+        )
+        stream = _Stream()
+        show_matrix(Screen(stream), MatrixView(self_=HQ, nodes=nodes, cells=cells), "", sort)
+        return stream.text()
+
+    assert "✖9.0" in shown("dead") and "~7.0" in shown("dead") and "one of them is dead" in shown("dead")
+    assert "~9.0" in shown("suspect") and "✖" not in shown("suspect") + shown("alive")
+
+
 def test_a_route_is_told_hop_by_hop_with_who_is_kept_off_it(arqon: Arqon, served: Served) -> None:
     """The way, the shorter one, and why that is not taken, with the command that tells more."""
     out = arqon("mesh", "route", "store", *served.at).out
