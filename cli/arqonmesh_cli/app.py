@@ -13,6 +13,7 @@ import typer.core
 import typer.main
 
 from arqonmesh.errors import ArqonError, UsageError
+from arqonmesh_cli import wrong_values
 from arqonmesh_cli.answer import show_error
 
 VERBS: Final[dict[str, str]] = {
@@ -168,7 +169,8 @@ def _is_text(argument: str) -> bool:
 
 def _usage_error(error: typer.TyperException) -> ArqonError:
     """What typer noticed about the command line, in the shape of our errors."""
-    seen = error.format_message().strip().rstrip(".")
+    seen = wrong_values.told(error.format_message(), getattr(error, "param", None), error.__cause__)
+    seen = seen.strip().rstrip(".")
     context = getattr(error, "ctx", None)
     if context is None:
         return UsageError("cli.usage", _lower(seen), hint="arqon --help")
@@ -180,4 +182,4 @@ def _usage_error(error: typer.TyperException) -> ArqonError:
 
 
 def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
+    return sentence if sentence[:2].isupper() else sentence[:1].lower() + sentence[1:]
