@@ -19,7 +19,8 @@ _BEST: Final = ("up", "dialling", "waiting", "given-up")
 
 def mesh_links(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkView, ...]:
     """Every link of the mesh once: ours with live figures, the others as their owners tell. Who has left has none, and
-    one between two who are dead is down: nobody is there to say so. What is down has no figures."""
+    one between two who are dead is down: nobody is there to say so. What is down has no figures, nor has what a dead
+    member last said of a link: they would pass for what is so now."""
     own = node.world.node_id
     views = {}
     for edge in plane.routing.edges():
@@ -28,13 +29,14 @@ def mesh_links(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkVi
             continue  # what it last said of its links stands in its records for ever
         a, b = sorted((edge.a, edge.b))
         state = "down" if ends == ("dead", "dead") else edge.state
+        measured = state != "down" and "dead" not in ends
         views[a, b] = LinkView(
             a=a,
             b=b,
             state=state,
             transport=edge.transport,
-            rtt_ms=None if state == "down" else edge.rtt_us / 1_000,
-            loss=None if state == "down" else edge.loss_ppm / 1_000_000,
+            rtt_ms=edge.rtt_us / 1_000 if measured else None,
+            loss=edge.loss_ppm / 1_000_000 if measured else None,
             backlog=plane.federation.backlog(b if a == own else a) if own in (a, b) else 0,
             mine=own in (a, b),
         )

@@ -117,3 +117,26 @@ def test_a_link_that_is_down_has_no_figures_at_its_ends_nor_elsewhere() -> None:
     sim.cut(["a"], ["c"])
     sim.run_for(10 * SECOND)
     assert [shown(name) for name in "abc"] == [("down", None, None)] * 3
+
+
+def test_what_a_dead_member_last_said_of_its_links_has_no_figures() -> None:
+    """Its record says up for ever, so that the link is one-way; no screen shows its round trip or loss as of now."""
+    sim = Simulation(1)
+    for name in "abc":
+        sim.add(name, role="hub")
+    sim.found()
+    sim.run_for(5 * SECOND)
+    dead = sim.processes["c"].node_id
+    sim.crash("c")
+    node = sim.processes["a"].running
+    assert node.plane is not None
+    states = set()
+    for _ in range(30):
+        sim.run_for(SECOND)
+        if node.plane.membership.state_of(dead) != "dead":
+            continue
+        for link in mesh_links(node, node.plane, Throughput()):
+            figures = (link.rtt_ms, link.loss)
+            assert figures == (None, None) if dead in (link.a, link.b) else None not in figures
+            states.add((link.state, dead in (link.a, link.b)))
+    assert ("one-way", True) in states and ("up", False) in states
