@@ -6,7 +6,9 @@ tokens are renumbered, so that each core counts its own.
 
 A deadline is asked for anew only of cores that were heard since it was asked for last: `next_deadline` is called after
 every input, and most inputs concern one core of many. Whoever calls a core past the router, in a way that may move its
-deadline, runs what it returned (`run`, also when that is nothing) or says so with `touch`.
+deadline, runs what it returned (`run`, also when that is nothing) or says so with `touch`. A deadline that is new and
+in the past counts from the input that set it: how late this process is, is read from deadlines, and patience with
+others follows from that.
 
 Many events of one kind that come together (a start tells everything that is on disk) are told listener by listener and
 not one after the other: who has `on_events` takes them all at once, everyone else each in its turn.
@@ -63,6 +65,8 @@ class Router:
         self._heard: dict[int, None] = dict.fromkeys(range(len(self._cores)))
         """Places of cores whose deadline may have moved since."""
         self._earliest: Instant = _NEVER
+        self._now: Instant = 0
+        """Of the newest input."""
         for place, core in enumerate(self._cores):
             for message_type in core.MESSAGES:
                 assert message_type not in self._speakers, f"{message_type.__name__} is routed to two cores"
@@ -88,6 +92,7 @@ class Router:
         if speaker is None:
             return None
         place, core = speaker
+        self._now = now
         self._heard[place] = None
         effects = core.on_message(now, link_peer, message)
         for effect in effects:
@@ -114,6 +119,7 @@ class Router:
 
     def timer(self, now: Instant) -> list[Effect]:
         """Fire every core whose deadline has come."""
+        self._now = now
         out: list[Effect] = []
         deadlines, heard = self._deadlines, self._heard
         for place, core in enumerate(self._cores):
@@ -136,6 +142,8 @@ class Router:
                     deadline = _NEVER
                 before = deadlines[place]
                 if deadline != before:
+                    if deadline < self._now:  # it became due in the past just now, and nobody is late
+                        deadline = self._now
                     deadlines[place] = deadline
                     if deadline < earliest:
                         earliest = deadline
@@ -149,6 +157,7 @@ class Router:
 
     def run(self, now: Instant, core: Core | None, effects: Iterable[Effect]) -> list[Effect]:
         """Take these effects of `core` to quiescence and return what leaves the node."""
+        self._now = now
         if core is not None:
             self._heard[self._place[id(core)]] = None
         begun = effects if type(effects) is list else list(effects)

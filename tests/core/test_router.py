@@ -170,6 +170,33 @@ def test_only_cores_whose_deadline_has_come_are_woken() -> None:
     assert router.next_deadline() == 20
 
 
+def test_a_deadline_that_is_new_and_in_the_past_makes_nobody_late() -> None:
+    """A client came after a quiet hour, and what waits a moment since the last one is due: not for an hour already."""
+    core = Recorder("bus", [])
+    core.deadline = 5_000
+    router = Router((core,))
+    assert router.next_deadline() == 5_000
+    core.deadline = 10
+    router.event(3_000, Late(1))
+    router.touch(core)
+    assert router.next_deadline() == 3_000
+    router.timer(3_000)
+    assert core.journal == ["bus Late", "bus timer"]
+
+
+def test_a_deadline_that_was_known_stays_as_late_as_it_is() -> None:
+    """What a process that stood still hears first does not hide for how long it did."""
+    core, other = Recorder("link", []), Recorder("other", [])
+    core.deadline, other.deadline = 100, 120
+    router = Router((core, other))
+    assert router.next_deadline() == 100
+    core.deadline = 900
+    router.event(500, Late(1))
+    router.touch(core)
+    router.touch(other)
+    assert router.next_deadline() == 120
+
+
 def test_cores_that_answer_each_other_for_ever_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A livelock is our bug: it stops with the last event in the message."""
     monkeypatch.setattr(router_module, "STEPS_MAX", 100)
