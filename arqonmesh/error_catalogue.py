@@ -308,7 +308,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "bus.listen": (
         "The address in listen.bus cannot be had: it is taken, not ours, or needs more rights.",
-        "Set listen.bus in arqon.yaml to a free HOST:PORT, or `arqon init --bus HOST:PORT`.",
+        "`ss -ltnp` shows who has the port; set listen.bus in the node's arqon.yaml to a free HOST:PORT.",
     ),
     "bus.no-such-channel": (
         "The channel does not exist in this cluster: nobody is in it and nothing was published here.",
@@ -432,7 +432,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "http.version": ("HTTP/1.1 and 1.0 are spoken here.", "Use a client that speaks them."),
     "http.listen": (
         "The address in listen.http cannot be had: it is taken, not ours, or needs more rights.",
-        "Set listen.http in arqon.yaml to a free HOST:PORT, or `arqon init --http HOST:PORT`.",
+        "`ss -ltnp` shows who has the port; set listen.http in the node's arqon.yaml to a free HOST:PORT.",
     ),
     # control socket
     "api.already-running": (

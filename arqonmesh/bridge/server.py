@@ -21,6 +21,7 @@ from arqonmesh.bridge.closing import CLOSE_GRACE_S
 from arqonmesh.bridge.connection import ClientLook, Connection
 from arqonmesh.bridge.handshake import TurnedAway, judge
 from arqonmesh.bridge.heartbeat import PING_INTERVAL_S, PONG_TIMEOUT_S, Pulse
+from arqonmesh.bridge.listening import no_listen
 from arqonmesh.bridge.outgoing import UNSENT_BYTES_MAX, Outgoing
 from arqonmesh.bridge.picows_server import Acceptor
 from arqonmesh.bridge.port import BusPort
@@ -28,7 +29,6 @@ from arqonmesh.bridge.refusing import Refusals
 from arqonmesh.config.model import BusSettings
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.events import Dropped
-from arqonmesh.errors import ConfigError
 from arqonmesh.ids import ClientId
 
 
@@ -86,11 +86,7 @@ class BusServer:
         try:
             self._server = await self._acceptor.listen(host, port)
         except OSError as wrong:
-            raise ConfigError(
-                "bus.listen",
-                f"the bus cannot listen on {host}:{port}: {wrong.strerror or wrong}",
-                hint="set listen.bus in arqon.yaml to a free HOST:PORT",
-            ) from wrong
+            raise no_listen("bus.listen", "the bus", host, port, "listen.bus", wrong) from wrong
         self._sweep_later()
 
     def adopt(self, settings: BusSettings) -> None:

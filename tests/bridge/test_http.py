@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -26,10 +29,11 @@ from arqonmesh.bridge.http.messages import (
     RoomFigures,
     Rooms,
 )
+from arqonmesh.bridge.listening import why_not
 from arqonmesh.config.model import AuthSettings, BusSettings, JwtSettings
 from arqonmesh.core.bus.identity import Identity
 from arqonmesh.core.bus.names import resolve
-from arqonmesh.errors import ConfigError, Denied
+from arqonmesh.errors import CATALOGUE, ConfigError, Denied
 from tests.core.bus.house import House
 from tests.waiting import until
 
@@ -327,7 +331,19 @@ async def test_an_address_that_is_taken_is_told_with_the_setting(node: Node) -> 
     """ConfigError http.listen."""
     with pytest.raises(ConfigError, match="cannot listen") as wrong:
         await Node().server.start(*node.server.address)
-    assert (wrong.value.code, "listen.http" in wrong.value.hint) == ("http.listen", True)
+    assert wrong.value.code == "http.listen" and "listen.http in the node's arqon.yaml" in wrong.value.hint
+    host, port = node.server.address
+    assert str(wrong.value).startswith(f"HTTP cannot listen on {host}:{port}: another process has it; it needs")
+    assert "init" not in wrong.value.hint + CATALOGUE["http.listen"][1] + CATALOGUE["bus.listen"][1]
+
+
+async def test_an_address_that_cannot_be_had_is_told_in_our_words() -> None:
+    """One of another machine, a number without words of ours; what a resolver says is its own to tell."""
+    with pytest.raises(ConfigError) as wrong:
+        await Node().server.start("192.0.2.1", 1)
+    assert "on 192.0.2.1:1: it is no address of this machine; it needs" in str(wrong.value)
+    assert why_not(OSError(errno.ENOBUFS, "error while attempting")) == os.strerror(errno.ENOBUFS)
+    assert why_not(socket.gaierror(socket.EAI_NONAME, "nobody is named so")) == "nobody is named so"
 
 
 @pytest.mark.requirement("R-HT-4")

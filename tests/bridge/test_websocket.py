@@ -356,7 +356,8 @@ async def test_an_address_that_is_taken_is_told_with_the_setting(bus: RunningBus
     second = LoneBus(BusSettings())
     with pytest.raises(ConfigError, match="cannot listen") as wrong:
         await second.server.start("127.0.0.1", bus.server.address[1])
-    assert (wrong.value.code, "listen.bus" in wrong.value.hint) == ("bus.listen", True)
+    assert wrong.value.code == "bus.listen" and "listen.bus in the node's arqon.yaml" in wrong.value.hint
+    assert "another process has it; it needs" in str(wrong.value) and "ss -ltnp" in wrong.value.hint
 
 
 @pytest.mark.requirement("R-BU-20")

@@ -34,7 +34,8 @@ from arqonmesh.bridge.http.exchange import (
 from arqonmesh.bridge.http.messages import Index, Nothing, OpenApi
 from arqonmesh.bridge.http.openapi import describe
 from arqonmesh.bridge.http.sources import HttpSources
-from arqonmesh.errors import ArqonError, ConfigError, Denied, NotFound
+from arqonmesh.bridge.listening import no_listen
+from arqonmesh.errors import ArqonError, Denied, NotFound
 
 CONNECTIONS_MAX: Final = 128
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -96,11 +97,7 @@ class HttpServer:
         try:
             self._server = await loop.create_server(lambda: Connection(self), host, port)
         except OSError as wrong:
-            raise ConfigError(
-                "http.listen",
-                f"HTTP cannot listen on {host}:{port}: {wrong.strerror or wrong}",
-                hint="set listen.http in arqon.yaml to a free HOST:PORT",
-            ) from wrong
+            raise no_listen("http.listen", "HTTP", host, port, "listen.http", wrong) from wrong
 
     @property
     def address(self) -> tuple[str, int]:

@@ -18,6 +18,7 @@ from picows import WSCloseCode, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeRe
 
 from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.handshake import TurnedAway, judge
+from arqonmesh.bridge.listening import why_not
 from arqonmesh.bridge.picows_server import Acceptor
 from arqonmesh.bridge.telemetry.events import FRAME_BYTES_MAX, TelemetryEvent, TelemetryRefusal
 from arqonmesh.bridge.telemetry.feed import Feed
@@ -290,7 +291,7 @@ class TelemetryServer:
             self._server = await self._acceptor.listen(*self._where)
         except OSError as wrong:
             host, port = self._where
-            sentence = f"telemetry cannot listen on {host}:{port}: {wrong.strerror or wrong}; set listen.telemetry"
+            sentence = f"telemetry cannot listen on {host}:{port}: {why_not(wrong)}; set listen.telemetry"
             if self.failure != sentence:
                 _log.warning("%s. The bus goes on without it", sentence)
             self.failure = sentence
