@@ -62,6 +62,17 @@ def test_root_gets_what_it_asks_for() -> None:
     assert asked(os.getuid()) == str(HIGH_NICE)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may raise a process' priority")
+def test_who_was_started_with_more_does_not_end_with_less() -> None:
+    """`Nice=-15` of a unit, and `priority: high`."""
+    code = (
+        "import os; from arqonmesh.runtime.priority import ask_for_more; "
+        "os.setpriority(os.PRIO_PROCESS, 0, -15); ask_for_more(); print(os.nice(0))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "-15"
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
 def test_whoever_may_not_have_more_goes_on_without() -> None:
     """No error: most nodes are not short of time."""

@@ -171,6 +171,8 @@ class Plumtree:
         """A payload has gone by the tree alone: what it proved redundant is pruned."""
         self._announcements = Announcements(env.node_id, settings.announce_ms * MILLISECOND)
         self._sweep_at: Instant | None = None
+        self._fed_by: NodeId | None = None
+        """Who brought the newest payload that was new."""
         self._direction: NodeId | None = None
         self._purse = Purse()
         self._in_a_row = 0
@@ -302,6 +304,7 @@ class Plumtree:
         if known is not None:
             return self._on_known(now, link_peer, id_, known, message)
         self._count("arrived")
+        self._fed_by = link_peer
         known = self._remember(now, id_, message.round, message.wave, link_peer, message.topic)
         self._asked = _Arrival(id_, message, known, self._wanted.came(id_))
         return [Emit(BroadcastArrived(id_, message.topic, message.data, link_peer))]
@@ -424,10 +427,11 @@ class Plumtree:
             return []
         neighbour.eager = False
         eager = self._neighbours.eager_count()
-        if eager and (neighbour.used or eager >= FEW_EAGER):
+        fed = eager or (self._fed_by != link_peer and self._fed_by in self._neighbours)
+        if fed and (neighbour.used or eager >= FEW_EAGER):
             return []
-        # the last one of the tree is part of no cycle, whatever went over it: a leaf would hear of announcements alone,
-        # and a hub with dozens of leaves does not make one to each
+        # the last one of the tree is part of no cycle, whatever went over it, unless payloads come from elsewhere: a
+        # leaf would hear of announcements alone, and a hub with dozens of leaves does not make one to each
         neighbour.eager = True
         return [Send(link_peer, Lane.CONTROL, BroadcastGraft(id=b""))]
 

@@ -514,8 +514,10 @@ class Links:
         return said is not None and said.state == "up"
 
     def _others_were_told(self, peer: NodeId) -> bool:
-        """Everyone was told of this link and of others: there is somebody to wait for."""
-        return self._was_told(peer) and sum(said.state == "up" for said in self._said.values()) > 1
+        """There is somebody to wait for: everyone was told of this link and of others, or of several others. To whom it
+        is the first link instead of the only one, routes lead from then on: that is told at once."""
+        others = sum(said.state == "up" for other, said in self._said.items() if other != peer)
+        return others > (0 if self._was_told(peer) else 1)
 
     def _stays(self, now: Instant, peer: NodeId, link: _Link | None) -> list[Effect]:
         """It is none of those that the overlay opens for a moment."""
@@ -557,7 +559,7 @@ class Links:
                 del self._lost[peer]
         up = [self._adjacency(peer, link, "up") for peer, link in sorted(self._links.items()) if link.up and link.told]
         if not up and (self._spoken or self._said):
-            self._pacer.steadied()
+            self._pacer.steadied(heard=False)
             return []  # the next link that comes up asks again
         effects: list[Effect] = []
         if len(up) > ADJACENCIES_MAX:

@@ -116,10 +116,10 @@ class Pacer:
         hold_us = DRIFT_HOLD_US_MIN if step else self._drift_hold_us
         self._ask_for_drift(now, DRIFT_LASTS_US, hold_us, self._spread // SPREAD_SHARE)
 
-    def steadied(self) -> None:
-        """All is as it was told, or nobody would hear: nothing is published, and nothing waits for it later."""
+    def steadied(self, *, heard: bool = True) -> None:
+        """All is as it was told, or nobody would have `heard`: nothing is published, and nothing waits for it later."""
         self.due, self.for_drift, self._flip_asked, self._rare_asked = None, False, False, False
-        self._gathered = False
+        self._gathered = self._gathered and not heard
 
     def published(self, now: Instant) -> None:
         if self._flip_asked:

@@ -135,8 +135,8 @@ class Evidence:
         return target not in self.links and any(author in self.vouching for author in self._up.get(target, ()))
 
     def neighbours(self, target: NodeId) -> tuple[NodeId, ...] | None:
-        """Who has a link to it as both ends say, ourselves apart: whatever reaches it comes through one of them, or
-        us. None while it has said nothing."""
+        """Who has a link to it as both say in their records: whatever reaches it comes through one of them, or through
+        us, who are not among them. None while it has said nothing."""
         says = self._says.get(target)
         if says is None:
             return None

@@ -37,8 +37,8 @@ class Probe:
     ask_at: Instant
     verdict_at: Instant
     asked: bool = False
-    waits: int = 0
-    """How often it was put off because nothing could be heard."""
+    waited_us: int = 0
+    """For how long it was put off because nothing could be heard."""
     helpers: dict[NodeId, bool] = field(default_factory=dict)
 
     @property

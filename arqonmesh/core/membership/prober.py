@@ -10,7 +10,7 @@ from typing import Final
 
 from arqonmesh.config.model import MembershipSettings
 from arqonmesh.core.events import Dropped
-from arqonmesh.core.kernel import MILLISECOND, Effect, Emit, Env, Instant, Lane, Send
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Env, Instant, Lane, Send
 from arqonmesh.core.membership.awareness import Awareness
 from arqonmesh.core.membership.evidence import Evidence
 from arqonmesh.core.membership.hearing import Hearing
@@ -22,9 +22,9 @@ from arqonmesh.core.membership.rotation import Rotation
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Ack, Nack, Ping, PingFor, PingReq, SignedAck
 
-DEAF_WAITS_MAX: Final = 12
-"""So many half timeouts a probe waits while nothing can be heard: a link is down long before. A peer that kept its
-answers back at just the right moments would else keep its neighbour from any verdict for ever."""
+DEAF_US_MAX: Final = 10 * SECOND
+"""So long a probe waits at most while nothing can be heard: a link is down before that, however slow its heartbeats
+are. A peer that kept its answers back at just the right moments would else keep its neighbour from any verdict."""
 NACK_SHARE: Final = (4, 5)
 """A helper says Nack after so much of the probe timeout: in time for the asker's verdict."""
 
@@ -143,8 +143,8 @@ class Prober:
         if member is None or not member.probed:
             del self._probes.ours[probe.seq]
             return []
-        if self._hearing.deaf and self._awareness.enabled and probe.waits < DEAF_WAITS_MAX:
-            probe.waits += 1
+        if self._hearing.deaf and self._awareness.enabled and probe.waited_us < DEAF_US_MAX:
+            probe.waited_us += self._timeout_us // 2
             probe.postpone(self._timeout_us // 2)
             return []
         if probe.asked and now >= probe.verdict_at:

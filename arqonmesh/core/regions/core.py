@@ -319,11 +319,12 @@ class Regions:
 
     def _wish(self) -> list[Effect]:
         """A leader wants links to the leaders of the other regions, and to those beside it; nobody else does. Those
-        beside it stay wanted when the last other region is gone: theirs may be the only links that are left."""
+        beside it stay wanted when the last other region is gone, also while they are held dead: theirs may be the only
+        links that are left."""
         wanted: list[NodeId] = []
         if self.leading:
             mates = [node for node in self.leaders(self._here) if node != self._me]
-            beside = [node for node in mates if self._several or node in self._wished]
+            beside = mates if self._several else [node for node in self._wished if self._may_be_back(node)]
             across = [node for name, region in self._regions.items() if name != self._here for node in region.leaders]
             wanted = beside + sorted(across, key=self._bridge_rank)[: self._bridges_max]
         addresses = {node: self._residents[node].addresses for node in wanted}
@@ -337,6 +338,11 @@ class Regions:
         ]
         self._wished = {node: at for node, at in addresses.items() if at}
         return effects
+
+    def _may_be_back(self, node: NodeId) -> bool:
+        """It lives here, or did and has not left."""
+        resident = self._residents.get(node)
+        return resident is not None and resident.region == self._here and resident.state != "left"
 
     def _bridge_rank(self, node: NodeId) -> bytes:
         return hashlib.sha256(f"{self._me} {node}".encode()).digest()

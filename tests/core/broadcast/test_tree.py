@@ -221,6 +221,15 @@ def test_the_last_link_of_the_tree_is_asked_back_whatever_went_over_it() -> None
     assert other.core.eager == (peer("other"),)
 
 
+def test_a_pruned_link_is_not_asked_back_by_whom_another_feeds() -> None:
+    """Somebody says prune and goes on pushing: who asked the others back for it would be pruned by them each time."""
+    hand = Hand("liar", "honest")
+    hand.hear("honest", payload(bytes(900)))
+    hand.hear("liar", payload(bytes(901)))
+    hand.hear("liar", BroadcastPrune())
+    assert sends(hand.hear("honest", BroadcastPrune()), BroadcastGraft) == {}
+
+
 def test_a_payload_is_announced_on_a_dozen_links_at_most() -> None:
     """However many there are."""
     hand = Hand(*(f"n{index}" for index in range(60)), eager_max=1, fan_out_percent=0)

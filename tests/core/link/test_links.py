@@ -689,6 +689,59 @@ def test_a_link_to_somebody_else_after_the_only_one_is_told_at_once() -> None:
     assert [at - asked_at <= 50 * MS for at, _ in records(wire, "a")[said:]] == [True]
 
 
+def test_who_comes_and_goes_alone_tells_all_the_same_who_is_gone_for_good() -> None:
+    """While nobody could hear nothing was told, so the others are not waited for once more each time."""
+    wire = Wire("a", "b", "c", "d")
+    for name in "bcd":
+        wire.connect(name, "a")
+    wire.run(10 * SECOND)
+    lost_at = wire.now
+    for name in "bcd":
+        wire.sever(name, "a")
+        wire.sever("a", name)
+    for _ in range(12):
+        wire.run(wire.now + 1_500 * MS)
+        for name in "bc":
+            wire.cut.pop((node_of(name), node_of("a")))
+            wire.cut.pop((node_of("a"), node_of(name)))
+            wire.connect(name, "a")
+        wire.run(wire.now + 800 * MS)
+        for name in "bc":
+            wire.sever(name, "a")
+            wire.sever("a", name)
+    told = [at for at, record in records(wire, "a") if any(x.state == "down" for x in record.adjacencies)]
+    assert told and told[0] - lost_at <= 6 * SECOND
+
+
+def test_somebody_new_who_comes_first_is_no_reason_to_say_that_the_others_are_gone() -> None:
+    """Everyone was told of three links; a fourth comes up before these are back."""
+    wire = Wire("a", "b", "c", "d", "e")
+    for name in "bcd":
+        wire.connect(name, "a")
+    wire.run(10 * SECOND)
+    said = len(records(wire, "a"))
+    for name in "bcd":
+        wire.sever(name, "a")
+    wire.run(wire.now + 600 * MS)
+    wire.connect("e", "a")
+    wire.run(wire.now + 200 * MS)
+    wire.cut.clear()
+    wire.run(wire.now + 5 * SECOND)
+    ((_, record),) = records(wire, "a")[said:]
+    assert {x.state for x in record.adjacencies} == {"up"} and len(record.adjacencies) == 4
+
+
+def test_the_pace_that_is_usual_follows_the_overlay_for_old_links_and_new() -> None:
+    """Its heartbeats are slower because it wants them so: nobody is short of time, and haste is as great as ever."""
+    core = Links(env_of("a"), LinkSettings(), overlay_heartbeat_ms=250)
+    core.on_event(0, TransportUp(node_of("b"), "quic", True))
+    core.on_event(0, OverlayRuns(True, ()))
+    core.on_event(0, TransportUp(node_of("c"), "quic", True))
+    assert [link.liveness.usual_us for link in core._links.values()] == [250 * MS] * 2
+    core.on_event(0, OverlayRuns(False, ()))
+    assert [link.liveness.usual_us for link in core._links.values()] == [100 * MS] * 2
+
+
 def test_links_that_fall_and_return_one_by_one_are_told_as_ever() -> None:
     """Who was alone once is not for ever: the next loss waits for nobody."""
     wire = Wire("a", "b", "c")

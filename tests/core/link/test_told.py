@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND
+from arqonmesh.core.link.pacing import DRIFT_LASTS_US
 from arqonmesh.core.link.told import LOSS_LASTS_US, RARE_US, RTT_LASTS_US, Told
 
 MS = MILLISECOND
@@ -68,3 +69,8 @@ def test_a_round_trip_has_to_be_another_without_a_break_to_have_lasted() -> None
     assert figures.lasted(2 * RTT_LASTS_US)
     figures.said(2 * RTT_LASTS_US, 80 * MS, 0, news=True)
     assert not figures.lasted(3 * RTT_LASTS_US)
+
+
+def test_what_has_lasted_has_done_so_when_the_pacer_asks() -> None:
+    """Figures are looked at every half second, so what began to drift then counts when its turn comes."""
+    assert RTT_LASTS_US + SECOND <= DRIFT_LASTS_US

@@ -123,7 +123,7 @@ def test_nobody_is_deaf_for_ever() -> None:
     """A peer that keeps its answers back at just the right moments keeps no verdict from us for longer than seconds."""
     core, now = spoke()
     core.on_event(now, LinkSilent(HUB, 500 * MILLISECOND))
-    _, judged = unanswered(core, now, 12 * SECOND)
+    _, judged = unanswered(core, now, 20 * SECOND)
     assert judged
 
 

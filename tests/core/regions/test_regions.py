@@ -63,6 +63,32 @@ def test_leaders_keep_each_other_when_the_last_other_region_dies() -> None:
     assert list(world.wishes[other]) == [one]
 
 
+def test_a_mate_that_was_held_dead_for_a_moment_is_still_wanted_when_nobody_else_is_left() -> None:
+    """Two survivors may take each other for dead first: whoever gave the wish up would never dial again."""
+    world = World(mesh("eu", "us"))
+    world.settle()
+    one, other = world.leaders("eu")
+    for name in [name for name in world.members if name.startswith("us")]:
+        world.set_state(name, "dead")
+    world.settle()
+    world.set_state(other, "dead")
+    world.settle()
+    assert other in world.wishes[one]
+    world.set_state(other, "alive")
+    world.settle()
+    assert other in world.wishes[one]
+    world.set_state(other, "left")
+    world.settle()
+    assert other not in world.wishes[one]
+
+
+def test_leaders_of_the_only_region_there_ever_was_want_nothing() -> None:
+    """What is kept are wishes that there were."""
+    world = World(mesh("eu"))
+    world.settle()
+    assert not any(world.wishes.values())
+
+
 def test_a_better_candidate_waits_until_it_has_been_there_for_the_hysteresis() -> None:
     """The best rank comes back after its death: its seat is taken, and it gets one again only after the hold time."""
     world = World(mesh("eu", "us"))
