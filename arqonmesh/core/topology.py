@@ -36,6 +36,8 @@ from arqonmesh.core.kernel import Connect, Disconnect, Durable, Effect, Emit, En
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import WireMessage
 
+NOT_WANTED: Final = "not-wanted"
+"""Why a link is closed that nobody wishes for any more."""
 DIALLED_ROLES: Final = ("hub", "leader")
 ROLE: Final = "role"
 """The name of our own wishes."""
@@ -176,7 +178,7 @@ class Topology:
                 return []
             del self._wishes[peer]
         was_dialled = self._dialled.pop(peer, None) is not None
-        return [Disconnect(peer, "not-wanted", forget=was_dialled)]
+        return [Disconnect(peer, NOT_WANTED, forget=was_dialled)]
 
     def _dial(self, node: NodeId) -> list[Effect]:
         """Tell the dialler of a wanted member, when there is something new to tell."""

@@ -9,10 +9,13 @@ from arqonmesh.api.mesh_views import LinkView
 from arqonmesh.api.node_views import OwnLinkView
 from arqonmesh.core.node import Node
 from arqonmesh.core.plane import Plane
+from arqonmesh.core.topology import NOT_WANTED
 from arqonmesh.ids import NodeId
 from arqonmesh.net.api import DialInfo, Endpoint, LinkInfo
 from arqonmesh.runtime.throughput import Throughput
 
+ENDED: Final = (NOT_WANTED, "link.removed")
+"""Why links were closed that somebody did not want any more: such a one is not lost."""
 _BEST: Final = ("up", "dialling", "waiting", "given-up")
 """Of several wishes for one link the one is told that has come furthest."""
 
@@ -118,11 +121,12 @@ def own_links(
 
 def _lost(plane: Plane, own: NodeId, fallen: Mapping[NodeId, str]) -> set[NodeId]:
     """With whom this node is to have a link and has none: the other end's record still names it, as all screens show,
-    or it fell and that member is not there to say so. Not one that both have ended because it is of no use."""
+    or it fell and that member is not there to say so. Not one that an end closed because nobody wishes it any more."""
     edges = [edge for edge in plane.routing.edges() if own in (edge.a, edge.b) and edge.state != "up"]
     named = {edge.b if edge.a == own else edge.a for edge in edges}
     found = {peer for peer in named if plane.membership.state_of(peer) != "left"}
-    return found | {peer for peer in fallen if plane.membership.state_of(peer) not in ("alive", "left")}
+    found |= {peer for peer in fallen if plane.membership.state_of(peer) not in ("alive", "left")}
+    return {peer for peer in found if not any(why in fallen.get(peer, "") for why in ENDED)}
 
 
 def _by_link(dials: Sequence[DialInfo], links: Mapping[NodeId, LinkInfo]) -> dict[str, list[DialInfo]]:
