@@ -423,8 +423,11 @@ class Plumtree:
     def _on_prune(self, link_peer: NodeId) -> list[Effect]:
         self._count("prunes_received")
         neighbour = self._neighbours.get(link_peer)
-        if neighbour is None:
-            return []
+        if (
+            neighbour is None
+        ):  # its side of the link came up first: said to nobody, it would leave a leaf out of the tree
+            few = self._neighbours.eager_count() < FEW_EAGER
+            return [Send(link_peer, Lane.CONTROL, BroadcastGraft(id=b""))] if few else []
         neighbour.eager = False
         eager = self._neighbours.eager_count()
         fed = eager or (self._fed_by != link_peer and self._fed_by in self._neighbours)

@@ -221,6 +221,16 @@ def test_the_last_link_of_the_tree_is_asked_back_whatever_went_over_it() -> None
     assert other.core.eager == (peer("other"),)
 
 
+def test_a_prune_that_comes_before_our_end_of_the_link_is_up_is_answered_too() -> None:
+    """A newcomer's hub knows of the link first and has enough of its own: the newcomer would hear of nothing."""
+    newcomer = Hand()
+    assert list(sends(newcomer.hear("hub", BroadcastPrune()), BroadcastGraft)) == [peer("hub")]
+    newcomer.tell(LinkUp(peer("hub"), "quic"))
+    assert newcomer.core.eager == (peer("hub"),)
+    rich = Hand("a", "b", "c")
+    assert sends(rich.hear("hub", BroadcastPrune()), BroadcastGraft) == {}
+
+
 def test_a_pruned_link_is_not_asked_back_by_whom_another_feeds() -> None:
     """Somebody says prune and goes on pushing: who asked the others back for it would be pruned by them each time."""
     hand = Hand("liar", "honest")
