@@ -14,7 +14,9 @@ from arqonmesh.ids import NodeId
 from arqonmesh.net.api import DialInfo, Endpoint, LinkInfo
 from arqonmesh.runtime.throughput import Throughput
 
-ENDED: Final = (NOT_WANTED, "link.removed")
+REMOVED: Final = "link.removed"
+"""The code with which a link ends that an operator took back."""
+ENDED: Final = (NOT_WANTED, REMOVED)
 """Why links were closed that somebody did not want any more: such a one is not lost."""
 _BEST: Final = ("up", "dialling", "waiting", "given-up")
 """Of several wishes for one link the one is told that has come furthest."""

@@ -45,6 +45,7 @@ from arqonmesh.runtime.health import probes_of
 from arqonmesh.runtime.history import HistoryKeeper
 from arqonmesh.runtime.host import Host
 from arqonmesh.runtime.http_sources import sources_of
+from arqonmesh.runtime.link_views import REMOVED
 from arqonmesh.runtime.throughput import Throughput
 from arqonmesh.store.store import Store
 from arqonmesh.trust.certificates import NO_MESH
@@ -268,7 +269,7 @@ class Service:
         still_wanted = {dial.peer for dial in self.endpoint.dials()}
         for peer in gone:
             if peer is not None and peer not in still_wanted:
-                self.endpoint.disconnect(peer, "link.removed: the operator of the other side wants it no longer")
+                self.endpoint.disconnect(peer, f"{REMOVED}: the operator of the other side wants it no longer")
         return True
 
     def addresses(self) -> tuple[str, ...]:

@@ -634,6 +634,15 @@ def test_a_flapping_link_is_advertised_ever_more_rarely_and_a_calm_one_soon() ->
     assert len(published) == before + 1
 
 
+def hub_of_three(*others: str) -> Wire:
+    """a, to which b, c and d have been linked for ten seconds, and `others` who are not."""
+    wire = Wire("a", "b", "c", "d", *others)
+    for name in "bcd":
+        wire.connect(name, "a")
+    wire.run(10 * SECOND)
+    return wire
+
+
 def test_the_first_link_after_none_is_no_reason_to_say_that_the_others_are_gone() -> None:
     """A hub stood still and lost everyone; they come back one after the other, and nobody is told of any of it."""
     names = [chr(ord("b") + number) for number in range(12)]
@@ -656,10 +665,7 @@ def test_the_first_link_after_none_is_no_reason_to_say_that_the_others_are_gone(
 
 def test_links_that_go_on_falling_together_do_not_hide_what_else_was_lost() -> None:
     """Who was alone waits for the others once, until something was told; d is gone for good, and that is told."""
-    wire = Wire("a", "b", "c", "d")
-    for name in "bcd":
-        wire.connect(name, "a")
-    wire.run(10 * SECOND)
+    wire = hub_of_three()
     lost_at = wire.now
     for name in "bcd":
         wire.sever(name, "a")
@@ -691,10 +697,7 @@ def test_a_link_to_somebody_else_after_the_only_one_is_told_at_once() -> None:
 
 def test_who_comes_and_goes_alone_tells_all_the_same_who_is_gone_for_good() -> None:
     """While nobody could hear nothing was told, so the others are not waited for once more each time."""
-    wire = Wire("a", "b", "c", "d")
-    for name in "bcd":
-        wire.connect(name, "a")
-    wire.run(10 * SECOND)
+    wire = hub_of_three()
     lost_at = wire.now
     for name in "bcd":
         wire.sever(name, "a")
@@ -715,10 +718,7 @@ def test_who_comes_and_goes_alone_tells_all_the_same_who_is_gone_for_good() -> N
 
 def test_somebody_new_who_comes_first_is_no_reason_to_say_that_the_others_are_gone() -> None:
     """Everyone was told of three links; a fourth comes up before these are back."""
-    wire = Wire("a", "b", "c", "d", "e")
-    for name in "bcd":
-        wire.connect(name, "a")
-    wire.run(10 * SECOND)
+    wire = hub_of_three("e")
     said = len(records(wire, "a"))
     for name in "bcd":
         wire.sever(name, "a")
@@ -765,10 +765,7 @@ def test_links_that_fall_and_return_one_by_one_are_told_as_ever() -> None:
 
 def test_who_does_not_come_back_after_all_were_lost_is_told_when_its_time_is_over() -> None:
     """As long as a lost link is tried on its connection, and no longer."""
-    wire = Wire("a", "b", "c", "d")
-    for name in "bcd":
-        wire.connect(name, "a")
-    wire.run(10 * SECOND)
+    wire = hub_of_three()
     said = len(records(wire, "a"))
     for name in "bcd":
         wire.sever(name, "a")
