@@ -3,16 +3,10 @@
 A connection is the transport's word; a link is ours: it is up once the first heartbeat was answered, and down when
 answers stop, long before the transport would notice. Its connection is kept for a moment more: should answers come
 again, the link is up without a handshake. Each side sends one small datagram per interval, which carries the answer
-to the other's; heartbeats of several links that are due soon leave in one wake-up. Every flip and every noticeable
-change of a figure (told.py) goes into this node's link-state advertisement (the LINKS record), paced so that a
-flapping link floods nobody, nor one whose figures never stand still hides for long what others do. What was said is not
-said again: not after a restart whose links are as they were, nor when a link is back before its loss was told. And
-who has no link at all says nothing until it has one, since nobody would hear: a hub that stands still for a moment is
-lost to all its spokes at once, and must not be flooded by them when it goes on. Nor does it then say at once that all
-but the first are gone: the others have as long to come back as a lost link is tried on its connection. While the
-overlay chooses the links, those that it opens for a second now and then, to look whether a spare member is there, are
-not told (`trials.py`): each such look would be four records for everyone, which in a mesh of a thousand is more than
-all the rest.
+to the other's; heartbeats of several links that are due soon leave in one wake-up. What everyone is told of all that is
+the record's matter (record.py). While the overlay chooses the links, those that it opens for a second now and then, to
+look whether a spare member is there, are not told (`trials.py`): each such look would be four records for everyone,
+which in a mesh of a thousand is more than all the rest.
 
 Who is blamed for silence (Lifeguard's rule): when all links, two or more, fall silent at once, it is probably us,
 and all get one more interval, once. When the process itself ran late, nothing is judged until it has had time to
@@ -24,13 +18,11 @@ Heartbeats and their answers only count between direct neighbours; they are neve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.events import (
     Applied,
-    Dropped,
     Late,
     LinkDown,
     LinkMeasured,
@@ -40,7 +32,6 @@ from arqonmesh.core.events import (
     LinkWanted,
     NeighbourUp,
     OverlayRuns,
-    Publish,
     StoodStill,
     TransportDown,
     TransportUp,
@@ -60,6 +51,7 @@ from arqonmesh.core.kernel import (
 )
 from arqonmesh.core.link.beats import MASK_BITS
 from arqonmesh.core.link.lag import Lag
+from arqonmesh.core.link.link import Link, LinkReport
 from arqonmesh.core.link.liveness import (
     ASKED_US_MAX,
     DIALLED_LATER_US,
@@ -71,34 +63,21 @@ from arqonmesh.core.link.liveness import (
     Liveness,
     Resumed,
 )
-from arqonmesh.core.link.pacing import Pacer
+from arqonmesh.core.link.record import STOOD_US, Record
 from arqonmesh.core.link.stalls import Stalls
-from arqonmesh.core.link.told import Told, drifted
 from arqonmesh.core.link.trials import Trials
 from arqonmesh.core.lull import Lull
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Heartbeat, HeartbeatAck, WireMessage
-from arqonmesh.wire.statement import Adjacency, Kind
+from arqonmesh.wire.statement import Kind
 from arqonmesh.wire.statement import Links as LinksRecord
 
-ADJACENCIES_MAX: Final = 128
-"""As many as a LINKS record carries."""
-DOWN_SHOWN_MAX: Final = 32
-DOWN_SHOWN_US: Final = 600 * SECOND
-"""So long a lost link is still listed, as down, for whoever looks at the mesh."""
 MEASURED_EVERY_US: Final = SECOND // 2
 TOLD_EVERY_US: Final = 5 * SECOND
 """How a link does is told at once when it is noticeably other than what was told, and every so often when it is not:
 most links are today as they were yesterday, and four cores that take that in are most of what a heartbeat costs."""
-NOTICED_US: Final = MILLISECOND
-NOTICED_SHARE: Final = 8
-NOTICED_PPM: Final = 5_000
-"""Noticeable: a round trip that is other by more than a millisecond and more than an eighth, or half a percent more or
-less that is lost."""
 LATE_US: Final = 50 * MILLISECOND
 """Own timers later than this mean that we were not listening."""
-FIRST_PUBLISH_US: Final = 500 * MILLISECOND
-"""After a start the first record waits for the first links; it replaces what an earlier life advertised."""
 STRAIN_SHARE: Final = 2
 """Where everyone stood still for so long of late, heartbeats leave no oftener than this often in that time."""
 STRAINED_US_MAX: Final = 600 * MILLISECOND
@@ -110,64 +89,6 @@ REOPENING_BEATS: Final = 6
 """A link that was lost is tried on its connection for at least so many of its heartbeats: where they are slow because
 the machines are, a handshake is what both ends can least afford."""
 ALL_HEARD: Final = (1 << MASK_BITS) - 1
-STOOD_US: Final = 5 * SECOND
-"""A link that was up so long did not flap when it fell, and is none that the overlay opened for a moment."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkReport:
-    """One link as this node measures it. `state`: opening, up or probing (an answer is overdue)."""
-
-    peer: NodeId
-    state: str
-    transport: str
-    outbound: bool
-    rtt_us: int
-    rtt_var_us: int
-    loss_ppm: int
-    since: Instant
-
-    @property
-    def up(self) -> bool:
-        return self.state in ("up", "probing")
-
-
-@dataclass(slots=True)
-class _Link:
-    transport: str
-    outbound: bool
-    since: Instant
-    liveness: Liveness
-    measured_at: Instant | None = None
-    told_at: Instant | None = None
-    """When LinkMeasured told of it last, and what; None: since it was silent or up, it has not."""
-    told_rtt_us: int = 0
-    told_loss_ppm: int = 0
-    loss_ppm: int = 0
-    figures: Told = field(default_factory=Told)
-    """What everyone was told of its round trip and loss."""
-    told: bool = True
-    """Everyone is told of it; not yet while it may be one that the overlay opened for a moment."""
-    fell: bool = False
-    """It is down, and reopening on the connection that it had."""
-    wakes_at: Instant = 0
-    """Its `liveness.next_wakeup()`, as of when anything last happened to it."""
-
-    @property
-    def noticeable(self) -> bool:
-        """Whether it does noticeably otherwise than LinkMeasured told last."""
-        moved_us = abs(self.liveness.rtt.srtt_us - self.told_rtt_us)
-        if moved_us > NOTICED_US and moved_us * NOTICED_SHARE > self.told_rtt_us:
-            return True
-        return abs(self.loss_ppm - self.told_loss_ppm) > NOTICED_PPM
-
-    @property
-    def up(self) -> bool:
-        return self.liveness.state in (LinkState.UP, LinkState.PROBING)
-
-    def moved(self, now: Instant) -> bool:
-        """Whether its figures are noticeably other than what was told of them."""
-        return self.up and self.figures.moved(now, self.liveness.rtt.srtt_us)
 
 
 class Links:
@@ -195,17 +116,8 @@ class Links:
         self._trials = Trials(env.node_id)
         self._heartbeat_ms = settings.heartbeat_ms
         """Our own interval; what a peer asks for is its liveness's."""
-        self._links: dict[NodeId, _Link] = {}
-        self._lost: dict[NodeId, tuple[Instant, Adjacency]] = {}
-        self._pacer = Pacer(env.rng)
-        self._said: dict[str, Adjacency] = {}
-        """The newest record: of the life before, as gossip brings it, until this one has published its own."""
-        self._compared = False
-        """This life has held its links against that record, or had none to compare with."""
-        self._spoken = False
-        """This life has published a record."""
-        self._alone = False
-        """The last link is down, and none has come up since."""
+        self._links: dict[NodeId, Link] = {}
+        self._record = Record(env.rng)
         self._stretched = False
         self._lull = Lull()
         """How long peers stood still of late, once there were enough of them; shared by all links."""
@@ -225,13 +137,13 @@ class Links:
 
     def report(self) -> tuple[LinkReport, ...]:
         """Every connection with its liveness, sorted by peer."""
-        return tuple(self._report(peer, self._links[peer]) for peer in sorted(self._links))
+        return tuple(self._links[peer].report(peer) for peer in sorted(self._links))
 
     # --- Core ---------------------------------------------------------------------------------------------
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
         self._listening_since = now
-        self._pacer.changed(now, FIRST_PUBLISH_US)
+        self._record.start(now)
         return self._armed([])
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
@@ -264,11 +176,7 @@ class Links:
                 return []
             if not event.ours:
                 return self._named(now, event.author, event.body)
-            if self._spoken:
-                return []
-            self._said = {adjacency.peer: adjacency for adjacency in event.body.adjacencies}
-            if self._compared:  # more of an earlier life came than was on our disk
-                self._pacer.changed(now)
+            self._record.recovered(now, event.body)
             return self._armed([])
         if isinstance(event, TransportUp):
             return self._armed(self._transport_up(now, event))
@@ -294,11 +202,9 @@ class Links:
             liveness = link.liveness
             if now + liveness.interval_us // EARLY >= link.wakes_at:
                 effects += self._follow(now, peer, link, liveness.tick(now))
-        if self._pacer.due is not None and now >= self._pacer.due:
-            if self._pacer.for_drift and not any(link.up and link.figures.lasted(now) for link in self._links.values()):
-                self._pacer.steadied()
-            else:
-                effects += self._publish(now)
+        due = self._record.due
+        if due is not None and now >= due:
+            effects += self._record.publish(now, self._links)
         return self._armed(effects)
 
     def next_deadline(self) -> Instant | None:
@@ -332,7 +238,7 @@ class Links:
     # --- connections --------------------------------------------------------------------------------------
 
     def _transport_up(self, now: Instant, event: TransportUp) -> list[Effect]:
-        told = self._was_told(event.peer) or not self._trials.includes(event.peer, outbound=event.outbound)
+        told = self._record.says_up(event.peer) or not self._trials.includes(event.peer, outbound=event.outbound)
         known = self._links.get(event.peer)
         if known is not None:  # simultaneous dials collapsed to another connection: answers go on counting
             known.transport, known.outbound = event.transport, event.outbound
@@ -346,7 +252,7 @@ class Links:
         )
         liveness.usual_us = self._usual_ms() * MILLISECOND
         liveness.follows = event.outbound  # who was dialled leads: a hub's heartbeats leave together
-        link = self._links[event.peer] = _Link(event.transport, event.outbound, now, liveness, told=told)
+        link = self._links[event.peer] = Link(event.transport, event.outbound, now, liveness, told=told)
         self._pace(now)
         return self._follow(now, event.peer, link, liveness.tick(now))
 
@@ -355,7 +261,7 @@ class Links:
         return [] if link is None else self._take_down(now, event.peer, link, link.up, event.reason)
 
     def _follow(
-        self, now: Instant, peer: NodeId, link: _Link, steps: Sequence[Beat | Changed | Resumed]
+        self, now: Instant, peer: NodeId, link: Link, steps: Sequence[Beat | Changed | Resumed]
     ) -> list[Effect]:
         """Perform what one link's liveness asks for."""
         effects: list[Effect] = []
@@ -382,39 +288,27 @@ class Links:
                 link.since = now
                 link.told_at = None
                 link.fell = False
-                self._lost.pop(peer, None)
-                if self._alone:
-                    self._alone = False
-                    if self._others_were_told(peer):
-                        self._pacer.gather(now, self._reopening_us(link))
+                self._record.came_up(now, peer, self._reopening_us(link))
                 if link.told:
-                    self._tell(now, peer)
+                    self._record.tell(now, peer)
                 effects.append(Emit(LinkUp(peer, link.transport)))
                 if link.told and self._trials.running:
                     effects.append(Emit(LinkStays(peer)))
         return effects
 
-    def _reopening_us(self, link: _Link) -> int:
+    def _reopening_us(self, link: Link) -> int:
         return max(REOPENING_PATIENCE_US, REOPENING_BEATS * link.liveness.interval_us)
 
-    def _take_down(self, now: Instant, peer: NodeId, link: _Link, was_up: bool, reason: str) -> list[Effect]:
+    def _take_down(self, now: Instant, peer: NodeId, link: Link, was_up: bool, reason: str) -> list[Effect]:
         del self._links[peer]
         self._pace(now)
         return self._lose(now, peer, link, reason) if was_up else []
 
-    def _lose(self, now: Instant, peer: NodeId, link: _Link, reason: str) -> list[Effect]:
+    def _lose(self, now: Instant, peer: NodeId, link: Link, reason: str) -> list[Effect]:
         """A link that was up is down, whatever becomes of its connection."""
         if not link.told:
             return [Emit(LinkDown(peer, reason))]
-        self._lost.pop(peer, None)
-        self._lost[peer] = (now, self._adjacency(peer, link, "down"))
-        self._alone = not any(its.up for its in self._links.values())
-        while len(self._lost) > DOWN_SHOWN_MAX:
-            del self._lost[next(iter(self._lost))]
-        if now - link.since >= STOOD_US:
-            self._pacer.lost(now)
-        else:
-            self._pacer.changed(now)
+        self._record.lost(now, peer, link, alone=not any(its.up for its in self._links.values()))
         return [Emit(LinkDown(peer, reason))]
 
     # --- patience with ourselves --------------------------------------------------------------------------
@@ -428,7 +322,7 @@ class Links:
         if deadline > self._lag.at:  # else it is the lateness of a timer that waits while the inbox is read
             if self._lag.note(now, late_us):
                 self._pace(now)
-            self._pacer.lag_us = self._lag.us
+            self._record.lags(self._lag.us)
         return self._was_late(now, late_us) if late_us >= LATE_US else []
 
     def _was_late(self, now: Instant, by_us: int) -> list[Effect]:
@@ -442,7 +336,7 @@ class Links:
             link.liveness.extend(now, by_us)
         return self._stood_still(now, self._stalls.ours(now, by_us))
 
-    def _resumed(self, now: Instant, peer: NodeId, link: _Link, silence: Resumed) -> list[Effect]:
+    def _resumed(self, now: Instant, peer: NodeId, link: Link, silence: Resumed) -> list[Effect]:
         """One peer alone says something of its own link only (liveness.py); with enough others it is the machines."""
         company: dict[NodeId, None] = {
             other: None
@@ -473,32 +367,27 @@ class Links:
 
     # --- figures ------------------------------------------------------------------------------------------
 
-    def _measure(self, now: Instant, peer: NodeId, link: _Link) -> list[Effect]:
+    def _measure(self, now: Instant, peer: NodeId, link: Link) -> list[Effect]:
         if not link.up or (link.measured_at is not None and now - link.measured_at < MEASURED_EVERY_US):
             return []
         rtt = link.liveness.rtt
         link.measured_at = now
         link.loss_ppm = link.liveness.loss_ppm(now)
-        link.figures.measured(now, rtt.srtt_us, link.loss_ppm)
-        if link.moved(now):
-            step, rare = link.figures.stepped(rtt.srtt_us), link.figures.rarely_moves(now)
-            leaf = len(self._links) == 1 and link.liveness.asked_slower and not link.figures.loss_lasts(now)
-            self._pacer.drifted(now, step=step, rare=rare, leaf=leaf)
+        self._record.measured(now, link, only=len(self._links) == 1)
         stays = self._stays(now, peer, link) if not link.told and now - link.since >= STOOD_US else []
         if link.told_at is not None and now - link.told_at < TOLD_EVERY_US and not link.noticeable:
             return stays
         link.told_at, link.told_rtt_us, link.told_loss_ppm = now, rtt.srtt_us, link.loss_ppm
         return [Emit(LinkMeasured(peer, rtt.srtt_us, rtt.rttvar_us, link.loss_ppm)), *stays]
 
-    # --- what everyone is told ----------------------------------------------------------------------------
+    # --- links that stay -----------------------------------------------------------------------------------
 
     def _overlay_runs(self, now: Instant, event: OverlayRuns) -> list[Effect]:
         self._trials.runs(event)
         self._pace(now)
         if not event.running:
             return [effect for peer, link in self._links.items() for effect in self._stays(now, peer, link)]
-        if not self._compared:  # what it keeps of an earlier life's links is seen after a while
-            self._pacer.put_off(now + STOOD_US + FIRST_PUBLISH_US)
+        self._record.await_stays(now)
         return []
 
     def _named(self, now: Instant, author: NodeId, record: LinksRecord) -> list[Effect]:
@@ -508,96 +397,19 @@ class Links:
             return []
         return self._armed(self._stays(now, author, link))
 
-    def _was_told(self, peer: NodeId) -> bool:
-        """Our newest record says that this link is up: it is back before anybody heard of its loss, or our restart."""
-        said = self._said.get(peer)
-        return said is not None and said.state == "up"
-
-    def _others_were_told(self, peer: NodeId) -> bool:
-        """There is somebody to wait for: everyone was told of this link and of others, or of several others. To whom it
-        is the first link instead of the only one, routes lead from then on: that is told at once."""
-        others = sum(said.state == "up" for other, said in self._said.items() if other != peer)
-        return others > (0 if self._was_told(peer) else 1)
-
-    def _stays(self, now: Instant, peer: NodeId, link: _Link | None) -> list[Effect]:
+    def _stays(self, now: Instant, peer: NodeId, link: Link | None) -> list[Effect]:
         """It is none of those that the overlay opens for a moment."""
         if link is None or link.told:
             return []
         link.told = True
         if not link.up:
             return []
-        self._tell(now, peer)
+        self._record.tell(now, peer)
         return [Emit(LinkStays(peer))]
-
-    def _tell(self, now: Instant, peer: NodeId) -> None:
-        """A link is up: everyone may know, unless it was there before our restart."""
-        if self._compared or not self._was_told(peer):
-            self._pacer.changed(now)
-        elif self._pacer.due is None:  # the first that is back, late: the others have their time from here
-            self._pacer.changed(now, FIRST_PUBLISH_US)
-
-    def _report(self, peer: NodeId, link: _Link) -> LinkReport:
-        rtt = link.liveness.rtt
-        return LinkReport(
-            peer=peer,
-            state=link.liveness.state.value,
-            transport=link.transport,
-            outbound=link.outbound,
-            rtt_us=rtt.srtt_us,
-            rtt_var_us=rtt.rttvar_us,
-            loss_ppm=link.loss_ppm,
-            since=link.since,
-        )
-
-    def _adjacency(self, peer: NodeId, link: _Link, state: str) -> Adjacency:
-        return Adjacency(peer, state, link.transport, link.liveness.rtt.srtt_us, link.loss_ppm)
-
-    def _publish(self, now: Instant) -> list[Effect]:
-        """Say how our links are, unless that is what was said, or nobody would hear."""
-        for peer, (lost_at, _) in list(self._lost.items()):
-            if now - lost_at > DOWN_SHOWN_US:
-                del self._lost[peer]
-        up = [self._adjacency(peer, link, "up") for peer, link in sorted(self._links.items()) if link.up and link.told]
-        if not up and (self._spoken or self._said):
-            self._pacer.steadied(heard=False)
-            return []  # the next link that comes up asks again
-        effects: list[Effect] = []
-        if len(up) > ADJACENCIES_MAX:
-            effects.append(Emit(Dropped("link", "adjacencies-full", len(up) - ADJACENCIES_MAX)))
-            up = up[:ADJACENCIES_MAX]
-        down = [adjacency for _, adjacency in self._lost.values()][: ADJACENCIES_MAX - len(up)]
-        adjacencies = tuple(sorted(up + down, key=lambda adjacency: adjacency.peer))
-        self._compared = True
-        moved = [peer for peer, link in self._links.items() if link.moved(now)]
-        if not moved and self._is_said(adjacencies):
-            self._pacer.steadied()
-        else:
-            self._pacer.published(now)
-            self._spoken, self._said = True, {adjacency.peer: adjacency for adjacency in adjacencies}
-            effects.append(Emit(Publish(Kind.LINKS, "", LinksRecord(adjacencies))))
-        for peer, link in self._links.items():
-            said = self._said.get(peer)
-            if said is None:  # the record is full without it
-                link.figures = Told()
-            else:
-                link.figures.said(now, said.rtt_us, said.loss_ppm, news=peer in moved)
-        return effects
-
-    def _is_said(self, adjacencies: Sequence[Adjacency]) -> bool:
-        """Whether the newest record says just this, figures that only tremble apart."""
-        if not self._said or len(adjacencies) != len(self._said):
-            return False
-        for new in adjacencies:
-            said = self._said.get(new.peer)
-            if said is None or (said.state, said.transport) != (new.state, new.transport):
-                return False
-            if said.state == "up" and drifted(new.rtt_us, said.rtt_us):
-                return False
-        return True
 
     def _armed(self, effects: list[Effect]) -> list[Effect]:
         """Set the deadline after something that may have concerned any link."""
-        deadline = self._pacer.due
+        deadline = self._record.due
         for link in self._links.values():
             wakes_at = link.liveness.next_wakeup()
             assert wakes_at is not None, "a link that is down is not kept"
@@ -607,13 +419,13 @@ class Links:
         self._deadline = deadline
         return effects
 
-    def _rearmed(self, changed: _Link, effects: list[Effect]) -> list[Effect]:
+    def _rearmed(self, changed: Link, effects: list[Effect]) -> list[Effect]:
         """The same after something that concerned one link alone: the others are not asked. Most answers leave the
         deadline as it is, because the next heartbeat comes first."""
         before, after = changed.wakes_at, changed.liveness.next_wakeup()
         assert after is not None, "a link that is down is not kept"
         changed.wakes_at = after
-        deadline, due = self._deadline, self._pacer.due
+        deadline, due = self._deadline, self._record.due
         if due is not None and (deadline is None or due < deadline):
             deadline = due
         if deadline is None or after < deadline:
