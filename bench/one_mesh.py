@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=64)
     parser.add_argument("--hubs", type=int, default=gray.HUBS, help="1: a star")
     parser.add_argument("--minutes", type=float, default=60.0, help="how long they idle")
-    parser.add_argument("--repeats", type=int, default=5, help="events, and kills")
+    parser.add_argument("--repeats", type=int, default=5, help="kills, events, and admissions")
     parser.add_argument("--settle", type=float, default=25.0, help="seconds of quiet before each row and each kill")
     parser.add_argument("--stop-s", type=float, default=8.0)
     parser.add_argument("--run-s", type=float, default=0.064)
@@ -82,12 +82,17 @@ def ours(standing: Standing, args: argparse.Namespace) -> list[bool]:
         say("freeze", row)
         passed.append(row["FP-"] <= gray.FALSE_MAX and row["alive_after_s"] >= 0)
     passed.append(whole(standing.nodes))
+    for turn in range(args.repeats):
+        row = events.sent(standing, f"event-{turn}")
+        say("event", row)
+        passed.append(not row["missed"])
+        settle(3.0)
     spare = [standing.mesh.make(f"x{turn}", "spoke") for turn in range(args.repeats)]
     start_all(spare, 2)
     settle(args.settle)
     for newcomer in spare:
         row = events.admitted(standing, newcomer)
-        say("event", row)
+        say("admission", row)
         passed.append(not row["missed"])
         settle(3.0)
     return passed
