@@ -125,7 +125,9 @@ class EventStory:
         self.fallen.pop(event.peer, None)
         self.fallen[event.peer] = event.reason
         if len(self.fallen) > FALLEN_MAX:
-            del self.fallen[next(iter(self.fallen))]
+            oldest = next(iter(self.fallen))
+            del self.fallen[oldest]
+            self._dropped(Dropped("event-story", "fallen-full", 1, oldest))
         text = f"link to {self.name(event.peer)} is down: {event.reason}"
         self._log.add("link", text, peer=event.peer, state="down")
         self.recorder.record(self._host.now(), "link", "down", peer=event.peer, detail=event.reason)

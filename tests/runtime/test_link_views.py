@@ -9,9 +9,11 @@ import pytest
 from arqonmesh.core.events import LinkDown, LinkUp, MemberExpelled
 from arqonmesh.core.kernel import SECOND
 from arqonmesh.ids import NodeId, short
+from arqonmesh.observe.samples import Sample
 from arqonmesh.runtime import event_story
 from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.link_views import mesh_links
+from arqonmesh.runtime.metrics import samples
 from arqonmesh.runtime.service import Service
 from arqonmesh.runtime.throughput import Throughput
 from arqonmesh.sim.simulation import Simulation
@@ -76,7 +78,7 @@ async def test_a_link_that_fell_is_told_as_down_with_its_reason_at_who_waits_to_
 async def test_reasons_of_links_that_fell_are_kept_of_the_last_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And gone with a link, and with the membership."""
+    """The others are counted, as what was dropped; what goes with a link, or with the membership, is not."""
     hub = service(tmp_path, "hq", "hub")
     monkeypatch.setattr(event_story, "FALLEN_MAX", 2)
     async with opened(hub):
@@ -84,9 +86,13 @@ async def test_reasons_of_links_that_fell_are_kept_of_the_last_ones(
         for peer in (a, b, a, c):
             hub.story._link_down(LinkDown(peer, f"{short(peer)} fell"))
         assert hub.story.fallen == {a: f"{short(a)} fell", c: f"{short(c)} fell"}
+        assert Sample("arqon_dropped_total", 1, ("event-story", "fallen-full")) in list(samples(hub))
+        [told] = hub.story.recorder.query(reason="event-story.fallen-full")
+        assert told.detail == b
         hub.story._link_up(LinkUp(a, "quic"))
         hub.story._expelled(MemberExpelled(c, "by hand"))
         assert not hub.story.fallen
+        assert hub.story.dropped["event-story", "fallen-full"] == 1
 
 
 async def test_all_screens_tell_one_round_trip_of_a_link(tmp_path: Path) -> None:
