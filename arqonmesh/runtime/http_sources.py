@@ -127,12 +127,12 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
         )
 
     def delete(identity: Identity, channel: str) -> bool:
-        found, effects = delete_channel(bus, identity, channel)
+        found, effects = delete_channel(bus, service.host.now(), identity, channel)
         service.host.perform(effects)
         return found
 
     def create(identity: Identity, channel: str) -> tuple[str, bool]:
-        made = create_channel(bus, identity, channel)
+        made = create_channel(bus, service.host.now(), identity, channel)
         service.host.perform(())
         return made
 

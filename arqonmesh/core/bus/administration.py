@@ -9,7 +9,7 @@ from arqonmesh.core.bus.commands.lifecycle import end_channel
 from arqonmesh.core.bus.names import resolve
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.tenants import inside
-from arqonmesh.core.kernel import Effect
+from arqonmesh.core.kernel import Effect, Instant
 
 if TYPE_CHECKING:
     from arqonmesh.core.bus.bus import Bus
@@ -19,9 +19,9 @@ OPERATOR = "operator"
 """The `client_id` of notices about what nobody on the bus did."""
 
 
-def create_channel(bus: Bus, identity: Identity, channel: str) -> tuple[str, bool]:
+def create_channel(bus: Bus, now: Instant, identity: Identity, channel: str) -> tuple[str, bool]:
     """(the name as this identity knows it, whether it is new): a channel that stays. Raises Refusal."""
-    bus.look_at_the_clock()
+    bus.look_at_the_clock(now)
     name = inside(identity.tenant, resolve("", channel, bus.settings.names))
     bus.permissions.check(identity, "create", name)
     existed = bus.channels.find(name) is not None or bus.exchange.view.has(name)
@@ -32,9 +32,9 @@ def create_channel(bus: Bus, identity: Identity, channel: str) -> tuple[str, boo
     return made.shown, not existed
 
 
-def delete_channel(bus: Bus, identity: Identity, channel: str) -> tuple[bool, list[Effect]]:
+def delete_channel(bus: Bus, now: Instant, identity: Identity, channel: str) -> tuple[bool, list[Effect]]:
     """(whether there was one, what follows): its end on every node of the cluster. Raises Refusal."""
-    bus.look_at_the_clock()
+    bus.look_at_the_clock(now)
     name = inside(identity.tenant, resolve("", channel, bus.settings.names))
     bus.permissions.check(identity, "delete", name)
     found = bus.channels.find(name)

@@ -180,6 +180,8 @@ class Bus:
         """Channels whose frames are told to the runtime, as `Observed`."""
         self.partition: PartitionChanged | None = None
         self.wall_ms = 0
+        self.now: Instant = 0
+        """Of the newest input."""
         self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
         self.clients: dict[ClientId, Client] = {}
         self.paused: dict[ClientId, Client] = {}
@@ -204,14 +206,14 @@ class Bus:
         return []
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
-        self.look_at_the_clock()
+        self.look_at_the_clock(now)
         if isinstance(message, HistoryHeads | HistoryWanted | HistoryFrames):
             return self.fillup.on_message(now, link_peer, message)
         assert isinstance(message, PresenceDigest | PresenceRows | KeyDigests | KeyRecords)
         return self.exchange.on_message(now, link_peer, message)
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        self.look_at_the_clock()
+        self.look_at_the_clock(now)
         return [*tell_and_close(self, now), *self.exchange.on_timer(now), *self.fillup.on_timer(now)]
 
     def next_deadline(self) -> Instant | None:
@@ -224,7 +226,7 @@ class Bus:
         return soonest
 
     def on_event(self, now: Instant, event: Event) -> list[Effect]:
-        self.look_at_the_clock()
+        self.look_at_the_clock(now)
         match event:
             case Imported() if event.channel.startswith(CLUSTER_ONLY):
                 return take_calls(self, event)
@@ -273,12 +275,12 @@ class Bus:
 
     def client_connected(self, now: Instant, client: ClientId, info: ClientInfo) -> list[Effect]:
         """Welcome a client, or close it with 1013 when there are `clients_max` already."""
-        self.look_at_the_clock()
+        self.look_at_the_clock(now)
         return connect(self, now, client, info)
 
     def client_disconnected(self, now: Instant, client: ClientId) -> list[Effect]:
         """Forget a client, and tell those who shared its channels. Repeats are harmless."""
-        self.look_at_the_clock()
+        self.look_at_the_clock(now)
         return disconnect(self, now, client)
 
     def client_frames(self, now: Instant, client: ClientId, frames: Sequence[bytes]) -> list[Effect]:
@@ -347,7 +349,9 @@ class Bus:
             **self.counters,
         }
 
-    def look_at_the_clock(self) -> None:
-        """Once per input: every part then reads the same `wall_ms`."""
+    def look_at_the_clock(self, now: Instant | None = None) -> None:
+        """Once per input: every part then reads the same `wall_ms`, and the same `now` where the input has one."""
+        if now is not None:
+            self.now = now
         self.wall_ms = self.env.wall_ms()
         self.stamps.at(self.wall_ms)

@@ -70,7 +70,7 @@ def take_frames(bus: Bus, now: Instant, client: ClientId, frames: Sequence[bytes
     sender = bus.clients.get(client)
     if sender is None or sender.closing:
         return []
-    bus.look_at_the_clock()
+    bus.look_at_the_clock(now)
     sender.last_active_ms = bus.wall_ms
     effects: list[Effect] = []
     if sender.limits is not None:

@@ -361,7 +361,7 @@ def test_a_deleted_channel_takes_its_history_along() -> None:
     """In memory and on disk; its stream goes on, so no offset is given twice."""
     house = House(durable=True)
     publish(house, 1, 2)
-    _, effects = delete_channel(house.bus, Identity("ops", "admin"), CHANNEL)
+    _, effects = delete_channel(house.bus, house.now, Identity("ops", "admin"), CHANNEL)
     house.perform(effects)
     assert (house.forgotten, house.bus.channels.find(CHANNEL)) == ([CHANNEL], None)
     publish(house, 3)

@@ -266,14 +266,13 @@ class Exchange:
 
     def _flush_soon(self) -> None:
         if self._flush_at is None:
-            self._flush_at = self._flushed_at + FLUSH_US
+            self._flush_at = max(self._bus.now, self._flushed_at + FLUSH_US)
 
     def _heard(self, now: Instant, node: NodeId, peer: NodeId) -> None:
         """Rows of `node` came from `peer`, and were news."""
         self.reach.changed(now)
         self._news[node] = peer
-        if self._flush_at is None:
-            self._flush_at = max(now, self._flushed_at + FLUSH_US)
+        self._flush_soon()
 
     def _relinked(self, now: Instant) -> None:
         """Our links to mates are others than before."""

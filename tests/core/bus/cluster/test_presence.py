@@ -8,6 +8,7 @@ from arqonmesh.core.bus.cluster.copies import ROWS_PER_MESSAGE
 from arqonmesh.core.bus.cluster.exchange import FLUSH_US
 from arqonmesh.core.bus.cluster.table import TOMBSTONES_MAX, Table
 from arqonmesh.core.events import MemberAdmitted, MemberChanged
+from arqonmesh.core.kernel import SECOND
 from arqonmesh.ids import NodeId
 from tests.core.bus.cluster.town import Home, Town, only
 
@@ -239,3 +240,19 @@ def test_too_many_tombstones_make_room_and_who_is_behind_gets_everything() -> No
     assert (base, [row[1] for row in rows]) == (0, ["alive"])
     base, rows = table.after(1, table.version - 1)
     assert (base, len(rows)) == (table.version - 1, 1)
+
+
+def test_after_a_quiet_time_a_change_is_due_now_and_not_when_it_could_have_left(two: Town) -> None:
+    """20 ms after the flush before it, which may be an hour ago: a deadline in the past would say that we are late."""
+    a = two["a"]
+    for home in two.homes.values():
+        home.now += 3_600 * SECOND
+    two.settle()
+    a.now += SECOND
+    there = a.guest("lab:bench")
+    assert a.bus.next_deadline() == a.now
+    two.settle()
+    assert two["b"].presence()["lab:bench"] == [(there, a.id)]
+    a.now += FLUSH_US // 2
+    a.guest("lab:bench")
+    assert a.bus.next_deadline() == a.now + FLUSH_US // 2
