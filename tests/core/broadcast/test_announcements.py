@@ -230,6 +230,21 @@ def test_a_link_that_comes_or_goes_and_a_payload_that_is_missed_make_everyone_sp
         assert peer(HELD[0]) in sends(hand.wait(PAUSE_US), BroadcastHave)
 
 
+def test_what_waited_for_a_peer_goes_with_its_link() -> None:
+    """It is announced to nobody who is not there; with a new link it is among the newest that it is told of, once."""
+    hand = Hand("tree", "lazy", "other", fan_out_percent=0)
+    hand.broadcast(b"before" * 200)
+    for name in ("lazy", "other"):
+        hand.hear(name, BroadcastPrune())
+    hand.wait(SECOND)
+    hand.hear("tree", payload())
+    hand.down("lazy")
+    assert list(sends(hand.wait(SECOND), BroadcastHave)) == [peer("other")]
+    told = sends(hand.tell(LinkUp(peer("lazy"), "quic")), BroadcastHave)
+    assert name_of(payload()) in [id_ for id_, _, _ in told[peer("lazy")].have]
+    assert sends(hand.wait(SECOND), BroadcastHave) == {}
+
+
 def test_a_burst_is_told_at_once_by_both_ends() -> None:
     """It is no trickle: at the next turn all leaves, whoever begins."""
     ends, to = Ends(), peer(HELD[0])
@@ -258,6 +273,21 @@ def test_a_purse_is_full_after_a_quiet_time_and_earns_one_by_one() -> None:
     assert purse.spend(now + COPY_US - 1, 1) == 0
     assert purse.spend(now + COPY_US, 5) == 1
     assert purse.spend(now + 11 * COPY_US, 50) == 10
+
+
+def test_copies_that_no_link_is_there_for_are_not_paid_for() -> None:
+    """One of eight links is lazy: a payload costs one copy, whatever a node's share of them would be."""
+    trees = [f"tree {number}" for number in range(7)]
+    hand = Hand(*trees, "lazy", members=10_000, eager_max=8)
+    hand.hear("lazy", BroadcastPrune())
+    hand.wait(COPIES_SAVED * COPY_US)
+    for number in range(2 * COPIES_SAVED):
+        data = b"%04d" % number * 100
+        if number % 2:
+            hand.broadcast(data)
+        else:
+            hand.hear(trees[0], payload(data))
+    assert hand.core.counters["beside_the_tree"] == COPIES_SAVED
 
 
 def test_in_a_trickle_most_payloads_go_by_the_tree_alone() -> None:

@@ -547,6 +547,24 @@ def test_a_probe_that_was_under_way_while_we_slept_gives_no_verdict() -> None:
         assert [e for e in core.on_timer(now) if isinstance(e, Emit)] == []
 
 
+def test_a_probe_is_given_again_only_the_time_in_which_it_was_under_way() -> None:
+    """We slept for 900 ms, of which the probe saw the last 100: its verdict comes after 1.1 s, not after 1.9."""
+    core = alone("a")
+    first = core.next_deadline() or 0
+    (ping,) = core.on_timer(first)
+    assert isinstance(ping, Send) and isinstance(ping.message, Ping)
+    core.on_message(first, node_of("a"), Ack(ping.message.seq))
+    began = first + SECOND
+    (ping,) = core.on_timer(began)
+    assert isinstance(ping, Send) and isinstance(ping.message, Ping)
+    core.on_event(began + 100 * MILLISECOND, Late(900 * MILLISECOND))
+    now = began
+    while core.state_of(node_of("a")) == "alive":
+        now = core.next_deadline() or now
+        core.on_timer(now)
+    assert now == began + 1_100 * MILLISECOND
+
+
 def test_pings_tell_a_suspect_at_which_incarnation_it_is_accused() -> None:
     """And tell others nothing."""
     core = alone("a", "b")
