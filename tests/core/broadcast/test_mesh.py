@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from arqonmesh.config.model import BroadcastSettings
 from arqonmesh.core.broadcast import Plumtree
 from arqonmesh.core.events import Broadcast, BroadcastArrived, Fault
-from arqonmesh.core.kernel import MILLISECOND, SECOND, Core, Effect, Instant, Lane, Send
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Core, Effect, Event, Instant, Lane, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.sim.field import EnvOf, Field, Latency, full_graph, regular_graph, uniform
 from arqonmesh.sim.field.accept import Accepting
@@ -23,18 +23,30 @@ NODES = 40
 
 
 class Liar(Plumtree):
-    """Announces everything on every link, also what it should send, and sends nothing."""
+    """While it `lies` it announces on every link all that it hears of, and sends no payload, neither along the tree nor
+    to who asks."""
+
+    lies = True
 
     def on_message(self, now: Instant, link_peer: NodeId, message: WireMessage) -> list[Effect]:
-        if isinstance(message, BroadcastGraft):
+        if self.lies and isinstance(message, BroadcastGraft):
             return []
         said = super().on_message(now, link_peer, message)
+        if not self.lies:
+            return said
         if isinstance(message, BroadcastPayload):
             have = BroadcastHave(have=((name_of(message), 1, 0),))
             said += [Send(peer, Lane.CONTROL, have) for peer in (*self.eager, *self.lazy)]
-        return [
-            effect for effect in said if not (isinstance(effect, Send) and type(effect.message) is BroadcastPayload)
-        ]
+        return _without_payloads(said)
+
+    def on_event(self, now: Instant, event: Event) -> list[Effect]:
+        """Its owner's verdict is where an honest node passes a payload on."""
+        said = super().on_event(now, event)
+        return _without_payloads(said) if self.lies else said
+
+
+def _without_payloads(said: list[Effect]) -> list[Effect]:
+    return [effect for effect in said if not (isinstance(effect, Send) and type(effect.message) is BroadcastPayload)]
 
 
 class Mesh:
@@ -52,6 +64,8 @@ class Mesh:
         latency = uniform(seed, 1 * MILLISECOND, 50 * MILLISECOND) if latency is None else latency
         self.field = Field(seed, latency, detection_us=100 * MILLISECOND)
         self.heard: dict[tuple[int, bytes], int] = {}
+        self.brought: set[int] = set()
+        """Of whom somebody had a payload that was new."""
         self.faults: list[tuple[int, int, str]] = []
         config = BroadcastSettings(**given)
 
@@ -68,6 +82,7 @@ class Mesh:
 
     def _arrived(self, now: int, index: int, event: BroadcastArrived) -> None:
         self.heard[index, event.data] = self.heard.get((index, event.data), 0) + 1
+        self.brought.add(self.field.by_id[event.link_peer])
 
     def _fault(self, now: int, index: int, event: Fault) -> None:
         self.faults.append((index, self.field.by_id[event.party], event.cause))
@@ -102,16 +117,24 @@ def test_every_payload_arrives_everywhere_once_and_the_tree_gets_thin(seed: int)
 
 @pytest.mark.parametrize("seed", range(3))
 def test_among_silent_liars_every_payload_arrives_and_no_honest_node_is_blamed(seed: int) -> None:
-    """They announce everything and send nothing: the honest ones get it elsewhere."""
+    """Once the tree leads through them they announce everything and send nothing: the honest ones get it elsewhere, and
+    whoever was asked for what he had announced is found out."""
     liars = (3, 11, 19)
-    mesh = Mesh(NODES, seed, liars)
+    mesh = Mesh(NODES, seed, liars, fan_out_percent=0)
     mesh.field.lay(regular_graph(NODES, 6, seed))
+    cores = [mesh.field.nodes[index].core(Liar) for index in liars]
     honest = [index for index in range(NODES) if index not in liars]
-    for number in range(12):
-        mesh.say(honest[number], big(number))
-        mesh.field.run_for(8 * SECOND)
-        assert not set(mesh.missing(honest[number], big(number))) & set(honest)
-    assert {party for index, party, cause in mesh.faults if index in honest} <= set(liars)
+    for lies, numbers in ((False, range(6)), (True, range(6, 18))):
+        mesh.brought.clear()
+        for core in cores:
+            core.lies = lies
+        for number in numbers:
+            mesh.say(honest[number], big(number))
+            mesh.field.run_for(8 * SECOND)
+            assert not set(mesh.missing(honest[number], big(number))) & set(honest)
+        assert mesh.brought.isdisjoint(liars) == lies
+    blamed = {(party, cause) for index, party, cause in mesh.faults if index in honest}
+    assert set() < blamed <= {(liar, "broken-promise") for liar in liars}
 
 
 def test_liars_on_the_short_way_are_blamed_and_the_payload_comes_by_the_long_one() -> None:
