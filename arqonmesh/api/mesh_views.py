@@ -44,8 +44,8 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     rtt_ms: float | None
     loss: float | None = 0.0
     """None as the round trip is: of a link that is down nothing is measured, and what was says nothing any more."""
-    bytes_per_s: float = 0.0
-    """Both directions; known for this node's own links only."""
+    bytes_per_s: float | None = None
+    """Both directions; None of a link that is down, and of those between others, whose traffic is not seen here."""
     backlog: int = 0
     """Messages held for the other side, known for this node's own links only."""
     mine: bool = False

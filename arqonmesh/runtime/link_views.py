@@ -54,7 +54,7 @@ def mesh_links(node: Node, plane: Plane, throughput: Throughput) -> tuple[LinkVi
             transport=report.transport,
             rtt_ms=report.rtt_us / 1_000 if report.up else None,
             loss=report.loss_ppm / 1_000_000 if report.up else None,
-            bytes_per_s=throughput.bytes_per_s(report.peer),
+            bytes_per_s=throughput.bytes_per_s(report.peer) if report.up else None,
             backlog=plane.federation.backlog(report.peer),
             mine=True,
         )

@@ -86,7 +86,7 @@ def mesh_status(*, state: str = "healthy", cut: bool = False) -> MeshStatus:
                 transport="quic",
                 rtt_ms=None if cut else 41.5,
                 loss=None if cut else 0.02,
-                bytes_per_s=0.0 if cut else 512.0,
+                bytes_per_s=None if cut else 512.0,
                 backlog=17 if cut else 0,
                 mine=True,
             ),
@@ -130,7 +130,7 @@ def banned() -> MeshStatus:
         state="critical", writable=False, reachable=1, required=2, members=3, preset="crash", votes=1, voters=3,
         missing=tuple(MissingView(node=node.id, since_ms=0) for node in nodes if not node.self_), votes_ignored=2,
     )  # fmt: skip
-    links = (status.links[0], msgspec.structs.replace(status.links[1], a=nodes[1].id, mine=False))
+    links = (status.links[0], msgspec.structs.replace(status.links[1], a=nodes[1].id, mine=False, bytes_per_s=None))
     return msgspec.structs.replace(status, nodes=nodes, partition=quorum, links=links)
 
 

@@ -113,16 +113,17 @@ def test_a_link_that_is_down_has_no_figures_at_its_ends_nor_elsewhere() -> None:
     sim.run_for(5 * SECOND)
     ends = sorted((sim.processes["a"].node_id, sim.processes["c"].node_id))
 
-    def shown(name: str) -> tuple[str, float | None, float | None]:
+    def shown(name: str) -> tuple[str, float | None, float | None, float | None]:
         node = sim.processes[name].running
         assert node.plane is not None
         [link] = [link for link in mesh_links(node, node.plane, Throughput()) if [link.a, link.b] == ends]
-        return link.state, link.rtt_ms, link.loss
+        return link.state, link.rtt_ms, link.loss, link.bytes_per_s
 
-    assert all(shown(name)[0] == "up" and None not in shown(name) for name in "abc")
+    assert all(shown(name)[0] == "up" and None not in shown(name)[:3] for name in "abc")
+    assert [shown(name)[3] for name in "abc"] == [0.0, None, 0.0], "the traffic of two others is not b's to see"
     sim.cut(["a"], ["c"])
     sim.run_for(10 * SECOND)
-    assert [shown(name) for name in "abc"] == [("down", None, None)] * 3
+    assert [shown(name) for name in "abc"] == [("down", None, None, None)] * 3
 
 
 def test_what_a_dead_member_last_said_of_its_links_has_no_figures() -> None:
@@ -142,7 +143,7 @@ def test_what_a_dead_member_last_said_of_its_links_has_no_figures() -> None:
         if node.plane.membership.state_of(dead) != "dead":
             continue
         for link in mesh_links(node, node.plane, Throughput()):
-            figures = (link.rtt_ms, link.loss)
-            assert figures == (None, None) if dead in (link.a, link.b) else None not in figures
+            figures = (link.rtt_ms, link.loss, *((link.bytes_per_s,) if link.mine else ()))
+            assert set(figures) == {None} if dead in (link.a, link.b) else None not in figures
             states.add((link.state, dead in (link.a, link.b)))
     assert ("one-way", True) in states and ("up", False) in states

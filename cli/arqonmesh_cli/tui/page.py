@@ -76,7 +76,9 @@ def sparkline(samples: Sequence[float], width: int = SPARK) -> str:
     return bars.rjust(width)
 
 
-def show_rate(bytes_per_s: float) -> str:
+def show_rate(bytes_per_s: float | None) -> str:
+    if bytes_per_s is None:
+        return "-"
     for unit, size in (("MB/s", 1e6), ("kB/s", 1e3)):
         if bytes_per_s >= size:
             return f"{bytes_per_s / size:.1f} {unit}"
@@ -222,7 +224,7 @@ def _link(link: LinkView, state: State, chosen: Selection | None) -> Line:
         (f"{milliseconds(link.rtt_ms):>10} ", ""),
         (sparkline(state.rtts.get(link_key(link), ())) + " ", "cyan"),
         (f"{share(link.loss):>6}", "" if (link.loss or 0) < 0.01 else "yellow"),
-        (f"{show_rate(link.bytes_per_s) if link.mine else '-':>11}", ""),
+        (f"{show_rate(link.bytes_per_s):>11}", ""),
         (f"{held:>6}", "" if held in ("0", "-") else "yellow"),
     )
 
