@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from arqonmesh.api._generated import arqonmesh_pb2 as pb
 from arqonmesh.api.convert import to_view
-from arqonmesh.api.failures import error_of, not_running
+from arqonmesh.api.failures import error_of, not_running, takes_no_calls
 from arqonmesh.api.mesh_views import (
     InviteView,
     MatrixView,
@@ -34,7 +34,7 @@ from arqonmesh.api.node_views import (
     OwnLinkView,
     PolicyView,
 )
-from arqonmesh.api.probe import answers
+from arqonmesh.api.probe import Listener, listener
 
 CALL_TIMEOUT_S: Final = 10.0
 JOIN_TIMEOUT_S: Final = 60.0
@@ -182,8 +182,11 @@ class NodeClient:
 
     def _connected(self) -> grpc.aio.Channel:
         # Asking the kernel first answers at once where gRPC would back off and try again.
-        if not answers(self._socket):
-            raise not_running(str(self._socket), self._start_hint)
+        match listener(self._socket):
+            case Listener.NOBODY:
+                raise not_running(str(self._socket), self._start_hint)
+            case Listener.FULL:
+                raise takes_no_calls(str(self._socket))
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._target, options=OPTIONS)
         return self._channel

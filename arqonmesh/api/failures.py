@@ -83,6 +83,14 @@ def not_running(socket: str, start_hint: str) -> NotRunning:
     return NotRunning("api.not-running", f"no node answers at {socket}; it needs to be started first", hint=start_hint)
 
 
+def takes_no_calls(socket: str) -> TimedOut:
+    return TimedOut(
+        "api.deadline",
+        f"the node at {socket} takes no calls, and its queue of them is full; it needs to go on, or to end",
+        hint="arqon node logs",
+    )
+
+
 def _text(trailing: dict[str, str | bytes], key: str) -> str:
     value = trailing.get(key, "")
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+from enum import Enum
 
 from arqonmesh.errors import Denied
 
 
-def answers(path: str | os.PathLike[str]) -> bool:
+class Listener(Enum):
+    """Who is at the other end of a socket's path."""
+
+    NOBODY = 0
+    TAKES_CALLS = 1
+    FULL = 2
+    """Its queue of calls that it has not taken yet is full (EAGAIN, connect(2)): it hangs, or is held."""
+
+
+def listener(path: str | os.PathLike[str]) -> Listener:
     """Raises Denied when that is not ours to know."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
@@ -20,6 +30,13 @@ def answers(path: str | os.PathLike[str]) -> bool:
                 f"{path} belongs to another user, or lies where this one may not look; it needs the user of the node",
                 hint=f"ls -l {path}",
             ) from error
+        except BlockingIOError:
+            return Listener.FULL
         except OSError:
-            return False
-    return True
+            return Listener.NOBODY
+    return Listener.TAKES_CALLS
+
+
+def answers(path: str | os.PathLike[str]) -> bool:
+    """Whether anybody listens, however busy. Raises Denied as `listener`."""
+    return listener(path) is not Listener.NOBODY

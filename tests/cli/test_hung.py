@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from arqonmesh.api.client import NodeClient
-from arqonmesh.errors import CATALOGUE
+from arqonmesh.api.socket_file import clear_the_way
+from arqonmesh.errors import CATALOGUE, UsageError
 from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon
 
+CALLS_MAX = 100
+"""More than the process below has room for."""
 LISTENS = """
 import socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.bind(sys.argv[1])
-    server.listen()
+    server.listen(8)
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -47,8 +53,8 @@ class Stuck:
 @pytest.fixture
 def stuck() -> Iterator[Stuck]:
     with tempfile.TemporaryDirectory(prefix="arqon-") as directory:
-        socket = place_of(Path(directory), None).socket
-        command = [sys.executable, "-S", "-c", LISTENS, str(socket)]
+        path = place_of(Path(directory), None).socket
+        command = [sys.executable, "-S", "-c", LISTENS, str(path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
             yield Stuck(Path(directory), process)
@@ -68,6 +74,48 @@ def test_a_stopped_process_is_named_with_what_lets_it_go_on_or_ends_it(
     for command in (f"kill -CONT {pid}", f"kill -9 {pid}", f"ps -o stat= -p {pid}"):
         assert command in error["hint"]
     assert "arqon" not in error["hint"]
+
+
+@pytest.fixture
+def crowded(stuck: Stuck) -> Iterator[Stuck]:
+    """Stopped, and called so often since that its queue takes no more."""
+    stuck.stop()
+    with ExitStack() as callers:
+        for _ in range(CALLS_MAX):
+            caller = callers.enter_context(socket.socket(socket.AF_UNIX))
+            caller.setblocking(False)
+            if caller.connect_ex(str(place_of(stuck.data_dir, None).socket)) == errno.EAGAIN:
+                break
+        else:
+            pytest.fail(f"{CALLS_MAX} calls fit")
+        yield stuck
+
+
+@pytest.mark.parametrize("words", [("node", "status"), ("node", "stop"), ("peer", "ls"), ("mesh", "status")])
+def test_a_stopped_process_whose_queue_is_full_is_no_process_that_does_not_run(
+    words: tuple[str, ...], arqon: Arqon, crowded: Stuck
+) -> None:
+    """It is named as any that is stopped, though nothing can be asked of it any more."""
+    done, pid = arqon(*words, *crowded.at, "--json"), crowded.process.pid
+    error = done.json["error"]
+    assert (done.code, error["code"]) == (6, "api.deadline")
+    assert f"process {pid}, the node in {crowded.data_dir}, is stopped" in error["message"]
+    assert f"kill -CONT {pid}" in error["hint"]
+
+
+def test_a_stopped_process_whose_queue_is_full_is_ended_by_force(arqon: Arqon, crowded: Stuck) -> None:
+    """Its time is an hour here."""
+    done = arqon("node", "stop", "--force", "--timeout", "1h", *crowded.at, "--json").json["data"]
+    assert (done["pid"], done["killed"]) == (crowded.process.pid, True)
+    assert crowded.process.wait(10) == -signal.SIGKILL
+
+
+def test_the_socket_of_a_process_whose_queue_is_full_is_nobody_elses_to_take(crowded: Stuck) -> None:
+    """A second node would remove it, and the first could not be reached any more once it goes on."""
+    path = place_of(crowded.data_dir, None).socket
+    with pytest.raises(UsageError) as refused:
+        clear_the_way(path)
+    assert refused.value.code == "api.already-running" and path.is_socket()
 
 
 def test_a_process_that_runs_and_does_not_answer_is_named_with_its_log(
