@@ -111,7 +111,7 @@ def test_a_stopped_process_whose_queue_is_full_is_ended_by_force(arqon: Arqon, c
 
 
 def test_the_socket_of_a_process_whose_queue_is_full_is_nobody_elses_to_take(crowded: Stuck) -> None:
-    """A second node would remove it, and the first could not be reached any more once it goes on."""
+    """Were it removed, its process could not be reached any more once it goes on."""
     path = place_of(crowded.data_dir, None).socket
     with pytest.raises(UsageError) as refused:
         clear_the_way(path)
