@@ -5,6 +5,12 @@
     moved since last told, settled, and not too soon ──Publish(COORDINATE)──▶ everyone
     Applied(COORDINATE) of another ──▶ kept, for whoever asks how far it is
 
+How often one peer reports is for its links to say: one that has many tells each of them seldom, one that has a single
+link tells that one every time. So a report is dropped as too often only where no honest node sends so many: more than
+one an interval, a few saved up for a receiver that stood still and finds them together. Of what is not dropped that
+counts which is its sender's turn among all our linked peers, and the rest is passed over: nobody weighs more than the
+others for having fewer links, or for saying so.
+
 What others state is self-reported, so it is used to rank whom to probe or dial and for nothing else; routes rest on
 measurements. Whose coordinate contradicts what we measure to it is not used at all, until the two agree again. If
 that befalls more than a third of our linked peers the fault is probably ours, and nobody is put aside.
@@ -48,11 +54,15 @@ FAR_US: Final = 20 * MILLISECOND
 MOVED_US: Final = 1 * MILLISECOND
 MOVED_PERCENT: Final = 10
 """Significant: moved by more than a millisecond, and by more than a tenth of the median measured round trip."""
+REPORTS_SAVED: Final = 8
+"""So many reports of one peer are allowed at once: what it sent while this node stood still for half a minute."""
 
 
 @dataclass(slots=True)
 class _Link:
     rtt_us: int | None = None
+    allowed_until: Instant | None = None
+    """When all that it has reported will have been allowed."""
     heard_at: Instant | None = None
     """When its newest report was taken in."""
 
@@ -143,8 +153,10 @@ class Coordinates:
         link = self._links.get(link_peer)
         if link is None or link.rtt_us is None:
             return []
-        if link.heard_at is not None and now - link.heard_at < self._spacing_us():
+        if self._is_too_often(now, link):
             return [Emit(Dropped("coordinates", "too-often", 1, link_peer))]
+        if link.heard_at is not None and now - link.heard_at < self._spacing_us():
+            return []
         link.heard_at = now
         wire = (*message.vector_us, message.height_us, message.error_ppm, message.adjustment_us)
         told = Coordinate.from_wire(wire)
@@ -210,9 +222,20 @@ class Coordinates:
         """One interval, and up to a quarter more so that nodes do not stay in step."""
         return now + self._interval_us + self._env.rng.randrange(0, self._interval_us // 4 + 1)
 
+    def _is_too_often(self, now: Instant, link: _Link) -> bool:
+        """More than any honest node sends to one peer, whatever its links: it reports once an interval, and to no one
+        sooner than that. A quarter less is allowed, since reports take longer at one time than at another."""
+        spacing_us = self._interval_us * 3 // 4
+        saved_from = now - REPORTS_SAVED * spacing_us
+        begun = saved_from if link.allowed_until is None else max(link.allowed_until, saved_from)
+        if begun + spacing_us > now:
+            return True
+        link.allowed_until = begun + spacing_us
+        return False
+
     def _spacing_us(self) -> int:
-        """Between two reports of one peer that count: a node tells its linked peers by turns, and one that talks to us
-        all the time must not have more weight than the others."""
+        """Between two reports of one peer that count: as if each had as many linked peers as we have and told them by
+        turns, so that one that talks to us all the time has no more weight than the others."""
         measured = sum(link.rtt_us is not None for link in self._links.values())
         return self._interval_us * max(1, 3 * measured - 3) // 4
 

@@ -7,11 +7,12 @@ from itertools import pairwise
 import pytest
 
 from arqonmesh.config.model import CoordinateSettings
-from arqonmesh.core.coordinates.core import CONTRADICTIONS_MAX, Coordinates
+from arqonmesh.core.coordinates.core import CONTRADICTIONS_MAX, REPORTS_SAVED, Coordinates
 from arqonmesh.core.coordinates.vivaldi import DIMENSIONS
 from arqonmesh.core.events import Applied, Dropped, LinkDown, LinkMeasured, LinkUp, Publish, Withdrawn
-from arqonmesh.core.kernel import SECOND, Effect, Emit, Lane, Send
+from arqonmesh.core.kernel import MILLISECOND, SECOND, Effect, Emit, Lane, Send
 from arqonmesh.ids import NodeId
+from arqonmesh.sim.field import Field
 from arqonmesh.wire.codec import encode_message
 from arqonmesh.wire.messages import MAX_DATAGRAM_BYTES, CoordinateReport
 from arqonmesh.wire.statement import Coordinate, Kind
@@ -43,7 +44,7 @@ def settle(core: Coordinates, name: str, rounds: int = 200, *, x_us: int = 20_00
     """Hear one peer out until our own error is small; returns the time by then."""
     now = 0
     for _ in range(rounds):
-        now += 2 * SECOND
+        now += 5 * SECOND
         core.on_message(now, node_of(name), CoordinateReport(*at(x_us)))
     return now
 
@@ -74,26 +75,65 @@ def test_it_reports_to_one_linked_peer_in_turn_by_a_small_datagram() -> None:
     assert core.next_deadline() is None
 
 
-def test_only_a_linked_and_measured_peer_moves_us_and_not_too_often() -> None:
-    """A report without a round trip of ours says nothing; four a second count as one."""
+def test_only_a_linked_and_measured_peer_moves_us() -> None:
+    """A report without a round trip of ours says nothing."""
     core = linked("a")
     core.on_event(0, LinkUp(node_of("b"), "quic"))
     for name in ("b", "stranger"):
         assert core.on_message(0, node_of(name), CoordinateReport(*at(5_000))) == []
     assert core.updates == 0
-    dropped = 0
-    for now in range(0, 10 * SECOND, SECOND // 4):
-        for effect in core.on_message(now, node_of("a"), CoordinateReport(*at(5_000))):
-            dropped += isinstance(effect, Emit) and isinstance(effect.event, Dropped)
-    assert core.updates == 8
-    assert dropped == 32
+    core.on_message(0, node_of("a"), CoordinateReport(*at(5_000)))
+    assert core.updates == 1
+
+
+def dropped(effects: list[Effect]) -> list[tuple[str, str]]:
+    return [(e.event.reason, e.event.detail) for e in effects if isinstance(e, Emit) and isinstance(e.event, Dropped)]
+
+
+def test_at_the_hub_of_a_star_no_report_of_a_leaf_is_one_too_many() -> None:
+    """Each leaf tells its only link every five to six and a quarter seconds; the hub moves as often as if it were by
+    turns: eleven links, four thirds of an update in five seconds at most."""
+    field = Field(1, lambda one, other: 10 * MILLISECOND)
+    for _ in range(12):
+        field.add(lambda env: (Coordinates(env("coordinates"), CoordinateSettings()),))
+    drops: list[Dropped] = []
+    field.watch(Dropped, lambda now, index, event: drops.append(event))
+    field.lay([(0, leaf) for leaf in range(1, 12)])
+    field.run_for(600 * SECOND)
+    assert field.sent[CoordinateReport] > 11 * 600 / 6.25
+    assert drops == []
+    hub = field.nodes[0].core(Coordinates)
+    assert 100 < hub.updates <= 11 * (1 + 600 / (5 * 0.75 * 10))
+
+
+def test_what_a_leaf_sent_while_we_stood_still_is_not_too_much_either() -> None:
+    """For half a minute; it comes all together, and its turn comes once."""
+    core = linked("a")
+    for now in range(0, 60 * SECOND, 5 * SECOND):
+        assert dropped(core.on_message(now, node_of("a"), CoordinateReport(*at(5_000)))) == []
+    before, woke = core.updates, 90 * SECOND
+    for _ in range(6):
+        assert dropped(core.on_message(woke, node_of("a"), CoordinateReport(*at(5_000)))) == []
+    assert core.updates == before + 1
+
+
+@pytest.mark.parametrize("names", [("a",), NAMES])
+def test_whoever_reports_more_than_any_honest_node_does_is_dropped_and_counted(names: tuple[str, ...]) -> None:
+    """Four a second: allowed are eight at once, and after that one in three quarters of an interval."""
+    core = linked(*names)
+    count = 0
+    for now in range(0, 600 * SECOND, SECOND // 4):
+        told = dropped(core.on_message(now, node_of("a"), CoordinateReport(*at(5_000))))
+        assert told in ([], [("too-often", node_of("a"))])
+        count += len(told)
+    assert count == 4 * 600 - REPORTS_SAVED - int(600 / 3.75) + 1
 
 
 def test_it_publishes_once_settled_when_it_moved_and_at_most_every_ten_minutes() -> None:
     """First after 30 s; then 600 s; and not at all while it stays where it is."""
     core = linked("a")
     told: list[tuple[int, Publish]] = []
-    for now in range(0, 3_600 * SECOND, 2 * SECOND):
+    for now in range(0, 3_600 * SECOND, 5 * SECOND):
         x_us = 20_000 if now < 700 * SECOND else 60_000  # a moves once
         if now == 700 * SECOND:
             core.on_event(now, LinkMeasured(node_of("a"), 90_000, 0, 0))
@@ -166,10 +206,10 @@ def test_when_most_contradict_us_we_are_the_ones_who_moved() -> None:
 
 
 def test_a_peer_that_reports_all_the_time_counts_as_often_as_it_would_by_turns() -> None:
-    """Four linked peers tell each other every 20 s each: from one of them a report counts every 11 s at most."""
+    """Four linked peers tell each other every 20 s each: from one of them a report counts every 11.25 s at most."""
     core = linked(*NAMES)
-    for now in range(0, 120 * SECOND, SECOND):
-        core.on_message(now, node_of("a"), CoordinateReport(*at(5_000)))
+    for now in range(0, 120 * SECOND, 4 * SECOND):
+        assert dropped(core.on_message(now, node_of("a"), CoordinateReport(*at(5_000)))) == []
     assert core.updates == 10
 
 
