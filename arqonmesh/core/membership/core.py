@@ -16,7 +16,8 @@ Rules that are easy to get wrong, and where they live here:
 - Only the subject raises its incarnation, by one, and the new one is on disk before it is published (own_record.py).
 - Another's `dead` is not adopted: it shortens our own suspicion to the minimum, and our own timer decides (members.py).
   Four others' leave a moment, unless anybody may vouch for the suspect (timing.py).
-- A process that was not listening convicts nobody: lateness postpones all that is pending (`_was_late`).
+- A process that was not listening convicts nobody: lateness, which the runtime tells of (`Late`), postpones all that is
+  pending (`_was_late`).
 - A node without a single link accuses in private, and takes it back when the first link comes (`isolation_ended`).
 - A suspect that answers us ourselves is given its time again, a bounded number of times (`is_given_time_again`).
 - The dead are pinged for ever, at a low rate, and told that they are held dead (`rounds`).
@@ -124,8 +125,8 @@ class Membership:
         self._prober = Prober(env, settings, self._members, self._awareness, rotation, self._evidence, self._hearing)
         self._listening_since: Instant = 0
         self._deadline: Instant | None = None
-        self._as_of: Instant | None = None
-        """When something happened that may have moved the deadline; None when it is known."""
+        self._moved = True
+        """Something happened that may have moved the deadline."""
 
     # --- what the node asks -------------------------------------------------------------------------------
 
@@ -235,9 +236,6 @@ class Membership:
         return self._done(now, effects)
 
     def on_timer(self, now: Instant) -> list[Effect]:
-        deadline = self.next_deadline()
-        if deadline is not None:
-            self._was_late(now, now - deadline)
         effects = self._own.on_timer(now) + self._prober.on_timer(now)
         members = self._members
         for member in [m for m in members.suspects.values() if m.suspicion and m.suspicion.expires_at <= now]:
@@ -250,7 +248,8 @@ class Membership:
         return self._done(now, effects + self._prober.rounds(now))
 
     def next_deadline(self) -> Instant | None:
-        if self._as_of is not None:
+        """In the past where news shortened a suspicion: it is due now, and says nothing about us."""
+        if self._moved:
             due, refute_at = self._prober.next_due(), self._own.refute_at
             if refute_at is not None and (due is None or refute_at < due):
                 due = refute_at
@@ -258,9 +257,8 @@ class Membership:
                 suspicion = member.suspicion
                 if suspicion is not None and (due is None or suspicion.expires_at < due):
                     due = suspicion.expires_at
-            # shortened into the past is due now, and nobody is late
-            self._deadline = None if due is None else max(due, self._as_of)
-            self._as_of = None
+            self._deadline = due
+            self._moved = False
         return self._deadline
 
     # --- private ------------------------------------------------------------------------------------------
@@ -335,7 +333,7 @@ class Membership:
         effects += members.look_at_links(now)
         if members.changed and self._own.published is not None:
             effects += members.verdicts()
-        self._as_of = now
+        self._moved = True
         return effects
 
 
