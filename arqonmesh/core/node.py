@@ -241,6 +241,10 @@ class Node:
     def client_disconnected(self, now: Instant, client: ClientId) -> list[Effect]:
         return self._leaving(now, self._router.run(now, self.bus, self.bus.client_disconnected(now, client)))
 
+    def bus_did(self, now: Instant, effects: list[Effect]) -> list[Effect]:
+        """What the bus answered to an operator, who is none of its clients."""
+        return self._leaving(now, self._router.run(now, self.bus, effects))
+
     # --- time, disk, ticks --------------------------------------------------------------------------------
 
     def event(self, now: Instant, event: Event) -> list[Effect]:

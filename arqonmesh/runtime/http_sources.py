@@ -127,13 +127,15 @@ def sources_of(service: Service, ready: Callable[[], bool]) -> HttpSources:
         )
 
     def delete(identity: Identity, channel: str) -> bool:
-        found, effects = delete_channel(bus, service.host.now(), identity, channel)
-        service.host.perform(effects)
+        now = service.host.now()
+        found, effects = delete_channel(bus, now, identity, channel)
+        service.host.perform(service.node.bus_did(now, effects))
         return found
 
     def create(identity: Identity, channel: str) -> tuple[str, bool]:
-        made = create_channel(bus, service.host.now(), identity, channel)
-        service.host.perform(())
+        now = service.host.now()
+        made = create_channel(bus, now, identity, channel)
+        service.host.perform(service.node.bus_did(now, []))
         return made
 
     def disconnect(identity: Identity, client: str) -> bool:
