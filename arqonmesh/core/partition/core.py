@@ -58,10 +58,15 @@ HELD_BY_ALL_MAX: Final = 8
 """Up to so many voters, each says that it holds a change. More of them leave it to a quorum (`answers_first`), and the
 others speak only when it is not settled by then."""
 HELD_AT_ONCE_MAX: Final = 32
-"""Up to so many voters say it at once, so that it travels together; more spread it, by `HELD_SPREAD_US` each."""
-HELD_SPREAD_US: Final = 10 * MILLISECOND
+"""Up to so many voters say it at once, so that it travels together; more spread it, over `HELD_SPREAD_US` for each."""
+HELD_SPREAD_US: Final = 100 * MILLISECOND
+HELD_SPREAD_US_MAX: Final = 10 * SECOND
+"""Each such statement is a millisecond of work for every member. Where sixty members share a machine, those of one
+change within a second are all that it can do in three, in which links seem to be silent; and until a change is settled
+who voted before is as good a quorum."""
 HELD_PATIENCE_US: Final = 3 * SECOND
-"""How long the others wait: on a busy machine a quorum takes its time, and impatience would keep it busy."""
+"""How long the others wait once all of those should have spoken: on a busy machine a quorum takes its time, and
+impatience would keep it busy."""
 
 
 class Partition:
@@ -205,7 +210,7 @@ class Partition:
             if event.author != self._founder or not self.electorate.change(NodeId(event.key), body):
                 return False
             if self._say_held_at is None:
-                self._say_held_at = now + SETTLE_US + self._held_spread_us()
+                self._say_held_at = now + SETTLE_US + self._held_later_us()
                 self._held_patient = False
             return True
         if isinstance(body, Held):
@@ -215,9 +220,15 @@ class Partition:
             return False  # who is in reach has not changed, nor, until the change is settled, what a quorum is
         return self._advertised(event)
 
-    def _held_spread_us(self) -> int:
+    def _held_within_us(self) -> int:
+        """Over so long voters spread what they say of one change."""
         voters = len(self.electorate.voters())
-        return self._env.rng.randrange(0, HELD_SPREAD_US * voters) if voters > HELD_AT_ONCE_MAX else 0
+        return min(HELD_SPREAD_US * voters, HELD_SPREAD_US_MAX) if voters > HELD_AT_ONCE_MAX else 0
+
+    def _held_later_us(self) -> int:
+        """This one's share of that."""
+        within_us = self._held_within_us()
+        return self._env.rng.randrange(0, within_us) if within_us else 0
 
     def _say_held(self, now: Instant) -> list[Effect]:
         """Tell how far we hold the order of voters. Gossip has put it on the disk before what we say now."""
@@ -231,7 +242,7 @@ class Partition:
         many = not self._held_patient and len(electorate.voters()) > HELD_BY_ALL_MAX
         if many and not electorate.answers_first(self._me, self._in_reach):
             self._held_patient = True
-            self._say_held_at = now + HELD_PATIENCE_US + self._held_spread_us()
+            self._say_held_at = now + self._held_within_us() + HELD_PATIENCE_US + self._held_later_us()
             return []
         self._said_held = ordinal
         return [Emit(Publish(Kind.HELD, "", Held(ordinal=ordinal)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from itertools import combinations
 
 import pytest
@@ -332,19 +333,21 @@ def test_a_voter_says_once_how_far_it_holds_the_order_of_votes() -> None:
 
 
 TWELVE = "abcdefghijkl"
+FORTY = string.ascii_letters[:40]
 
 
-def thirteenth(me: str) -> Side:
-    """One of twelve voters, which has just heard that a thirteenth votes."""
-    side = Side(me, TWELVE)
-    side.link("a")
-    side.advertise("a", TWELVE[1:])
-    for other in TWELVE[1:].replace(me, ""):
-        side.advertise(other, "a")
+def one_more(me: str, voters: str) -> Side:
+    """One of these voters, all of which the first leads to; it has just heard that `+` votes, too."""
+    side = Side(me, voters)
+    side.link(voters[0])
+    side.advertise(voters[0], voters[1:])
+    for other in voters[1:].replace(me, ""):
+        side.advertise(other, voters[0])
     side.run(5 * SECOND)
     side.published.clear()
-    vote = Vote(12, 11, True, False, roll_of([*side.core.electorate.voters(), node_of("m")]))
-    side.tell(Applied(node_of("a"), Kind.VOTE, node_of("m"), vote, b"", False))
+    count = len(voters)
+    vote = Vote(count, count - 1, True, False, roll_of([*side.core.electorate.voters(), node_of("+")]))
+    side.tell(Applied(node_of(voters[0]), Kind.VOTE, node_of("+"), vote, b"", False))
     return side
 
 
@@ -352,7 +355,7 @@ def test_of_many_voters_a_quorum_says_that_it_holds_a_change_and_the_others_wait
     """Who was not drawn says so only when those who were have kept silent for three seconds."""
     drawn = 0
     for me in TWELVE[1:]:
-        side = thirteenth(me)
+        side = one_more(me, TWELVE)
         side.run(2_900 * MS)
         drawn += len(side.published)
         side.run(200 * MS)
@@ -360,16 +363,33 @@ def test_of_many_voters_a_quorum_says_that_it_holds_a_change_and_the_others_wait
     assert required(12, "crash") - 1 <= drawn <= required(12, "crash")
 
 
+def test_of_very_many_voters_few_say_so_in_any_second() -> None:
+    """Each such statement is work for every member; the others wait until all that were drawn should have spoken."""
+    said_at: list[int] = []
+    for me in FORTY[1:]:
+        side = one_more(me, FORTY)
+        began = side.now
+        while not side.published:
+            due = side.core.next_deadline()
+            assert due is not None
+            side.run(due - side.now)
+        said_at.append(side.now - began)
+    first = sorted(at for at in said_at if at <= 4_050 * MS)
+    assert required(40, "crash") - 1 <= len(first) <= required(40, "crash")
+    assert max(sum(begin <= at < begin + SECOND for at in first) for begin in first) <= 10
+    assert min(at for at in said_at if at > 4_050 * MS) >= 7 * SECOND
+
+
 def test_who_waited_for_the_others_keeps_silent_once_it_is_settled() -> None:
     """What they have said is enough."""
     silent = 0
     for me in TWELVE[1:]:
-        side = thirteenth(me)
+        side = one_more(me, TWELVE)
         side.run(500 * MS)
         if side.published:
             continue
         silent += 1
-        for voter in TWELVE.replace(me, "m"):
+        for voter in TWELVE.replace(me, "+"):
             side.tell(Applied(node_of(voter), Kind.HELD, "", Held(12), b"", False))
         side.run(5 * SECOND)
         assert side.published == []
