@@ -22,9 +22,10 @@ from arqonmesh.core.membership.rotation import Rotation
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Ack, Nack, Ping, PingFor, PingReq, SignedAck
 
-DEAF_US_MAX: Final = 10 * SECOND
-"""So long a probe waits at most while nothing can be heard: a link is down before that, however slow its heartbeats
-are. A peer that kept its answers back at just the right moments would else keep its neighbour from any verdict."""
+WAIT_US_MAX: Final = 10 * SECOND
+"""So long a probe waits at most while nothing can be heard, or no way to its target is known: a link is down before
+that, however slow its heartbeats are, and a new one is told of. A peer that kept its answers back at just the right
+moments would else keep its neighbour from any verdict, and one that tells of no link would have none at all."""
 NACK_SHARE: Final = (4, 5)
 """A helper says Nack after so much of the probe timeout: in time for the asker's verdict."""
 
@@ -143,7 +144,7 @@ class Prober:
         if member is None or not member.probed:
             del self._probes.ours[probe.seq]
             return []
-        if self._hearing.deaf and self._awareness.enabled and probe.waited_us < DEAF_US_MAX:
+        if self._waits(probe):
             probe.waited_us += self._timeout_us // 2
             probe.postpone(self._timeout_us // 2)
             return []
@@ -159,6 +160,15 @@ class Prober:
             probe.helpers = dict.fromkeys(helpers, False)
             effects += [Send(node, Lane.DATAGRAM, PingReq(probe.seq, probe.target)) for node in helpers]
         return effects
+
+    def _waits(self, probe: Probe) -> bool:
+        """Silence says nothing: no answer could reach us, or no ping its target. That is how a newcomer begins, and a
+        member that lost its only link and has another by now."""
+        if not self._awareness.enabled or probe.waited_us >= WAIT_US_MAX:
+            return False
+        if self._hearing.deaf:
+            return True
+        return self._settings.link_evidence_ms > 0 and self._evidence.is_between_links(probe.target)
 
     def _helpers(self, now: Instant, member: Member) -> list[NodeId]:
         """Whom to ask: some of its neighbours. Everyone else's pings go through one of these: in a star, through the

@@ -401,7 +401,7 @@ def test_a_probe_of_a_severed_member_that_fails_says_nothing_about_our_own_healt
     bench.mute = "t"
     bench.nacks = False
     bench.tell(lists("a", down="t"))
-    bench.run(5 * SECOND)
+    bench.run(15 * SECOND)
     assert bench.state("t") == "suspect"
     assert bench.core.local_health == 0
 
