@@ -85,6 +85,8 @@ class Member(Struct, gc=False):
     """Its admission does not count any more: it is treated as one that has left."""
     vain_probes: int = 0
     """Probes of ours in a row that failed while others had a link to it."""
+    told_at: Instant = 0
+    """When it was admitted, or its newest word came that it lives, or of its links."""
     heard_at: Instant | None = None
     """When it last answered us: over its own link, or under its signature."""
 

@@ -10,7 +10,7 @@ one death cost n floods.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -99,7 +99,7 @@ class Members:
             known.cluster, known.role, known.expelled = cluster, role, False
             told: list[Effect] = [known.described()] if moved and known.record is not None else []
             return told + self.weigh(now, known, "admitted again")
-        member = self.of[node] = Member(node, cluster, role, public_key=public_key, since=now)
+        member = self.of[node] = Member(node, cluster, role, public_key=public_key, since=now, told_at=now)
         self._census.came()
         if node != self._me:
             self._rotation.add(node)
@@ -138,6 +138,8 @@ class Members:
     def described(self, now: Instant, member: Member, record: NodeRecord) -> list[Effect]:
         """A member's own record came: new, or newer."""
         old, member.record = member.record, record
+        if old is None or old.incarnation != record.incarnation:
+            member.told_at = now
         if old is None and member.state == UNKNOWN and member.verdict is None and member.derive() == "alive":
             return self._first_heard(now, member)
         effects: list[Effect] = []
@@ -205,11 +207,23 @@ class Members:
     # --- the links ----------------------------------------------------------------------------------------
 
     def links_record(self, now: Instant, author: NodeId, body: LinksRecord) -> None:
+        self._told(now, author)
         self._unseen.update(dict.fromkeys(self._evidence.advertised(now, author, body)))
 
     def links_records(self, now: Instant, records: Iterable[tuple[NodeId, LinksRecord]]) -> None:
         """Of many others at once."""
-        self._unseen.update(self._evidence.advertised_together(now, records))
+
+        def noted() -> Iterator[tuple[NodeId, LinksRecord]]:
+            for author, body in records:
+                self._told(now, author)
+                yield author, body
+
+        self._unseen.update(self._evidence.advertised_together(now, noted()))
+
+    def _told(self, now: Instant, author: NodeId) -> None:
+        member = self.of.get(author)
+        if member is not None:
+            member.told_at = now
 
     def link_up(self, now: Instant, peer: NodeId) -> None:
         self._evidence.link_up(now, peer)

@@ -22,10 +22,12 @@ from arqonmesh.core.membership.rotation import Rotation
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import Ack, Nack, Ping, PingFor, PingReq, SignedAck
 
-WAIT_US_MAX: Final = 10 * SECOND
-"""So long a probe waits at most while nothing can be heard, or no way to its target is known: a link is down before
-that, however slow its heartbeats are, and a new one is told of. A peer that kept its answers back at just the right
-moments would else keep its neighbour from any verdict, and one that tells of no link would have none at all."""
+DEAF_US_MAX: Final = 10 * SECOND
+"""So long a probe waits at most while nothing can be heard: a link is down before that, however slow its heartbeats
+are. A peer that kept its answers back at just the right moments would else keep its neighbour from any verdict."""
+BETWEEN_LINKS_US_MAX: Final = 10 * SECOND
+"""So long a member may be between links after it last said something new of itself: by then its new one is told of.
+Nobody else can lengthen that."""
 NACK_SHARE: Final = (4, 5)
 """A helper says Nack after so much of the probe timeout: in time for the asker's verdict."""
 
@@ -144,7 +146,7 @@ class Prober:
         if member is None or not member.probed:
             del self._probes.ours[probe.seq]
             return []
-        if self._waits(probe):
+        if self._waits(now, probe, member):
             probe.waited_us += self._timeout_us // 2
             probe.postpone(self._timeout_us // 2)
             return []
@@ -161,14 +163,17 @@ class Prober:
             effects += [Send(node, Lane.DATAGRAM, PingReq(probe.seq, probe.target)) for node in helpers]
         return effects
 
-    def _waits(self, probe: Probe) -> bool:
+    def _waits(self, now: Instant, probe: Probe, member: Member) -> bool:
         """Silence says nothing: no answer could reach us, or no ping its target. That is how a newcomer begins, and a
         member that lost its only link and has another by now."""
-        if not self._awareness.enabled or probe.waited_us >= WAIT_US_MAX:
+        if not self._awareness.enabled:
             return False
-        if self._hearing.deaf:
+        if self._hearing.deaf and probe.waited_us < DEAF_US_MAX:
             return True
-        return self._settings.link_evidence_ms > 0 and self._evidence.is_between_links(probe.target)
+        return now - member.told_at < BETWEEN_LINKS_US_MAX and self._is_between_links(member)
+
+    def _is_between_links(self, member: Member) -> bool:
+        return self._settings.link_evidence_ms > 0 and self._evidence.is_between_links(member.node)
 
     def _helpers(self, now: Instant, member: Member) -> list[NodeId]:
         """Whom to ask: some of its neighbours. Everyone else's pings go through one of these: in a star, through the
@@ -187,7 +192,8 @@ class Prober:
 
     def _failed(self, now: Instant, probe: Probe, member: Member) -> list[Effect]:
         del self._probes.ours[probe.seq]
-        if not self._members.is_severed(now, member):  # others signed why it is silent: that says nothing about us
+        # that others signed why it is silent, or that no ping could reach it, says nothing about us
+        if not self._members.is_severed(now, member) and not self._is_between_links(member):
             missing = sum(1 for said_nack in probe.helpers.values() if not said_nack)
             self._awareness.adjust(missing if probe.helpers else 1)
         waited_ms = (now - probe.started_at) // MILLISECOND

@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from arqonmesh.config.model import LifeguardSettings, MembershipSettings
-from arqonmesh.core.events import Applied
-from arqonmesh.core.kernel import SECOND
+from arqonmesh.core.events import Applied, LinkDown
+from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.core.membership.evidence import Evidence
-from arqonmesh.wire.statement import Links
+from arqonmesh.wire.statement import Adjacency, Kind, Links
 from tests.core.membership.test_evidence import Bench, lists
 from tests.core.toy import node_of
+
+
+def to_me() -> Links:
+    return Links((Adjacency(node_of("me"), "up", "quic", 1_000, 0),))
+
 
 SUSPECTED_BY = 8 * SECOND
 """Where others have links to it, three probes in vain are needed."""
@@ -54,6 +59,49 @@ def test_who_never_has_a_link_is_suspected_all_the_same() -> None:
     bench = newcomer()
     bench.run(10 * SECOND + SUSPECTED_BY)
     assert bench.state("t") != "alive"
+
+
+def test_nor_can_anybody_else_keep_it_from_being_suspected() -> None:
+    """Whoever says to have a link to it for a moment, again and again, wins no time after those ten seconds."""
+    bench = newcomer()
+    bench.run(10 * SECOND)
+    for _ in range(20):
+        bench.tell(lists("c", up="ht"))
+        bench.run(100 * MILLISECOND)
+        bench.tell(lists("c", up="h"))
+        bench.run(400 * MILLISECOND)
+    assert bench.state("t") != "alive"
+
+
+def test_a_member_that_was_there_all_along_has_no_such_time() -> None:
+    """Its neighbour was away for a moment and has forgotten it: nobody says that it lost a link to it."""
+    bench = newcomer()
+    bench.mute = ""
+    bench.tell(lists("t", up="h"))
+    bench.tell(lists("h", up="bct"))
+    bench.run(20 * SECOND)
+    bench.mute = "t"
+    bench.tell(lists("h", up="bc"))
+    bench.run(5 * SECOND)
+    assert bench.state("t") != "alive"
+
+
+def test_of_two_the_other_is_suspected_as_soon_as_our_link_to_it_is_gone_and_pings_are_in_vain() -> None:
+    """What it said of its link to us says nothing: that one we know."""
+    bench = Bench("t")
+    bench.run(SECOND)
+    bench.tell(Applied(node_of("t"), Kind.LINKS, "", to_me(), b"", False))
+    bench.mute = "t"
+    bench.tell(LinkDown(node_of("t"), "silent"))
+    bench.run(5 * SECOND)
+    assert bench.state("t") != "alive"
+
+
+def test_a_newcomer_that_no_ping_could_reach_says_nothing_about_our_own_health() -> None:
+    bench = newcomer()
+    bench.nacks = False
+    bench.run(10 * SECOND + SUSPECTED_BY)
+    assert bench.core.local_health == 0
 
 
 @pytest.mark.parametrize(
