@@ -71,9 +71,9 @@ class LinkSettings(Settings, frozen=True):
     again."""
     heartbeat_ms: Positive = 100
     """Time between heartbeats; stretched to 2 x smoothed RTT on slow links. Less notices sooner and sends more."""
-    heartbeats_per_s_max: Positive = 300
-    """Heartbeats a second over all links together: a node with more than 30 links asks for slower ones (at 64 links
-    every 213 ms), and its peers follow. More notices sooner on large hubs and costs processor time on both ends."""
+    heartbeats_per_s_max: Positive = 250
+    """Heartbeats a second over all links together: a node with more than 25 links asks for slower ones (at 64 links
+    every 256 ms), and its peers follow. More notices sooner on large hubs and costs processor time on both ends."""
     misses: Annotated[int, Meta(ge=2, le=20)] = 3
     """Missed heartbeats after which a link is down."""
     reconnect_min_ms: Positive = 200

@@ -1003,7 +1003,7 @@ def test_while_the_overlay_runs_heartbeats_leave_at_its_pace() -> None:
 
 
 def test_many_links_share_a_budget_of_heartbeats_and_their_peers_follow() -> None:
-    """64 links of 300 heartbeats a second beat every 213 ms each; both ends, and with fewer links faster again."""
+    """64 links of 250 heartbeats a second beat every 256 ms each; both ends, and with fewer links faster again."""
     names = [f"spoke{n}" for n in range(64)]
     wire = Wire("hub", *names)
     for name in names:
