@@ -849,7 +849,7 @@ def test_a_round_trip_in_which_the_peer_stood_still_is_no_news() -> None:
 
 def test_leaves_of_a_hub_have_time_to_say_that_they_are_further_away() -> None:
     """The hub says it for all of them, in one record; who has a second link is on others' ways, and says it soon."""
-    names = [f"spoke{number}" for number in range(36)]
+    names = [f"spoke{number}" for number in range(30)]
     wire = Wire("hub", *names, delay_us=MS)
     for name in names:
         wire.connect(name, "hub")
@@ -1012,8 +1012,8 @@ def test_many_links_share_a_budget_of_heartbeats_and_their_peers_follow() -> Non
     wire.log.clear()
     wire.run(12 * SECOND)
     beats = [node for _, node, effect in wire.log if isinstance(effect, Send) and isinstance(effect.message, Heartbeat)]
-    assert abs(beats.count(node_of("hub")) - 64 * 10_000 // 213) <= 64
-    assert abs(beats.count(node_of("spoke7")) - 10_000 // 213) <= 1
+    assert abs(beats.count(node_of("hub")) - 64 * 10_000 // 256) <= 64
+    assert abs(beats.count(node_of("spoke7")) - 10_000 // 256) <= 1
     for name in names[8:]:
         for one, other in ((node_of("hub"), node_of(name)), (node_of(name), node_of("hub"))):
             wire.perform(one, wire.cores[one].on_event(wire.now, TransportDown(other, "leaves")))
