@@ -7,7 +7,8 @@
 
 What keeps a link up is an *answered* heartbeat, because only an answer proves both directions: when one direction is
 cut, the side that still hears loses its answers, the other side loses everything, and both notice within one patience.
-Hearing the peer without being answered is told apart in the reason.
+Hearing the peer without being answered is told apart in the reason; a peer that was not heard either and is again has
+half a second more for its answer.
 
 The answer rides in the peer's own next heartbeat: which of ours it heard last, how long ago, and which before that. So
 each side sends one datagram per interval. The side that *follows* sends its own when the other's comes, or a quarter of
@@ -71,8 +72,10 @@ DIALLED_LATER_US: Final = 2 * SECOND
 the link (by up to `LULL_PATIENCE_US_MAX`), and its next connection replaces this one. Were this end first, the other
 would speak to nobody until its own time is over, on a path that is well."""
 HEARD_PATIENCE_US: Final = SECOND // 2
-"""Once the peer is heard again, its answer has at least so long to come: a path that heals just before the connection
-would be given up is not given up at the moment at which it works."""
+"""Once the peer is heard again, its answer has at least so long to come, once in each silence: a process that stood
+still sends its heartbeats before it has read ours, and neither it nor a path that heals just before the connection
+would be given up is given up at the moment at which it works. Where one direction is cut the other is heard all the
+while, and that is noticed as soon as ever."""
 LULL_SHARE: Final = (5, 4)
 """Patience in units of the longest silence of late that ended."""
 LULL_PATIENCE_US_MAX: Final = 3 * SECOND // 2
@@ -140,6 +143,7 @@ class Liveness:
         "_asked_us",
         "_base_us",
         "_beats",
+        "_came_back",
         "_extensions",
         "_extra_us",
         "_heard",
@@ -187,6 +191,8 @@ class Liveness:
         self._next_beat_at = now
         self._extra_us = 0
         self._extensions = 0
+        self._came_back = False
+        """The peer was silent, and was heard again before an answer came; it has had its time for that."""
         self._late_us = 0
         """How much of the silence is our own: we did not listen."""
         self._reopened = False
@@ -207,6 +213,7 @@ class Liveness:
         self._silent_since = self._answered_at
         self._answered_at = self._next_beat_at = now
         self._held_us = self._extra_us = self._extensions = 0
+        self._came_back = False
         self._reckon()
 
     def pace(self, interval_us: int) -> None:
@@ -250,7 +257,11 @@ class Liveness:
         if self.state is LinkState.DOWN:
             return []
         self._heard.took(now, seq)
+        back = self.state is LinkState.PROBING and self.silent(now)
         self._heard_at = now
+        if back and not self._came_back:
+            self._came_back = True
+            self._extra_us += max(0, now + HEARD_PATIENCE_US - self._down_at())
         if self.follows and self._next_beat_at - now <= self.interval_us * 3 // 4:
             self._next_beat_at = now  # ours left half an interval ago or longer
         if self._reopened and self._extensions < EXTENSIONS_MAX:
@@ -381,7 +392,7 @@ class Liveness:
         self._answered_at = now
         self._silent_since = None
         self._extra_us = self._extensions = self._late_us = 0
-        self._reopened = False
+        self._reopened = self._came_back = False
         self._lull_us = min(self._lull.us(now), LONE_LULL_US_MAX)
         if self._shared is not None:
             self._lull_us = max(self._lull_us, self._shared.us(now))

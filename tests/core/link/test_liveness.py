@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.core.link.liveness import (
     EXTENSIONS_MAX,
+    HEARD_PATIENCE_US,
     INTERVAL_US_MAX,
     LONE_LULL_US_MAX,
     LULL_PATIENCE_US_MAX,
@@ -424,3 +425,32 @@ def test_many_small_latenesses_of_ours_are_no_part_of_a_peers_silence() -> None:
     """What came in a stretch shorter than an interval was read at its end: the peer said nothing all the same."""
     assert late_in_a_silence(60 * MS, 5) == late_in_a_silence(0, 0) > 0
     assert late_in_a_silence(200 * MS, 1) == late_in_a_silence(0, 0) - 200 * MS
+
+
+def stood_still(until: int) -> Liveness:
+    """A link whose peer said nothing for so long after its answer, and then the heartbeat that it had ready."""
+    link, now = opened()
+    while (wakes_at := link.next_wakeup() or until) < until:
+        link.tick(wakes_at)
+    assert link.state is LinkState.PROBING
+    assert link.beaten(until, 1, 1, until - now, 0) == []
+    return link
+
+
+def test_a_peer_that_stood_still_is_not_given_up_when_it_is_heard_again() -> None:
+    """It sends what was due before it has read ours; its answer comes a moment later."""
+    link = stood_still(345 * MS)
+    assert not link.verdict_due(345 * MS + HEARD_PATIENCE_US - MS)
+    assert link.answered(600 * MS, 2) == [
+        Changed(LinkState.PROBING, LinkState.UP, "answered"),
+        Resumed(MS, 499 * MS, 100 * MS),
+    ]
+
+
+def test_a_peer_that_is_heard_again_and_never_answers_is_given_up_half_a_second_later() -> None:
+    """Once in a silence: falling silent and being heard in turns wins nothing more."""
+    link = stood_still(345 * MS)
+    link.beaten(600 * MS, 2, 1, 599 * MS, 0)
+    link.beaten(840 * MS, 3, 1, 839 * MS, 0)
+    change = run_until_down(link, 345 * MS + HEARD_PATIENCE_US)
+    assert change.reason == "one way: heard, but not answered for 844 ms"
