@@ -103,6 +103,8 @@ class Partition:
         self._registrar = Registrar(self.electorate) if env.node_id == founder else None
         self._say_held_at: Instant | None = None
         self._said_held = 0
+        self._held_later = False
+        """When we say so was drawn; before that, changes that come together are waited for."""
         self._held_patient = False
         """Others were to say it first."""
         self._missing: dict[NodeId, int] = {}
@@ -209,9 +211,9 @@ class Partition:
         if isinstance(body, Vote):
             if event.author != self._founder or not self.electorate.change(NodeId(event.key), body):
                 return False
-            if self._say_held_at is None:
-                self._say_held_at = now + SETTLE_US + self._held_later_us()
-                self._held_patient = False
+            if self._say_held_at is None or self._held_patient:  # who says so first is drawn anew for each change
+                self._say_held_at = now + SETTLE_US
+                self._held_later = self._held_patient = False
             return True
         if isinstance(body, Held):
             self.electorate.held(event.author, body.ordinal)
@@ -239,6 +241,11 @@ class Partition:
             return []
         if max(electorate.holds(self._me), self._said_held) >= ordinal:
             return []
+        if not self._held_later:
+            self._held_later = True
+            if later_us := self._held_later_us():
+                self._say_held_at = now + later_us
+                return []
         many = not self._held_patient and len(electorate.voters()) > HELD_BY_ALL_MAX
         if many and not electorate.answers_first(self._me, self._in_reach):
             self._held_patient = True

@@ -47,6 +47,7 @@ class Side:
         self.now = 0
         self.said: list[tuple[int, PartitionChanged]] = []
         self.published: list[Publish] = []
+        self.published_at = 0
         self.take(self.core.start(0, {}))
         for name in members:
             self.tell(MemberAdmitted(node_of(name), key_of(name), name, "hub"))
@@ -71,6 +72,7 @@ class Side:
             assert isinstance(effect, Emit)
             if isinstance(effect.event, Publish):
                 self.published.append(effect.event)
+                self.published_at = self.now
             else:
                 assert isinstance(effect.event, PartitionChanged)
                 self.said.append((self.now, effect.event))
@@ -378,6 +380,44 @@ def test_of_very_many_voters_few_say_so_in_any_second() -> None:
     assert required(40, "crash") - 1 <= len(first) <= required(40, "crash")
     assert max(sum(begin <= at < begin + SECOND for at in first) for begin in first) <= 10
     assert min(at for at in said_at if at > 4_050 * MS) >= 7 * SECOND
+
+
+def test_those_who_come_together_are_counted_before_anybody_speaks() -> None:
+    """Of one voter and thirty-nine more at once, all are to say so: over four seconds, and not as one by one."""
+    said_at: list[int] = []
+    for me in FORTY[1:]:
+        side = Side(me, FORTY[0])
+        side.link(FORTY[0])
+        side.run(5 * SECOND)
+        side.published.clear()
+        voters = [node_of(FORTY[0])]
+        for ordinal, name in enumerate(FORTY[1:], 1):
+            side.tell(MemberAdmitted(node_of(name), key_of(name), name, "hub"))
+            side.tell(MemberChanged(node_of(name), "", "alive", 1, "joined"))
+            voters.append(node_of(name))
+            vote = Vote(ordinal, 0, True, False, roll_of(voters))
+            side.tell(Applied(node_of(FORTY[0]), Kind.VOTE, node_of(name), vote, b"", False))
+        began = side.now
+        side.run(5 * SECOND)
+        assert side.published == [Publish(Kind.HELD, "", Held(39))]
+        said_at.append(side.published_at - began)
+    assert max(sum(begin <= at < begin + SECOND for at in said_at) for begin in said_at) <= 18
+    assert max(said_at) <= 4_050 * MS
+
+
+def test_a_change_that_comes_while_others_are_waited_for_has_its_own_time() -> None:
+    """Who was not drawn for the one may be drawn for the next."""
+    for me in TWELVE[1:]:
+        side = one_more(me, TWELVE)
+        side.run(SECOND)
+        if side.published:
+            continue
+        electorate = side.core.electorate
+        vote = Vote(13, 11, True, False, roll_of([*electorate.voters(), node_of("-")]))
+        side.tell(Applied(node_of("a"), Kind.VOTE, node_of("-"), vote, b"", False))
+        drawn = electorate.answers_first(node_of(me), side.core.reaches)
+        side.run(100 * MS)
+        assert bool(side.published) is drawn
 
 
 def test_who_waited_for_the_others_keeps_silent_once_it_is_settled() -> None:
