@@ -16,23 +16,31 @@ if TYPE_CHECKING:
     from arqonmesh.api.client import NodeClient
     from arqonmesh.api.mesh_views import MeshEvent
 
+FIRST_S: Final = 2.0
+"""Every node remembers at least that it is up: until then it has only not answered yet."""
 QUIET_S: Final = 0.3
 """What the node remembers comes at once; so long without a word means that it was all."""
+NOTHING: Final = "no events remembered since this node started"
 
 
 def show_events(data_dir: Path | None, context: str | None, follow: bool, as_json: bool) -> None:
     """Print them, oldest first; with `follow` for ever."""
 
-    async def listen(node: NodeClient) -> None:
-        stream = node.watch()
-        while (event := await _next(stream, None if follow else QUIET_S)) is not None:
+    async def listen(node: NodeClient) -> int:
+        stream, printed, patience_s = node.watch(), 0, FIRST_S
+        while (event := await _next(stream, None if follow else patience_s)) is not None:
+            patience_s = QUIET_S
             if event.kind == "event":
                 _print(event, as_json)
+                printed += 1
+        return printed
 
     try:
-        ask_at(data_dir, context, listen)
+        printed = ask_at(data_dir, context, listen)
     except KeyboardInterrupt:
         return  # the way to end it
+    if not printed and not as_json:
+        sys.stderr.write(NOTHING + "\n")  # not an event: standard output has those alone
 
 
 async def _next(stream: AsyncIterator[MeshEvent], patience_s: float | None) -> MeshEvent | None:

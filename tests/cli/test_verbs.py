@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from arqonmesh.api.mesh_views import MeshEvent
 from arqonmesh.api.node_views import NodeStatus
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
 from arqonmesh_cli.node import _addresses
@@ -224,6 +225,18 @@ def test_an_invite_s_terms_reach_the_node(arqon: Arqon, served: Served) -> None:
     assert asked[-2:] == [("hq", "hub"), ("hq", "spoke")], "of its own cluster as `init` makes them, or as is said"
     assert arqon("invite", "new", "--cluster", "factory", "--expires", "soon", *served.at).code == 2
     assert arqon("invite", "new", "--cluster", "Bad Name", *served.at).code == 2
+
+
+def test_events_of_which_there_are_none_are_said_to_be_none(arqon: Arqon, served: Served) -> None:
+    """They are remembered since the start alone, and an empty screen says nothing of that; other programs read events."""
+    served.node.events = [MeshEvent(at_ms=1, kind="link", text="link up", fields={})]
+    done = arqon("mesh", "events", *served.at)
+    assert (done.code, done.out, done.err) == (0, "", "no events remembered since this node started\n")
+    done = arqon("mesh", "events", *served.at, "--json")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    served.node.events.append(MeshEvent(at_ms=1, kind="event", text="event deploy from hq/k3v7", fields={}))
+    done = arqon("mesh", "events", *served.at)
+    assert (done.out.endswith("event deploy from hq/k3v7\n"), done.err) == (True, "")
 
 
 @pytest.mark.parametrize("address", ["quic://10.0.0.7:9130", "10.0.0.7:9130", "quic://10.0.0.7:9130/"])
