@@ -842,6 +842,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "invite.role": ("A role is one of hub, spoke, leader.", "Choose one of them."),
     "invite.unknown": ("No ticket has this id.", "See `arqon invite ls`."),
     "mesh.already": ("A node belongs to one mesh at a time.", "Run `arqon mesh leave` first."),
+    "mesh.name": (
+        "The name of a mesh has 1 to 63 characters of a-z, 0-9, '.', '_' or '-', and begins with a letter or digit.",
+        "Choose another one; nodes know the mesh by its id, people by this name.",
+    ),
     "mesh.none": (
         "The command needs a mesh, and this node belongs to none.",
         "Run `arqon mesh seed NAME`, or `arqon mesh join TICKET`.",

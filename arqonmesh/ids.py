@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NewType
 
-from arqonmesh.errors import ConfigError
+from arqonmesh.errors import ConfigError, UsageError
 
 NodeId = NewType("NodeId", str)
 MeshId = NewType("MeshId", str)
@@ -30,6 +30,7 @@ NODE_ID_LENGTH: Final = 32
 ULID_LENGTH: Final = 26
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CLUSTER: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_NAME_NEEDS: Final = "it needs 1 to 63 characters of a-z, 0-9, '.', '_' or '-', beginning with a letter or digit"
 _NODE: Final = re.compile(r"[a-z2-7]{32}")
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -61,14 +62,19 @@ def encode_ulid(wall_ms: int, randomness: int) -> str:
 
 
 def parse_cluster(text: str) -> ClusterId:
-    """Check a cluster name. Raises ConfigError when it is not one."""
+    """Check a cluster name. Raises ConfigError `config.cluster-name` when it is not one."""
     if _CLUSTER.fullmatch(text) is None:
-        raise ConfigError(
-            "config.cluster-name",
-            f"cluster name {text!r} does not fit; it needs 1 to 63 characters of a-z, 0-9, '.', '_' or '-', "
-            "beginning with a letter or digit",
-        )
+        raise ConfigError("config.cluster-name", f"cluster name {text!r} does not fit; {_NAME_NEEDS}")
     return ClusterId(text)
+
+
+def parse_mesh_name(text: str) -> str:
+    """Check a mesh's name, which has the form of a cluster's. Raises UsageError `mesh.name` when it is not one."""
+    if _CLUSTER.fullmatch(text) is None:
+        raise UsageError(
+            "mesh.name", f"mesh name {text!r} does not fit; {_NAME_NEEDS}", hint="arqon mesh seed acme    # for one"
+        )
+    return text
 
 
 def is_named(text: str, cluster: str, node: str) -> bool:

@@ -36,7 +36,7 @@ from arqonmesh.core.events import Applied, PeerRuled, Publish
 from arqonmesh.core.kernel import Event
 from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
-from arqonmesh.ids import ClusterId, MeshId, NodeId, TicketId, encode_ulid, parse_cluster, short
+from arqonmesh.ids import ClusterId, MeshId, NodeId, TicketId, encode_ulid, parse_cluster, parse_mesh_name, short
 from arqonmesh.net.addresses import parse_address
 from arqonmesh.runtime import link_views, views
 from arqonmesh.runtime.bus_clients import client_views
@@ -141,7 +141,7 @@ class Control:
         async with self._busy:
             service = self._service
             self._refuse_second_mesh("seed another one")
-            name = str(parse_cluster(name))
+            name = parse_mesh_name(name)
             if policy not in POLICIES:
                 raise UsageError(
                     "mesh.policy", f"join policy {policy!r} does not exist; it needs to be one of {', '.join(POLICIES)}"

@@ -16,7 +16,7 @@ from arqonmesh.client import connection as client_connection
 from arqonmesh.config.load import loads
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.kernel import Lane
-from arqonmesh.errors import ArqonError, ConfigError, StorageError
+from arqonmesh.errors import ArqonError, ConfigError, StorageError, UsageError
 from arqonmesh.ids import NodeId
 from arqonmesh.runtime import service as service_module
 from arqonmesh.runtime.control import Control
@@ -124,6 +124,19 @@ def _ready(node: Service) -> int:
     answer = node.http.respond(Request.of("GET", "/readyz"))
     assert isinstance(answer, Response)
     return answer.status
+
+
+@pytest.mark.parametrize("name", ["", "Acme", "a b", "x" * 64])
+async def test_a_mesh_s_name_that_does_not_fit_is_told_as_the_mesh_s(name: str, tmp_path: Path) -> None:
+    """It has the form of a cluster's, and is none; the node stays out of any mesh."""
+    node = service(tmp_path, "hq", "hub")
+    await node.open()
+    try:
+        with pytest.raises(UsageError, match="^mesh name .* does not fit; it needs 1 to 63 characters") as refusal:
+            await Control(node).seed(name, "open", "")
+        assert (refusal.value.code, node.node.plane) == ("mesh.name", None)
+    finally:
+        await node.close()
 
 
 async def test_a_link_that_is_no_address_is_refused_and_forgotten(tmp_path: Path) -> None:
