@@ -53,13 +53,14 @@ def within(seconds: float, join: Callable[[float], T]) -> T:
 
     Raises what `join` raises, and TimedOut `join.timeout` in the place of `api.deadline`.
     """
+    patience_s = min(seconds, JOIN_TRY_S)
     try:
-        return join(min(seconds, JOIN_TRY_S))
+        return join(patience_s)
     except TimedOut as error:
         if error.code != "api.deadline":
             raise
         raise TimedOut(
             "join.timeout",
-            f"no member let this node in within {show_duration(min(seconds, JOIN_TRY_S))}",
+            f"no member let this node in within {show_duration(round(patience_s) or patience_s)}",
             hint="arqon status    # on the member; is its QUIC address right, and open for UDP?",
         ) from error

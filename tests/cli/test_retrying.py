@@ -103,11 +103,15 @@ def test_a_join_under_way_when_its_time_is_over_is_a_join_that_timed_out() -> No
     with pytest.raises(TimedOut, match="within 5s") as raised:
         within(5.0, cut_off)
     assert raised.value.code == "join.timeout"
+    with pytest.raises(TimedOut, match="within 3s"):  # of --timeout 3s some has gone by before the first try
+        within(2.998, cut_off)
+    with pytest.raises(TimedOut, match="within 300ms"):
+        within(0.3, cut_off)
     with pytest.raises(TimedOut, match="h:1"):
         within(5.0, unreachable)
     with pytest.raises(TimedOut):
         within(1_000.0, cut_off)
-    assert asked == [5.0, 60.0]
+    assert asked == [5.0, 2.998, 0.3, 60.0]
 
 
 def test_a_refusal_is_asked_once() -> None:
