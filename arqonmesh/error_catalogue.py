@@ -611,8 +611,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "config.duplicate-key": ("A setting stands twice in one section of arqon.yaml.", "Keep the one that is meant."),
     "config.missing-file": (
-        "There is no arqon.yaml in the data directory.",
-        "`arqon init --cluster NAME` writes one; a node that is there keeps its identity.",
+        "There is no arqon.yaml in the data directory, or no file of the name that was given.",
+        "`arqon init --cluster NAME` writes one; a node that is there keeps its identity. Look at the name with `ls`.",
     ),
     "config.missing-key": ("A setting without a default is not given.", "Add it where the message says."),
     "config.relation": (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from arqonmesh.errors import ConfigError
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.options import Context, DataDir, Json
@@ -162,6 +163,12 @@ def reload(data_dir: DataDir = None, context: Context = None, as_json: Json = Fa
 def _examined(file: Path | None, data_dir: Path | None, context: str | None) -> tuple[Path, Examined]:
     from arqonmesh.config.load import examine, read_file
 
+    if file is not None and not file.exists():  # a slip in its name: nobody wants a node there
+        raise ConfigError(
+            "config.missing-file",
+            f"there is no {file}; it needs to be a file of settings, or to be left out for the node's arqon.yaml",
+            hint=f"ls {file.parent}",
+        )
     path = file or place_of(data_dir, context).files.config
     return path, examine(read_file(path), path.name, os.environ)
 

@@ -50,6 +50,15 @@ def test_check_tells_every_problem_with_line_key_and_remedy(arqon: Arqon, file: 
     }
 
 
+@pytest.mark.parametrize("verb", ["check", "show"])
+def test_a_file_that_is_named_and_not_there_is_a_slip_in_its_name(verb: str, arqon: Arqon, tmp_path: Path) -> None:
+    """And no wish to make a node where it was looked for."""
+    error = arqon("config", verb, str(tmp_path / "nonexist.yaml"), "--json").json["error"]
+    assert (error["code"], error["hint"]) == ("config.missing-file", f"ls {tmp_path}")
+    error = arqon("config", verb, "--data-dir", str(tmp_path / "absent"), "--json").json["error"]
+    assert error["hint"] == f"arqon init --cluster NAME --data-dir {tmp_path}/absent"
+
+
 def test_check_of_a_file_that_holds_says_so_and_warns(
     arqon: Arqon, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
