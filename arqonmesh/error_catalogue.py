@@ -444,7 +444,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Run the command as that user.",
     ),
     "api.deadline": (
-        "The node took the call and did not answer in time; it is overloaded, stuck or stopped.",
+        "The node runs and did not answer in time, or took no calls; it is overloaded, stuck or stopped.",
         "Look with `arqon node logs` and `ps -o stat= -p PID`: T is stopped, and `kill -CONT PID` lets it go on; "
         "a stuck node is ended with `arqon node stop --force`.",
     ),

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import socket
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 from arqonmesh.errors import ConfigError, PeerError
@@ -16,6 +17,8 @@ SCHEME: Final = "quic://"
 PORT_DIGITS_MAX: Final = 5
 LOOK_UPS_MAX: Final = 16
 """Names being looked up at once; one more fails at once and is tried again later."""
+_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
+_LOOPBACK: Final = ("127.0.0.1", "::1")
 _looking_up: Final = threading.BoundedSemaphore(LOOK_UPS_MAX)
 
 
@@ -67,6 +70,29 @@ def literal_host(text: str) -> str | None:
         return str(ipaddress.ip_address(parse_address(text)[0].partition("%")[0]))
     except (ConfigError, ValueError):
         return None
+
+
+def is_among(text: str, own: Iterable[str]) -> bool:
+    """Whether an address is one of `own`, as far as that is told without looking a name up: with the unspecified host
+    among them (`0.0.0.0:9130`, `[::]:9130`) every loopback address of that port is."""
+    host, port = _told(text)
+    for mine, at in map(_told, own):
+        if at == port and (mine == host or (mine in _EVERYWHERE and host in _LOOPBACK)):
+            return True
+    return False
+
+
+def _told(text: str) -> tuple[str, int]:
+    """Host and port, an IP address in its one form."""
+    host, port = parse_address(text)
+    if host.lower() == "localhost":
+        return _LOOPBACK[0], port
+    try:
+        literal = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host.lower(), port
+    mapped = getattr(literal, "ipv4_mapped", None)
+    return str(mapped or literal), port
 
 
 def known_sockaddr(text: str, family: socket.AddressFamily) -> SockAddr | None:

@@ -37,7 +37,7 @@ from arqonmesh.core.kernel import Event
 from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
 from arqonmesh.ids import ClusterId, MeshId, NodeId, TicketId, encode_ulid, parse_cluster, parse_mesh_name, short
-from arqonmesh.net.addresses import parse_address
+from arqonmesh.net.addresses import is_among, parse_address
 from arqonmesh.runtime import link_views, views
 from arqonmesh.runtime.bus_clients import client_views
 from arqonmesh.runtime.governed import require_quorum
@@ -210,6 +210,12 @@ class Control:
         self._plane()
         parse_address(address)
         address = address.removeprefix("quic://")
+        if is_among(address, self._service.own_addresses()):
+            raise UsageError(
+                "link.self",
+                f"{address} is an address of this node itself; it needs to be another member's",
+                hint="arqon peer ls",
+            )
         await self._service.add_link(address)
         asked = [line for line in await self.links() if line.asked_by == "operator"]
         for line in asked:

@@ -29,6 +29,7 @@ from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.errors import ConfigError, StorageError
 from arqonmesh.ids import ClusterId, short
+from arqonmesh.net.addresses import show_address
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.observe.loop_lag import LoopLag
@@ -281,6 +282,10 @@ class Service:
             return (f"{host}:{port}",)
         own = _outward_address()
         return () if own is None else (f"{own}:{port}",)
+
+    def own_addresses(self) -> tuple[str, ...]:
+        """What leads to this node: where others may dial it, and where it listens."""
+        return *self.addresses(), show_address(self.endpoint.address)
 
     # --- private ------------------------------------------------------------------------------------------
 

@@ -28,7 +28,10 @@ def add(address: Address, data_dir: DataDir = None, context: Context = None, as_
     link = ask_at(data_dir, context, lambda node: node.link_add(wanted))
 
     def text(screen: Screen) -> None:
-        screen.line(f"link to {wanted} wanted, now {link.state}; it is tried for ever: arqon link ls")
+        if link.state == "given-up":
+            screen.line(f"link to {wanted} is given up, {link.why}: arqon link rm {wanted}")
+        else:
+            screen.line(f"link to {wanted} wanted, now {link.state}; it is tried for ever: arqon link ls")
 
     return Answer(link, text)
 

@@ -228,7 +228,7 @@ def test_an_invite_s_terms_reach_the_node(arqon: Arqon, served: Served) -> None:
 
 
 def test_events_of_which_there_are_none_are_said_to_be_none(arqon: Arqon, served: Served) -> None:
-    """They are remembered since the start alone, and an empty screen says nothing of that; other programs read events."""
+    """They are remembered since the start alone, which an empty screen does not say; other programs read events."""
     served.node.events = [MeshEvent(at_ms=1, kind="link", text="link up", fields={})]
     done = arqon("mesh", "events", *served.at)
     assert (done.code, done.out, done.err) == (0, "", "no events remembered since this node started\n")

@@ -132,7 +132,7 @@ async def test_a_mesh_s_name_that_does_not_fit_is_told_as_the_mesh_s(name: str, 
     node = service(tmp_path, "hq", "hub")
     await node.open()
     try:
-        with pytest.raises(UsageError, match="^mesh name .* does not fit; it needs 1 to 63 characters") as refusal:
+        with pytest.raises(UsageError, match=r"^mesh name .* does not fit; it needs 1 to") as refusal:
             await Control(node).seed(name, "open", "")
         assert (refusal.value.code, node.node.plane) == ("mesh.name", None)
     finally:
@@ -149,6 +149,22 @@ async def test_a_link_that_is_no_address_is_refused_and_forgotten(tmp_path: Path
             await Control(node).link_add("quic://nowhere")
         assert refusal.value.code == "link.address"
         assert node.operator_links == {} and node.store.snapshot()["links"] == []
+    finally:
+        await node.close()
+
+
+async def test_a_link_to_the_node_itself_is_refused_at_once(tmp_path: Path) -> None:
+    """By where it listens and by what it advertises: it was taken, tried once and given up."""
+    node = service(tmp_path, "hq", "hub")
+    await node.open()
+    try:
+        await Control(node).seed("acme", "open", "")
+        port = node.endpoint.address[1]
+        for own in (f"127.0.0.1:{port}", f"quic://localhost:{port}"):
+            with pytest.raises(UsageError) as refusal:
+                await Control(node).link_add(own)
+            assert refusal.value.code == "link.self"
+        assert node.operator_links == {} and node.endpoint.dials() == []
     finally:
         await node.close()
 
