@@ -249,7 +249,7 @@ class Partition:
         many = not self._held_patient and len(electorate.voters()) > HELD_BY_ALL_MAX
         if many and not electorate.answers_first(self._me, self._in_reach):
             self._held_patient = True
-            self._say_held_at = now + self._held_within_us() + HELD_PATIENCE_US + self._held_later_us()
+            self._say_held_at = now + self._held_within_us() + HELD_PATIENCE_US
             return []
         self._said_held = ordinal
         return [Emit(Publish(Kind.HELD, "", Held(ordinal=ordinal)))]
