@@ -129,6 +129,14 @@ def test_whoever_reports_more_than_any_honest_node_does_is_dropped_and_counted(n
     assert count == 4 * 600 - REPORTS_SAVED - int(600 / 3.75) + 1
 
 
+def test_an_hour_of_silence_saves_no_more_reports_than_half_a_minute() -> None:
+    """Or whoever was silent could send as many at once as an hour has."""
+    core = linked("a")
+    core.on_message(0, node_of("a"), CoordinateReport(*at(5_000)))
+    told = [dropped(core.on_message(3_600 * SECOND, node_of("a"), CoordinateReport(*at(5_000)))) for _ in range(960)]
+    assert told == [[]] * REPORTS_SAVED + [[("too-often", node_of("a"))]] * (960 - REPORTS_SAVED)
+
+
 def test_it_publishes_once_settled_when_it_moved_and_at_most_every_ten_minutes() -> None:
     """First after 30 s; then 600 s; and not at all while it stays where it is."""
     core = linked("a")
