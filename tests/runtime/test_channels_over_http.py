@@ -21,7 +21,10 @@ async def test_what_an_operator_makes_or_ends_at_one_node_the_others_of_its_clus
     async with opened(one, two):
         await linked(one, two)
         here, there = (sources_of(node, lambda: True) for node in (one, two))
+        await until(lambda: (one.node.next_deadline() or 0) > one.host.now())
         assert here.create_channel(OPS, "lab:bench") == ("lab:bench", True)
+        told_at, due = one.node.bus.next_deadline(), one.node.next_deadline()
+        assert told_at is not None and due is not None and due <= told_at, "it waits for no other core's timer"
         await until(lambda: two.node.bus.exchange.view.has("lab:bench"))
         assert there.delete_channel(OPS, "lab:bench")
         await until(lambda: one.node.bus.channels.find("lab:bench") is None)
