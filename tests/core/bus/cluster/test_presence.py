@@ -7,7 +7,7 @@ import pytest
 from arqonmesh.core.bus.cluster.copies import ROWS_PER_MESSAGE
 from arqonmesh.core.bus.cluster.exchange import FLUSH_US
 from arqonmesh.core.bus.cluster.table import TOMBSTONES_MAX, Table
-from arqonmesh.core.events import MemberAdmitted, MemberChanged
+from arqonmesh.core.events import LinkDown, MemberAdmitted, MemberChanged
 from arqonmesh.core.kernel import SECOND
 from arqonmesh.ids import NodeId
 from tests.core.bus.cluster.town import Home, Town, only
@@ -256,3 +256,34 @@ def test_after_a_quiet_time_a_change_is_due_now_and_not_when_it_could_have_left(
     a.now += FLUSH_US // 2
     a.guest("lab:bench")
     assert a.bus.next_deadline() == a.now + FLUSH_US // 2
+
+
+@pytest.mark.parametrize("what", ["join", "leave", "rows", "link"])
+def test_whatever_changes_after_a_quiet_time_is_due_now(what: str) -> None:
+    """Each kind of input says when it is: frames of a client, its end, rows of a third node, links told together."""
+    town = Town("a", "b", "c")
+    town.link("a", "b")
+    town.link("b", "c")
+    town.settle()
+    guest, far = town["b"].guest(), town["a"].guest()
+    town.settle()
+    for home in town.homes.values():
+        home.now += 3_600 * SECOND
+        home.perform(home.bus.on_timer(home.now))
+    town.settle()
+    b = town["b"]
+    for home in town.homes.values():
+        home.now += 100 * FLUSH_US
+    match what:
+        case "join":
+            b.send(guest, {"type": "join", "channel": "lab:bench"})
+        case "leave":
+            b.leave(guest)
+        case "rows":
+            town["a"].leave(far)
+            town["a"].now += FLUSH_US
+            town["a"].perform(town["a"].bus.on_timer(town["a"].now))
+            town._carry()
+        case "link":
+            b.perform(b.bus.on_events(b.now, [LinkDown(town["c"].id, "cut")]))
+    assert b.bus.next_deadline() == b.now
