@@ -22,7 +22,7 @@ from typing import Final, Protocol
 import structlog
 
 from arqonmesh.api.control import NodeControl
-from arqonmesh.api.socket_file import clear_the_way, making
+from arqonmesh.api.socket_file import beside, clear_the_way, making
 
 CARRIED_MAX: Final = 32
 """Callers on the doorstep at once; as many again wait in the backlog, and who comes then waits to connect."""
@@ -170,14 +170,14 @@ class Doorstep:
                 return
             if self._make is grpc_server:
                 await asyncio.to_thread(importlib.import_module, "arqonmesh.api.server")
-            beside = self._path.with_name("~" + self._path.name[1:])  # as long: a path is short of room (unix(7))
-            server = self._make(self._control, beside)
+            aside = beside(self._path)
+            server = self._make(self._control, aside)
             try:
                 await server.start()
-                os.rename(beside, self._path)
+                os.rename(aside, self._path)
             except BaseException:
                 await server.close(0)
-                beside.unlink(missing_ok=True)
+                aside.unlink(missing_ok=True)
                 raise
             self._server = server
             self._accept(2 * CARRIED_MAX)  # who knocked at ours until now: the backlog is no longer than that

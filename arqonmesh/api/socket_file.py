@@ -15,6 +15,12 @@ from arqonmesh.errors import ConfigError, UsageError
 SOCKET_MODE: Final = 0o600
 
 
+def beside(path: Path) -> Path:
+    """Where a server is bound that takes the socket's place by being renamed: as long, since a path is short of room
+    (unix(7)). The kernel goes on calling it by this name (proc_net_unix(5))."""
+    return path.with_name("~" + path.name[1:])
+
+
 @contextlib.contextmanager
 def making(path: Path) -> Iterator[None]:
     """Bind in this block; then the socket is its owner's alone. Raises ConfigError `api.socket-bind`."""

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import os
-import socket
-import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from arqonmesh.api.probe import Listener, knock
+from arqonmesh.api.socket_file import beside
+from arqonmesh.errors import Denied
+
+SOCKETS: Final = Path("/proc/net/unix")
+"""Those of this network namespace (proc_net_unix(5))."""
 LISTENS: Final = 1 << 16
-"""The flag of a listening socket in /proc/net/unix (__SO_ACCEPTCON)."""
+"""The flag of a listening one in that list (__SO_ACCEPTCON)."""
 
 
 def listener_pid(path: Path) -> int | None:
-    """The process that listens on this Unix socket, told by the kernel (SO_PEERCRED, unix(7)); None when none does, or
-    when its queue is full and it is in another network namespace than this command."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(os.fspath(path))
-        except BlockingIOError:  # its queue is full: nobody takes what is in it
-            return _holder(path)
-        except OSError:
-            return None
-        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, _, _ = struct.unpack("3i", credentials)
-    return int(pid)
+    """The process that listens on this Unix socket; None when none does, when it is another user's, or when its queue
+    is full and it is in another network namespace than this command."""
+    try:
+        found, pid = knock(path)
+    except Denied:
+        return None
+    return _holder(path) if found is Listener.FULL else pid
 
 
 def gone(pid: int) -> bool:
@@ -59,25 +58,38 @@ def tell(descriptor: int, message: bytes) -> None:
 
 
 def _holder(path: Path) -> int | None:
-    """The process that has the listening socket with this path open, without calling it (proc_net_unix(5))."""
+    """The process that has the listening socket with this path open, without calling it."""
     inodes = set()
-    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+    for line in SOCKETS.read_text().splitlines()[1:]:
         _, _, _, flags, _, _, inode, *name = line.split(maxsplit=7)
         if int(flags, 16) & LISTENS and name and _same(name[0], path):
             inodes.add(f"socket:[{inode}]")
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(os.readlink(descriptor) in inodes for descriptor in (process / "fd").iterdir()):
-                return int(process.name)
-        except OSError:  # it is another user's, or has just ended
-            continue
+        if any(descriptor in inodes for descriptor in _descriptors(process)):
+            return int(process.name)
     return None
 
 
-def _same(name: str, path: Path) -> bool:
-    """Whether a socket was bound where `path` leads, by whatever links."""
+def _descriptors(process: Path) -> Iterator[str]:
+    """What a process has open; nothing of another user's, or of one that has just ended (proc_pid_fd(5))."""
     try:
-        return os.path.basename(name) == path.name and os.path.samefile(name, path)
+        numbers = os.listdir(process / "fd")
+    except OSError:
+        return
+    for number in numbers:
+        try:
+            yield os.readlink(process / "fd" / number)
+        except OSError:  # closed since
+            continue
+
+
+def _same(name: str, path: Path) -> bool:
+    """Whether a socket was bound where `path` leads, by whatever links. A server that was bound beside it and renamed
+    has its first name for ever; a name that counts from where its process stands says nothing here."""
+    if os.path.basename(name) not in (path.name, beside(path).name):
+        return False
+    try:
+        return os.path.isabs(name) and os.path.samefile(os.path.dirname(name), path.parent)
     except OSError:
         return False
 

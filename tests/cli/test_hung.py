@@ -10,15 +10,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from arqonmesh.api.client import NodeClient
-from arqonmesh.api.socket_file import clear_the_way
+from arqonmesh.api.socket_file import beside, clear_the_way
 from arqonmesh.errors import CATALOGUE, UsageError
+from arqonmesh_cli.processes import listener_pid
 from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon
 
@@ -44,14 +45,18 @@ class Stuck:
     def at(self) -> tuple[str, str]:
         return ("--data-dir", str(self.data_dir))
 
+    @property
+    def path(self) -> Path:
+        return place_of(self.data_dir, None).socket
+
     def stop(self) -> None:
         """As `kill -STOP` does; on return it is held."""
         os.kill(self.process.pid, signal.SIGSTOP)
         os.waitpid(self.process.pid, os.WUNTRACED)
 
 
-@pytest.fixture
-def stuck() -> Iterator[Stuck]:
+@contextmanager
+def hung() -> Iterator[Stuck]:
     with tempfile.TemporaryDirectory(prefix="arqon-") as directory:
         path = place_of(Path(directory), None).socket
         command = [sys.executable, "-S", "-c", LISTENS, str(path)]
@@ -59,6 +64,12 @@ def stuck() -> Iterator[Stuck]:
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
             yield Stuck(Path(directory), process)
             process.kill()
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    with hung() as process:
+        yield process
 
 
 @pytest.mark.parametrize("words", [("node", "status"), ("node", "stop"), ("peer", "ls"), ("mesh", "status")])
@@ -76,18 +87,25 @@ def test_a_stopped_process_is_named_with_what_lets_it_go_on_or_ends_it(
     assert "arqon" not in error["hint"]
 
 
-@pytest.fixture
-def crowded(stuck: Stuck) -> Iterator[Stuck]:
-    """Stopped, and called so often since that its queue takes no more."""
-    stuck.stop()
+@contextmanager
+def full(path: Path) -> Iterator[None]:
+    """Called so often that its queue takes no more."""
     with ExitStack() as callers:
         for _ in range(CALLS_MAX):
             caller = callers.enter_context(socket.socket(socket.AF_UNIX))
             caller.setblocking(False)
-            if caller.connect_ex(str(place_of(stuck.data_dir, None).socket)) == errno.EAGAIN:
+            if caller.connect_ex(str(path)) == errno.EAGAIN:
                 break
         else:
             pytest.fail(f"{CALLS_MAX} calls fit")
+        yield
+
+
+@pytest.fixture
+def crowded(stuck: Stuck) -> Iterator[Stuck]:
+    """Stopped, and its queue is full."""
+    stuck.stop()
+    with full(stuck.path):
         yield stuck
 
 
@@ -110,9 +128,49 @@ def test_a_stopped_process_whose_queue_is_full_is_ended_by_force(arqon: Arqon, c
     assert crowded.process.wait(10) == -signal.SIGKILL
 
 
+def test_of_two_nodes_whose_queues_are_full_each_is_found_as_its_own_process() -> None:
+    """Every node's socket has the same name, and whoever is found may be killed."""
+    with hung() as one, hung() as other, full(one.path), full(other.path):
+        assert one.path.name == other.path.name
+        assert [listener_pid(stuck.path) for stuck in (one, other)] == [one.process.pid, other.process.pid]
+
+
+def test_who_was_called_before_and_is_full_now_is_found_by_the_name_that_its_server_was_bound_by(stuck: Stuck) -> None:
+    """The kernel keeps that name when the file is renamed; a file of that name, somebody's socket, is none of it."""
+    with tempfile.TemporaryDirectory(prefix="arqon-") as directory:
+        first = Path(directory) / beside(stuck.path).name
+        command = [sys.executable, "-S", "-c", LISTENS, str(first)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+            path = first.rename(Path(directory) / stuck.path.name)
+            with full(path), full(stuck.path):
+                assert [listener_pid(path), listener_pid(stuck.path)] == [process.pid, stuck.process.pid]
+            process.kill()
+
+
+def test_who_holds_a_connection_of_a_full_socket_does_not_listen_on_it(tmp_path: Path) -> None:
+    """Connections have their listener's name in the kernel's list; a caller of the process is not the process."""
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as caller:
+        server.bind(str(path))
+        server.listen(1)
+        caller.connect(str(path))
+        taken, _ = server.accept()
+        with (
+            taken,
+            subprocess.Popen(
+                [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[server.fileno()]
+            ) as process,
+            full(path),
+        ):
+            server.close()
+            assert listener_pid(path) == process.pid
+            process.kill()
+
+
 def test_the_socket_of_a_process_whose_queue_is_full_is_nobody_elses_to_take(crowded: Stuck) -> None:
     """Were it removed, its process could not be reached any more once it goes on."""
-    path = place_of(crowded.data_dir, None).socket
+    path = crowded.path
     with pytest.raises(UsageError) as refused:
         clear_the_way(path)
     assert refused.value.code == "api.already-running" and path.is_socket()
