@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +16,7 @@ from google.protobuf.message import Message
 
 from arqonmesh.api._generated import arqonmesh_pb2 as pb
 from arqonmesh.api.convert import to_view
-from arqonmesh.api.failures import error_of, not_running, takes_no_calls
+from arqonmesh.api.failures import QueueFull, error_of, not_running, takes_no_calls
 from arqonmesh.api.mesh_views import (
     InviteView,
     MatrixView,
@@ -39,8 +41,13 @@ from arqonmesh.api.probe import Listener, listener
 CALL_TIMEOUT_S: Final = 10.0
 JOIN_TIMEOUT_S: Final = 60.0
 """A join dials, shakes hands and waits for the admission to be on the other side's disk."""
+QUEUE_PATIENCE_S: Final = 2.0
+"""A node whose queue of calls is full is called again for so long, and then takes none."""
+QUEUE_PAUSE_S: Final = 0.1
 OPTIONS: Final = [
     ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", int(QUEUE_PAUSE_S * 1_000)),
+    ("grpc.max_reconnect_backoff_ms", int(QUEUE_PAUSE_S * 1_000)),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
 ]
 
@@ -52,7 +59,7 @@ class NodeClient:
             status = await node.mesh_status()
 
     Every method raises the ArqonError that the node raised, NotRunning when none answers, TimedOut when
-    it is late.
+    it is late, and QueueFull, which is a TimedOut, when it takes no calls.
     """
 
     def __init__(self, socket: str | os.PathLike[str], *, start_hint: str = "arqon node start") -> None:
@@ -82,7 +89,8 @@ class NodeClient:
 
     async def watch(self) -> AsyncIterator[MeshEvent]:
         method = METHODS["WatchMeshEvents"]
-        call = self._connected().unary_stream(
+        channel = await self._connected(time.monotonic() + QUEUE_PATIENCE_S)
+        call = channel.unary_stream(
             method.path, request_serializer=method.encode, response_deserializer=method.decode_response
         )(pb.WatchMeshEventsRequest())
         try:
@@ -171,8 +179,19 @@ class NodeClient:
         await self._call(pb.StopNodeRequest())
 
     async def _call(self, request: Message, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        until_s = time.monotonic() + QUEUE_PATIENCE_S
+        while True:
+            try:
+                return await self._call_once(request, timeout_s, until_s)
+            except QueueFull:  # it filled up between the question who listens and the call, which nobody has taken
+                if time.monotonic() >= until_s:
+                    raise
+            await asyncio.sleep(QUEUE_PAUSE_S)
+
+    async def _call_once(self, request: Message, timeout_s: float, until_s: float) -> Any:
         method = METHODS[request.DESCRIPTOR.name.removesuffix("Request")]
-        call = self._connected().unary_unary(
+        channel = await self._connected(until_s)
+        call = channel.unary_unary(
             method.path, request_serializer=method.encode, response_deserializer=method.decode_response
         )
         try:
@@ -180,13 +199,15 @@ class NodeClient:
         except grpc.aio.AioRpcError as failure:
             raise self._error(failure) from failure
 
-    def _connected(self) -> grpc.aio.Channel:
+    async def _connected(self, until_s: float) -> grpc.aio.Channel:
+        """`until_s`: when (time.monotonic) a full queue is reason enough to give up."""
         # Asking the kernel first answers at once where gRPC would back off and try again.
-        match listener(self._socket):
-            case Listener.NOBODY:
-                raise not_running(str(self._socket), self._start_hint)
-            case Listener.FULL:
+        while (found := listener(self._socket)) is Listener.FULL:
+            if time.monotonic() >= until_s:
                 raise takes_no_calls(str(self._socket))
+            await asyncio.sleep(QUEUE_PAUSE_S)
+        if found is Listener.NOBODY:
+            raise not_running(str(self._socket), self._start_hint)
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._target, options=OPTIONS)
         return self._channel

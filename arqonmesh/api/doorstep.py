@@ -25,7 +25,8 @@ from arqonmesh.api.control import NodeControl
 from arqonmesh.api.socket_file import beside, clear_the_way, making
 
 CARRIED_MAX: Final = 32
-"""Callers on the doorstep at once; as many again wait in the backlog, and who comes then waits to connect."""
+"""Callers on the doorstep at once; as many again wait in the backlog, and who comes then is turned away by the kernel,
+and comes again (client.py)."""
 PAUSE_S: Final = 1.0
 """For which nobody is taken after accept(2) found no descriptor or no memory: who waits is reported again at once."""
 FIRST_WORD_S: Final = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -25,6 +26,10 @@ _STATUS: Final[tuple[tuple[type[ArqonError], grpc.StatusCode], ...]] = (
     (errors.PeerError, grpc.StatusCode.ABORTED),
     (ArqonError, grpc.StatusCode.UNKNOWN),
 )
+
+
+class QueueFull(TimedOut):
+    """The node did not take the call: it may be made again."""
 
 
 def _kinds(base: type[ArqonError]) -> Iterator[tuple[str, type[ArqonError]]]:
@@ -58,6 +63,8 @@ def error_of(failure: Any, *, socket: str, start_hint: str) -> ArqonError:
         sentence = _text(trailing, "arqon-sentence-bin") or str(failure.details())
         return kind(code, sentence, hint=_text(trailing, "arqon-hint-bin"))
     status = failure.code()
+    if status is grpc.StatusCode.UNAVAILABLE and _found_no_place(failure):
+        return takes_no_calls(socket)
     if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return not_running(socket, start_hint)
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -83,12 +90,18 @@ def not_running(socket: str, start_hint: str) -> NotRunning:
     return NotRunning("api.not-running", f"no node answers at {socket}; it needs to be started first", hint=start_hint)
 
 
-def takes_no_calls(socket: str) -> TimedOut:
-    return TimedOut(
+def takes_no_calls(socket: str) -> QueueFull:
+    return QueueFull(
         "api.deadline",
         f"the node at {socket} takes no calls, and its queue of them is full; it needs to go on, or to end",
         hint="arqon node logs",
     )
+
+
+def _found_no_place(failure: Any) -> bool:
+    """gRPC takes the EAGAIN of connect(2) for a connection on its way, and finds that it has none (ENOTCONN)."""
+    details = str(failure.details())
+    return details.startswith("failed to connect") and f"({errno.ENOTCONN})" in details
 
 
 def _text(trailing: dict[str, str | bytes], key: str) -> str:

@@ -34,16 +34,18 @@ def ask(place: Place, question: Callable[[NodeClient], Awaitable[T]]) -> T:
                 if pid is not None and stopped(pid):
                     asked.cancel()
                     await asyncio.wait((asked,))
-                    raise _late(place, pid)
+                    raise _late(place, pid, taken=True)
                 tell_terminal(f"waiting for process {pid or 'unknown'} in {place.data_dir} to answer")
             return await asked
 
     try:
         return asyncio.run(once())
     except ArqonError as error:
+        from arqonmesh.api.failures import QueueFull
+
         pid = listener_pid(place.socket) if error.code == "api.deadline" else None
         if pid is not None:
-            raise _late(place, pid) from error
+            raise _late(place, pid, taken=not isinstance(error, QueueFull)) from error
         error.hint = place.hinted(error.hint)
         raise
 
@@ -59,17 +61,18 @@ def client_of(place: Place) -> NodeClient:
     return NodeClient(place.socket, start_hint=place.start_hint)
 
 
-def _late(place: Place, pid: int) -> TimedOut:
-    """What a process that took a call and gives no answer is told as: with what lets it go on, or ends it."""
+def _late(place: Place, pid: int, *, taken: bool) -> TimedOut:
+    """What a process that gives no answer is told as: with what lets it go on, or ends it. `taken`: it had room for the
+    call, at least."""
     if stopped(pid):
         return TimedOut(
             "api.deadline",
             f"process {pid}, the node in {place.data_dir}, is stopped and answers nobody; it needs to go on, or to end",
             hint=f"kill -CONT {pid}, or kill -9 {pid}    # ps -o stat= -p {pid} says T while it is stopped",
         )
+    did = "took the call and did not answer in time" if taken else "takes no calls, and its queue of them is full"
     return TimedOut(
         "api.deadline",
-        f"process {pid}, the node in {place.data_dir}, took the call and did not answer in time; "
-        f"it needs to be less busy, or to end",
+        f"process {pid}, the node in {place.data_dir}, {did}; it needs to be less busy, or to end",
         hint=f"arqon node logs {place.option}    # ps -o stat= -p {pid} shows its state, kill -9 {pid} ends it",
     )

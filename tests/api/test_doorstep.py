@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -11,18 +12,23 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 import pytest_asyncio
 
+from arqonmesh.api import client as client_module
 from arqonmesh.api import doorstep as doorstep_module
 from arqonmesh.api.client import NodeClient
 from arqonmesh.api.control import NodeControl
 from arqonmesh.api.doorstep import Doorstep, Server
-from arqonmesh.api.probe import answers
+from arqonmesh.api.failures import QueueFull
+from arqonmesh.api.probe import Listener, answers, listener
 from arqonmesh.api.server import ApiServer
 from arqonmesh.errors import ConfigError, NotRunning, UsageError
 from tests.api.fake import FakeNode
 from tests.waiting import until
+
+FAILED = grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
 
 @pytest_asyncio.fixture
@@ -99,6 +105,74 @@ async def test_more_callers_than_places_wait_until_one_is_free(step: Doorstep, s
             assert await loop.sock_recv(late, 9), "gRPC's own settings frame"
     async with NodeClient(socket_path) as client:
         assert (await client.node_status()).pid == 4242
+
+
+def crowd(path: Path) -> list[socket.socket]:
+    """Callers who fill the queue of whoever listens there."""
+    callers: list[socket.socket] = []
+    for _ in range(10 * doorstep_module.CARRIED_MAX):
+        caller = socket.socket(socket.AF_UNIX)
+        caller.setblocking(False)
+        if caller.connect_ex(os.fspath(path)) == errno.EAGAIN:
+            caller.close()
+            break
+        callers.append(caller)
+    else:
+        pytest.fail("there is room for everyone")
+    return callers
+
+
+async def test_a_call_that_finds_the_queue_full_is_made_again(step: Doorstep, socket_path: Path) -> None:
+    """A busy moment of a healthy node: it takes who waits in its next turn, and the call then."""
+    callers = crowd(socket_path)
+    assert listener(socket_path) is Listener.FULL
+    async with NodeClient(socket_path) as client:
+        answer = asyncio.ensure_future(client.node_status())
+        await asyncio.sleep(0)  # it has called, and nobody was taken in between
+        for caller in callers:
+            caller.close()
+        assert (await answer).pid == 4242
+
+
+async def test_who_wants_to_watch_and_finds_the_queue_full_waits_as_well(
+    step: Doorstep, node: FakeNode, socket_path: Path
+) -> None:
+    """As any call."""
+    callers = crowd(socket_path)
+    async with NodeClient(socket_path) as client:
+        events = client.watch()
+        first = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        for caller in callers:
+            caller.close()
+        assert await first == node.events[0]
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_queue_that_fills_up_just_before_the_call_is_no_node_that_does_not_run(
+    step: Doorstep, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question whether somebody listens took the last place itself; gRPC's own connection finds none."""
+    loop = asyncio.get_running_loop()
+    assert step._listener is not None
+    loop.remove_reader(step._listener)
+    with monkeypatch.context() as patience:
+        patience.setattr(client_module, "QUEUE_PATIENCE_S", 0.0)
+        callers = crowd(socket_path)
+        step._accept(1)
+        async with NodeClient(socket_path) as client:
+            with pytest.raises(QueueFull) as refused:
+                await client.node_status()
+    assert refused.value.code == "api.deadline"
+    async with NodeClient(socket_path) as client:
+        step._accept(2)
+        loop.remove_reader(step._listener)
+        answer = asyncio.ensure_future(client.node_status())
+        await until(lambda: client._channel is not None and client._channel.get_state() is FAILED)
+        for caller in callers:
+            caller.close()
+        step._listen()
+        assert (await answer).pid == 4242
 
 
 WITHOUT_DESCRIPTORS = """

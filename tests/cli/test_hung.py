@@ -168,6 +168,14 @@ def test_who_holds_a_connection_of_a_full_socket_does_not_listen_on_it(tmp_path:
             process.kill()
 
 
+def test_a_process_that_runs_with_a_full_queue_did_not_take_the_call(arqon: Arqon, stuck: Stuck) -> None:
+    """It is called again for a while, and then told as what it is."""
+    with full(stuck.path):
+        done = arqon("node", "status", *stuck.at, "--json")
+    said = f"process {stuck.process.pid}, the node in {stuck.data_dir}, takes no calls, and its queue of them is full"
+    assert done.code == 6 and said in done.json["error"]["message"]
+
+
 def test_the_socket_of_a_process_whose_queue_is_full_is_nobody_elses_to_take(crowded: Stuck) -> None:
     """Were it removed, its process could not be reached any more once it goes on."""
     path = crowded.path
