@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arqonmesh.api.probe import answers
 from arqonmesh.errors import NotFound, NotRunning, TimedOut
 from arqonmesh_cli.answer import Answer, noun, print_json, verb
 from arqonmesh_cli.connect import ask
@@ -73,9 +74,11 @@ def stop(
     begun = time.monotonic()
     pid = listener_pid(place.socket)
     if pid is None:
-        raise NotRunning(
-            "api.not-running", f"no node answers at {place.socket}; there is nothing to stop", hint=place.start_hint
-        )
+        if not answers(place.socket):
+            raise NotRunning(
+                "api.not-running", f"no node answers at {place.socket}; there is nothing to stop", hint=place.start_hint
+            )
+        pid = ask(place, lambda node: node.node_status()).pid  # its queue is full, and it is not to be seen from here
     killed = False
     try:
         ask(place, lambda node: node.stop())

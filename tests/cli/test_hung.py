@@ -19,6 +19,7 @@ import pytest
 from arqonmesh.api.client import NodeClient
 from arqonmesh.api.socket_file import beside, clear_the_way
 from arqonmesh.errors import CATALOGUE, UsageError
+from arqonmesh_cli import processes
 from arqonmesh_cli.processes import listener_pid
 from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon
@@ -166,6 +167,19 @@ def test_who_holds_a_connection_of_a_full_socket_does_not_listen_on_it(tmp_path:
             server.close()
             assert listener_pid(path) == process.pid
             process.kill()
+
+
+def test_a_full_node_that_is_not_to_be_seen_from_here_runs_all_the_same(
+    arqon: Arqon, crowded: Stuck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another network namespace the kernel's list has other sockets: nobody can say who it is, but not that there is
+    nothing to stop."""
+    monkeypatch.setattr(processes, "SOCKETS", Path("/dev/null"))
+    done = arqon("node", "stop", "--force", *crowded.at, "--json")
+    error = done.json["error"]
+    assert (done.code, error["code"]) == (6, "api.deadline")
+    assert f"the node at {crowded.path} takes no calls" in error["message"]
+    assert error["hint"].startswith("arqon node logs") and crowded.process.poll() is None
 
 
 def test_a_process_that_runs_with_a_full_queue_did_not_take_the_call(arqon: Arqon, stuck: Stuck) -> None:
