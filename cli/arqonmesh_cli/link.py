@@ -14,6 +14,7 @@ from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import Screen, milliseconds, share, state_word
 
 if TYPE_CHECKING:
+    from arqonmesh.api.client import NodeClient
     from arqonmesh.api.node_views import OwnLinkView
 
 app = noun("Links of this node: what was asked for, what stands, and why not.")
@@ -38,10 +39,25 @@ def add(address: Address, data_dir: DataDir = None, context: Context = None, as_
 
 @verb(app, "rm", "arqon link rm quic://10.0.0.7:9130")
 def rm(address: Address, data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
-    """End a wish that `link add` made, and close its link."""
+    """End a wish that `link add` made, and close its link, unless the mesh wants it, too."""
     gone = link_address(address)
-    ask_at(data_dir, context, lambda node: node.link_remove(gone))
-    return Answer({"address": gone, "removed": True}, lambda screen: screen.line(f"link to {gone} is no longer wanted"))
+
+    async def remove(node: NodeClient) -> bool:
+        await node.link_remove(gone)
+        wished = {link.peer: link.address for link in await node.links() if link.asked_by == "mesh"}
+        if not wished or gone in wished.values():
+            return bool(wished)
+        return any(peer.id in wished and gone in peer.addresses for peer in await node.peers())
+
+    by_mesh = ask_at(data_dir, context, remove)
+
+    def text(screen: Screen) -> None:
+        if by_mesh:
+            screen.line(f"link to {gone} is no longer wanted by hand; the mesh wants it, so it stays: arqon link ls")
+        else:
+            screen.line(f"link to {gone} is no longer wanted")
+
+    return Answer({"address": gone, "removed": True, "wanted_by_mesh": by_mesh}, text)
 
 
 @verb(app, "ls", "arqon link ls", "arqon link ls --context hq --json")

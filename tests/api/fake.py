@@ -147,6 +147,8 @@ class FakeNode:
             MeshEvent(at_ms=1_760_000_000_000, kind="mesh", text="mesh acme seeded", fields={"mesh": "acme"}),
             MeshEvent(at_ms=1_760_000_001_000, kind="link", text="link to factory up", fields={"peer": FACTORY}),
         ]
+        self.wished_by_mesh = ""
+        """The address of a link that the mesh wants."""
         self.watchers = 0
         self.watch_ended = asyncio.Event()
         self.stopped = asyncio.Event()
@@ -230,7 +232,7 @@ class FakeNode:
         return (
             OwnLinkView(
                 peer=FACTORY,
-                address="127.0.0.1:40001",
+                address=self.wished_by_mesh or "127.0.0.1:40001",
                 state="up",
                 transport="quic",
                 why="udp answers",
@@ -240,7 +242,7 @@ class FakeNode:
                 last_error="",
                 next_try_in_s=None,
                 backlog=0,
-                asked_by="peer",
+                asked_by="mesh" if self.wished_by_mesh else "peer",
             ),
             OwnLinkView(
                 peer="",

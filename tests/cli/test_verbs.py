@@ -257,6 +257,19 @@ def test_a_link_address_that_cannot_work_is_refused_here(address: str, arqon: Ar
     assert served.node.calls == []
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:40001", "10.1.1.1:9130"])
+def test_a_link_that_the_mesh_wants_too_is_said_to_stay(address: str, arqon: Arqon, served: Served) -> None:
+    """It is told by where it leads and by where its member listens; the wish by hand is over all the same."""
+    done = arqon("link", "rm", "10.9.9.9:9130", *served.at)
+    assert done.out == "link to 10.9.9.9:9130 is no longer wanted\n"
+    assert "peers" not in [name for name, _ in served.node.calls], "a node in no mesh has none, and its links end too"
+    served.node.wished_by_mesh = address
+    done = arqon("link", "rm", "127.0.0.1:40001", *served.at)
+    assert "the mesh wants it, so it stays" in done.out
+    answer = arqon("link", "rm", "127.0.0.1:40001", *served.at, "--json").json["data"]
+    assert answer == {"address": "127.0.0.1:40001", "removed": True, "wanted_by_mesh": True}
+
+
 def test_an_ipv6_address_keeps_its_brackets(arqon: Arqon, served: Served) -> None:
     """[fd00::7]:9130"""
     assert arqon("link", "add", "quic://[fd00::7]:9130", *served.at).code == 0
