@@ -25,6 +25,7 @@ from arqonmesh.core.events import (
     Verdict,
 )
 from arqonmesh.core.kernel import SECOND, Event, Instant
+from arqonmesh.core.partition.quorum import health
 from arqonmesh.ids import NodeId, short
 from arqonmesh.observe.recorder import FlightRecorder
 from arqonmesh.runtime.event_log import EventLog
@@ -53,6 +54,7 @@ class EventStory:
         """Drops since the start by (where, reason). Both come from our own code; the cap guards against a slip."""
         self.fallen: dict[NodeId, str] = {}
         """Why the link with this peer fell, until it stands again; the one that fell last comes last."""
+        self._partition_told = ""
         self._preferred: tuple[str, tuple[NodeId, ...]] = ("", ())
         self._other_versions: dict[str, Instant] = {}
         """When it was told of this address that it speaks another version; the oldest first."""
@@ -139,15 +141,20 @@ class EventStory:
             access += " because of whom this node ignores"
         counted = "count" if event.ignored else "reachable"
         count = f"{event.reachable} of {event.members} {counted}, {event.required} required"
-        text = f"mesh is {event.state}, {access}: {count}"
+        notes = [] if event.phase == "healthy" else [event.phase]
+        if _settling(event):
+            notes.append("settling")
         if event.missing:
             names = ", ".join(
                 self.name(node) + (" (ignored)" if node in event.ignored else "")
                 for node, _ in event.missing[:NAMED_MAX]
             )
             more = len(event.missing) - NAMED_MAX + event.missing_more
-            phase = "" if event.phase == "healthy" else f"{event.phase}, "
-            text += f"; {phase}missing: {names}{f' and {more} more' if more > 0 else ''}"
+            notes.append(f"missing: {names}{f' and {more} more' if more > 0 else ''}")
+        text = f"mesh is {event.state}, {access}: {count}" + (f"; {', '.join(notes)}" if notes else "")
+        if text == self._partition_told:
+            return  # what changed is not among what a person is told, such as how many of those reached have a vote
+        self._partition_told = text
         self._log.add(
             "partition",
             text,
@@ -237,3 +244,9 @@ class EventStory:
         self.dropped[key] = self.dropped.get(key, 0) + event.count
         reason = f"{event.where}.{event.reason}"
         self.recorder.record(self._host.now(), "drop", reason, times=event.count, detail=event.detail)
+
+
+def _settling(event: PartitionChanged) -> bool:
+    """The count is better than the word: the state improves, and writing begins, only after that has held."""
+    counted = health(event.members, event.reachable)
+    return counted != event.state or (event.votes >= event.required and not event.writable)

@@ -1,0 +1,59 @@
+"""The sentences of the event log: true when they are read, each told once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from arqonmesh.core.events import PartitionChanged
+from arqonmesh.core.kernel import Emit, Event
+from arqonmesh.runtime.service import Service
+from tests.runtime.test_service import service
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Service]:
+    made = service(tmp_path, "hq", "hub")
+    await made.open()
+    yield made
+    await made.close()
+
+
+def told(node: Service, kind: str, *events: Event) -> list[str]:
+    """The lines of this kind after these events."""
+    node.host.perform([Emit(event) for event in events])
+    return [line.text for line in node.log.newest if line.kind == kind]
+
+
+def partition(state: str, writable: bool, reachable: int, votes: int, phase: str = "healthy") -> PartitionChanged:
+    return PartitionChanged(state, writable, reachable, 2, 3, "crash", phase, votes, 3)
+
+
+async def test_a_state_that_is_worse_than_its_count_is_said_to_settle(node: Service) -> None:
+    """It improves only after the count has held; so does the right to write. One that the count bears out does not."""
+    assert told(
+        node,
+        "partition",
+        partition("critical", False, 1, 1, "partitioned"),
+        partition("critical", False, 3, 3, "healing"),
+        partition("critical", True, 3, 3, "healing"),
+        partition("degraded", True, 3, 3),
+        partition("healthy", True, 3, 3),
+        partition("degraded", True, 2, 2),
+    ) == [
+        "mesh is critical, read-only: 1 of 3 reachable, 2 required; partitioned",
+        "mesh is critical, read-only: 3 of 3 reachable, 2 required; healing, settling",
+        "mesh is critical, writable: 3 of 3 reachable, 2 required; healing, settling",
+        "mesh is degraded, writable: 3 of 3 reachable, 2 required; settling",
+        "mesh is healthy, writable: 3 of 3 reachable, 2 required",
+        "mesh is degraded, writable: 2 of 3 reachable, 2 required",
+    ]
+
+
+async def test_a_change_that_no_line_tells_makes_no_line(node: Service) -> None:
+    """How many of those who are reached have a vote is such a one."""
+    changes = [partition("healthy", True, 3, 2), partition("healthy", True, 3, 3), partition("degraded", True, 2, 2)]
+    assert len(told(node, "partition", *changes)) == 2
+    assert len(told(node, "partition", changes[0])) == 3, "it was another state in between"
