@@ -211,7 +211,7 @@ class EventStory:
 
     def _verdict(self, event: Event) -> None:
         assert isinstance(event, Verdict)
-        allowed = "crosses" if event.allowed else "stays"
+        allowed = "may cross" if event.allowed else "stays"
         border = {"import": "from", "export": "to", "transit": "to"}.get(event.direction, "")
         where = "" if event.cluster == "*" else f" {border} {event.cluster}"
         text = f"{event.direction} {event.channel}{where} {allowed} ({event.rule})"

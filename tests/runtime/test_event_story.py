@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arqonmesh.core.events import PartitionChanged
+from arqonmesh.core.events import PartitionChanged, Verdict
 from arqonmesh.core.kernel import Emit, Event
 from arqonmesh.runtime.service import Service
 from tests.runtime.test_service import service
@@ -57,3 +57,11 @@ async def test_a_change_that_no_line_tells_makes_no_line(node: Service) -> None:
     changes = [partition("healthy", True, 3, 2), partition("healthy", True, 3, 3), partition("degraded", True, 2, 2)]
     assert len(told(node, "partition", *changes)) == 2
     assert len(told(node, "partition", changes[0])) == 3, "it was another state in between"
+
+
+async def test_a_verdict_tells_what_may_be_and_not_what_came_of_it(node: Service) -> None:
+    """The message may be held for a link that is down."""
+    verdict = Verdict("transit", "telemetry:host", "store", True, "export.allow[0] telemetry:*")
+    assert told(node, "federation", verdict) == [
+        "transit telemetry:host to store may cross (export.allow[0] telemetry:*)"
+    ]
