@@ -223,15 +223,16 @@ class Control:
                 return line
         if asked:
             return asked[-1]  # it stands already, and shows where the name led
-        raise NotFound("link.unknown", f"the link to {address} is already gone", hint="arqon link ls")
+        raise NotFound(
+            "link.unknown", f"the link to {address} is already gone; it needs to be added again", hint="arqon link ls"
+        )
 
     async def link_remove(self, address: str) -> None:
         address = address.removeprefix("quic://")
         if not await self._service.remove_link(address):
-            known = ", ".join(self._service.operator_links) or "none"
-            raise NotFound(
-                "link.unknown", f"no link to {address} was added by hand (there are: {known})", hint="arqon link ls"
-            )
+            known = self._service.operator_links
+            right = f"it needs to be one of {', '.join(known)}" if known else "nothing is left to take back"
+            raise NotFound("link.unknown", f"no link to {address} was added by hand; {right}", hint="arqon link ls")
 
     # --- invites ------------------------------------------------------------------------------------------
 
@@ -315,7 +316,7 @@ class Control:
         if plane is None:
             raise UsageError(
                 "mesh.none",
-                "this node belongs to no mesh yet",
+                "this node belongs to no mesh yet; it needs to make one, or to join one",
                 hint="arqon mesh seed NAME, or arqon mesh join TICKET",
             )
         return plane
@@ -365,4 +366,8 @@ class Control:
 
 
 def _unknown_ticket(ticket_id: str) -> NotFound:
-    return NotFound("invite.unknown", f"no ticket has the id {ticket_id}", hint="arqon invite ls")
+    return NotFound(
+        "invite.unknown",
+        f"no ticket has the id {ticket_id}; it needs to be a whole id as listed",
+        hint="arqon invite ls",
+    )

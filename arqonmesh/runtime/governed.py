@@ -75,4 +75,8 @@ async def require_quorum(host: Host, wish: str) -> None:
     if said is not None:
         raise Degraded(READ_ONLY, f"{waited(said, waits_s)}; it cannot {wish}", hint="arqon mesh status")
     if host.node.plane is None:
-        raise UsageError("mesh.none", "this node belongs to no mesh", hint="arqon mesh seed NAME")
+        raise UsageError(
+            "mesh.none",
+            "this node belongs to no mesh; it needs to make one, or to join one",
+            hint="arqon mesh seed NAME",
+        )

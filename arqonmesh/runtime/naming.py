@@ -48,7 +48,11 @@ def _nobody(plane: Plane, own: NodeId, text: str, command: str, *, is_self: bool
             f"{text!r} is this node itself ({short(own)}); it needs to be another member",
             hint="arqon peer ls",
         )
-    return NotFound("peer.unknown", f"no member's id begins with {text!r}", hint="arqon peer ls")
+    return NotFound(
+        "peer.unknown",
+        f"no member's id begins with {text!r}; it needs to be the beginning of an id, or CLUSTER/ID",
+        hint="arqon peer ls",
+    )
 
 
 def _others_of(plane: Plane, own: NodeId, cluster: str) -> list[NodeId]:

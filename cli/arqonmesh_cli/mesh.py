@@ -258,6 +258,7 @@ def matrix(
     found = [view.nodes[place].id for place in places]
     if node and len(found) != 1:
         said = f"{len(found)} members' ids begin with {node!r}" if found else f"no member's id begins with {node!r}"
+        said += "; it needs to be the beginning of one's id, or CLUSTER/ID"
         raise NotFound("peer.unknown", said, hint=place_of(data_dir, context).hinted("arqon peer ls"))
     focus = found[0] if node else ""
     if focus:

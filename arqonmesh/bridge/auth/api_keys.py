@@ -200,7 +200,11 @@ class ApiKeys:
         found = [key for key in self.all() if key.prefix == prefix]
         found = found or [key for key in self.all() if key.name == named and not key.revoked_ms]
         if not found:
-            raise NotFound("bus.key-unknown", f"no API key is called {named[:80]!r}", hint="arqon bus key ls")
+            raise NotFound(
+                "bus.key-unknown",
+                f"no API key is called {named[:80]!r}; it needs to be the name or the prefix of one",
+                hint="arqon bus key ls",
+            )
         if len(found) > 1:
             raise UsageError(
                 "bus.key-ambiguous",
