@@ -32,7 +32,7 @@ from arqonmesh.api.node_views import (
     PolicyView,
 )
 from arqonmesh.core.admission.tickets import INVITING_ROLES
-from arqonmesh.core.events import Applied, PeerRuled, Publish
+from arqonmesh.core.events import Applied, LinkDown, PeerRuled, Publish
 from arqonmesh.core.kernel import Event
 from arqonmesh.core.plane import MeshIdentity, Plane
 from arqonmesh.errors import Denied, NotFound, TimedOut, UsageError
@@ -193,9 +193,13 @@ class Control:
             service, plane = self._service, self._plane()
             if plane.mesh.founder == service.node.world.node_id and len(plane.admission.members()) > 1:
                 service.log.add("mesh", "the founder leaves: join policy and founder's revocations can change no more")
-            service.host.perform(service.node.say_farewell(service.host.now()))
-            await asyncio.sleep(FAREWELL_S)
-            await service.leave_mesh()
+            service.host.watch(LinkDown, service.forget_fallen)
+            try:
+                service.host.perform(service.node.say_farewell(service.host.now()))
+                await asyncio.sleep(FAREWELL_S)
+                await service.leave_mesh()
+            finally:
+                service.host.unwatch(LinkDown, service.forget_fallen)
 
     async def _enter(self, joined: Joined) -> MeshView:
         service = self._service

@@ -24,7 +24,8 @@ from arqonmesh.bridge.auth.authenticator import Authenticator
 from arqonmesh.bridge.http import HttpServer
 from arqonmesh.bridge.server import BusServer
 from arqonmesh.config.model import Config
-from arqonmesh.core.kernel import Delete, Put, Write
+from arqonmesh.core.events import LinkDown
+from arqonmesh.core.kernel import Delete, Event, Put, Write
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.errors import ConfigError, StorageError
@@ -248,6 +249,13 @@ class Service:
         await self._stored(())  # whatever the cores had queued is written before it is forgotten
         await self._stored(mesh_state.forget_mesh(await asyncio.to_thread(self.store.snapshot)))
         self.log.add("mesh", "left the mesh")
+
+    def forget_fallen(self, event: Event) -> None:
+        """End all wishes for a link that fell: of a node that leaves, since who heard its farewell closed the link."""
+        assert isinstance(event, LinkDown)
+        for dial in self.endpoint.dials():
+            if dial.peer == event.peer:
+                self.endpoint.forget(dial.peer, dial.address)
 
     # --- links --------------------------------------------------------------------------------------------
 

@@ -186,6 +186,33 @@ async def test_links_added_by_hand_are_dialled_again_in_the_next_mesh(tmp_path: 
         await node.close()
 
 
+def is_told(node: Service, state: str) -> bool:
+    return any(line.kind == "link" and line.fields["state"] == state for line in node.log.newest)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+async def test_who_leaves_does_not_dial_again_those_who_heard_it(by_hand: bool, tmp_path: Path) -> None:
+    """They close the link at once; it stood again until the node was gone, whoever had wished for it."""
+    hub, spoke = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "hub")
+    await hub.open()
+    await spoke.open()
+    try:
+        await linked(hub, spoke)
+        if by_hand:
+            await Control(spoke).link_add("{}:{}".format(*hub.endpoint.address))
+        plane, peer = hub.node.plane, spoke.key.node_id
+        assert plane is not None
+        await until(lambda: plane.membership.state_of(peer) == "alive" and is_told(spoke, "up"))
+        before = len(spoke.log.newest)
+        await Control(spoke).leave()
+        links = [line for line in spoke.log.newest[before:] if line.kind == "link"]
+        assert [line.fields["state"] for line in links] == ["down"]
+        assert spoke.endpoint.dials() == []
+    finally:
+        await hub.close()
+        await spoke.close()
+
+
 async def test_a_member_does_not_start_under_another_clusters_name(tmp_path: Path) -> None:
     """All of its batches would be refused, and held against it, without a word at home."""
     node = service(tmp_path, "hq", "hub")
