@@ -77,6 +77,11 @@ class EventStory:
         ):
             host.watch(event_type, tell)
 
+    def leave_mesh(self) -> None:
+        """Of another mesh everything is told anew, also what reads the same."""
+        self._partition_told = ""
+        self._preferred = ("", ())
+
     @property
     def of_other_versions(self) -> Collection[str]:
         """Addresses, of TOLD_AGAIN_US, from which somebody was refused for its protocol version; gone with a link."""

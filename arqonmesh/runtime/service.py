@@ -243,6 +243,7 @@ class Service:
         for dial in self.endpoint.dials():
             self.endpoint.forget(dial.peer, dial.address)
         self.host.perform(self.node.leave_mesh(self.host.now()))
+        self.story.leave_mesh()
         self.bus_keys.leave_mesh()
         self._mesh = None
         self.certificates.rotate(mesh_id=NO_MESH)

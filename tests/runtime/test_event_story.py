@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from arqonmesh.core.events import PartitionChanged, Verdict
+from arqonmesh.core.events import PartitionChanged, Rebalanced, Verdict
 from arqonmesh.core.kernel import Emit, Event
+from arqonmesh.runtime.control import Control
 from arqonmesh.runtime.service import Service
 from tests.runtime.test_service import service
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -57,6 +59,24 @@ async def test_a_change_that_no_line_tells_makes_no_line(node: Service) -> None:
     changes = [partition("healthy", True, 3, 2), partition("healthy", True, 3, 3), partition("degraded", True, 2, 2)]
     assert len(told(node, "partition", *changes)) == 2
     assert len(told(node, "partition", changes[0])) == 3, "it was another state in between"
+
+
+async def test_of_the_next_mesh_everything_is_told_though_it_reads_as_of_the_last(node: Service) -> None:
+    """Its first count is the last one's, word for word, and so may be whom it prefers."""
+    chosen = Rebalanced("latency", (), (), 0)
+
+    def since(first: int) -> list[str]:
+        return sorted(line.text for line in node.log.newest[first:] if line.text.startswith(("mesh is", "prefers")))
+
+    of_mesh = []
+    for name in ("first", "second"):
+        before = len(node.log.newest)
+        await Control(node).seed(name, "open", "")
+        told(node, "mesh", chosen, chosen)
+        await until(lambda first=before: len(since(first)) == 2)  # type: ignore[misc]
+        of_mesh.append(since(before))
+        await Control(node).leave()
+    assert of_mesh[0] == of_mesh[1]
 
 
 async def test_a_verdict_tells_what_may_be_and_not_what_came_of_it(node: Service) -> None:
