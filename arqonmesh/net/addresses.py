@@ -17,8 +17,10 @@ SCHEME: Final = "quic://"
 PORT_DIGITS_MAX: Final = 5
 LOOK_UPS_MAX: Final = 16
 """Names being looked up at once; one more fails at once and is tried again later."""
-_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
-_LOOPBACK: Final = ("127.0.0.1", "::1")
+_EVERYWHERE_V4: Final = "0.0.0.0"  # noqa: S104 -- compared with, not bound to
+_EVERYWHERE: Final = "::"
+"""IPv4 as well (RFC 3493): the node's socket takes both."""
+_LOCALHOST: Final = "127.0.0.1"
 _looking_up: Final = threading.BoundedSemaphore(LOOK_UPS_MAX)
 
 
@@ -73,20 +75,28 @@ def literal_host(text: str) -> str | None:
 
 
 def is_among(text: str, own: Iterable[str]) -> bool:
-    """Whether an address is one of `own`, as far as that is told without looking a name up: with the unspecified host
-    among them (`0.0.0.0:9130`, `[::]:9130`) every loopback address of that port is."""
+    """Whether an address is one of `own`, as far as that is told without looking a name up: with `[::]:9130` among them
+    every loopback address of that port is, with `0.0.0.0:9130` every one of IPv4."""
     host, port = _told(text)
-    for mine, at in map(_told, own):
-        if at == port and (mine == host or (mine in _EVERYWHERE and host in _LOOPBACK)):
-            return True
-    return False
+    return any(at == port and (mine == host or _loops_back(host, mine)) for mine, at in map(_told, own))
+
+
+def _loops_back(host: str, mine: str) -> bool:
+    """Whether `host` is a loopback address, and one that who listens on `mine` hears."""
+    if mine not in (_EVERYWHERE, _EVERYWHERE_V4):
+        return False
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return literal.is_loopback and (mine == _EVERYWHERE or literal.version == 4)
 
 
 def _told(text: str) -> tuple[str, int]:
     """Host and port, an IP address in its one form."""
     host, port = parse_address(text)
     if host.lower() == "localhost":
-        return _LOOPBACK[0], port
+        return _LOCALHOST, port
     try:
         literal = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

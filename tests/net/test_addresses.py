@@ -17,6 +17,9 @@ from arqonmesh.net.addresses import is_among
         ("[fd00:0::7]:9130", "[fd00::7]:9130"),
         ("127.0.0.1:9130", "0.0.0.0:9130"),
         ("[::1]:9130", "[::]:9130"),
+        ("127.0.0.2:9130", "0.0.0.0:9130"),
+        ("127.255.0.9:9130", "[::]:9130"),
+        ("[::ffff:127.0.0.2]:9130", "0.0.0.0:9130"),
     ],
 )
 def test_an_address_is_found_among_ones_own_however_it_is_written(text: str, own: str) -> None:
@@ -31,9 +34,13 @@ def test_an_address_is_found_among_ones_own_however_it_is_written(text: str, own
         ("10.0.0.8:9130", "10.0.0.7:9130"),
         ("10.0.0.8:9130", "0.0.0.0:9130"),
         ("127.0.0.1:9131", "[::]:9130"),
+        ("[::1]:9130", "0.0.0.0:9130"),
+        ("127.0.0.2:9130", "127.0.0.1:9130"),
+        ("other.example.org:9130", "[::]:9130"),
         ("other.example.org:9130", "hq.example.org:9130"),
     ],
 )
 def test_another_port_or_host_is_somebody_elses(text: str, own: str) -> None:
-    """Also where one listens everywhere: which other addresses are this machine's is not known here."""
+    """Also where one listens everywhere: which other addresses are this machine's is not known here. On 0.0.0.0 nobody
+    hears [::1], where another process may listen."""
     assert not is_among(text, [own])
