@@ -68,11 +68,7 @@ def error_of(failure: Any, *, socket: str, start_hint: str) -> ArqonError:
     if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return not_running(socket, start_hint)
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return TimedOut(
-            "api.deadline",
-            f"the node at {socket} took the call and did not answer in time; it needs to be less busy",
-            hint="arqon node logs",
-        )
+        return not_in_time(socket)
     if status is grpc.StatusCode.UNIMPLEMENTED:
         return UsageError(
             "api.version",
@@ -88,6 +84,14 @@ def error_of(failure: Any, *, socket: str, start_hint: str) -> ArqonError:
 
 def not_running(socket: str, start_hint: str) -> NotRunning:
     return NotRunning("api.not-running", f"no node answers at {socket}; it needs to be started first", hint=start_hint)
+
+
+def not_in_time(socket: str) -> TimedOut:
+    return TimedOut(
+        "api.deadline",
+        f"the node at {socket} took the call and did not answer in time; it needs to be less busy",
+        hint="arqon node logs",
+    )
 
 
 def takes_no_calls(socket: str) -> QueueFull:

@@ -9,38 +9,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from arqonmesh_cli.answer import print_json
-from arqonmesh_cli.connect import ask_at
+from arqonmesh_cli.connect import ask
 from arqonmesh_cli.times import day_and_clock
+from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
     from arqonmesh.api.client import NodeClient
     from arqonmesh.api.mesh_views import MeshEvent
 
-FIRST_S: Final = 2.0
-"""Every node remembers at least that it is up: until then it has only not answered yet."""
+FIRST_S: Final = 10.0
+"""Every node remembers at least that it is up: until then it has only not answered yet. As long as any call is waited
+for (client.CALL_TIMEOUT_S), and longer than one that finds a full queue (client.QUEUE_PATIENCE_S)."""
 QUIET_S: Final = 0.3
 """What the node remembers comes at once; so long without a word means that it was all."""
 NOTHING: Final = "no events remembered since this node started"
 
 
 def show_events(data_dir: Path | None, context: str | None, follow: bool, as_json: bool) -> None:
-    """Print them, oldest first; with `follow` for ever."""
+    """Print them, oldest first; with `follow` for ever. Raises TimedOut `api.deadline` when no answer comes."""
+    place = place_of(data_dir, context)
 
     async def listen(node: NodeClient) -> int:
-        stream, printed, patience_s = node.watch(), 0, FIRST_S
-        while (event := await _next(stream, None if follow else patience_s)) is not None:
-            patience_s = QUIET_S
+        stream, printed = node.watch(), 0
+        event = await _first(stream, place)
+        while event is not None:
             if event.kind == "event":
                 _print(event, as_json)
                 printed += 1
+            event = await _next(stream, None if follow else QUIET_S)
         return printed
 
     try:
-        printed = ask_at(data_dir, context, listen)
+        printed = ask(place, listen)
     except KeyboardInterrupt:
         return  # the way to end it
     if not printed and not as_json:
         sys.stderr.write(NOTHING + "\n")  # not an event: standard output has those alone
+
+
+async def _first(stream: AsyncIterator[MeshEvent], place: Place) -> MeshEvent | None:
+    """None when the node has ended the stream; silence is no answer."""
+    try:
+        async with asyncio.timeout(FIRST_S):
+            return await anext(stream, None)
+    except TimeoutError:
+        from arqonmesh.api.failures import not_in_time
+
+        raise not_in_time(str(place.socket)) from None
 
 
 async def _next(stream: AsyncIterator[MeshEvent], patience_s: float | None) -> MeshEvent | None:

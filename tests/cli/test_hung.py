@@ -16,14 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from arqonmesh.api import client
 from arqonmesh.api.client import NodeClient
 from arqonmesh.api.socket_file import beside, clear_the_way
 from arqonmesh.errors import CATALOGUE, UsageError
-from arqonmesh_cli import processes
+from arqonmesh_cli import events, processes
 from arqonmesh_cli.processes import listener_pid
 from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon
 
+ASKING = (("node", "status"), ("node", "stop"), ("peer", "ls"), ("mesh", "status"), ("mesh", "events"))
 CALLS_MAX = 100
 """More than the process below has room for."""
 LISTENS = """
@@ -73,7 +75,7 @@ def stuck() -> Iterator[Stuck]:
         yield process
 
 
-@pytest.mark.parametrize("words", [("node", "status"), ("node", "stop"), ("peer", "ls"), ("mesh", "status")])
+@pytest.mark.parametrize("words", ASKING)
 def test_a_stopped_process_is_named_with_what_lets_it_go_on_or_ends_it(
     words: tuple[str, ...], arqon: Arqon, stuck: Stuck
 ) -> None:
@@ -110,7 +112,7 @@ def crowded(stuck: Stuck) -> Iterator[Stuck]:
         yield stuck
 
 
-@pytest.mark.parametrize("words", [("node", "status"), ("node", "stop"), ("peer", "ls"), ("mesh", "status")])
+@pytest.mark.parametrize("words", ASKING)
 def test_a_stopped_process_whose_queue_is_full_is_no_process_that_does_not_run(
     words: tuple[str, ...], arqon: Arqon, crowded: Stuck
 ) -> None:
@@ -206,6 +208,22 @@ def test_a_process_that_runs_and_does_not_answer_is_named_with_its_log(
     error, pid = arqon("node", "status", *stuck.at, "--json").json["error"], stuck.process.pid
     assert error["code"] == "api.deadline" and f"process {pid}, the node in {stuck.data_dir}, took" in error["message"]
     assert error["hint"].startswith(f"arqon node logs --data-dir {stuck.data_dir}    # ps -o stat= -p {pid} ")
+
+
+@pytest.mark.parametrize("follow", [(), ("--follow",)])
+def test_a_process_that_does_not_tell_its_events_is_not_said_to_remember_none(
+    follow: tuple[str, ...], arqon: Arqon, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every node remembers one at least: silence is no answer, and nobody waits for it for ever."""
+    monkeypatch.setattr(events, "FIRST_S", 0.2)
+    done = arqon("mesh", "events", *follow, *stuck.at, "--json")
+    assert (done.code, done.json["error"]["code"], done.err) == (6, "api.deadline", "")
+    assert f"process {stuck.process.pid}, the node in {stuck.data_dir}, took the call" in done.json["error"]["message"]
+
+
+def test_events_are_waited_for_longer_than_a_full_queue_is_called_again() -> None:
+    """Else the sentence of a queue that is full is never reached."""
+    assert client.QUEUE_PATIENCE_S < events.FIRST_S == client.CALL_TIMEOUT_S
 
 
 def test_a_stopped_process_is_ended_by_force_without_waiting_for_what_it_cannot_do(arqon: Arqon, stuck: Stuck) -> None:
