@@ -254,6 +254,7 @@ class Bus:
 
     def on_events(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         """Most members are of other clusters, and what they tell of themselves is no concern of the bus."""
+        self.look_at_the_clock(now)
         cluster = self.env.cluster
         effects: list[Effect] = []
         for event in events:

@@ -259,9 +259,6 @@ class Liveness:
         self._heard.took(now, seq)
         back = self.state is LinkState.PROBING and self.silent(now)
         self._heard_at = now
-        if back and not self._came_back:
-            self._came_back = True
-            self._extra_us += max(0, now + HEARD_PATIENCE_US - self._down_at())
         if self.follows and self._next_beat_at - now <= self.interval_us * 3 // 4:
             self._next_beat_at = now  # ours left half an interval ago or longer
         if self._reopened and self._extensions < EXTENSIONS_MAX:
@@ -281,6 +278,9 @@ class Liveness:
             most_us = self._held_us + now - self._answered_at if total_us is None else total_us
             self._held_us = min(held_us, most_us)
             return self._proved(now)
+        if back and not self._came_back:
+            self._came_back = True
+            self._extra_us += max(0, now + HEARD_PATIENCE_US - self._down_at())
         return []
 
     def answered(self, now: Instant, seq: int) -> list[Changed | Resumed]:

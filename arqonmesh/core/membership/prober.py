@@ -27,7 +27,7 @@ DEAF_US_MAX: Final = 10 * SECOND
 are. A peer that kept its answers back at just the right moments would else keep its neighbour from any verdict."""
 BETWEEN_LINKS_US_MAX: Final = 10 * SECOND
 """So long a member may be between links after it last said something new of itself: by then its new one is told of.
-Nobody else can lengthen that."""
+Only a newer word of its own renews that."""
 NACK_SHARE: Final = (4, 5)
 """A helper says Nack after so much of the probe timeout: in time for the asker's verdict."""
 
@@ -147,7 +147,8 @@ class Prober:
             del self._probes.ours[probe.seq]
             return []
         if self._waits(now, probe, member):
-            probe.waited_us += self._timeout_us // 2
+            if self._hearing.deaf:
+                probe.waited_us += self._timeout_us // 2
             probe.postpone(self._timeout_us // 2)
             return []
         if probe.asked and now >= probe.verdict_at:
@@ -165,7 +166,7 @@ class Prober:
 
     def _waits(self, now: Instant, probe: Probe, member: Member) -> bool:
         """Silence says nothing: no answer could reach us, or no ping its target. That is how a newcomer begins, and a
-        member that lost its only link and has another by now."""
+        member that lost its only link and has another by now. Who has no link at all judges in private, and at once."""
         if not self._awareness.enabled:
             return False
         if self._hearing.deaf and probe.waited_us < DEAF_US_MAX:
@@ -173,7 +174,8 @@ class Prober:
         return now - member.told_at < BETWEEN_LINKS_US_MAX and self._is_between_links(member)
 
     def _is_between_links(self, member: Member) -> bool:
-        return self._settings.link_evidence_ms > 0 and self._evidence.is_between_links(member.node)
+        evidence = self._evidence
+        return self._settings.link_evidence_ms > 0 and bool(evidence.links) and evidence.is_between_links(member.node)
 
     def _helpers(self, now: Instant, member: Member) -> list[NodeId]:
         """Whom to ask: some of its neighbours. Everyone else's pings go through one of these: in a star, through the

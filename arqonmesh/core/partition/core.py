@@ -214,7 +214,7 @@ class Partition:
             if self._say_held_at is None or self._held_patient:  # who says so first is drawn anew for each change
                 self._say_held_at = now + SETTLE_US
                 self._held_later = self._held_patient = False
-            return True
+            return True  # others put off nothing; and the founder says nothing new before a change is settled
         if isinstance(body, Held):
             self.electorate.held(event.author, body.ordinal)
             if self._count_at is None and self.electorate.open:

@@ -427,30 +427,47 @@ def test_many_small_latenesses_of_ours_are_no_part_of_a_peers_silence() -> None:
     assert late_in_a_silence(200 * MS, 1) == late_in_a_silence(0, 0) - 200 * MS
 
 
-def stood_still(until: int) -> Liveness:
-    """A link whose peer said nothing for so long after its answer, and then the heartbeat that it had ready."""
-    link, now = opened()
+def stands_still(link: Liveness, answered_at: int, seq: int, echo: int, for_us: int) -> int:
+    """Its peer says nothing for so long after an answer, and then the heartbeat that it had ready. Until when."""
+    until = answered_at + for_us
     while (wakes_at := link.next_wakeup() or until) < until:
         link.tick(wakes_at)
     assert link.state is LinkState.PROBING
-    assert link.beaten(until, 1, 1, until - now, 0) == []
-    return link
+    assert link.beaten(until, seq, echo, for_us, 0) == []
+    return until
 
 
 def test_a_peer_that_stood_still_is_not_given_up_when_it_is_heard_again() -> None:
-    """It sends what was due before it has read ours; its answer comes a moment later."""
-    link = stood_still(345 * MS)
-    assert not link.verdict_due(345 * MS + HEARD_PATIENCE_US - MS)
-    assert link.answered(600 * MS, 2) == [
-        Changed(LinkState.PROBING, LinkState.UP, "answered"),
-        Resumed(MS, 499 * MS, 100 * MS),
-    ]
+    """It sends what was due before it has read ours; its answer comes a moment later. So each time."""
+    link, now = opened()
+    answered = 1
+    for seq in range(1, 4):
+        until = stands_still(link, now, seq, answered, 344 * MS)
+        assert not link.verdict_due(until + HEARD_PATIENCE_US - MS)
+        now = until + 200 * MS
+        while (wakes_at := link.next_wakeup() or now) < now:
+            for step in link.tick(wakes_at):
+                assert isinstance(step, Beat)
+                answered = step.seq
+        assert Changed(LinkState.PROBING, LinkState.UP, "answered") in link.answered(now, answered)
+
+
+def test_what_its_last_answer_was_held_takes_nothing_from_that() -> None:
+    """The heartbeat that it had ready repeats an old answer, which counts from when it would have come."""
+    link, now = opened()
+    link.tick(now + 100 * MS)
+    now += 150 * MS
+    assert link.beaten(now, 1, 2, 45 * MS, 0) == []
+    until = stands_still(link, now, 2, 2, 300 * MS)
+    assert not link.verdict_due(until + HEARD_PATIENCE_US - MS)
+    assert link.verdict_due(until + HEARD_PATIENCE_US)
 
 
 def test_a_peer_that_is_heard_again_and_never_answers_is_given_up_half_a_second_later() -> None:
     """Once in a silence: falling silent and being heard in turns wins nothing more."""
-    link = stood_still(345 * MS)
+    link, now = opened()
+    until = stands_still(link, now, 1, 1, 344 * MS)
     link.beaten(600 * MS, 2, 1, 599 * MS, 0)
     link.beaten(840 * MS, 3, 1, 839 * MS, 0)
-    change = run_until_down(link, 345 * MS + HEARD_PATIENCE_US)
+    change = run_until_down(link, until + HEARD_PATIENCE_US)
     assert change.reason == "one way: heard, but not answered for 844 ms"

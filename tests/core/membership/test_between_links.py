@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from arqonmesh.config.model import LifeguardSettings, MembershipSettings
-from arqonmesh.core.events import Applied, LinkDown
+from arqonmesh.core.events import Applied, LinkSilent
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.core.membership.evidence import Evidence
-from arqonmesh.wire.statement import Adjacency, Kind, Links
+from arqonmesh.wire.statement import Adjacency, Links
 from tests.core.membership.test_evidence import Bench, lists
 from tests.core.toy import node_of
 
@@ -86,14 +86,57 @@ def test_a_member_that_was_there_all_along_has_no_such_time() -> None:
     assert bench.state("t") != "alive"
 
 
-def test_of_two_the_other_is_suspected_as_soon_as_our_link_to_it_is_gone_and_pings_are_in_vain() -> None:
-    """What it said of its link to us says nothing: that one we know."""
-    bench = Bench("t")
-    bench.run(SECOND)
-    bench.tell(Applied(node_of("t"), Kind.LINKS, "", to_me(), b"", False))
+def test_of_our_own_links_we_know() -> None:
+    """What it says of its link to us says nothing."""
+    evidence = Evidence(node_of("me"))
+    evidence.vouches(node_of("me"), counts=True)
+    evidence.advertised(0, node_of("t"), to_me())
+    assert not evidence.is_between_links(node_of("t"))
+
+
+def test_who_hears_nothing_waits_for_that_apart() -> None:
+    """A probe that waited for a link has still its time for a neighbour that stands still."""
+    bench = newcomer()
+    bench.run(10 * SECOND)
+    for name in "hb":
+        bench.tell(LinkSilent(node_of(name), 500 * MILLISECOND))
+    bench.run(6 * SECOND)
+    assert bench.state("t") == "alive"
+
+
+def test_nor_is_one_between_links_that_has_said_nothing_and_whose_link_somebody_lost() -> None:
+    bench = newcomer()
+    bench.tell(lists("h", up="bc", down="t"))
+    bench.run(SUSPECTED_BY)
+    assert bench.state("t") != "alive"
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "with others"])
+def test_an_old_member_that_tells_of_a_new_link_has_ten_seconds_from_then(together: bool) -> None:
+    """Its only link is gone and it has another by now; the other end has not said so yet."""
+    bench = newcomer()
+    bench.mute = ""
+    bench.tell(lists("c", up="ht"))
+    bench.tell(lists("t", up="c"))
+    bench.run(20 * SECOND)
     bench.mute = "t"
-    bench.tell(LinkDown(node_of("t"), "silent"))
-    bench.run(5 * SECOND)
+    bench.tell(lists("c", up="h"))
+    news = [lists("t", up="h")]
+    if together:
+        bench.take(bench.core.on_events(bench.now, [*news, lists("b", up="h")]))
+    else:
+        bench.tell(news[0])
+    bench.run(SUSPECTED_BY)
+    assert bench.state("t") == "alive"
+    bench.run(10 * SECOND)
+    assert bench.state("t") != "alive"
+
+
+def test_who_has_no_link_at_all_judges_at_once() -> None:
+    """In private: it is as likely the one that is cut off."""
+    bench = Bench("", "t")
+    bench.mute = "t"
+    bench.run(SUSPECTED_BY)
     assert bench.state("t") != "alive"
 
 
