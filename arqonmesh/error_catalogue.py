@@ -709,6 +709,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The node did not end in time; it may still be handing over what it holds.",
         "Wait, or end it with `arqon node stop --force`; what is on disk is safe.",
     ),
+    "cli.stop-unseen": (
+        "A node answers, but its process is not visible here, so that its end cannot be seen, nor can it be killed.",
+        "Run the command where the node runs: in its container, that is, in its PID namespace.",
+    ),
     "cli.sub-timeout": (
         "Fewer messages came than were asked for.",
         "See whether the channel is exported: `arqon policy show` on the publisher's node.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arqonmesh.api.probe import answers
-from arqonmesh.errors import NotFound, NotRunning, TimedOut
+from arqonmesh.errors import NotFound, NotRunning, TimedOut, UsageError
 from arqonmesh_cli.answer import Answer, noun, print_json, verb
 from arqonmesh_cli.connect import ask
 from arqonmesh_cli.durations import parse_duration, show_duration
@@ -78,7 +78,7 @@ def stop(
             raise NotRunning(
                 "api.not-running", f"no node answers at {place.socket}; there is nothing to stop", hint=place.start_hint
             )
-        pid = ask(place, lambda node: node.node_status()).pid  # its queue is full, and it is not to be seen from here
+        pid = _seen_at_last(place)
     killed = False
     try:
         ask(place, lambda node: node.stop())
@@ -102,6 +102,21 @@ def stop(
         screen.line(f"node {pid} {'was killed' if killed else 'has ended'} after {show_duration(took_s)}")
 
     return Answer({"pid": pid, "killed": killed, "took_s": round(took_s, 3)}, text)
+
+
+def _seen_at_last(place: Place) -> int:
+    """The process of a node that the kernel did not name while its queue was full. Its own word, in its status, is no
+    substitute: in another PID namespace, of a container that shares the data directory, it is somebody else's here."""
+    ask(place, lambda node: node.node_status())
+    pid = listener_pid(place.socket)
+    if pid is None:
+        raise UsageError(
+            "cli.stop-unseen",
+            f"the node at {place.socket} answers, and its process is not to be seen from here; the command needs to "
+            "run where the node does",
+            hint=f"arqon node stop {place.option}    # in the node's container",
+        )
+    return pid
 
 
 @verb(app, "status", "arqon node status", "arqon node status --json | jq .data.counters")

@@ -19,13 +19,13 @@ LISTENS: Final = 1 << 16
 
 
 def listener_pid(path: Path) -> int | None:
-    """The process that listens on this Unix socket; None when none does, when it is another user's, or when its queue
-    is full and it is in another network namespace than this command."""
+    """The process that listens on this Unix socket; None when none does, when it is another user's, when it is in
+    another PID namespace, or when its queue is full and it is in another network namespace than this command."""
     try:
         found, pid = knock(path)
     except Denied:
         return None
-    return _holder(path) if found is Listener.FULL else pid
+    return _holder(path) if found is Listener.FULL else pid or None  # 0: of no process here (pid_namespaces(7))
 
 
 def gone(pid: int) -> bool:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,7 +15,9 @@ import pytest
 
 from arqonmesh.api.mesh_views import MeshEvent
 from arqonmesh.api.node_views import NodeStatus
+from arqonmesh.api.probe import Listener
 from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
+from arqonmesh_cli import processes
 from arqonmesh_cli.node import _addresses
 from tests.api.fake import FACTORY, HQ, banned, mesh_status
 from tests.cli.conftest import Arqon, Served
@@ -291,6 +297,53 @@ def test_stopping_waits_until_the_process_is_gone(arqon: Arqon, served: Served) 
     assert done.json["error"]["code"] == "cli.stop-timeout"
     assert "--force" in done.json["error"]["hint"]
     assert ("stop", ()) in served.node.calls
+
+
+@pytest.fixture
+def stranger(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has here the number which the node has in a PID namespace of its own."""
+    known = asyncio.run(served.node.node_status())
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as process:
+
+        async def elsewhere() -> NodeStatus:
+            return msgspec.structs.replace(known, pid=process.pid)
+
+        monkeypatch.setattr(served.node, "node_status", elsewhere)
+        yield process
+        process.kill()
+
+
+def kernel_says(monkeypatch: pytest.MonkeyPatch, *found: tuple[Listener, int | None]) -> None:
+    """What it answers when it is asked who listens, the last time and again; its list of sockets names nobody."""
+    answers = list(found)
+    monkeypatch.setattr(processes, "SOCKETS", Path("/dev/null"))
+    monkeypatch.setattr(processes, "knock", lambda path: answers.pop(0) if len(answers) > 1 else answers[0])
+
+
+@pytest.mark.parametrize("first", [(Listener.FULL, None), (Listener.TAKES_CALLS, 0)])
+def test_a_node_s_own_word_is_not_enough_to_kill_the_process_of_that_number(
+    first: tuple[Listener, int | None],
+    arqon: Arqon,
+    served: Served,
+    stranger: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SO_PEERCRED has 0 for a process that is not to be seen here: nobody is killed, nor said to have ended."""
+    kernel_says(monkeypatch, first, (Listener.TAKES_CALLS, 0))
+    done = arqon("node", "stop", "--force", "--timeout", "200ms", *served.at, "--json")
+    assert (done.code, done.json["error"]["code"]) == (2, "cli.stop-unseen")
+    assert stranger.poll() is None and ("stop", ()) not in served.node.calls
+
+
+def test_a_node_that_was_full_is_asked_for_again_when_it_answers(
+    arqon: Arqon, served: Served, stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel names it then: it, and not the stranger, is told to stop and waited for."""
+    kernel_says(monkeypatch, (Listener.FULL, None), (Listener.TAKES_CALLS, os.getpid()))
+    done = arqon("node", "stop", "--timeout", "200ms", *served.at, "--json")
+    assert done.json["error"]["code"] == "cli.stop-timeout"
+    assert f"node {os.getpid()} has not ended" in done.json["error"]["message"]
+    assert stranger.poll() is None and ("stop", ()) in served.node.calls
 
 
 def test_a_node_without_http_says_off(arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
