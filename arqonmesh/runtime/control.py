@@ -198,6 +198,10 @@ class Control:
                 service.host.perform(service.node.say_farewell(service.host.now()))
                 await asyncio.sleep(FAREWELL_S)
                 await service.leave_mesh()
+            except BaseException:  # also a cancellation: what fell on the farewell is wanted again by who stays
+                if service.node.plane is not None:
+                    service.want_operator_links()
+                raise
             finally:
                 service.host.unwatch(LinkDown, service.forget_fallen)
 

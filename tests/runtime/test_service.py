@@ -213,6 +213,30 @@ async def test_who_leaves_does_not_dial_again_those_who_heard_it(by_hand: bool, 
         await spoke.close()
 
 
+async def test_who_gives_up_leaving_dials_again_what_the_operator_wanted(tmp_path: Path) -> None:
+    """They heard the farewell and closed the link, and the wish was ended with it; a list told of it all the same."""
+    hub, spoke = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "hub")
+    await hub.open()
+    await spoke.open()
+    try:
+        await linked(hub, spoke)
+        address, peer = "{}:{}".format(*hub.endpoint.address), spoke.key.node_id
+        await Control(spoke).link_add(address)
+        plane = hub.node.plane
+        assert plane is not None
+        await until(lambda: plane.membership.state_of(peer) == "alive" and is_told(spoke, "up"))
+        leaving = asyncio.create_task(Control(spoke).leave())
+        await until(lambda: is_told(spoke, "down"))
+        assert address not in [dial.address for dial in spoke.endpoint.dials()]
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert address in [dial.address for dial in spoke.endpoint.dials()]
+    finally:
+        await hub.close()
+        await spoke.close()
+
+
 async def test_a_member_does_not_start_under_another_clusters_name(tmp_path: Path) -> None:
     """All of its batches would be refused, and held against it, without a word at home."""
     node = service(tmp_path, "hq", "hub")
