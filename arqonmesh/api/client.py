@@ -88,18 +88,25 @@ class NodeClient:
         return to_view(await self._call(pb.GetMeshStatusRequest()), MeshStatus)
 
     async def watch(self) -> AsyncIterator[MeshEvent]:
-        method = METHODS["WatchMeshEvents"]
-        channel = await self._connected(time.monotonic() + QUEUE_PATIENCE_S)
-        call = channel.unary_stream(
-            method.path, request_serializer=method.encode, response_deserializer=method.decode_response
-        )(pb.WatchMeshEventsRequest())
-        try:
-            async for message in call:
-                yield to_view(message, MeshEvent)
-        except grpc.aio.AioRpcError as failure:
-            raise self._error(failure) from failure
-        finally:
-            call.cancel()
+        method, told = METHODS["WatchMeshEvents"], False
+        until_s = time.monotonic() + QUEUE_PATIENCE_S
+        while True:
+            channel = await self._connected(until_s)
+            call = channel.unary_stream(
+                method.path, request_serializer=method.encode, response_deserializer=method.decode_response
+            )(pb.WatchMeshEventsRequest())
+            try:
+                async for message in call:
+                    told = True
+                    yield to_view(message, MeshEvent)
+                return
+            except grpc.aio.AioRpcError as failure:
+                error = self._error(failure)
+                if told or not isinstance(error, QueueFull) or time.monotonic() >= until_s:  # else as in `_call`
+                    raise error from failure
+            finally:
+                call.cancel()
+            await asyncio.sleep(QUEUE_PAUSE_S)
 
     async def seed(self, name: str, policy: str, key: str) -> MeshView:
         return to_view(await self._call(pb.SeedMeshRequest(name=name, policy=policy, key=key)), MeshView)

@@ -175,6 +175,26 @@ async def test_a_queue_that_fills_up_just_before_the_call_is_no_node_that_does_n
         assert (await answer).pid == 4242
 
 
+async def test_who_wants_to_watch_and_whose_call_finds_no_place_calls_again(
+    step: Doorstep, node: FakeNode, socket_path: Path
+) -> None:
+    """As any call, as long as nothing was told; the queue fills up after the question whether somebody listens."""
+    loop = asyncio.get_running_loop()
+    assert step._listener is not None
+    loop.remove_reader(step._listener)
+    callers = crowd(socket_path)
+    step._accept(1)
+    async with NodeClient(socket_path) as client:
+        events = client.watch()
+        first = asyncio.ensure_future(anext(events))
+        await until(lambda: client._channel is not None and client._channel.get_state() is FAILED)
+        for caller in callers:
+            caller.close()
+        step._listen()
+        assert await first == node.events[0]
+        await events.aclose()  # type: ignore[attr-defined]
+
+
 WITHOUT_DESCRIPTORS = """
 import asyncio, os, resource, sys, time
 from pathlib import Path
