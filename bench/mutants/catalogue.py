@@ -195,8 +195,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         name="heard-is-answered",
         rule="only an answered heartbeat keeps a link up",
         path="arqonmesh/core/link/liveness.py",
-        old="            self._held_us = min(held_us, most_us)\n            return self._proved(now)\n        return []",
-        new="            self._held_us = min(held_us, most_us)\n            return self._proved(now)\n        return self._proved(now)",
+        old="HEARD_PATIENCE_US - self._down_at())\n        return []",
+        new="HEARD_PATIENCE_US - self._down_at())\n        return self._proved(now)",
         tests=("tests/core/link",),
     ),
     Mutant(
