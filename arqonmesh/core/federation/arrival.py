@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from arqonmesh.core.federation.batch import Head, Section, decode_head, decode_section, section_hash, signed_bytes
 from arqonmesh.core.federation.custody import Custody
+from arqonmesh.core.federation.upstream import Upstream
 from arqonmesh.core.kernel import Env
 from arqonmesh.errors import DecodeError
 from arqonmesh.ids import NodeId
@@ -24,11 +25,11 @@ class Arrival:
     origin: NodeId
     cluster: str
     custody: Custody
+    upstream: Upstream
+    """The connection that it came on."""
     deliver: list[Section] = field(default_factory=list)
     forward: list[tuple[int, Section]] = field(default_factory=list)
     """With their places in the batch."""
-    only_to: tuple[NodeId, ...] = ()
-    """It was passed on before, and goes to these alone; empty for everyone whom it has not visited."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ Per origin, channel and link the order is the origin's.
 
 Why what is forwarded is remembered in memory only: after a restart upstream sends again what we had not acknowledged;
 it was delivered, so the inbox knows it, but whether the next hop got it, nobody does. So it is forwarded once more, and
-the next hop's inbox sorts it out. Neighbours that have it from us help with the order (spared.py): without them, newer
-batches that come back to us sooner, by another way, would overtake it.
+the next hop's inbox sorts it out. Neighbours that have it from us keep it a while, too, for the sake of order
+(spared.py): newer batches that come back to us sooner, by another way, would overtake it.
 
 Loops end by construction: `via` names the nodes visited, `ttl` falls at each hop, and a section is forwarded once.
 Who is barred from transit (routing/transit.py) gets batches with a `ttl` of 0, for itself alone, and what it passes on
@@ -51,6 +51,7 @@ from arqonmesh.core.federation.commits import Commits
 from arqonmesh.core.federation.custody import Custodies
 from arqonmesh.core.federation.decisions import Decision
 from arqonmesh.core.federation.exports import Exports
+from arqonmesh.core.federation.forwarding import Forwarding
 from arqonmesh.core.federation.imports import PIN_ROW, Imports, Lookup
 from arqonmesh.core.federation.inbox import Inbox
 from arqonmesh.core.federation.links import LINK_ROW, ClusterOf, Links
@@ -124,6 +125,9 @@ class Federation:
         self._partings = Partings(links, residency, cluster_of=cluster_of, doubt_of=doubt_of, convicted=convicted)
         sending = Sending(env.cluster, residency, links, books, barred)
         self._exports = Exports(env, settings, policy=policy, links=links, sending=sending, books=books, tick=tick)
+        self._forwarding = Forwarding(
+            env, settings, policy=policy, upstreams=self._upstreams, links=links, sending=sending, books=books
+        )
         self._imports = Imports(
             env,
             settings,
@@ -135,8 +139,7 @@ class Federation:
             custodies=self._custodies,
             strangers=self._strangers,
             commits=self._commits,
-            links=links,
-            sending=sending,
+            forwarding=self._forwarding,
             books=books,
             tick=tick,
             barred=barred,
@@ -300,12 +303,13 @@ class Federation:
 
     def _transport_up(self, now: Instant, event: TransportUp) -> list[Effect]:
         """A new connection: the other side's numbers may begin anywhere, and what flew on an old one may be lost."""
-        self._imports.renewed(event.peer)
-        return self._links.renewed(now, event.peer)
+        out = self._forwarding.parted(now, event.peer)
+        self._upstreams.renew(now, event.peer)
+        return out + self._links.renewed(now, event.peer)
 
     def _transport_down(self, now: Instant, event: TransportDown) -> list[Effect]:
         self._upstreams.end(event.peer)
-        return self._partings.link_down(now, event)
+        return self._partings.link_down(now, event) + self._forwarding.parted(now, event.peer)
 
     def _member_admitted(self, now: Instant, event: MemberAdmitted) -> list[Effect]:
         return self._imports.introduced(now, event.node)

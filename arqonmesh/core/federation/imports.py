@@ -16,12 +16,11 @@ from arqonmesh.core.federation.batch import Head, Section
 from arqonmesh.core.federation.books import CORE, Books
 from arqonmesh.core.federation.commits import Commits
 from arqonmesh.core.federation.custody import BatchKey, Custodies
+from arqonmesh.core.federation.forwarding import Forwarding
 from arqonmesh.core.federation.inbox import Inbox, Seen
-from arqonmesh.core.federation.links import ClusterOf, Links
+from arqonmesh.core.federation.links import ClusterOf
 from arqonmesh.core.federation.policy import Policy
 from arqonmesh.core.federation.residency import origins
-from arqonmesh.core.federation.sending import NOTHING, Envelope, Right, Sending
-from arqonmesh.core.federation.spared import Spared
 from arqonmesh.core.federation.strangers import Strangers
 from arqonmesh.core.federation.tick import Tick
 from arqonmesh.core.federation.upstream import Upstream, Upstreams
@@ -54,28 +53,24 @@ class Imports:
         custodies: Custodies,
         strangers: Strangers,
         commits: Commits,
-        links: Links,
-        sending: Sending,
+        forwarding: Forwarding,
         books: Books,
         tick: Tick,
         barred: Callable[[NodeId], bool],
     ) -> None:
         self._env = env
         self._barred = barred
-        self._ttl = settings.ttl
         self._upstream_bytes_max = max(UPSTREAM_BYTES_MAX, 4 * settings.outbox.window_bytes)
         self._keys = keys
         self._cluster_of = cluster_of
         self._policy = policy
         self._inbox = inbox
         self._forwarded = Inbox()
-        self._spared = Spared()
         self._upstreams = upstreams
         self._custodies = custodies
         self._strangers = strangers
         self._commits = commits
-        self._links = links
-        self._sending = sending
+        self._forwarding = forwarding
         self._books = books
         self._tick = tick
 
@@ -94,11 +89,6 @@ class Imports:
         out: list[Effect] = []
         self._judge(now, upstream, batch, out)
         return out
-
-    def renewed(self, peer: NodeId) -> None:
-        """A new connection: what this neighbour had in its hands on the old one may be lost."""
-        self._upstreams.renew(peer)
-        self._spared.renewed(peer)
 
     def introduced(self, now: Instant, node: NodeId) -> list[Effect]:
         """The roster names this member now: what waited for that is judged."""
@@ -120,7 +110,7 @@ class Imports:
             self._books.counters.imported += len(section.frames)
             out.append(Emit(Imported(arrival.origin, arrival.cluster, section.channel, section.frames)))
         if arrival.forward and len(arrival.batch.via) < MAX_HOPS:
-            self._forward(now, arrival, out)
+            self._forwarding.forward(now, arrival, out)
         self._custodies.settle(arrival.custody)
 
     def end_tick(self) -> None:
@@ -143,11 +133,6 @@ class Imports:
                 self._refuse(upstream, number, Refusal("unknown-origin"), out)
             return None
         new, unforwarded = self._unseen(origin, head, batch, out)
-        only_to: tuple[NodeId, ...] = ()
-        if not new and not unforwarded and batch.ttl > 0:
-            only_to = self._spared.owed(_key(head), batch.via)
-            if only_to:
-                unforwarded = {index: None for index, section in enumerate(batch.sections) if section}
         if not new and not unforwarded:
             self._books.counters.duplicates += 1
             known = self._custodies.known(_key(head))
@@ -163,11 +148,7 @@ class Imports:
             return self._refuse(upstream, number, sections, out)
         custody = self._custodies.begin(_key(head))
         self._custodies.wait_too(custody, upstream, number)
-        arrival = Arrival(batch, origin, head.cluster, custody, only_to=only_to)
-        if only_to:
-            self._spared.paid(custody.key, only_to)
-        elif unforwarded and len(batch.via) > 1:
-            self._spare(custody.key, batch)
+        arrival = Arrival(batch, origin, head.cluster, custody, upstream)
         self._admit(arrival, head, sections, new, unforwarded, out)
         self._commits.arrived(arrival)
         return None
@@ -226,35 +207,6 @@ class Imports:
                 arrival.deliver.append(section)
             if index in unforwarded:
                 arrival.forward.append((index, section))
-
-    def _forward(self, now: Instant, arrival: Arrival, out: list[Effect]) -> None:
-        """To every link that the batch has not visited, what may go there."""
-        batch = arrival.batch
-        links = self._links.open_to(batch.via)
-        if arrival.only_to:
-            links = [link for link in links if link[0].peer in arrival.only_to]
-        clusters = self._sending.foreign(links)
-        rights: list[Right] = [NOTHING] * len(batch.sections)
-        for index, section in arrival.forward:
-            count = len(section.frames)
-            ruling = self._policy.leaving(section.channel, aggregate=section.aggregate)
-            pinned = self._policy.residency.pinned_with(section.channel, section.pins)
-            rights[index] = Right(batch.sections[index], count, ruling.allowed, pinned)
-            if pinned is None or not ruling.allowed:
-                for cluster in clusters:
-                    self._books.decided("transit", section.channel, cluster, ruling, count, out)
-            if pinned is not None:
-                verdicts = self._sending.verdicts(ruling, pinned, links)
-                self._sending.decided("transit", section.channel, verdicts, count, out)
-        via = (*batch.via, self._env.node_id)
-        envelope = Envelope(via, min(batch.ttl, self._ttl) - 1, batch.head, batch.signature)
-        self._books.counters.forwarded += self._sending.send(now, envelope, rights, links, arrival.custody, out)
-
-    def _spare(self, key: BatchKey, batch: BusBatch) -> None:
-        """Neighbours through which it came have it, as long as they live."""
-        peers = tuple([NodeId(node) for node in batch.via[1:] if node in self._links.outboxes])
-        if peers:
-            self._spared.note(key, peers)
 
     def _refuse(self, upstream: Upstream, number: int, refusal: Refusal, out: list[Effect]) -> None:
         """A refused batch is settled too: sent again it would be refused again."""

@@ -50,7 +50,7 @@ class Links:
         self._env = env
         self._settings = settings.outbox
         self._hold = settings.outbox.when_down == "hold"
-        self._cluster_of = cluster_of
+        self.cluster_of = cluster_of
         self._residency = residency
         self._custodies = custodies
         self._commits = commits
@@ -76,23 +76,34 @@ class Links:
         """The outboxes that take batches which have visited these nodes, with their peers' clusters."""
         links: list[tuple[Outbox, str]] = []
         for peer, box in self.outboxes.items():
-            if peer not in visited and (cluster := self._cluster_of(peer)) is not None:
+            if peer not in visited and (cluster := self.cluster_of(peer)) is not None:
                 links.append((box, cluster))
         return links
 
-    def enqueue(self, now: Instant, box: Outbox, parcel: Parcel, custody: Custody | None, out: list[Effect]) -> None:
-        """Into this outbox, and on its way when the link is up. `custody`: upstream waits for this hop, too."""
+    def enqueue(
+        self,
+        now: Instant,
+        box: Outbox,
+        parcel: Parcel,
+        custody: Custody | None,
+        out: list[Effect],
+        *,
+        place: int | None = None,
+    ) -> None:
+        """Into this outbox, and on its way when the link is up. `custody`: upstream waits for this hop, too. `place`:
+        it was reserved, and everything in the outbox waits."""
         if not box.up and not self._hold:
             self._books.drop(out, "link-down", parcel.messages, box.peer)
             return
         if custody is not None and box.peer in custody.holders:
             custody = None
-        entry = box.add(parcel, custody, now)
+        entry = box.add(parcel, custody, now, place)
         if custody is not None:
             self._custodies.owe(custody, entry)
         self._trim(box, out)
         if box.up:
-            self._pump(box, out)
+            if place is None:
+                self._pump(box, out)
         elif not entry.gone:
             self._books.counters.held += parcel.messages
             self._commits.store(now, entry)

@@ -12,12 +12,14 @@ batch that the link lost, and never used twice, so an answer that comes late set
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from dataclasses import dataclass
 
 from arqonmesh.config.model import OutboxSettings
 from arqonmesh.core.federation.batch import Parcel
 from arqonmesh.core.federation.custody import Custody
+from arqonmesh.core.federation.spared import Spared
 from arqonmesh.core.kernel import Instant
 from arqonmesh.ids import NodeId
 
@@ -51,6 +53,7 @@ class Outbox:
         self.bytes = 0
         self.next_order = 1
         self.last_link_seq = next_link_seq - 1
+        self.spared = Spared()
         self._settings = settings
         self._waiting: deque[Entry] = deque()
         self._flying: deque[Entry] = deque()
@@ -67,16 +70,33 @@ class Outbox:
         """In what does not fly."""
         return sum(entry.parcel.messages for entry in self._waiting)
 
-    def add(self, parcel: Parcel, custody: Custody | None, now: Instant) -> Entry:
-        entry = Entry(self.peer, self.next_order, parcel, custody, now)
-        self.next_order += 1
-        self._join(entry)
+    def add(self, parcel: Parcel, custody: Custody | None, now: Instant, place: int | None = None) -> Entry:
+        """At the end, or in a reserved place while nothing flies."""
+        if place is None:
+            entry = Entry(self.peer, self.reserve(), parcel, custody, now)
+            self._waiting.append(entry)
+        else:
+            entry = Entry(self.peer, place, parcel, custody, now)
+            insort(self._waiting, entry, key=_order)
+        self._count(entry)
         return entry
+
+    def reserve(self) -> int:
+        """The next place in the queue; it stays empty, or is filled later."""
+        order = self.next_order
+        self.next_order += 1
+        return order
+
+    def newest(self) -> dict[str, int]:
+        """Of each origin the place of its newest batch that waits."""
+        return {entry.parcel.via[0]: entry.order for entry in self._waiting}
 
     def restore(self, order: int, parcel: Parcel) -> None:
         """A row of an earlier life; they come in order."""
         self.next_order = order + 1
-        self._join(Entry(self.peer, order, parcel, None, 0, stored=True))
+        entry = Entry(self.peer, order, parcel, None, 0, stored=True)
+        self._waiting.append(entry)
+        self._count(entry)
 
     def trim(self) -> list[Entry]:
         """Take out what the bounds do not allow."""
@@ -163,8 +183,7 @@ class Outbox:
         self.above = above
         return above
 
-    def _join(self, entry: Entry) -> None:
-        self._waiting.append(entry)
+    def _count(self, entry: Entry) -> None:
         self.messages += entry.parcel.messages
         self.bytes += entry.parcel.size
 
@@ -177,3 +196,7 @@ class Outbox:
         entry.gone = True
         self.messages -= entry.parcel.messages
         self.bytes -= entry.parcel.size
+
+
+def _order(entry: Entry) -> int:
+    return entry.order

@@ -86,8 +86,11 @@ class Sending:
         links: list[tuple[Outbox, str]],
         custody: Custody | None,
         out: list[Effect],
+        *,
+        place: int | None = None,
     ) -> int:
-        """A batch into the outboxes of these links. Returns the messages that are on their way, once per link."""
+        """A batch into the outboxes of these links, at their ends or in a place that one of them has reserved. Returns
+        the messages that are on their way, once per link."""
         pinned, alike = False, True
         for right in rights:
             pinned = pinned or right.pinned is not None
@@ -106,7 +109,7 @@ class Sending:
                 parcels[everything, region, ends] = parcel
             if parcel.messages:
                 total += parcel.messages
-                self._links.enqueue(now, box, parcel, custody, out)
+                self._links.enqueue(now, box, parcel, custody, out, place=place)
         return total
 
 

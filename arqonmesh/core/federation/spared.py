@@ -2,73 +2,102 @@
 
 Who is on a batch's path has it, and passes it on: nothing is sent back to it. But that it was passed on is remembered
 in memory only (core.py). A node that dies in between still knows, when it is back, that it heard the batch, and not
-that it owes it to others; whoever did not get its acknowledgement sends again. When the way by which that comes is
-longer than the one by which newer batches of the same origin come, those would overtake it:
+that it owes it to others; whoever did not get its acknowledgement sends again, once there is a link. When newer batches
+of the same origin come to it sooner, by another way, they would overtake:
 
     origin ─1─▶ relay ─1─▶ here         relay dies before `last` has 1, and comes back with a link to here alone
-    origin ─1,2─▶ here ─2─▶ relay ─2─▶ last        1 is known here, and so was not for the relay: `last` has 2 before 1
+    origin ─2─▶ here ─2─▶ relay ─2─▶ last          1 is known here, and so was not for the relay: `last` has 2 before 1
 
-So once a spared neighbour has another connection, what comes here again by a way that does not lead over it is sent to
-it, too: before what is newer, because each link keeps the order.
+So what a neighbour was spared is kept, with the place in its outbox that it would have had. When the connection that
+the neighbour had is gone, it goes before the first newer batch of its origin; if none ever waits for that neighbour,
+it is not sent. Its path is told without the detour by which it came here, or the relay would take it for a loop.
 
-Not covered is what came here a second time before the relay died: it is not kept here, the origin keeps it for the
-relay, and when that link comes back after ours, `last` may have 2 before 1, though each once. To keep every such batch
-until the relay has passed it on would cost one more copy of it on the link to whoever was faster than the origin.
+Kept are `SPARED_FOR_US` of each neighbour: who lives has its next hops' word, or a row on disk, within CUSTODY_PATIENCE
+(custody.py), and who is silent for longer than that has no link. They are kept in memory: when a relay and who could
+remind it die together, `last` may still have 2 before 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections import deque
+from collections.abc import Mapping
+from heapq import merge
+from typing import Final, NamedTuple
 
-from arqonmesh.core.federation.custody import BatchKey
-from arqonmesh.ids import NodeId
+from arqonmesh.core.federation.batch import Section
+from arqonmesh.core.kernel import SECOND, Instant
+from arqonmesh.wire.messages import BusBatch
 
-SPARED_MAX: Final = 16_384
-"""Batches of which is remembered who was spared them, the oldest forgotten first."""
-RENEWED_MAX: Final = 1_024
-"""Neighbours of which is remembered when they last had a new connection, the one that it is longest ago for first."""
+SPARED_FOR_US: Final = 10 * SECOND
+"""How long a neighbour may take to pass on what is spared it, and still be alive."""
+SPARED_MAX: Final = 256
+"""Batches that are kept of one neighbour, the oldest forgotten first."""
+SPARED_BYTES_MAX: Final = 256 << 10
+
+
+class Debt(NamedTuple):
+    """A batch that a neighbour was spared."""
+
+    batch: BusBatch
+    sections: tuple[tuple[int, Section], ...]
+    """Those that were passed on to others, with their places in the batch."""
+    order: int
+    """Its place in the neighbour's outbox."""
+    at: Instant
+    size: int
+
+    @property
+    def origin(self) -> str:
+        return self.batch.via[0]
 
 
 class Spared:
-    """Who was spared which batch, and whose connection is younger than that."""
+    """What one neighbour was spared, oldest first."""
+
+    __slots__ = ("_bytes", "_kept", "_lost")
 
     def __init__(self) -> None:
-        self._serial = 0
-        self._peers: dict[BatchKey, tuple[int, tuple[NodeId, ...]]] = {}
-        self._renewed: dict[NodeId, int] = {}
+        self._kept: deque[Debt] = deque()
+        """The connection by which they came stands: the neighbour will pass them on, or has."""
+        self._lost: deque[Debt] = deque()
+        """The neighbour may have died with them."""
+        self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._peers)
+        return len(self._kept) + len(self._lost)
 
-    def note(self, key: BatchKey, peers: tuple[NodeId, ...]) -> None:
-        """The batch is passed on, and not to these. Its sections may come by several ways."""
-        self._serial += 1
-        serial, others = self._peers.get(key, (self._serial, ()))
-        self._peers[key] = (serial, (*others, *[peer for peer in peers if peer not in others]))
-        if len(self._peers) > SPARED_MAX:
-            del self._peers[next(iter(self._peers))]
+    @property
+    def lost(self) -> bool:
+        """Whether anything may be lost."""
+        return bool(self._lost)
 
-    def renewed(self, peer: NodeId) -> None:
-        """It has another connection, and may be another life of it."""
-        self._renewed.pop(peer, None)
-        self._renewed[peer] = self._serial
-        if len(self._renewed) > RENEWED_MAX:
-            del self._renewed[next(iter(self._renewed))]
+    def note(self, debt: Debt, *, lost: bool) -> None:
+        """`lost`: the connection that the neighbour had when it passed this on is gone already."""
+        (self._lost if lost else self._kept).append(debt)
+        self._bytes += debt.size
+        self._expire(debt.at)
+        while len(self) > SPARED_MAX or self._bytes > SPARED_BYTES_MAX:
+            lost_is_older = self._lost and (not self._kept or self._lost[0].order < self._kept[0].order)
+            self._bytes -= (self._lost if lost_is_older else self._kept).popleft().size
 
-    def owed(self, key: BatchKey, via: Iterable[str]) -> tuple[NodeId, ...]:
-        """Who was spared it on an older connection and is not on this way."""
-        known = self._peers.get(key)
-        if known is None:
-            return ()
-        serial, peers = known
-        return tuple([peer for peer in peers if self._renewed.get(peer, -1) >= serial and peer not in via])
+    def parted(self, now: Instant) -> None:
+        """The neighbour's connection is gone: what it was spared lately may be lost with it."""
+        self._expire(now)
+        if self._kept:
+            self._lost = deque(merge(self._lost, self._kept, key=lambda debt: debt.order))
+            self._kept.clear()
 
-    def paid(self, key: BatchKey, peers: tuple[NodeId, ...]) -> None:
-        """It is on its way to these now."""
-        serial, spared = self._peers[key]
-        left = tuple([peer for peer in spared if peer not in peers])
-        if left:
-            self._peers[key] = (serial, left)
-        else:
-            del self._peers[key]
+    def due(self, newest: Mapping[str, int]) -> list[Debt]:
+        """Take out what may be lost and comes before something newer: `newest` tells of each origin the place of its
+        newest batch that waits for this neighbour."""
+        found: list[Debt] = []
+        left: deque[Debt] = deque()
+        for debt in self._lost:
+            (found if debt.order < newest.get(debt.origin, 0) else left).append(debt)
+        self._lost = left
+        self._bytes -= sum(debt.size for debt in found)
+        return found
+
+    def _expire(self, now: Instant) -> None:
+        while self._kept and now - self._kept[0].at > SPARED_FOR_US:
+            self._bytes -= self._kept.popleft().size

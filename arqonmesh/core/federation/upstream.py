@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arqonmesh.core.kernel import Effect, Lane, Send
+from arqonmesh.core.kernel import Effect, Instant, Lane, Send
 from arqonmesh.ids import NodeId
 from arqonmesh.wire.messages import BusAck
 
@@ -10,10 +10,12 @@ from arqonmesh.wire.messages import BusAck
 class Upstream:
     """The receiving side of one connection: which numbers have come, and which of them are not settled yet."""
 
-    __slots__ = ("acked", "broken", "bytes", "last", "peer", "unsettled")
+    __slots__ = ("acked", "broken", "bytes", "last", "peer", "since", "unsettled")
 
-    def __init__(self, peer: NodeId) -> None:
+    def __init__(self, peer: NodeId, since: Instant = 0) -> None:
         self.peer = peer
+        self.since = since
+        """When the connection was made."""
         self.last: int | None = None
         """The newest number that came; the next has to follow it, or the link lost something."""
         self.unsettled: dict[int, int] = {}
@@ -59,10 +61,14 @@ class Upstreams:
             upstream = self._of[peer] = Upstream(peer)
         return upstream
 
-    def renew(self, peer: NodeId) -> None:
+    def renew(self, now: Instant, peer: NodeId) -> None:
         """A new connection: the other side's numbers may begin anywhere."""
-        self._of[peer] = Upstream(peer)
+        self._of[peer] = Upstream(peer, now)
         self._due.pop(peer, None)
+
+    def standing(self, peer: NodeId) -> Upstream | None:
+        """That of the connection which stands."""
+        return self._of.get(peer)
 
     def end(self, peer: NodeId) -> None:
         self._of.pop(peer, None)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from arqonmesh.config.model import FederationSettings, Rules
-from arqonmesh.core.events import Fault
+from arqonmesh.core.events import TransportUp
 from arqonmesh.core.federation import spared
-from arqonmesh.core.federation.spared import Spared
+from arqonmesh.core.federation.batch import encode_sections
+from arqonmesh.core.federation.spared import SPARED_FOR_US, Debt, Spared
 from arqonmesh.wire.codec import decode_message
 from arqonmesh.wire.messages import BusBatch
 from tests.core.federation.pretend import Member, Net
 
 CHANNEL = "telemetry:x"
+ONE = [tuple(section for section, _ in encode_sections(CHANNEL, [b"1"]))]
+"""The sections of the first message's batch."""
 EXPORTS = FederationSettings(export=Rules(allow=("telemetry:*",)))
 
 
@@ -43,6 +45,14 @@ def square(*, committed: bool = True) -> tuple[Net, Member, Member, Member, Memb
 def on_the_way(net: Net, source: Member, target: Member) -> list[BusBatch]:
     queue = net.queues[source.node_id, target.node_id]
     return [message for message in map(decode_message, queue) if isinstance(message, BusBatch)]
+
+
+def exchange(net: Net, source: Member, target: Member) -> None:
+    """All that flies between the two, and all that the target's disk has to do."""
+    net.tick(source)
+    while net.deliver(source, target) or net.commit(target) or net.deliver(target, source):
+        net.tick(target)
+        net.tick(source)
 
 
 def relay_dies(net: Net, relay: Member, witness: Member, last: Member) -> None:
@@ -86,69 +96,180 @@ def test_who_lives_on_the_connection_that_it_had_is_sent_nothing_that_came_throu
     assert [frame for _, frame in last.delivered] == [b"1"]
 
 
-def test_what_comes_again_through_the_one_that_died_is_not_sent_back_to_it() -> None:
-    """And what comes twice by another way is sent once, and to nobody else again."""
-    net, origin, relay, witness, _last = square()
+@pytest.mark.requirement("R-FE-6")
+def test_what_came_a_second_time_before_the_relay_died_goes_to_it_before_what_is_newer() -> None:
+    """The witness had 1 from the origin, too, which settled it there; nobody else can remind the relay in time."""
+    net, origin, relay, witness, last = square()
+    net.connect(origin, witness)
+    exchange(net, origin, witness)
+    assert origin.fed.backlog(witness.node_id) == 0
+    relay_dies(net, relay, witness, last)
+    assert last.delivered == []
+    net.publish(origin, CHANNEL, b"2")
+    net.settle()
+    assert [frame for _, frame in last.delivered] == [b"1", b"2"]
+
+
+@pytest.mark.requirement("R-FE-6")
+def test_what_was_on_its_way_to_the_relay_when_it_died_follows_what_the_relay_had() -> None:
+    """2 flies from the witness to the relay when that dies: 1 takes its place before it, in memory and on disk."""
+    net, origin, relay, witness, last = square()
+    net.connect(origin, witness)
+    exchange(net, origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    assert len(on_the_way(net, witness, relay)) == 1
+    net.crash(relay)
+    net.tick(witness)
+    while net.commit(witness):
+        net.tick(witness)
+    net.crash(witness)  # what waits for the relay is on disk
+    net.boot(witness)
+    net.boot(relay)
+    for other in (witness, last):
+        net.connect(relay, other)
+    net.settle()
+    assert [frame for _, frame in last.delivered] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("since", [0, SPARED_FOR_US])
+def test_what_came_by_a_third_node_may_be_of_an_earlier_life_while_the_connection_is_young(since: int) -> None:
+    """The relay had died and come back before the bystander had by the witness what the relay had passed on to it."""
+    net, origin, relay, witness, _ = square(committed=False)
     bystander = net.add("bystander", "bystander", EXPORTS)
     net.connect(witness, bystander)
     net.crash(relay)
     net.boot(relay)
-    net.connect(relay, witness)
-    net.connect(relay, origin)
-    assert net.deliver(origin, relay)
-    for _ in range(2):
-        net.tick(relay)
-        net.commit(relay)
-    assert net.deliver(relay, witness)
-    net.tick(witness)
-    assert on_the_way(net, witness, relay) == []
-    for _ in range(2):
-        net.connect(origin, witness)
-        assert net.deliver(origin, witness)
+    net.connect(relay, bystander)
+    net.now += since
+    while net.commit(witness):
         net.tick(witness)
-        assert len(on_the_way(net, witness, relay)) == 1
-        assert on_the_way(net, witness, bystander) == []
-        net.cut(origin, witness)
+    exchange(net, witness, bystander)
+    assert bystander.delivered == [(CHANNEL, b"1")]
+    net.connect(origin, bystander)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, bystander)
+    assert len(on_the_way(net, bystander, relay)) == (2 if since == 0 else 1)
 
 
-def test_what_is_forged_takes_nobodys_place() -> None:
-    """Only what its origin signed is sent on to who was spared it, and only that settles the matter."""
+@pytest.mark.requirement("R-FE-6")
+def test_a_connection_that_takes_the_place_of_another_counts_as_a_parting() -> None:
+    """The relay is back before the witness has seen that it was gone; 2 flew to its earlier life."""
+    net, origin, relay, witness, _ = square()
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    flown = on_the_way(net, witness, relay)
+    net.queues[witness.node_id, relay.node_id].clear()
+    net.tell(witness, TransportUp(relay.node_id, "test", True))
+    again = on_the_way(net, witness, relay)
+    assert len(flown) == 1
+    assert [batch.sections for batch in again] == [*ONE, *[batch.sections for batch in flown]]
+
+
+def test_what_came_by_a_third_node_counts_for_everyone_on_the_way() -> None:
+    """The relay passed 1 on to the witness, the witness to a bystander; the bystander knows the relay, too."""
+    net, origin, relay, witness, last = square(committed=False)
+    bystander = net.add("bystander", "bystander", EXPORTS)
+    net.connect(witness, bystander)
+    net.connect(relay, bystander)
+    while net.commit(witness):
+        net.tick(witness)
+    net.now += SPARED_FOR_US  # the relay's connection is none that it may have made after it died
+    exchange(net, witness, bystander)
+    assert bystander.delivered == [(CHANNEL, b"1")]
+    relay_dies(net, relay, bystander, last)
+    net.connect(origin, bystander)
+    net.publish(origin, CHANNEL, b"2")
+    net.settle()
+    assert [frame for _, frame in last.delivered] == [b"1", b"2"]
+
+
+def test_it_is_told_without_the_detour_that_it_made_over_who_gets_it_again() -> None:
+    """Else the relay would take it for a loop."""
     net, origin, relay, witness, last = square()
     relay_dies(net, relay, witness, last)
     net.connect(origin, witness)
-    (batch,) = on_the_way(net, origin, witness)
-    forged = msgspec.structs.replace(batch, link_seq=batch.link_seq - 1, signature=bytes(64))
-    net.inject(origin, witness, forged)
-    assert [event.cause for event in witness.said(Fault) if isinstance(event, Fault)] == ["bad-signature"]
+    net.publish(origin, CHANNEL, b"2")
+    net.tick(origin)
+    while net.deliver(origin, witness):
+        net.tick(witness)
+    while net.commit(witness):
+        net.tick(witness)
+    ways = [batch.via for batch in on_the_way(net, witness, relay)]
+    assert ways == [(origin.node_id, witness.node_id)] * 2
+
+
+def test_what_nothing_newer_follows_is_not_sent() -> None:
+    """Whoever has no acknowledgement of it sends it again; this is for the order alone."""
+    net, _, relay, witness, last = square()
+    relay_dies(net, relay, witness, last)
     assert on_the_way(net, witness, relay) == []
+    assert witness.fed.backlog(relay.node_id) == 0
+    assert last.delivered == []
+
+
+def test_what_comes_again_through_the_one_that_died_is_not_sent_back_to_it() -> None:
+    """The newer as well: it knows both."""
+    net, origin, relay, witness, last = square()
+    relay_dies(net, relay, witness, last)
+    net.connect(relay, origin)
+    net.publish(origin, CHANNEL, b"2")
     net.settle()
-    assert [frame for _, frame in last.delivered] == [b"1"]
+    assert [frame for _, frame in witness.delivered] == [b"1", b"2"]
+    assert witness.fed.counters.forwarded == 0
 
 
-def test_what_is_remembered_of_who_was_spared_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of batches and of neighbours the oldest are forgotten first."""
+def test_who_was_silent_for_long_before_its_connection_went_has_passed_on_what_it_had() -> None:
+    """For longer than its patience with its own next hops, that is."""
+    net, origin, relay, witness, last = square()
+    net.now += SPARED_FOR_US + 1
+    relay_dies(net, relay, witness, last)
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    net.tick(origin)
+    for _ in range(2):
+        assert net.deliver(origin, witness)
+        net.tick(witness)
+    while net.commit(witness):
+        net.tick(witness)
+    assert len(on_the_way(net, witness, relay)) == 1
+
+
+def test_what_is_kept_of_what_a_neighbour_was_spared_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By number and by bytes; the oldest is forgotten first."""
     monkeypatch.setattr(spared, "SPARED_MAX", 3)
-    monkeypatch.setattr(spared, "RENEWED_MAX", 2)
-    book, names = Spared(), [member.node_id for member in square()[1:]]
-    for first in range(1, 6):
-        book.note((names[0], 1, first), (names[1], names[2], names[3]))
-    assert len(book) == 3
-    for peer in (names[1], names[2], names[3]):
-        book.renewed(peer)
-    assert book.owed((names[0], 1, 2), ()) == ()
-    assert book.owed((names[0], 1, 3), ()) == (names[2], names[3])
-    book.paid((names[0], 1, 3), (names[2], names[3]))
-    assert book.owed((names[0], 1, 3), ()) == ()
+    monkeypatch.setattr(spared, "SPARED_BYTES_MAX", 1_000)
+    book = Spared()
+    for order in range(1, 6):
+        book.note(debt(order), lost=order == 4)
+    assert [kept.order for kept in everything(book)] == [3, 4, 5]
+    for order in range(6, 9):
+        book.note(debt(order, size=400), lost=False)
+    assert [kept.order for kept in everything(book)] == [7, 8]
+    assert len(book) == 0
+    for order, at in ((10, 0), (11, 1), (12, SPARED_FOR_US + 1)):
+        book.note(debt(order, at=at), lost=False)
+    assert len(book) == 2
 
 
-def test_what_came_by_two_ways_is_owed_to_who_was_spared_on_either() -> None:
-    """Its sections may have, by the rules of each way; the older one counts."""
-    book, names = Spared(), [member.node_id for member in square()[1:]]
-    key = (names[0], 1, 1)
-    book.note(key, (names[1],))
-    book.renewed(names[1])
-    book.note(key, (names[1], names[2]))
-    assert book.owed(key, ()) == (names[1],)
-    book.renewed(names[2])
-    assert book.owed(key, ()) == (names[1], names[2])
-    assert book.owed(key, (names[1],)) == (names[2],)
+def test_what_may_be_lost_is_due_before_what_is_newer_of_its_origin_alone() -> None:
+    book = Spared()
+    book.note(debt(1, "a"), lost=True)
+    book.note(debt(2, "b"), lost=True)
+    book.note(debt(5, "a"), lost=True)
+    book.note(debt(6, "a"), lost=False)
+    assert [due.order for due in book.due({"a": 4, "c": 9})] == [1]
+    assert book.due({"a": 4}) == []
+    book.parted(0)
+    assert [due.order for due in book.due({"a": 9, "b": 9})] == [2, 5, 6]
+    assert not book.lost
+
+
+def debt(order: int, origin: str = "origin", *, size: int = 1, at: int = 0) -> Debt:
+    return Debt(BusBatch(1, (origin, "relay"), 1, b"", b"", ()), (), order, at, size)
+
+
+def everything(book: Spared) -> list[Debt]:
+    book.parted(0)
+    return book.due({"origin": 1_000})
