@@ -264,6 +264,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         tests=_ROUTING,
     ),
     Mutant(
+        name="spared-forget",
+        rule="a relay that died with a message in its hands is sent it before what is newer",
+        path="arqonmesh/core/federation/forwarding.py",
+        old="for debt in box.spared.due(box.newest()):",
+        new="for debt in box.spared.due({}):",
+        tests=("tests/core/federation/test_order.py",),
+    ),
+    Mutant(
         name="convicts-pass-on",
         rule="what a convicted neighbour passes on of others is refused, and settled with it",
         path="arqonmesh/core/federation/imports.py",
