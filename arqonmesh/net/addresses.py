@@ -21,6 +21,8 @@ _EVERYWHERE_V4: Final = "0.0.0.0"  # noqa: S104 -- compared with, not bound to
 _EVERYWHERE: Final = "::"
 """IPv4 as well (RFC 3493): the node's socket takes both."""
 _LOCALHOST: Final = "127.0.0.1"
+_DIALLED: Final = {_EVERYWHERE_V4: _LOCALHOST, _EVERYWHERE: "::1"}
+"""Where Linux sends what is for no host at all: to this machine."""
 _looking_up: Final = threading.BoundedSemaphore(LOOK_UPS_MAX)
 
 
@@ -76,8 +78,10 @@ def literal_host(text: str) -> str | None:
 
 def is_among(text: str, own: Iterable[str]) -> bool:
     """Whether an address is one of `own`, as far as that is told without looking a name up: with `[::]:9130` among them
-    every loopback address of that port is, with `0.0.0.0:9130` every one of IPv4."""
+    every loopback address of that port is, with `0.0.0.0:9130` every one of IPv4. Who dials `0.0.0.0` or `[::]` reaches
+    a loopback address."""
     host, port = _told(text)
+    host = _DIALLED.get(host, host)
     return any(at == port and (mine == host or _loops_back(host, mine)) for mine, at in map(_told, own))
 
 
