@@ -143,14 +143,14 @@ class Evidence:
         return tuple(peer for peer in says if target in self._says.get(peer, ()))
 
     def is_between_links(self, target: NodeId) -> bool:
-        """Whether nobody says to have a link to it, while it has said nothing yet and nobody has lost one, or says that
-        it has one to another whose word counts: either that one is about to say so too, or it is gone and that one
+        """Whether nobody says to have a link to it, while it has said nothing yet and nobody whose word counts has lost
+        one, or says that it has one to another such: either that one is about to say so too, or it is gone and that one
         tells of it. Of our own links we know."""
         if self.vouched_for(target):
             return False
         says = self._says.get(target)
         if says is None:
-            return target not in self._lost
+            return not any(self._counts(author) for author in self._lost.get(target, ()))
         return any(peer in self.vouching and peer != self._own for peer in says)
 
     def losing(self, target: NodeId) -> bool:

@@ -111,6 +111,15 @@ def test_nor_is_one_between_links_that_has_said_nothing_and_whose_link_somebody_
     assert bench.state("t") != "alive"
 
 
+def test_whose_word_does_not_count_takes_no_newcomers_time() -> None:
+    """Who is dead or was expelled says of everybody that it lost a link."""
+    evidence = Evidence(node_of("me"))
+    evidence.advertised(0, node_of("x"), Links((Adjacency(node_of("t"), "down", "quic", 1_000, 0),)))
+    assert evidence.is_between_links(node_of("t"))
+    evidence.vouches(node_of("x"), counts=True)
+    assert not evidence.is_between_links(node_of("t"))
+
+
 @pytest.mark.parametrize("together", [False, True], ids=["alone", "with others"])
 def test_an_old_member_that_tells_of_a_new_link_has_ten_seconds_from_then(together: bool) -> None:
     """Its only link is gone and it has another by now; the other end has not said so yet."""
