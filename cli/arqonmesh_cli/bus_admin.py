@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from arqonmesh.errors import ConfigError
+from arqonmesh.errors import ArqonError, ConfigError
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.durations import parse_duration, show_duration
@@ -126,8 +126,13 @@ def key_revoke(
     as_json: Json = False,
 ) -> Answer:
     """Let nobody in with this key from now on, at no node of the cluster, and close who came in with it."""
-    with closing(_keys(place_of(data_dir, context))) as store:
-        revoked = store.revoke(key)
+    place = place_of(data_dir, context)
+    with closing(_keys(place)) as store:
+        try:
+            revoked = store.revoke(key)
+        except ArqonError as error:
+            error.hint = place.hinted(error.hint)
+            raise
     return Answer(_told(revoked), lambda screen: screen.line(f"key {revoked.prefix} of {revoked.name} is revoked"))
 
 

@@ -69,6 +69,12 @@ def test_what_cannot_be_is_said_with_its_code(
     assert done.json["error"]["hint"]
 
 
+def test_a_key_that_is_not_there_is_answered_with_the_command_for_this_node(arqon: Arqon, home: str) -> None:
+    """Which keys there are is another question at another node."""
+    error = arqon("bus", "key", "revoke", "nobody", "--json", "--data-dir", home).json["error"]
+    assert error["hint"] == f"arqon bus key ls --data-dir {home}"
+
+
 def test_keys_of_a_node_that_is_not_there_are_not_made(arqon: Arqon, tmp_path: Path) -> None:
     """No empty directory, no file."""
     done = arqon("bus", "key", "new", "a", "--json", "--data-dir", str(tmp_path / "absent"))
