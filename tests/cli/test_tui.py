@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import re
@@ -18,10 +19,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from arqonmesh.api.client import NodeClient
+from arqonmesh.api.client import CALL_TIMEOUT_S, NodeClient
 from arqonmesh.api.mesh_views import LinkView, MeshEvent, MeshStatus, MeshView, NodeView, PartitionView
 from arqonmesh.api.server import ApiServer
 from arqonmesh.errors import NotRunning
+from arqonmesh_cli.tui import app as app_module
 from arqonmesh_cli.tui.app import LiveMesh
 from arqonmesh_cli.tui.capture import capture
 from arqonmesh_cli.tui.page import page, show_rate, sparkline, text_of
@@ -303,6 +305,35 @@ def test_events_are_kept_in_bounds_and_not_twice() -> None:
     assert len(state.events) == 500
     assert state.shown_events()[0].text == "event 999"
     assert state.shown_events()[1].text == "event 998"
+
+
+async def test_a_node_that_hangs_is_said_to_be_silent_before_its_call_is_given_up(
+    node: FakeNode, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped one looked healthy for the ten seconds of a call, and a new screen was empty; then it counted anew."""
+    monkeypatch.setattr(app_module, "SILENCE_S", 0.2)
+    server, goes_on = ApiServer(node, socket_path), asyncio.Event()
+    await server.start()
+
+    async def held() -> MeshStatus:
+        await goes_on.wait()
+        return node.status
+
+    async with NodeClient(socket_path) as client:
+        app = LiveMesh(client)
+        async with app.run_test(size=(80, 24)) as pilot:
+            while app.state.status is None:
+                await pilot.pause(0.01)
+            monkeypatch.setattr(node, "mesh_status", held)
+            async with asyncio.timeout(CALL_TIMEOUT_S - 2):
+                while app.state.silent_since_s is None:
+                    await pilot.pause(0.01)
+            assert "✖ the node has not answered for" in app.text() and app.state.error is None
+            goes_on.set()
+            while app.state.silent_since_s is not None:
+                await pilot.pause(0.01)
+            assert "has not answered" not in app.text()
+    await server.close(0)
 
 
 def test_a_silent_node_keeps_the_moment_it_fell_silent() -> None:

@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from arqonmesh.api.client import NodeClient
 from arqonmesh.errors import ArqonError
-from arqonmesh_cli.connect import client_of
+from arqonmesh_cli.connect import SILENCE_S, client_of
 from arqonmesh_cli.tui.details import details
 from arqonmesh_cli.tui.page import Line, page, text_of
 from arqonmesh_cli.tui.state import FILTER_MAX, State
@@ -69,14 +69,24 @@ class LiveMesh(App[None]):
 
     async def _poll(self) -> None:
         while True:
+            asked_s, look = time.monotonic(), asyncio.ensure_future(self._look())
             try:
-                self.state.answered(await self._client.mesh_status())
-                await self._look_closer()
+                while not (await asyncio.wait((look,), timeout=POLL_S))[0]:
+                    if time.monotonic() - asked_s >= SILENCE_S:  # the call has its own, much longer time
+                        self.state.silent(None, asked_s)
+                        self._canvas.refresh()
+                look.result()
             except ArqonError as error:
-                self.state.silent(error, time.monotonic())
+                self.state.silent(error, asked_s)
+            finally:
+                look.cancel()
             self.looks += 1
             self._canvas.refresh()
             await asyncio.sleep(POLL_S)
+
+    async def _look(self) -> None:
+        self.state.answered(await self._client.mesh_status())
+        await self._look_closer()
 
     async def _follow(self) -> None:
         while True:

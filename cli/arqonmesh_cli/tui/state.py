@@ -63,11 +63,12 @@ class State:
             self.status = status
             self.cursor = min(self.cursor, max(len(self.rows()) - 1, 0))
 
-    def silent(self, error: ArqonError, now_s: float) -> None:
-        """The node did not answer; what was last known stays on the screen, marked as old."""
-        self.error = error
+    def silent(self, error: ArqonError | None, asked_s: float) -> None:
+        """The node did not answer what it was asked at this time, or has not yet; what was last known stays on the
+        screen, marked as old."""
+        self.error = error or self.error
         if self.silent_since_s is None:
-            self.silent_since_s = now_s
+            self.silent_since_s = asked_s
 
     def happened(self, event: MeshEvent) -> None:
         """A new event; the newest of a stream that begins anew were seen before and do not count twice."""
