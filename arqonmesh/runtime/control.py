@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Final
 
 import msgspec
@@ -189,21 +189,23 @@ class Control:
         return UserEventSent(author=service.node.world.node_id, lamport=lamport)
 
     async def leave(self) -> None:
+        """Ended also when whoever asked for it has hung up: no member takes this node back that heard its farewell, and
+        one that stays is listed as gone, asks nobody and is dialled by nobody."""
         async with self._busy:
             service, plane = self._service, self._plane()
             if plane.mesh.founder == service.node.world.node_id and len(plane.admission.members()) > 1:
                 service.log.add("mesh", "the founder leaves: join policy and founder's revocations can change no more")
-            service.host.watch(LinkDown, service.forget_fallen)
-            try:
-                service.host.perform(service.node.say_farewell(service.host.now()))
-                await asyncio.sleep(FAREWELL_S)
-                await service.leave_mesh()
-            except BaseException:  # also a cancellation: what fell on the farewell is wanted again by who stays
-                if service.node.plane is not None:
-                    service.want_operator_links()
-                raise
-            finally:
-                service.host.unwatch(LinkDown, service.forget_fallen)
+            await _to_its_end(self._go())
+
+    async def _go(self) -> None:
+        service = self._service
+        service.host.watch(LinkDown, service.forget_fallen)
+        try:
+            service.host.perform(service.node.say_farewell(service.host.now()))
+            await asyncio.sleep(FAREWELL_S)
+            await service.leave_mesh()
+        finally:
+            service.host.unwatch(LinkDown, service.forget_fallen)
 
     async def _enter(self, joined: Joined) -> MeshView:
         service = self._service
@@ -232,7 +234,9 @@ class Control:
         if asked:
             return asked[-1]  # it stands already, and shows where the name led
         raise NotFound(
-            "link.unknown", f"the link to {address} is already gone; it needs to be added again", hint="arqon link ls"
+            "link.unknown",
+            f"the link to {address} is already gone; it needs to be added again",
+            hint=f"arqon link add quic://{address}",
         )
 
     async def link_remove(self, address: str) -> None:
@@ -371,6 +375,19 @@ class Control:
             ) from None
         finally:
             host.unwatch(Applied, note)
+
+
+async def _to_its_end(doing: Coroutine[None, None, None]) -> None:
+    """What it does is done, also when who waits here is cancelled: that is told afterwards."""
+    task, cancelled = asyncio.ensure_future(doing), None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and not task.cancelled() and task.exception() is None:
+        raise cancelled
+    task.result()
 
 
 def _unknown_ticket(ticket_id: str) -> NotFound:

@@ -167,7 +167,7 @@ class Service:
         self.host.perform(begun)
         self.bus_keys.look()
         self._describe()
-        self.want_operator_links()
+        self._want_operator_links()
         self._durable = {}
         self.lag.start()
         self._tasks = [asyncio.create_task(self._sample()), asyncio.create_task(self._renew())]
@@ -233,7 +233,7 @@ class Service:
         durable = await asyncio.to_thread(self.store.snapshot)
         self.host.perform(self.node.enter_mesh(self.host.now(), durable, mesh))
         self._describe()
-        self.want_operator_links()
+        self._want_operator_links()
 
     async def leave_mesh(self) -> None:
         """Close the links, forget the mesh and everything kept of it."""
@@ -265,8 +265,7 @@ class Service:
         self.operator_links[address] = ""
         self.endpoint.want(None, (address,))
 
-    def want_operator_links(self) -> None:
-        """Dial what was added by hand; repeats are harmless."""
+    def _want_operator_links(self) -> None:
         for address in self.operator_links:
             self.endpoint.want(None, (address,))
 

@@ -15,7 +15,8 @@ from arqonmesh.client import BusClient
 from arqonmesh.client import connection as client_connection
 from arqonmesh.config.load import loads
 from arqonmesh.core.bus.clients import ClientInfo
-from arqonmesh.core.kernel import Lane
+from arqonmesh.core.events import LinkDown
+from arqonmesh.core.kernel import Emit, Lane
 from arqonmesh.errors import ArqonError, ConfigError, StorageError, UsageError
 from arqonmesh.ids import NodeId
 from arqonmesh.runtime import service as service_module
@@ -160,7 +161,7 @@ async def test_a_link_to_the_node_itself_is_refused_at_once(tmp_path: Path) -> N
     try:
         await Control(node).seed("acme", "open", "")
         port = node.endpoint.address[1]
-        for own in (f"127.0.0.1:{port}", f"quic://localhost:{port}"):
+        for own in (f"127.0.0.1:{port}", f"quic://localhost:{port}", f"0.0.0.0:{port}"):
             with pytest.raises(UsageError) as refusal:
                 await Control(node).link_add(own)
             assert refusal.value.code == "link.self"
@@ -213,25 +214,60 @@ async def test_who_leaves_does_not_dial_again_those_who_heard_it(by_hand: bool, 
         await spoke.close()
 
 
-async def test_who_gives_up_leaving_dials_again_what_the_operator_wanted(tmp_path: Path) -> None:
-    """They heard the farewell and closed the link, and the wish was ended with it; a list told of it all the same."""
+async def test_who_hangs_up_on_a_leaving_does_not_keep_the_node_in_its_mesh(tmp_path: Path) -> None:
+    """They heard the farewell: it was listed as gone by all, itself included, dialled nobody and nobody dialled it."""
     hub, spoke = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "hub")
     await hub.open()
     await spoke.open()
     try:
         await linked(hub, spoke)
         address, peer = "{}:{}".format(*hub.endpoint.address), spoke.key.node_id
-        await Control(spoke).link_add(address)
+        control = Control(spoke)
+        await control.link_add(address)
         plane = hub.node.plane
         assert plane is not None
         await until(lambda: plane.membership.state_of(peer) == "alive" and is_told(spoke, "up"))
-        leaving = asyncio.create_task(Control(spoke).leave())
+        leaving = asyncio.create_task(control.leave())
         await until(lambda: is_told(spoke, "down"))
-        assert address not in [dial.address for dial in spoke.endpoint.dials()]
-        leaving.cancel()
+        assert leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
-        assert address in [dial.address for dial in spoke.endpoint.dials()]
+        assert spoke.node.plane is None and spoke.endpoint.dials() == []
+        assert spoke.log.newest[-1].text == "left the mesh", "also on disk"
+        await control.seed("next", "open", "")
+        assert [dial.address for dial in spoke.endpoint.dials()] == [address]
+    finally:
+        await hub.close()
+        await spoke.close()
+
+
+async def test_one_link_that_falls_on_a_farewell_ends_no_wish_for_another(tmp_path: Path) -> None:
+    """Who has not heard it yet is reached by nobody else."""
+    node = service(tmp_path, "hq", "hub")
+    await node.open()
+    try:
+        fell, stays = NodeId("a" * 32), NodeId("b" * 32)
+        node.endpoint.want(fell, ("127.0.0.1:1",))
+        node.endpoint.want(stays, ("127.0.0.1:2",))
+        node.forget_fallen(LinkDown(fell, "member-left"))
+        assert [dial.peer for dial in node.endpoint.dials()] == [stays]
+    finally:
+        await node.close()
+
+
+async def test_what_falls_after_a_node_has_left_is_dialled_again_in_its_next_mesh(tmp_path: Path) -> None:
+    """Nothing of the leaving is left over: each of the two is still wanted when it has fallen."""
+    hub, spoke = service(tmp_path, "hq", "hub"), service(tmp_path, "store", "hub")
+    await hub.open()
+    await spoke.open()
+    try:
+        await Control(spoke).seed("first", "open", "")
+        await Control(spoke).leave()
+        await linked(hub, spoke)
+        await until(lambda: is_told(spoke, "up"))
+        wanted = spoke.endpoint.dials()
+        spoke.host.perform([Emit(LinkDown(hub.key.node_id, "silent"))])
+        assert wanted and spoke.endpoint.dials() == wanted
     finally:
         await hub.close()
         await spoke.close()
