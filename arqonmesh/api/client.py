@@ -182,8 +182,9 @@ class NodeClient:
     async def config_changes(self, apply: bool) -> ConfigChangesView:
         return to_view(await self._call(pb.ReloadConfigRequest(apply=apply)), ConfigChangesView)
 
-    async def stop(self) -> None:
-        await self._call(pb.StopNodeRequest())
+    async def stop(self, *, patience_s: float = CALL_TIMEOUT_S) -> None:
+        """`patience_s`: when it is over the node has not answered in time, if not before."""
+        await self._call(pb.StopNodeRequest(), min(patience_s, CALL_TIMEOUT_S))
 
     async def _call(self, request: Message, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         until_s = time.monotonic() + QUEUE_PATIENCE_S

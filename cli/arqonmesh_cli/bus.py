@@ -243,7 +243,7 @@ def _listen(
     context: str | None,
     as_json: bool,
 ) -> None:
-    patience_s = None if timeout is None else parse_duration(timeout)
+    patience_s = None if timeout is None else parse_duration(timeout, "--timeout 10s")
     seen = 0
 
     async def listen() -> None:

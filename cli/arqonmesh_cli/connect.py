@@ -21,14 +21,16 @@ SILENCE_S: Final = 2.0
 """After so long without an answer it is looked at who is asked; a stopped process is not waited for any longer."""
 
 
-def ask(place: Place, question: Callable[[NodeClient], Awaitable[T]]) -> T:
-    """The answer to `question`. Raises what the node raised, NotRunning when there is none, TimedOut `api.deadline`
-    with the process that is late or stopped."""
+def ask(place: Place, question: Callable[[NodeClient], Awaitable[T]], *, answered: asyncio.Event | None = None) -> T:
+    """The answer to `question`, which sets `answered` when it goes on for longer with an answer. Raises what the node
+    raised, NotRunning when there is none, TimedOut `api.deadline` with the process that is late or stopped."""
 
     async def once() -> T:
         async with client_of(place) as node:
             asked = asyncio.ensure_future(question(node))
-            done, _ = await asyncio.wait((asked,), timeout=SILENCE_S)
+            heard = asyncio.ensure_future((answered or asyncio.Event()).wait())
+            done, _ = await asyncio.wait((asked, heard), timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+            heard.cancel()
             if not done:
                 pid = listener_pid(place.socket)
                 if pid is not None and stopped(pid):

@@ -41,7 +41,7 @@ def demo(
     """Start three clusters on this machine, let them talk, show it live; gone when it ends. --json implies --once."""
     from arqonmesh_cli.demo_report import show_report
 
-    begun, span_s = time.monotonic(), parse_duration(for_)
+    begun, span_s = time.monotonic(), parse_duration(for_, "--for 10s")
     live = not once and not as_json
     try:
         report = asyncio.run(_demo(live, span_s, Screen(sys.stderr if as_json else sys.stdout)))

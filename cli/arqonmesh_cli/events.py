@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,17 +23,24 @@ FIRST_S: Final = 10.0
 for (client.CALL_TIMEOUT_S), and longer than one that finds a full queue (client.QUEUE_PATIENCE_S)."""
 QUIET_S: Final = 0.3
 """What the node remembers comes at once; so long without a word means that it was all."""
+NEWS_S: Final = 2.0
+"""Of a node that is never quiet for so long: after this, what is younger than the question ends what it remembers."""
 NOTHING: Final = "no events remembered since this node started"
 
 
 def show_events(data_dir: Path | None, context: str | None, follow: bool, as_json: bool) -> None:
     """Print them, oldest first; with `follow` for ever. Raises TimedOut `api.deadline` when no answer comes."""
     place = place_of(data_dir, context)
+    answered, asked_ms = asyncio.Event(), time.time_ns() // 1_000_000
 
     async def listen(node: NodeClient) -> int:
         stream, printed = node.watch(), 0
         event = await _first(stream, place)
+        answered.set()
+        until_s = time.monotonic() + NEWS_S
         while event is not None:
+            if not follow and event.at_ms > asked_ms and time.monotonic() > until_s:
+                break
             if event.kind == "event":
                 _print(event, as_json)
                 printed += 1
@@ -40,7 +48,7 @@ def show_events(data_dir: Path | None, context: str | None, follow: bool, as_jso
         return printed
 
     try:
-        printed = ask(place, listen)
+        printed = ask(place, listen, answered=answered)
     except KeyboardInterrupt:
         return  # the way to end it
     if not printed and not as_json:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from arqonmesh.api.probe import answers
-from arqonmesh.errors import NotFound, NotRunning, TimedOut, UsageError
+from arqonmesh.errors import ArqonError, NotFound, NotRunning, TimedOut, UsageError
 from arqonmesh_cli.answer import Answer, noun, print_json, verb
-from arqonmesh_cli.connect import ask
+from arqonmesh_cli.connect import SILENCE_S, ask
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.logs import follow, last_lines
 from arqonmesh_cli.options import Context, DataDir, Json
-from arqonmesh_cli.processes import gone, listener_pid, stopped, wait_gone
+from arqonmesh_cli.processes import began, gone, listener_pid, stopped, wait_gone
 from arqonmesh_cli.screen import Screen, tell_terminal
 from arqonmesh_cli.traffic import bus_traffic, http_of, telemetry_of
 from arqonmesh_cli.where import Place, place_of
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from arqonmesh.api.node_views import NodeStatus
 
 app = noun("The process of this node.")
+
+KILLED_S: Final = 5.0
+"""A killed process ends at once, unless the kernel waits for something in its name, such as a disk."""
 
 Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait: 500ms, 30s.")]
 
@@ -48,7 +52,7 @@ def start(
         from arqonmesh_cli.detach import start_detached
 
         tell_terminal(f"starting the node in {place.data_dir}")
-        start_detached(place, parse_duration(timeout))
+        start_detached(place, parse_duration(timeout, "--timeout 30s"))
         status = ask(place, lambda node: node.node_status())
         return Answer(status, lambda screen: _started(screen, status, place))
 
@@ -70,7 +74,7 @@ def stop(
 ) -> Answer:
     """End the node: it says farewell to its links, gives its clients a close frame and writes what it holds."""
     place = place_of(data_dir, context)
-    patience_s = parse_duration(timeout)
+    patience_s = parse_duration(timeout, "--timeout 20s")
     begun = time.monotonic()
     pid = listener_pid(place.socket)
     if pid is None:
@@ -79,23 +83,29 @@ def stop(
                 "api.not-running", f"no node answers at {place.socket}; there is nothing to stop", hint=place.start_hint
             )
         pid = _seen_at_last(place)
-    killed = False
+    since, killed = began(pid), False  # its number may be another's before this has ended
     try:
-        ask(place, lambda node: node.stop())
-    except (NotRunning, TimedOut):
-        if not force and not gone(pid):
+        ask(place, lambda node: node.stop(patience_s=max(patience_s, SILENCE_S)))
+    except ArqonError:
+        if not force and not gone(pid, since):
             raise
     left_s = patience_s - (time.monotonic() - begun)
-    if not wait_gone(pid, 0.0 if force and stopped(pid) else left_s):
+    if not wait_gone(pid, 0.0 if force and stopped(pid) else left_s, since):
         if not force:
             raise TimedOut(
                 "cli.stop-timeout",
                 f"node {pid} has not ended in {show_duration(patience_s)}; it needs longer, or force",
                 hint=f"arqon node stop --force {place.option}",
             )
-        os.kill(pid, signal.SIGKILL)
-        killed = True
-        wait_gone(pid, 5.0)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, just now
+            os.kill(pid, signal.SIGKILL)
+            killed = True
+        if not wait_gone(pid, KILLED_S, since):
+            raise TimedOut(
+                "cli.stop-timeout",
+                f"node {pid} was killed and has not ended yet; the kernel needs to finish what it does for it first",
+                hint=f"ps -o stat=,wchan= -p {pid}",
+            )
     took_s = time.monotonic() - begun
 
     def text(screen: Screen) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from arqonmesh.api import client
 from arqonmesh.api.client import NodeClient
 from arqonmesh.api.socket_file import beside, clear_the_way
 from arqonmesh.errors import CATALOGUE, UsageError
-from arqonmesh_cli import events, processes
+from arqonmesh_cli import connect, events, node, processes
 from arqonmesh_cli.processes import listener_pid
 from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon
@@ -171,6 +172,30 @@ def test_who_holds_a_connection_of_a_full_socket_does_not_listen_on_it(tmp_path:
             process.kill()
 
 
+def bound(name: bytes) -> socket.socket:
+    """A socket of this name that is no file (unix(7), abstract): anybody may give any."""
+    named = socket.socket(socket.AF_UNIX)
+    named.bind(b"\0" + name)
+    return named
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"first line\nsecond", b"\nshort", b"\x85\x0c"])
+def test_what_others_call_their_sockets_is_no_reason_not_to_find_a_process(name: bytes, stuck: Stuck) -> None:
+    """The kernel lists every name as it is, whatever its bytes: every command for a full node failed on them."""
+    with bound(name + b" %d" % os.getpid()), full(stuck.path):
+        assert listener_pid(stuck.path) == stuck.process.pid
+
+
+def test_who_is_named_by_a_line_that_another_put_into_the_list_is_not_found(stuck: Stuck) -> None:
+    """It would be killed. A name with a line break makes a line of its own; nobody knows then which line is true."""
+    with hung() as victim, full(stuck.path):
+        held = [os.readlink(file) for file in Path(f"/proc/{victim.process.pid}/fd").iterdir()]
+        (inode,) = [int(name[8:-1]) for name in held if name.startswith("socket:[")]
+        with bound(b"\n0: 00000002 00000000 00010000 0001 01 %d %s" % (inode, os.fsencode(stuck.path))):
+            assert listener_pid(stuck.path) is None
+        assert listener_pid(stuck.path) == stuck.process.pid
+
+
 def test_a_full_node_that_is_not_to_be_seen_from_here_runs_all_the_same(
     arqon: Arqon, crowded: Stuck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +246,18 @@ def test_a_process_that_does_not_tell_its_events_is_not_said_to_remember_none(
     assert f"process {stuck.process.pid}, the node in {stuck.data_dir}, took the call" in done.json["error"]["message"]
 
 
+def test_who_waits_for_the_first_event_is_told_for_whom(
+    arqon: Arqon, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a node that says nothing, by its process."""
+    told: list[str] = []
+    monkeypatch.setattr(connect, "tell_terminal", told.append)
+    monkeypatch.setattr(connect, "SILENCE_S", 0.1)
+    monkeypatch.setattr(events, "FIRST_S", 0.5)
+    arqon("mesh", "events", "--follow", *stuck.at)
+    assert told == [f"waiting for process {stuck.process.pid} in {stuck.data_dir} to answer"]
+
+
 def test_events_are_waited_for_longer_than_a_full_queue_is_called_again() -> None:
     """Else the sentence of a queue that is full is never reached."""
     assert client.QUEUE_PATIENCE_S < events.FIRST_S == client.CALL_TIMEOUT_S
@@ -232,3 +269,47 @@ def test_a_stopped_process_is_ended_by_force_without_waiting_for_what_it_cannot_
     done = arqon("node", "stop", "--force", "--timeout", "1h", *stuck.at, "--json").json["data"]
     assert (done["pid"], done["killed"]) == (stuck.process.pid, True)
     assert stuck.process.wait(10) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_process_that_does_not_answer_is_told_to_stop_no_longer_than_the_operator_waits(
+    force: tuple[str, ...], arqon: Arqon, stuck: Stuck
+) -> None:
+    """But two seconds at least, in which a busy one takes the call. It took the whole time of a call."""
+    begun = time.monotonic()
+    done = arqon("node", "stop", *force, "--timeout", "100ms", *stuck.at, "--json")
+    assert time.monotonic() - begun < client.CALL_TIMEOUT_S
+    assert done.json["data"]["killed"] if force else done.json["error"]["code"] == "api.deadline"
+
+
+def test_a_process_that_ended_just_before_it_was_killed_was_not_killed(
+    arqon: Arqon, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that it is not there any more is no error."""
+
+    handle = os.pidfd_open(stuck.process.pid)
+
+    def too_late(pid: int, number: int) -> None:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        stuck.process.wait()
+        raise ProcessLookupError
+
+    stuck.stop()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", too_late)
+        done = arqon("node", "stop", "--force", *stuck.at, "--json")
+    os.close(handle)
+    assert (done.code, done.json["data"]["killed"]) == (0, False)
+
+
+def test_a_process_that_was_killed_and_is_still_there_is_said_to_be(
+    arqon: Arqon, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that waits for a disk is: its ports are not free yet, and its files not closed."""
+    stuck.stop()
+    monkeypatch.setattr(node, "KILLED_S", 0.1)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", lambda pid, number: None)
+        error = arqon("node", "stop", "--force", *stuck.at, "--json").json["error"]
+    assert error["code"] == "cli.stop-timeout"
+    assert f"node {stuck.process.pid} was killed and has not ended yet" in error["message"]

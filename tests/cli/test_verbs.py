@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,8 +17,9 @@ import pytest
 from arqonmesh.api.mesh_views import MeshEvent
 from arqonmesh.api.node_views import NodeStatus
 from arqonmesh.api.probe import Listener
-from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut
-from arqonmesh_cli import processes
+from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut, UsageError
+from arqonmesh_cli import connect, events, processes
+from arqonmesh_cli import node as node_verbs
 from arqonmesh_cli.node import _addresses
 from tests.api.fake import FACTORY, HQ, banned, mesh_status
 from tests.cli.conftest import Arqon, Served
@@ -245,6 +247,69 @@ def test_events_of_which_there_are_none_are_said_to_be_none(arqon: Arqon, served
     assert (done.out.endswith("event deploy from hq/k3v7\n"), done.err) == (True, "")
 
 
+def event(number: int, at_ms: int) -> MeshEvent:
+    return MeshEvent(at_ms=at_ms, kind="event", text=f"event {number} from hq/k3v7", fields={})
+
+
+def test_who_follows_events_is_not_told_that_a_node_is_waited_for_which_has_answered(
+    arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has answered with its first line, of whatever kind; then it is followed for as long as it takes."""
+    told: list[str] = []
+
+    async def quiet() -> AsyncIterator[MeshEvent]:
+        yield MeshEvent(at_ms=1, kind="link", text="link up", fields={})
+        await asyncio.sleep(connect.SILENCE_S + 0.5)
+        yield event(1, 1)
+
+    monkeypatch.setattr(connect, "tell_terminal", told.append)
+    monkeypatch.setattr(served.node, "watch", quiet)
+    done = arqon("mesh", "events", "--follow", *served.at)
+    assert told == [] and done.out.endswith("event 1 from hq/k3v7\n")
+
+
+def test_events_of_a_node_that_is_never_quiet_have_an_end(
+    arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is younger than the question is not what it remembers; but all that is older is told, however long that
+    takes, and so is everything to who follows."""
+    remembered, live = 3, 60
+
+    async def busy() -> AsyncIterator[MeshEvent]:
+        for number in range(remembered):
+            yield event(number, 1)
+        for number in range(live):
+            await asyncio.sleep(0.02)
+            yield event(remembered + number, time.time_ns() // 1_000_000 + 60_000)
+
+    monkeypatch.setattr(served.node, "watch", busy)
+    monkeypatch.setattr(events, "QUIET_S", 10.0)
+    monkeypatch.setattr(events, "NEWS_S", -1.0)
+    assert len(arqon("mesh", "events", *served.at).out.splitlines()) == remembered
+    assert len(arqon("mesh", "events", "--follow", *served.at).out.splitlines()) == remembered + live
+    monkeypatch.setattr(events, "NEWS_S", 60.0)
+    assert len(arqon("mesh", "events", *served.at).out.splitlines()) == remembered + live
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (("node", "stop", "--timeout"), "--timeout 20s"),
+        (("node", "start", "--detach", "--timeout"), "--timeout 30s"),
+        (("sub", "chat:lobby", "--timeout"), "--timeout 10s"),
+        (("demo", "--for"), "--for 10s"),
+        (("invite", "new", "--cluster", "hq", "--expires"), "--expires 1h"),
+    ],
+)
+def test_a_span_that_is_none_is_answered_with_the_option_of_this_command(
+    words: tuple[str, ...], right: str, arqon: Arqon, served: Served
+) -> None:
+    """Every command said `--expires 1h`, which most of them do not take."""
+    at = () if words[0] == "demo" else served.at
+    error = arqon(*words, "soon", *at, "--json").json["error"]
+    assert (error["code"], error["hint"]) == ("cli.duration", right)
+
+
 @pytest.mark.parametrize("address", ["quic://10.0.0.7:9130", "10.0.0.7:9130", "quic://10.0.0.7:9130/"])
 def test_a_link_address_is_taken_with_and_without_its_scheme(address: str, arqon: Arqon, served: Served) -> None:
     """What `link ls` shows and what documents write are both typed back."""
@@ -344,6 +409,28 @@ def test_a_node_that_was_full_is_asked_for_again_when_it_answers(
     assert done.json["error"]["code"] == "cli.stop-timeout"
     assert f"node {os.getpid()} has not ended" in done.json["error"]["message"]
     assert stranger.poll() is None and ("stop", ()) in served.node.calls
+
+
+def test_who_has_the_number_of_a_node_that_has_ended_is_not_killed_for_it(
+    arqon: Arqon, served: Served, stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers are given again: which process it is says the time when it began."""
+    assert processes.gone(stranger.pid, "0") and not processes.gone(stranger.pid, processes.began(stranger.pid))
+    kernel_says(monkeypatch, (Listener.TAKES_CALLS, stranger.pid))
+    monkeypatch.setattr(node_verbs, "began", lambda pid: "0")
+    done = arqon("node", "stop", "--force", "--timeout", "200ms", *served.at, "--json").json["data"]
+    assert (done["pid"], done["killed"], stranger.poll()) == (stranger.pid, False, None)
+
+
+def test_force_ends_also_a_node_that_refuses_to_stop(
+    arqon: Arqon, served: Served, stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one of another version, which does not know the call."""
+    kernel_says(monkeypatch, (Listener.TAKES_CALLS, stranger.pid))
+    served.node.failure = UsageError("api.version", "the node does not know this call")
+    stop = ("node", "stop", "--timeout", "200ms", *served.at, "--json")
+    assert arqon(*stop).json["error"]["code"] == "api.version" and stranger.poll() is None
+    assert arqon(*stop, "--force").json["data"]["killed"] and stranger.wait(10) == -signal.SIGKILL
 
 
 def test_a_node_without_http_says_off(arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
