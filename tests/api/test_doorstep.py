@@ -22,6 +22,7 @@ from arqonmesh.api.client import NodeClient
 from arqonmesh.api.control import NodeControl
 from arqonmesh.api.doorstep import Doorstep, Server
 from arqonmesh.api.failures import QueueFull
+from arqonmesh.api.mesh_views import MeshEvent
 from arqonmesh.api.probe import Listener, answers, listener
 from arqonmesh.api.server import ApiServer
 from arqonmesh.errors import ConfigError, NotRunning, UsageError
@@ -193,6 +194,62 @@ async def test_who_wants_to_watch_and_whose_call_finds_no_place_calls_again(
         step._listen()
         assert await first == node.events[0]
         await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_who_was_told_something_is_not_told_it_again(
+    step: Doorstep, node: FakeNode, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that has begun and ends as if there were no place is not begun anew."""
+
+    async def cut() -> AsyncIterator[MeshEvent]:
+        node.watchers += 1
+        yield node.events[0]
+        raise QueueFull("api.deadline", "no place")
+
+    monkeypatch.setattr(node, "watch", cut)
+    async with NodeClient(socket_path) as client:
+        events = client.watch()
+        assert await anext(events) == node.events[0]
+        with pytest.raises(QueueFull):
+            await anext(events)
+    assert node.watchers == 1
+
+
+async def test_who_wants_to_watch_and_never_finds_a_place_gives_up(
+    step: Doorstep, node: FakeNode, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its patience, as every call."""
+
+    async def no_place() -> AsyncIterator[MeshEvent]:
+        if node.events:
+            raise QueueFull("api.deadline", "no place")
+        yield node.events[0]
+
+    monkeypatch.setattr(node, "watch", no_place)
+    monkeypatch.setattr(client_module, "QUEUE_PATIENCE_S", 0.3)
+    async with NodeClient(socket_path) as client, asyncio.timeout(10):
+        with pytest.raises(QueueFull):
+            await anext(client.watch())
+
+
+async def test_a_connection_that_breaks_is_no_queue_that_is_full(socket_path: Path) -> None:
+    """It was taken: whoever had it may have done what it was asked, and is not asked again."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.fspath(socket_path))
+        server.listen(8)
+        taken = 0
+
+        def hang_up() -> None:
+            nonlocal taken
+            taken += 1
+            server.accept()[0].close()
+
+        asyncio.get_running_loop().add_reader(server, hang_up)
+        async with NodeClient(socket_path) as client:
+            with pytest.raises(NotRunning):
+                await client.node_status()
+        asyncio.get_running_loop().remove_reader(server)
+        assert taken
 
 
 WITHOUT_DESCRIPTORS = """

@@ -44,6 +44,8 @@ async def test_a_state_that_is_worse_than_its_count_is_said_to_settle(node: Serv
         partition("degraded", True, 3, 3),
         partition("healthy", True, 3, 3),
         partition("degraded", True, 2, 2),
+        partition("degraded", False, 2, 2),
+        partition("degraded", False, 2, 1),
     ) == [
         "mesh is critical, read-only: 1 of 3 reachable, 2 required; partitioned",
         "mesh is critical, read-only: 3 of 3 reachable, 2 required; healing, settling",
@@ -51,6 +53,8 @@ async def test_a_state_that_is_worse_than_its_count_is_said_to_settle(node: Serv
         "mesh is degraded, writable: 3 of 3 reachable, 2 required; settling",
         "mesh is healthy, writable: 3 of 3 reachable, 2 required",
         "mesh is degraded, writable: 2 of 3 reachable, 2 required",
+        "mesh is degraded, read-only: 2 of 3 reachable, 2 required; settling",
+        "mesh is degraded, read-only: 2 of 3 reachable, 2 required",
     ]
 
 
