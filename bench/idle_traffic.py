@@ -120,7 +120,7 @@ def main() -> None:
     for process in sim.processes.values():  # as after some minutes of this traffic
         plane = process.running.plane
         assert plane is not None, f"{process.name} has left"
-        plane.broadcast._purse.spend(process.now(), COPIES_SAVED)
+        plane.broadcast._fan_out.purse.spend(process.now(), COPIES_SAVED)
     meter = Meter(DELAY_US)
     send = End.send
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container
+from typing import Final
 
-from arqonmesh.core.kernel import Instant
+from arqonmesh.core.kernel import SECOND, Instant
 from arqonmesh.ids import NodeId
+
+ROUND_MAX: Final = 255
+"""Hops that a payload can tell; what has come so far is served, and passed on no more."""
+SWEPT_US: Final = SECOND
+"""Nothing lies about longer than this beyond its time, and no oftener is it looked for."""
 
 
 class Known:
@@ -34,6 +40,7 @@ class Cache:
         self._bytes_max = bytes_max
         self._known: dict[bytes, Known] = {}
         self._payloads: deque[tuple[bytes, Known]] = deque()
+        self._sweep_at: Instant | None = None
         self.bytes = 0
         self.forgotten_early = 0
         """Ids that went for want of room before their time; such a payload would be taken for new."""
@@ -51,11 +58,14 @@ class Cache:
         return self._known.get(id_)
 
     def add(self, id_: bytes, known: Known) -> None:
-        """Remember that it was seen."""
+        """Remember that it was seen, just now."""
+        self._expire(known.at)
         self._known[id_] = known
         if len(self._known) > self._ids_max:
             del self._known[next(iter(self._known))]
             self.forgotten_early += 1
+        if self._sweep_at is None:
+            self._sweep_at = known.at + SWEPT_US
 
     def keep(self, id_: bytes, known: Known, data: bytes) -> None:
         """Keep the payload for whoever asks."""
@@ -78,8 +88,17 @@ class Cache:
         youngest.reverse()
         return youngest
 
-    def expire(self, now: Instant) -> None:
-        """Let go of what is over its time. Cheap when nothing is."""
+    def sweep(self, now: Instant) -> None:
+        """A timer fires: let go of what is over its time."""
+        if self._sweep_at is not None and self._sweep_at <= now:
+            self._expire(now)
+            self._sweep_at = max(now + SWEPT_US, self._expires_at(now)) if self._known else None
+
+    def next_due(self) -> Instant | None:
+        return self._sweep_at
+
+    def _expire(self, now: Instant) -> None:
+        """Cheap when nothing is over its time."""
         payloads, known = self._payloads, self._known
         while payloads and payloads[0][1].at + self._payloads_us <= now:
             self._evict()
@@ -89,8 +108,8 @@ class Cache:
                 break
             del known[id_]
 
-    def due(self, now: Instant) -> Instant:
-        """From when on `expire` has something to do, as far as is known now: what comes later has its time, too."""
+    def _expires_at(self, now: Instant) -> Instant:
+        """From when on there is something to let go of, as far as is known now: what comes later has its time, too."""
         due = (self._payloads[0][1].at if self._payloads else now) + self._payloads_us
         oldest = next(iter(self._known.values()), None)
         return due if oldest is None else min(due, oldest.at + self._ids_us)

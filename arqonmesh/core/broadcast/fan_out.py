@@ -6,13 +6,19 @@ here the same is done on the first hops, so that the payload enters the tree at 
 near one of them. Each copy beside the tree costs one payload that comes twice, at one node or where two waves meet, so
 the price is known beforehand: at most `percent` payloads per 100 members. Where payloads come many a second each node
 stints (`Purse`), and most of them go by the tree alone, some hops longer.
+
+Each copy begins a *wave* of its own. Where two waves meet, a payload comes twice without any cycle in the tree: what
+comes of that is the tree's matter (tree.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from arqonmesh.core.broadcast.cache import Known
 from arqonmesh.core.kernel import SECOND, Instant
+from arqonmesh.ids import NodeId
 
 COPY_US: Final = 2 * SECOND
 """A node earns one copy beside the tree in so long."""
@@ -59,3 +65,28 @@ class Purse:
         copies = min(wanted, (now - begun) // COPY_US)
         self._spent_until = begun + copies * COPY_US
         return copies
+
+
+class FanOut:
+    """How many copies of each payload this node sends beside the tree."""
+
+    def __init__(self, members: Callable[[], int], percent: int) -> None:
+        """`members` tells how many nodes the mesh has."""
+        self._members = members
+        self._percent = percent
+        self._settled = False
+        """A payload has gone by the tree alone: what it proved redundant is pruned."""
+        self._direction: NodeId | None = None
+        self._in_a_row = 0
+        """Payloads that came from the same direction (None: ours) as the one before."""
+        self.purse = Purse()
+
+    def copies(self, now: Instant, id_: bytes, known: Known, *, links: int, lazy: int) -> int:
+        """For the payload that is passed on now, over `links` of which so many are `lazy`; they are paid with that."""
+        self._in_a_row = self._in_a_row + 1 if known.source == self._direction else 0
+        self._direction = known.source
+        settled, self._settled = self._settled, True
+        if not settled or self._in_a_row >= ROOTED_AFTER or is_plain(id_):
+            return 0
+        allowed = copies_allowed(self._members(), links, known.round, self._percent)
+        return self.purse.spend(now, min(allowed, lazy))

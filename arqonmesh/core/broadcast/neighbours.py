@@ -27,6 +27,8 @@ each of the largest size, and some more. What was announced and is asked for wit
 asks takes us for one that breaks its promises."""
 SERVED_MAX: Final = 4_096
 """Ids remembered as served, the oldest forgotten first."""
+ANNOUNCED_MAX: Final = 5_000
+"""Announcements of one peer that are noted within one second; the rest are dropped and counted."""
 PARTED_MAX: Final = 64
 """Peers without a link of which is remembered what they were served, the first to part forgotten first."""
 
@@ -70,6 +72,14 @@ class Neighbour:
     @property
     def measured_us(self) -> int:
         return self.srtt_us or SRTT_UNKNOWN_US
+
+    def announced_over(self, now: Instant, count: int) -> int:
+        """It announces so many more: how many of them are too many for this interval."""
+        if now >= self.announced_until:
+            self.announced, self.announced_until = 0, now + SECOND
+        before = self.announced
+        self.announced += count
+        return min(count, max(0, before + count - ANNOUNCED_MAX))
 
     def may_have(self, now: Instant, id_: bytes, size: int) -> bool:
         """Whether it is served this payload of `size` bytes, now that it asks; counts it when so."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arqonmesh.core.broadcast.core import ANNOUNCED_MAX
-from arqonmesh.core.broadcast.neighbours import LOSSY_PPM, PROMISE_MIN_US, PROMISE_UNMEASURED_US
+from arqonmesh.core.broadcast.neighbours import ANNOUNCED_MAX, LOSSY_PPM, PROMISE_MIN_US, PROMISE_UNMEASURED_US
 from arqonmesh.core.events import Dropped, Late, LinkMeasured, LinkUp
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Emit
 from arqonmesh.wire.messages import BroadcastGraft, BroadcastHave, BroadcastPrune

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from arqonmesh.core.broadcast.core import ANNOUNCE_LINKS, HAVES_ON_LINK_UP, STAYS_US
 from arqonmesh.core.broadcast.fan_out import PLAIN_ONE_IN, copies_allowed, is_plain
 from arqonmesh.core.broadcast.neighbours import SERVED_BYTES_MAX
+from arqonmesh.core.broadcast.resting import STAYS_US
+from arqonmesh.core.broadcast.spreading import ANNOUNCE_LINKS, HAVES_ON_LINK_UP
 from arqonmesh.core.broadcast.wanted import WANTED_PER_PEER_MAX, Wanted
 from arqonmesh.core.events import BroadcastJudged, LinkStays, LinkUp, NeighbourUp, OverlayRuns
 from arqonmesh.core.kernel import MILLISECOND, SECOND, Event, Send
