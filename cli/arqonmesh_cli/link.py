@@ -12,6 +12,7 @@ from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.durations import show_duration
 from arqonmesh_cli.options import Context, DataDir, Json
 from arqonmesh_cli.screen import Screen, milliseconds, share, state_word
+from arqonmesh_cli.where import place_of
 
 if TYPE_CHECKING:
     from arqonmesh.api.client import NodeClient
@@ -27,12 +28,13 @@ def add(address: Address, data_dir: DataDir = None, context: Context = None, as_
     """Want a link to an address: dialled until it stands, and again whenever it falls."""
     wanted = link_address(address)
     link = ask_at(data_dir, context, lambda node: node.link_add(wanted))
+    suffix = place_of(data_dir, context).suffix
 
     def text(screen: Screen) -> None:
         if link.state == "given-up":
-            screen.line(f"link to {wanted} is given up, {link.why}: arqon link rm {wanted}")
+            screen.line(f"link to {wanted} is given up, {link.why}: arqon link rm {wanted}{suffix}")
         else:
-            screen.line(f"link to {wanted} wanted, now {link.state}; it is tried for ever: arqon link ls")
+            screen.line(f"link to {wanted} wanted, now {link.state}; it is tried for ever: arqon link ls{suffix}")
 
     return Answer(link, text)
 
@@ -49,11 +51,12 @@ def rm(address: Address, data_dir: DataDir = None, context: Context = None, as_j
             return bool(wished)
         return any(peer.id in wished and gone in peer.addresses for peer in await node.peers())
 
-    by_mesh = ask_at(data_dir, context, remove)
+    by_mesh, suffix = ask_at(data_dir, context, remove), place_of(data_dir, context).suffix
 
     def text(screen: Screen) -> None:
         if by_mesh:
-            screen.line(f"link to {gone} is no longer wanted by hand; the mesh wants it, so it stays: arqon link ls")
+            stays = f"the mesh wants it, so it stays: arqon link ls{suffix}"
+            screen.line(f"link to {gone} is no longer wanted by hand; {stays}")
         else:
             screen.line(f"link to {gone} is no longer wanted")
 

@@ -199,13 +199,14 @@ def status(
 def regions(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
     """See the regions: who leads each, how many of it are alive, and what its leaders tell."""
     mesh = ask_at(data_dir, context, lambda node: node.mesh_status())
-    return Answer(mesh.regions, lambda screen: show_regions(screen, mesh))
+    return Answer(mesh.regions, lambda screen: show_regions(screen, mesh, place_of(data_dir, context).suffix))
 
 
-def show_regions(screen: Screen, status: MeshStatus) -> None:
-    """Regions as this node counts them; in brackets what the region's own leader tells where that differs."""
+def show_regions(screen: Screen, status: MeshStatus, suffix: str) -> None:
+    """Regions as this node counts them; in brackets what the region's own leader tells where that differs. `suffix` as
+    in `show_status`."""
     if status.mesh is None:
-        screen.line(f"node {status.self_[:8]} is in no mesh; next: arqon mesh seed NAME, or arqon mesh join TICKET")
+        _in_no_mesh(screen, status, suffix)
         return
     screen.table(
         ("REGION", "LEADERS", "ALIVE", "SUSPECT", "DEAD", "CLUSTERS", "SOFTWARE", "SUMMARY BY"),
@@ -285,10 +286,15 @@ def route(
     return Answer(view, lambda screen: show_route(screen, view, place.suffix), 0 if view.hops else Degraded.exit_code)
 
 
+def _in_no_mesh(screen: Screen, status: MeshStatus, suffix: str) -> None:
+    step = f"next: arqon mesh seed NAME{suffix}, or arqon mesh join TICKET{suffix}"
+    screen.line(f"node {status.self_[:8]} is in no mesh; {step}")
+
+
 def show_status(screen: Screen, status: MeshStatus, suffix: str) -> None:
     """The mesh as a page of text. `suffix`: what names the data directory in the commands of hints."""
     if status.mesh is None:
-        screen.line(f"node {status.self_[:8]} is in no mesh; next: arqon mesh seed NAME, or arqon mesh join TICKET")
+        _in_no_mesh(screen, status, suffix)
         return
     screen.line((f"mesh {status.mesh.name}", "bold"), f"  {status.mesh.id}  ", state_word(status.mesh.health))
     for line in quorum_lines(status, suffix):

@@ -132,8 +132,9 @@ def _seen_at_last(place: Place) -> int:
 @verb(app, "status", "arqon node status", "arqon node status --json | jq .data.counters")
 def status(data_dir: DataDir = None, context: Context = None, as_json: Json = False) -> Answer:
     """Show the node: identity, addresses, clients, counters. Exit code 3 when it is not running."""
-    node = ask(place_of(data_dir, context), lambda client: client.node_status())
-    return Answer(node, lambda screen: _status(screen, node))
+    place = place_of(data_dir, context)
+    node = ask(place, lambda client: client.node_status())
+    return Answer(node, lambda screen: _status(screen, node, place.suffix))
 
 
 @verb(app, "logs", "arqon node logs -n 20", "arqon node logs -f", "arqon node logs -f --json | jq .data.entry")
@@ -178,8 +179,11 @@ def _started(screen: Screen, node: NodeStatus, place: Place) -> None:
     if node.telemetry_failure:
         screen.line((f"warning: {node.telemetry_failure}; it is tried again, and the bus goes on without it", "yellow"))
     if not node.mesh:
-        step = f"next: arqon mesh seed NAME{place.suffix}, or arqon mesh join TICKET{place.suffix}"
-        screen.line((step, "dim"))
+        screen.line((_into_a_mesh(place.suffix), "dim"))
+
+
+def _into_a_mesh(suffix: str) -> str:
+    return f"next: arqon mesh seed NAME{suffix}, or arqon mesh join TICKET{suffix}"
 
 
 def _addresses(node: NodeStatus, log: Path) -> list[tuple[str, str]]:
@@ -193,14 +197,14 @@ def _addresses(node: NodeStatus, log: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _status(screen: Screen, node: NodeStatus) -> None:
+def _status(screen: Screen, node: NodeStatus, suffix: str) -> None:
     screen.fields(
         (
             ("node", node.node_id),
             ("cluster", node.cluster),
             ("role", node.role),
             ("region", node.region or "-"),
-            ("mesh", node.mesh or "none; next: arqon mesh seed NAME, or arqon mesh join TICKET"),
+            ("mesh", node.mesh or f"none; {_into_a_mesh(suffix)}"),
             ("process", f"{node.pid}, version {node.version}, up {show_duration(node.uptime_s)}"),
             ("bus", f"{node.bus}, clients: {node.clients}, channels: {node.channels}"),
             ("traffic", bus_traffic(node)),

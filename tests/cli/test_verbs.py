@@ -17,7 +17,7 @@ import pytest
 from arqonmesh.api.mesh_views import MeshEvent
 from arqonmesh.api.node_views import NodeStatus
 from arqonmesh.api.probe import Listener
-from arqonmesh.errors import ArqonError, Denied, NotFound, PeerError, TimedOut, UsageError
+from arqonmesh.errors import ArqonError, Denied, NotFound, NotRunning, PeerError, TimedOut, UsageError
 from arqonmesh_cli import connect, events, processes
 from arqonmesh_cli import node as node_verbs
 from arqonmesh_cli.node import _addresses
@@ -336,7 +336,7 @@ def test_a_link_that_the_mesh_wants_too_is_said_to_stay(address: str, arqon: Arq
     assert "peers" not in [name for name, _ in served.node.calls], "a node in no mesh has none, and its links end too"
     served.node.wished_by_mesh = address
     done = arqon("link", "rm", "127.0.0.1:40001", *served.at)
-    assert "the mesh wants it, so it stays" in done.out
+    assert f"the mesh wants it, so it stays: arqon link ls --data-dir {served.data_dir}\n" in done.out
     answer = arqon("link", "rm", "127.0.0.1:40001", *served.at, "--json").json["data"]
     assert answer == {"address": "127.0.0.1:40001", "removed": True, "wanted_by_mesh": True}
 
@@ -420,6 +420,44 @@ def test_who_has_the_number_of_a_node_that_has_ended_is_not_killed_for_it(
     monkeypatch.setattr(node_verbs, "began", lambda pid: "0")
     done = arqon("node", "stop", "--force", "--timeout", "200ms", *served.at, "--json").json["data"]
     assert (done["pid"], done["killed"], stranger.poll()) == (stranger.pid, False, None)
+
+
+def test_a_node_that_ends_while_it_is_told_to_stop_has_ended(
+    arqon: Arqon, served: Served, stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an answer, such as one that another `node stop` reached first."""
+
+    async def ends() -> None:
+        stranger.kill()
+        stranger.wait()
+        raise NotRunning("api.not-running", "the node ends")
+
+    kernel_says(monkeypatch, (Listener.TAKES_CALLS, stranger.pid))
+    monkeypatch.setattr(served.node, "stop", ends)
+    done = arqon("node", "stop", *served.at, "--json")
+    assert (done.code, done.json["data"]["pid"], done.json["data"]["killed"]) == (0, stranger.pid, False)
+
+
+@pytest.mark.parametrize("words", [("node", "status"), ("mesh", "status"), ("mesh", "regions")])
+def test_what_a_node_in_no_mesh_is_told_to_do_names_that_node(
+    words: tuple[str, str], arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command would make another node's mesh, or find none."""
+    known = asyncio.run(served.node.node_status())
+    served.node.status = msgspec.structs.replace(served.node.status, mesh=None)
+
+    async def alone() -> NodeStatus:
+        return msgspec.structs.replace(known, mesh="")
+
+    monkeypatch.setattr(served.node, "node_status", alone)
+    at = f"--data-dir {served.data_dir}"
+    assert f"next: arqon mesh seed NAME {at}, or arqon mesh join TICKET {at}" in arqon(*words, *served.at).out
+
+
+def test_a_new_link_is_told_with_the_commands_for_this_node(arqon: Arqon, served: Served) -> None:
+    """Whether it stands, and how to take it back."""
+    said = arqon("link", "add", "10.9.9.9:9130", *served.at).out
+    assert said.endswith(f" --data-dir {served.data_dir}\n")
 
 
 def test_force_ends_also_a_node_that_refuses_to_stop(
