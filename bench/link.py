@@ -139,7 +139,7 @@ class Ear:
 
     def tick(self) -> None:
         assert self.endpoint is not None
-        self._packets = sum(entry.connection.packets_received for entry in self.endpoint._entries)
+        self._packets = sum(entry.connection.packets_received for entry in self.endpoint._traffic.entries)
         self.tally.end(time.monotonic(), self._packets)
 
     def refused(self, reason: str, address: str, sentence: str) -> None:

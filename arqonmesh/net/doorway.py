@@ -52,9 +52,12 @@ class Doorway:
         self._waiting_room = WaitingRoom(loop, self._let_in)
         self._unknown: dict[Entry, float] = {}
         """Open handshakes from where nobody is known to be, and when they began; the oldest first."""
+        self._shut = False
 
     def knock(self, datagram: bytes, path: PathAddr, now: float) -> None:
         """A datagram that leads to no connection: is its sender to wait for one?"""
+        if self._shut:
+            return
         first_id = datagram[6 : 6 + datagram[5]] if len(datagram) > 6 else b""
         if self._waiting_room.knows(first_id, datagram, path):
             self._counters["intake.repeated"] += 1
@@ -86,6 +89,10 @@ class Doorway:
     def linked(self, entry: Entry) -> None:
         """It is a member's: whoever comes from there next is known."""
         self._intake.linked(entry.connection.path[0])
+
+    def shut(self) -> None:
+        """Nobody who comes from now on is heard; who waits already is let in."""
+        self._shut = True
 
     def close(self) -> None:
         """Nobody is let in any more."""

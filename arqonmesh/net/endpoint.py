@@ -1,11 +1,8 @@
 """The node's QUIC endpoint: one socket, all connections, one flush per loop tick.
 
-    readable -> route each datagram by connection id -> drain what arrived -> frames to the listener -> listener.tick
-             -> hand lanes over -> build packets -> send
-
 Everything runs on the event loop and nothing blocks. Writers only queue and mark their link; one flush per tick sends
-for all. A stranger's datagram comes to the door first (doorway.py); a connection becomes a link only when certificates,
-authority and Hello agree (session.py), and until then nothing of it reaches the listener.
+for all (traffic.py). A stranger's datagram comes to the door first (doorway.py); a connection becomes a link only when
+certificates, authority and Hello agree (session.py), and until then nothing of it reaches the listener.
 """
 
 from __future__ import annotations
@@ -36,13 +33,13 @@ from arqonmesh.net.entry import Entry
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.net.intake import Intake
 from arqonmesh.net.join import JoinClient, JoinServer
-from arqonmesh.net.link_table import SUPERSEDED, LinkTable
+from arqonmesh.net.link_table import LinkTable
 from arqonmesh.net.links import Link
 from arqonmesh.net.quic_core import MeshQuic, self_check
 from arqonmesh.net.quic_fast import quic_class
 from arqonmesh.net.session import Frames, MeshSession
-from arqonmesh.net.timers import Timers
-from arqonmesh.net.tls import CONNECTION_ID_BYTES, PROTOCOLS, Protocols, configuration
+from arqonmesh.net.tls import PROTOCOLS, Protocols, configuration
+from arqonmesh.net.traffic import Traffic
 from arqonmesh.net.udp import PathAddr, SockAddr, UdpSocket
 from arqonmesh.net.waiting_room import Stranger
 from arqonmesh.trust.certificates import Leaf
@@ -111,21 +108,14 @@ class QuicEndpoint:
         """What was dropped, refused or lost here, by reason; see also `socket_counters`."""
         intake = intake or Intake(member_host=authority.known_host)
         self._doorway = Doorway(self, intake, self._loop, self.counters)
-        self._entries: dict[Entry, None] = {}
-        self._by_id: dict[bytes, Entry] = {}
         self._links: dict[NodeId, Link] = {}
-        self._touched: dict[Entry, None] = {}
-        self._dirty: dict[Entry, None] = {}
-        self._scheduled = False
-        self._in_tick = False
-        self._now = self._loop.time()
-        """When the datagrams of this tick came in."""
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._client = self._server = self._join = self._configure(is_client=True, protocols=protocols.to_mesh)
         self.rotate(leaf)
         self._udp = UdpSocket(*parse_address(listen), segmented_in=segmented, segmented_out=segmented)
-        self._timers = Timers(self._loop, due=self._on_timer, mark=self._mark)
+        self._traffic = Traffic(self._udp, self._loop, doorway=self._doorway, process=self._process, tick=listener.tick)
+        self._timers = self._traffic.timers
         self._dialling = Dialling(
             settings,
             rng=rng or random.Random(),
@@ -144,17 +134,16 @@ class QuicEndpoint:
             dialling=self._dialling,
             timers=self._timers,
             counters=self.counters,
-            mark=self._mark,
+            mark=self._traffic.mark,
         )
         self._endings = Endings(
             listener=listener,
             dialling=self._dialling,
             links=self._table,
             counters=self.counters,
-            transmit=self._transmit,
-            mark=self._mark,
+            transmit=self._traffic.transmit,
+            mark=self._traffic.mark,
         )
-        self._udp.attach(self._loop, self._readable)
 
     # --- what the runtime calls ---------------------------------------------------------------------------
 
@@ -192,7 +181,7 @@ class QuicEndpoint:
             return False
         if not link.lanes.put(lane, data):
             return False
-        self._mark(self._table.entry_of[peer])
+        self._traffic.mark(self._table.entry_of[peer])
         return True
 
     def backlog(self, peer: NodeId) -> int:
@@ -209,17 +198,17 @@ class QuicEndpoint:
     def forget(self, peer: NodeId | None, address: str | None = None) -> None:
         """End the wish; a link that stands is left alone."""
         self._dialling.forget(peer, address)
-        for entry in list(self._entries):
+        for entry in list(self._traffic.entries):
             if entry.wish is not None and not entry.settled and not self._dialling.holds(entry.wish):
                 entry.connection.close("link.forgotten")
-                self._mark(entry)
+                self._traffic.mark(entry)
 
     def disconnect(self, peer: NodeId, reason: str) -> None:
         """Close the link's connection now; a wish dials again."""
         entry = self._table.entry_of.get(peer)
         if entry is not None:
             entry.connection.close(reason)
-            self._mark(entry)
+            self._traffic.mark(entry)
 
     def links(self) -> dict[NodeId, LinkInfo]:
         return {peer: link.refresh() for peer, link in self._links.items()}
@@ -258,21 +247,19 @@ class QuicEndpoint:
         finally:
             if entry is not None:
                 entry.connection.close("join.left")
-                self._mark(entry)
+                self._traffic.mark(entry)
 
     async def close(self, reason: str) -> None:
         """Give what is queued half a second, say CONNECTION_CLOSE to everyone, release the socket."""
         if self._closing:
             return
         self._closing = True
+        self._doorway.shut()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._drained()
-        for entry in list(self._entries):
-            entry.connection.close(reason)
-            self._dirty[entry] = None
-        self._flush(self._loop.time())
+        self._traffic.farewell(reason)
         self._release()
 
     def _release(self) -> None:
@@ -280,10 +267,7 @@ class QuicEndpoint:
         self._closing = True
         self._dialling.stop()
         self._doorway.close()
-        for entry in list(self._entries):
-            self._remove(entry)
-        self._dirty.clear()
-        self._udp.close()
+        self._traffic.close()
 
     async def _drained(self) -> None:
         """Return when all that is queued was acknowledged, or after `FAREWELL_S`."""
@@ -297,35 +281,6 @@ class QuicEndpoint:
         return not quic.ending and (not link.lanes.idle or quic.unacked_bytes() > 0)
 
     # --- in -----------------------------------------------------------------------------------------------
-
-    def _readable(self) -> None:
-        now = self._now = self._loop.time()
-        self._in_tick = True
-        try:
-            self._udp.receive(self._route)
-            touched, self._touched = self._touched, {}
-            for entry in touched:
-                self._process(entry, now)
-            self._listener.tick()
-        finally:
-            self._in_tick = False
-            self._flush(self._loop.time())
-
-    def _route(self, datagram: bytes, path: PathAddr) -> None:
-        if datagram[0] & 0x80:
-            end = 6 + datagram[5] if len(datagram) > 6 else 0
-            entry = self._by_id.get(datagram[6:end])
-        else:
-            entry = self._by_id.get(datagram[1 : 1 + CONNECTION_ID_BYTES])
-        now = self._now
-        if entry is None:
-            if not self._closing:
-                self._doorway.knock(datagram, path, now)
-            return
-        if entry.connection.outbound and path[1] is not None:
-            path = (path[0], None)
-        entry.connection.receive(datagram, path, now)
-        self._touched[entry] = None
 
     def admit_stranger(self, stranger: Stranger, now: float) -> Entry | None:
         verdict, path, _, datagrams = stranger
@@ -341,17 +296,16 @@ class QuicEndpoint:
         return None if quic.untouched else self._add(connection, now)
 
     def begin_handshake(self, entry: Entry, now: float) -> None:
-        self._process(entry, now)
-        self._flush(now)
+        self._traffic.begin(entry, now)
 
     def give_up(self, entry: Entry, reason: str) -> None:
         self._settle(entry)
         entry.connection.close(reason)
-        self._mark(entry)
+        self._traffic.mark(entry)
 
     @property
     def connections(self) -> int:
-        return len(self._entries)
+        return len(self._traffic.entries)
 
     def answer_stranger(self, datagram: bytes, path: PathAddr) -> None:
         self._udp.send([datagram], path)
@@ -361,12 +315,9 @@ class QuicEndpoint:
 
     def _process(self, entry: Entry, now: float) -> None:
         """Look at what a connection received, or at what its timer did."""
-        self._dirty[entry] = None
         arrived = entry.connection.drain()
-        for connection_id in arrived.issued:
-            self._by_id[connection_id] = entry
-        for connection_id in arrived.retired:
-            self._by_id.pop(connection_id, None)
+        if arrived.issued or arrived.retired:
+            self._traffic.reroute(entry, arrived)
         try:
             if arrived.handshake:
                 self._on_handshake(entry, now)
@@ -428,7 +379,7 @@ class QuicEndpoint:
             session.open()
 
     def _open_join(self, entry: Entry) -> None:
-        joins = sum(isinstance(other.session, JoinServer) for other in self._entries)
+        joins = sum(isinstance(other.session, JoinServer) for other in self._traffic.entries)
         if joins >= JOINS_MAX:
             raise PeerError("join.too-many", f"{joins} joins are under way here; try again in half a minute")
         entry.session = self._join_server(entry)
@@ -455,7 +406,7 @@ class QuicEndpoint:
             wall_ms=self._wall_ms,
             skew_ms=self._skew_ms,
             refused=lambda code: self._endings.refused(code, entry.address),
-            changed=lambda: self._mark(entry),
+            changed=lambda: self._traffic.mark(entry),
             spawn=self._spawn,
         )
 
@@ -473,68 +424,12 @@ class QuicEndpoint:
         path: PathAddr = (sockaddr, None)
         quic.connect(path, now)
         entry = self._add(Connection(quic, path, outbound=True, now=now), now)
-        self._mark(entry)
+        self._traffic.mark(entry)
         return entry
-
-    # --- out ----------------------------------------------------------------------------------------------
-
-    def _mark(self, entry: Entry) -> None:
-        """This connection has something to send; one flush per tick takes care of it."""
-        self._dirty[entry] = None
-        if not self._scheduled and not self._in_tick:
-            self._scheduled = True
-            self._loop.call_soon(self._flush_tick)
-
-    def _flush_tick(self) -> None:
-        self._scheduled = False
-        self._flush(self._loop.time())
-
-    def _flush(self, now: float) -> None:
-        dirty, self._dirty = self._dirty, {}
-        again: list[Entry] = []
-        for entry in dirty:
-            if entry not in self._entries:
-                continue
-            if self._transmit(entry, now):
-                again.append(entry)
-            elif entry.connection.gone:
-                self._remove(entry)
-            else:
-                self._timers.arm(entry)
-        # What the flush itself set off (an end told, a batch cut) goes on in the next tick.
-        for entry in (*again, *self._dirty):
-            self._mark(entry)
-
-    def _transmit(self, entry: Entry, now: float) -> bool:
-        """Hand over, build, send; whether there is more for the next tick."""
-        connection, link = entry.connection, entry.link
-        if link is not None and link.may_send(now):
-            link.lanes.hand_over(connection)
-        if entry.retirement is not None and entry.retirement.step(now):
-            connection.close(SUPERSEDED)
-        for path, datagrams in connection.flush(now):
-            self._udp.send(datagrams, path)
-        if connection.quic.has_events or connection.untold_end:
-            self._process(entry, now)
-        return connection.more
-
-    # --- timers and bookkeeping ---------------------------------------------------------------------------
-
-    def _on_timer(self, entry: Entry) -> None:
-        now = self._loop.time()
-        self._in_tick = True
-        try:
-            entry.connection.on_timer(now)
-            self._process(entry, now)
-        finally:
-            self._in_tick = False
-            self._flush(self._loop.time())
 
     def _add(self, connection: Connection, now: float) -> Entry:
         entry = Entry(connection)
-        self._entries[entry] = None
-        for connection_id in connection.connection_ids:
-            self._by_id[connection_id] = entry
+        self._traffic.add(entry)
         if not connection.outbound:
             self._timers.limit(entry, self._handshake_s, "link.handshake-timeout")
         return entry
@@ -543,14 +438,6 @@ class QuicEndpoint:
         """The handshake is over, one way or the other."""
         self._doorway.settled(entry)
         self._timers.unlimit(entry)
-
-    def _remove(self, entry: Entry) -> None:
-        self._settle(entry)
-        self._timers.drop(entry)
-        self._entries.pop(entry, None)
-        self._touched.pop(entry, None)
-        for connection_id in entry.connection.connection_ids:
-            self._by_id.pop(connection_id, None)
 
     def _configure(self, *, is_client: bool, protocols: list[str]) -> QuicConfiguration:
         return configuration(

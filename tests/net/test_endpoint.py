@@ -96,7 +96,7 @@ async def test_simultaneous_dials_collapse_to_one_link_and_lose_nothing(seed: in
 
 
 def _open(member: Member) -> int:
-    return sum(not entry.connection.quic.ending for entry in member.endpoint._entries)
+    return sum(not entry.connection.quic.ending for entry in member.endpoint._traffic.entries)
 
 
 async def test_a_dial_to_a_linked_peer_gives_way_without_disturbing_the_link() -> None:
@@ -211,7 +211,7 @@ async def test_rotating_the_leaf_under_traffic_costs_no_link_and_no_frame() -> N
         assert [event[0] for event in b.heard.events] == ["up"]
 
         await made.linked(a, c)
-        (entry,) = c.endpoint._entries
+        (entry,) = c.endpoint._traffic.entries
         assert entry.connection.quic.peer_chain() == fresh.chain_der
 
 
@@ -333,6 +333,21 @@ async def test_frames_queued_before_close_still_arrive() -> None:
         assert b.heard.data() == [b"%d" % n for n in range(50)]
 
 
+async def test_who_knocks_while_a_node_says_goodbye_is_not_let_in() -> None:
+    """`close` waits for what is queued to somebody who has died; a newcomer would have a link for less than that."""
+    async with hall() as made:
+        a, b, c = made.member(1), made.member(2), made.member(3)
+        await made.linked(a, b)
+        b.crash()
+        a.endpoint.send(b.id, Lane.CONTROL, b"never acknowledged")
+        closing = asyncio.create_task(a.endpoint.close("node stops"))
+        await asyncio.sleep(0)
+        c.endpoint.want(a.id, (a.at,))
+        await closing
+        assert c.id not in [peer for _, peer, _ in a.heard.events]
+        assert c.heard.events == []
+
+
 async def test_close_leaves_no_timer_and_no_socket_behind() -> None:
     """After `close` the endpoint holds nothing of the loop."""
     async with hall() as made:
@@ -340,7 +355,7 @@ async def test_close_leaves_no_timer_and_no_socket_behind() -> None:
         await made.linked(a, b)
         a.endpoint.want(None, ("127.0.0.1:9",))
         await a.endpoint.close("over")
-        assert not a.endpoint._entries
+        assert not a.endpoint._traffic.entries
         assert not a.endpoint._tasks
         assert a.endpoint._udp._socket.fileno() == -1
         assert a.endpoint.send(b.id, Lane.CONTROL, b"too late") is False

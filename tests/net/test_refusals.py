@@ -253,5 +253,5 @@ async def test_garbage_and_floods_change_nothing_for_others() -> None:
         await good.heard.until(lambda: len(good.heard.frames) == 50)
         assert good.heard.data() == [b"%d" % n for n in range(50)]
         assert good.endpoint.links().keys() == {friend.id}
-        assert len(good.endpoint._entries) == 1
+        assert len(good.endpoint._traffic.entries) == 1
         transport.close()
