@@ -1,14 +1,16 @@
-"""The node's QUIC endpoint: one socket, all connections, one flush per loop tick.
+"""The node's QUIC endpoint: what the runtime calls, and what becomes of each connection.
 
-Everything runs on the event loop and nothing blocks. Writers only queue and mark their link; one flush per tick sends
-for all (traffic.py). A stranger's datagram comes to the door first (doorway.py); a connection becomes a link only when
-certificates, authority and Hello agree (session.py), and until then nothing of it reaches the listener.
+    doorway, dialling ─▶ beginnings ─▶ a connection ─▶ traffic: datagrams in, one flush per loop tick out
+    what it brought   ─▶ TLS complete: its session ─▶ Hello: the link table ─▶ frames to the listener ─▶ endings
+
+Everything runs on the event loop and nothing blocks. Writers only queue and mark their link. A stranger's datagram
+comes to the door first (doorway.py); a connection becomes a link only when certificates, authority and Hello agree
+(session.py), and until then nothing of it reaches the listener.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import random
 import time
@@ -16,15 +18,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Final
 
-from aioquic.quic.configuration import QuicConfiguration
-
 from arqonmesh.config.model import LinkSettings
 from arqonmesh.core.kernel import Lane
 from arqonmesh.errors import ArqonError, PeerError, TimedOut, UsageError
 from arqonmesh.ids import NodeId
 from arqonmesh.net.addresses import known_sockaddr, look_up, parse_address
 from arqonmesh.net.api import Authority, DialInfo, JoinBuilder, LinkInfo, Listener
-from arqonmesh.net.connection import Connection
+from arqonmesh.net.beginnings import Beginnings
 from arqonmesh.net.dialer import Wish
 from arqonmesh.net.dialling import Dialling
 from arqonmesh.net.doorway import Doorway
@@ -32,13 +32,11 @@ from arqonmesh.net.endings import Endings
 from arqonmesh.net.entry import Entry
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.net.intake import Intake
-from arqonmesh.net.join import JoinClient, JoinServer
+from arqonmesh.net.join import JoinServer
 from arqonmesh.net.link_table import LinkTable
 from arqonmesh.net.links import Link
-from arqonmesh.net.quic_core import MeshQuic, self_check
-from arqonmesh.net.quic_fast import quic_class
 from arqonmesh.net.session import Frames, MeshSession
-from arqonmesh.net.tls import PROTOCOLS, Protocols, configuration
+from arqonmesh.net.tls import PROTOCOLS, Protocols
 from arqonmesh.net.traffic import Traffic
 from arqonmesh.net.udp import PathAddr, SockAddr, UdpSocket
 from arqonmesh.net.waiting_room import Stranger
@@ -54,14 +52,6 @@ FAREWELL_S: Final = 0.5
 """How long `close` waits for what is queued to be acknowledged."""
 
 _log = logging.getLogger(__name__)
-
-
-@functools.cache
-def _checked(fast: bool) -> type[MeshQuic]:
-    """The class for our connections, its private names proven once per process."""
-    kind = quic_class(fast=fast)
-    self_check(kind)
-    return kind
 
 
 class QuicEndpoint:
@@ -91,28 +81,29 @@ class QuicEndpoint:
 
         Raises ConfigError: `link.listen`, `link.address`, `link.quic-core`.
         """
-        self._quic_class = _checked(fast)
         settings = settings or LinkSettings()
         self._loop = asyncio.get_running_loop()
-        self._local = local
-        self._leaf = leaf
-        self._authority = authority
         self._listener = listener
-        self._settings = settings
-        self._skew_ms = skew_ms
-        self._wall_ms = wall_ms
-        self._one_lane = one_lane
-        self._protocols = protocols
         self._handshake_s = settings.handshake_ms / 1_000 if handshake_s is None else handshake_s
         self.counters: Counter[str] = Counter()
         """What was dropped, refused or lost here, by reason; see also `socket_counters`."""
+        self._beginnings = Beginnings(
+            local=local,
+            leaf=leaf,
+            authority=authority,
+            protocols=protocols,
+            max_datagram_size=settings.max_datagram_size,
+            skew_ms=skew_ms,
+            wall_ms=wall_ms,
+            one_lane=one_lane,
+            fast=fast,
+            counters=self.counters,
+        )
         intake = intake or Intake(member_host=authority.known_host)
         self._doorway = Doorway(self, intake, self._loop, self.counters)
         self._links: dict[NodeId, Link] = {}
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._client = self._server = self._join = self._configure(is_client=True, protocols=protocols.to_mesh)
-        self.rotate(leaf)
         self._udp = UdpSocket(*parse_address(listen), segmented_in=segmented, segmented_out=segmented)
         self._traffic = Traffic(self._udp, self._loop, doorway=self._doorway, process=self._process, tick=listener.tick)
         self._timers = self._traffic.timers
@@ -166,12 +157,7 @@ class QuicEndpoint:
 
         `local`: who we are from now on, for a node that has just joined.
         """
-        self._leaf = leaf
-        self._local = local or self._local
-        mesh, join = self._protocols.to_mesh, self._protocols.to_join
-        self._client = self._configure(is_client=True, protocols=mesh)
-        self._join = self._configure(is_client=True, protocols=join)
-        self._server = self._configure(is_client=False, protocols=mesh + join)
+        self._beginnings.show(leaf, local or self._beginnings.local)
 
     def send(self, peer: NodeId, lane: Lane, data: bytes) -> bool:
         """Queue one encoded message; False when there is no link or the lane's bound is reached (counted)."""
@@ -228,15 +214,9 @@ class QuicEndpoint:
                 sockaddr = known_sockaddr(address, family) or await look_up(address, family)
                 if self._closing:
                     raise UsageError("link.closed", "the endpoint was closed meanwhile")
-                entry = self._connect(sockaddr, self._join)
-                entry.settled = True
-                entry.session = JoinClient(
-                    entry.connection,
-                    build=build,
-                    wall_ms=self._wall_ms,
-                    skew_ms=self._skew_ms,
-                    result=result,
-                )
+                entry = self._beginnings.join(build, result, sockaddr, self._loop.time())
+                self._traffic.add(entry)
+                self._traffic.mark(entry)
                 return await result
         except TimeoutError:
             raise TimedOut(
@@ -280,20 +260,14 @@ class QuicEndpoint:
         quic = link.connection.quic
         return not quic.ending and (not link.lanes.idle or quic.unacked_bytes() > 0)
 
-    # --- in -----------------------------------------------------------------------------------------------
+    # --- what the doorway calls ---------------------------------------------------------------------------
 
     def admit_stranger(self, stranger: Stranger, now: float) -> Entry | None:
-        verdict, path, _, datagrams = stranger
-        quic = self._quic_class(
-            configuration=self._server,
-            original_destination_connection_id=verdict.original_destination,
-            retry_source_connection_id=verdict.retry_source,
-        )
-        connection = Connection(quic, path, outbound=False, now=now)
-        connection.connection_ids.add(datagrams[0][6 : 6 + datagrams[0][5]])
-        for datagram in datagrams:
-            connection.receive(datagram, path, now)
-        return None if quic.untouched else self._add(connection, now)
+        entry = self._beginnings.answer(stranger, now)
+        if entry is not None:
+            self._traffic.add(entry)
+            self._timers.limit(entry, self._handshake_s, "link.handshake-timeout")
+        return entry
 
     def begin_handshake(self, entry: Entry, now: float) -> None:
         self._traffic.begin(entry, now)
@@ -313,6 +287,24 @@ class QuicEndpoint:
     def refuse_stranger(self, reason: str, address: str) -> None:
         self._endings.refused(reason, address)
 
+    # --- what dialling and a join call --------------------------------------------------------------------
+
+    def _dial(self, wish: Wish, sockaddr: SockAddr, patience_s: float) -> None:
+        entry = self._beginnings.link(wish, sockaddr, self._loop.time())
+        self._traffic.add(entry)
+        self._traffic.mark(entry)
+        self._timers.limit(entry, patience_s, "link.handshake-timeout")
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        if self._closing:
+            work.close()
+            return
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- what a connection brought ------------------------------------------------------------------------
+
     def _process(self, entry: Entry, now: float) -> None:
         """Look at what a connection received, or at what its timer did."""
         arrived = entry.connection.drain()
@@ -330,7 +322,7 @@ class QuicEndpoint:
                     self._settle(entry)
                     entry.settled = True
                     self._doorway.linked(entry)
-                    self._table.up(entry, session, self._local.node_id, now)
+                    self._table.up(entry, session, self._beginnings.local.node_id, now)
                 if frames:
                     self._deliver(entry, session.peer, frames)
             elif session is not None:
@@ -357,16 +349,14 @@ class QuicEndpoint:
             _log.exception("a frame of %s broke its reader", peer)
             entry.connection.close("link.frame-failed: the node failed on a frame of this link; its log has the trace")
 
-    # --- handshakes ---------------------------------------------------------------------------------------
-
     def _on_handshake(self, entry: Entry, now: float) -> None:
         connection = entry.connection
-        self._protocols.check(connection.quic.alpn, dialled=connection.outbound)
+        is_join = self._beginnings.is_join(connection)
         if not connection.outbound:
-            if connection.quic.alpn == self._protocols.join:
+            if is_join:
                 self._open_join(entry)
             else:
-                entry.session = self._mesh_session(connection, None)
+                entry.session = self._beginnings.mesh_session(connection)
         session = entry.session
         assert session is not None, "a dialled connection without a session"
         session.on_handshake()
@@ -382,75 +372,17 @@ class QuicEndpoint:
         joins = sum(isinstance(other.session, JoinServer) for other in self._traffic.entries)
         if joins >= JOINS_MAX:
             raise PeerError("join.too-many", f"{joins} joins are under way here; try again in half a minute")
-        entry.session = self._join_server(entry)
-        self._settle(entry)
-        entry.settled = True
-        self._timers.limit(entry, JOIN_S, "join.timeout")
-
-    def _mesh_session(self, connection: Connection, expected: NodeId | None) -> MeshSession:
-        return MeshSession(
-            connection,
-            local=self._local,
-            authority=self._authority,
-            wall_ms=self._wall_ms,
-            skew_ms=self._skew_ms,
-            one_lane=self._one_lane,
-            expected=expected,
-            counters=self.counters,
-        )
-
-    def _join_server(self, entry: Entry) -> JoinServer:
-        return JoinServer(
+        entry.session = self._beginnings.join_server(
             entry.connection,
-            authority=self._authority,
-            wall_ms=self._wall_ms,
-            skew_ms=self._skew_ms,
             refused=lambda code: self._endings.refused(code, entry.address),
             changed=lambda: self._traffic.mark(entry),
             spawn=self._spawn,
         )
-
-    # --- dialling -----------------------------------------------------------------------------------------
-
-    def _dial(self, wish: Wish, sockaddr: SockAddr, patience_s: float) -> None:
-        entry = self._connect(sockaddr, self._client)
-        entry.wish = wish
-        entry.session = self._mesh_session(entry.connection, wish.peer)
-        self._timers.limit(entry, patience_s, "link.handshake-timeout")
-
-    def _connect(self, sockaddr: SockAddr, config: QuicConfiguration) -> Entry:
-        now = self._loop.time()
-        quic = self._quic_class(configuration=config)
-        path: PathAddr = (sockaddr, None)
-        quic.connect(path, now)
-        entry = self._add(Connection(quic, path, outbound=True, now=now), now)
-        self._traffic.mark(entry)
-        return entry
-
-    def _add(self, connection: Connection, now: float) -> Entry:
-        entry = Entry(connection)
-        self._traffic.add(entry)
-        if not connection.outbound:
-            self._timers.limit(entry, self._handshake_s, "link.handshake-timeout")
-        return entry
+        self._settle(entry)
+        entry.settled = True
+        self._timers.limit(entry, JOIN_S, "join.timeout")
 
     def _settle(self, entry: Entry) -> None:
         """The handshake is over, one way or the other."""
         self._doorway.settled(entry)
         self._timers.unlimit(entry)
-
-    def _configure(self, *, is_client: bool, protocols: list[str]) -> QuicConfiguration:
-        return configuration(
-            self._leaf,
-            is_client=is_client,
-            protocols=protocols,
-            max_datagram_size=self._settings.max_datagram_size,
-        )
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        if self._closing:
-            work.close()
-            return
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
