@@ -615,6 +615,12 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "`arqon init --cluster NAME` writes one; a node that is there keeps its identity. Look at the name with `ls`.",
     ),
     "config.missing-key": ("A setting without a default is not given.", "Add it where the message says."),
+    "config.pattern": (
+        "A rule names channels by a pattern that no channel can match, so that it would let nothing through and keep "
+        "nothing in: every channel is ROOM:CHANNEL, a tenant's TENANT|ROOM:CHANNEL.",
+        "Write `telemetry:*` for a room, `telemetry:host` for one channel, `*` for everything; a channel that is "
+        "published without a room is in the one that bus.names.room says, `default`.",
+    ),
     "config.relation": (
         "A setting does not fit another one, or its text has not the form that it needs.",
         "Change one of the two; docs/reference/config.md describes both.",
@@ -676,6 +682,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "Start `arqon demo`, or name the node by --data-dir.",
     ),
     "cli.duration": ("A span of time could not be read.", "Write a number and a unit: 500ms, 90s, 15m, 1h, 7d, 1h30m."),
+    "cli.follow-ended": (
+        "The node ended a stream of events that was to go on: it tells the newest 32 watchers at once.",
+        "Follow again, and end another that is not needed: `arqon mesh events --follow`, a live screen.",
+    ),
     "cli.join": (
         "A join needs a ticket, or a member's address with the mesh's key, and not both.",
         "`arqon mesh join TICKET`, or `arqon mesh join --address HOST:PORT --key KEY`",

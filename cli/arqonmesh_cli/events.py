@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from arqonmesh.errors import Degraded
 from arqonmesh_cli.answer import print_json
 from arqonmesh_cli.connect import ask
 from arqonmesh_cli.times import day_and_clock
@@ -29,7 +30,8 @@ NOTHING: Final = "no events remembered since this node started"
 
 
 def show_events(data_dir: Path | None, context: str | None, follow: bool, as_json: bool) -> None:
-    """Print them, oldest first; with `follow` for ever. Raises TimedOut `api.deadline` when no answer comes."""
+    """Print them, oldest first; with `follow` for ever. Raises TimedOut `api.deadline` when no answer comes,
+    Degraded `cli.follow-ended` when the node has had enough."""
     place = place_of(data_dir, context)
     answered, asked_ms = asyncio.Event(), time.time_ns() // 1_000_000
 
@@ -45,6 +47,12 @@ def show_events(data_dir: Path | None, context: str | None, follow: bool, as_jso
                 _print(event, as_json)
                 printed += 1
             event = await _next(stream, None if follow else QUIET_S)
+        if follow:
+            raise Degraded(
+                "cli.follow-ended",
+                "the node tells its events to newer watchers instead; this command needs to begin again",
+                hint="arqon mesh events --follow",
+            )
         return printed
 
     try:

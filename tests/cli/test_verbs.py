@@ -268,6 +268,20 @@ def test_who_follows_events_is_not_told_that_a_node_is_waited_for_which_has_answ
     assert told == [] and done.out.endswith("event 1 from hq/k3v7\n")
 
 
+def test_who_follows_events_is_told_when_the_node_tells_no_more(
+    arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells the newest 32 watchers: the oldest ended as if it had seen all, or there had been none."""
+
+    async def enough() -> AsyncIterator[MeshEvent]:
+        yield MeshEvent(at_ms=1, kind="link", text="link up", fields={})
+
+    monkeypatch.setattr(served.node, "watch", enough)
+    done = arqon("mesh", "events", "--follow", *served.at, "--json")
+    assert (done.code, done.json["error"]["code"], done.err) == (7, "cli.follow-ended", "")
+    assert done.json["error"]["hint"] == f"arqon mesh events --follow --data-dir {served.data_dir}"
+
+
 def test_events_of_a_node_that_is_never_quiet_have_an_end(
     arqon: Arqon, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
