@@ -5,7 +5,6 @@ Not only along the tree, which would lead over a third region; each copy is a wa
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import Final
 
 from arqonmesh.core.broadcast.cache import Known
@@ -22,18 +21,17 @@ class Bridges:
     """Leaders of other regions to whom this one, a leader, keeps links."""
 
     def __init__(self) -> None:
-        self._leaders: dict[NodeId, None] = {}
+        self.leaders: dict[NodeId, None] = {}
 
     def wanted(self, event: LinkWanted) -> None:
         """A wish for a link, or the end of one; not every wish is for a bridge."""
         if event.by != BRIDGE_WISH:
             return
         if event.addresses:
-            self._leaders[event.peer] = None
+            self.leaders[event.peer] = None
         else:
-            self._leaders.pop(event.peer, None)
+            self.leaders.pop(event.peer, None)
 
-    def crossed_by(self, known: Known) -> Container[NodeId]:
-        """Who gets a copy of it even if the tree leads there another way. What came over a bridge goes over no other:
-        that leader's own bridges lead everywhere."""
-        return self._leaders if known.round <= BRIDGE_ROUND_MAX and known.source not in self._leaders else ()
+    def crossed_by(self, known: Known) -> bool:
+        """Whether it goes over all of them. What came over one goes over no other: the leader there has its own."""
+        return known.round <= BRIDGE_ROUND_MAX and known.source not in self.leaders

@@ -40,7 +40,8 @@ class Cache:
         self._bytes_max = bytes_max
         self._known: dict[bytes, Known] = {}
         self._payloads: deque[tuple[bytes, Known]] = deque()
-        self._sweep_at: Instant | None = None
+        self.due: Instant | None = None
+        """When `sweep` has something to do, at the earliest."""
         self.bytes = 0
         self.forgotten_early = 0
         """Ids that went for want of room before their time; such a payload would be taken for new."""
@@ -64,8 +65,8 @@ class Cache:
         if len(self._known) > self._ids_max:
             del self._known[next(iter(self._known))]
             self.forgotten_early += 1
-        if self._sweep_at is None:
-            self._sweep_at = known.at + SWEPT_US
+        if self.due is None:
+            self.due = known.at + SWEPT_US
 
     def keep(self, id_: bytes, known: Known, data: bytes) -> None:
         """Keep the payload for whoever asks."""
@@ -90,12 +91,9 @@ class Cache:
 
     def sweep(self, now: Instant) -> None:
         """A timer fires: let go of what is over its time."""
-        if self._sweep_at is not None and self._sweep_at <= now:
+        if self.due is not None and self.due <= now:
             self._expire(now)
-            self._sweep_at = max(now + SWEPT_US, self._expires_at(now)) if self._known else None
-
-    def next_due(self) -> Instant | None:
-        return self._sweep_at
+            self.due = max(now + SWEPT_US, self._expires_at(now)) if self._known else None
 
     def _expire(self, now: Instant) -> None:
         """Cheap when nothing is over its time."""

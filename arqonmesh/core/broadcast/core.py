@@ -27,7 +27,7 @@ hear a thing twice remembers by its own numbers.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -116,7 +116,7 @@ class Plumtree:
     ) -> None:
         """`members` tells how many nodes the mesh has; a rough answer is good enough. `mended`: topics of which a new
         neighbour learns by other means."""
-        self.counters: Counter[str] = Counter()
+        self.counters: defaultdict[str, int] = defaultdict(int)
         self._asked: _Arrival | None = None
         self._neighbours = neighbours = Neighbours()
         self._cache = cache = Cache(
@@ -229,12 +229,7 @@ class Plumtree:
 
     def next_deadline(self) -> Instant | None:
         earliest = self._announcements.next_due()
-        for due in (
-            self._wanted.next_due(),
-            self._promises.next_due(),
-            self._cache.next_due(),
-            self._resting.next_due(),
-        ):
+        for due in (self._wanted.next_due(), self._promises.next_due(), self._cache.due, self._resting.due):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
         return earliest

@@ -11,7 +11,7 @@ for one mesh and too long for the next. Who is asked has promised to send it (pr
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from typing import Final
 
 from arqonmesh.config.model import BroadcastSettings
@@ -40,7 +40,7 @@ class Repair:
         wanted: Wanted,
         promises: Promises,
         announcements: Announcements,
-        counters: Counter[str],
+        counters: defaultdict[str, int],
     ) -> None:
         self._graft_min_us = settings.graft_min_ms * MILLISECOND
         self._neighbours = neighbours

@@ -25,6 +25,8 @@ class Resting:
     def __init__(self) -> None:
         self.overlay = False
         """The overlay chooses the links, and says which of them are here to stay."""
+        self.due: Instant | None = None
+        """When the first of them has lasted."""
         self._until: dict[NodeId, Instant] = {}
 
     def __contains__(self, peer: NodeId) -> bool:
@@ -32,16 +34,22 @@ class Resting:
 
     def begins(self, now: Instant, peer: NodeId) -> bool:
         """Whether this link, which comes up, rests for now."""
-        if self.overlay:
-            self._until[peer] = now + STAYS_US
-        return self.overlay
+        if not self.overlay:
+            return False
+        self._until[peer] = now + STAYS_US
+        self._rearm()
+        return True
 
     def end(self, peer: NodeId) -> bool:
         """It is known to stay, or is down. False when it did not rest."""
-        return self._until.pop(peer, None) is not None
+        rested = self._until.pop(peer, None) is not None
+        self._rearm()
+        return rested
 
     def lasted(self, now: Instant) -> Sequence[NodeId]:
         """Take out those that have been up for so long that they stay."""
+        if self.due is None or self.due > now:
+            return ()
         lasted: list[NodeId] = []
         for peer, until in self._until.items():
             if until > now:
@@ -49,7 +57,8 @@ class Resting:
             lasted.append(peer)
         for peer in lasted:
             del self._until[peer]
+        self._rearm()
         return lasted
 
-    def next_due(self) -> Instant | None:
-        return next(iter(self._until.values()), None)
+    def _rearm(self) -> None:
+        self.due = next(iter(self._until.values()), None)

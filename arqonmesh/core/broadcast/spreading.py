@@ -14,7 +14,7 @@ twice, and the second time payload by payload.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from typing import Final
 
 from arqonmesh.config.model import BroadcastSettings
@@ -51,7 +51,7 @@ class Spreading:
         cache: Cache,
         fan_out: FanOut,
         announcements: Announcements,
-        counters: Counter[str],
+        counters: defaultdict[str, int],
     ) -> None:
         self._env = env
         self._settings = settings
@@ -74,7 +74,6 @@ class Spreading:
             self._counters["too_far"] += 1
             return []
         onward = BroadcastPayload(round=known.round + 1, wave=known.wave, topic=known.topic, data=data)
-        across = self._bridges.crossed_by(known)
         effects: list[Effect] = []
         lazy: list[NodeId] = []
         for peer, neighbour in self._neighbours.items():
@@ -83,14 +82,18 @@ class Spreading:
             if neighbour.eager:
                 neighbour.used = True
                 effects.append(Send(peer, Lane.CONTROL, onward))
-            elif peer in across:
+            elif peer in self._bridges.leaders and self._bridges.crossed_by(known):
                 effects.append(self._of_its_own_wave(peer, known, data))
                 self._counters["across_regions"] += 1
             else:
                 lazy.append(peer)
         if not lazy:
             return effects
-        lazy = self._some(id_, lazy)
+        if len(lazy) > 1:
+            first = (self._salt ^ int.from_bytes(id_[:4], "big")) % len(lazy)
+            lazy = [*lazy[first:], *lazy[:first]]
+            if len(lazy) > ANNOUNCE_LINKS:  # one that rests may be the only way to its peer
+                lazy = lazy[:ANNOUNCE_LINKS] + [peer for peer in lazy[ANNOUNCE_LINKS:] if peer in self._resting]
         if len(data) < self._settings.flood_below_bytes:
             return effects + [Send(peer, Lane.CONTROL, onward) for peer in lazy]
         return effects + self._beside(now, id_, known, data, want, lazy)
@@ -105,15 +108,6 @@ class Spreading:
         recent = tuple((id_, known.round, known.wave) for id_, known in newest)
         return [self._announce(peer, recent)] if recent else []
 
-    def _some(self, id_: bytes, lazy: list[NodeId]) -> list[NodeId]:
-        """Those of them that hear of this payload, in an order that differs between payloads and between nodes."""
-        if len(lazy) > 1:
-            first = (self._salt ^ int.from_bytes(id_[:4], "big")) % len(lazy)
-            lazy = [*lazy[first:], *lazy[:first]]
-            if len(lazy) > ANNOUNCE_LINKS:  # one that rests may be the only way to its peer
-                lazy = lazy[:ANNOUNCE_LINKS] + [peer for peer in lazy[ANNOUNCE_LINKS:] if peer in self._resting]
-        return lazy
-
     def _beside(
         self, now: Instant, id_: bytes, known: Known, data: bytes, want: Want | None, lazy: list[NodeId]
     ) -> list[Effect]:
@@ -122,14 +116,14 @@ class Spreading:
         if want is not None:
             lazy = [peer for peer in lazy if peer not in want.announcers]
         copies = self._fan_out.copies(now, id_, known, links=len(self._neighbours), lazy=len(lazy))
-        effects: list[Effect] = [self._of_its_own_wave(peer, known, data) for peer in lazy[:copies]]
-        if copies:
-            self._counters["beside_the_tree"] += copies
-        effects += [
-            self._announce(peer, self._announcements.take(peer))
-            for peer in lazy[copies:]
-            if self._announcements.add(now, peer, id_, known.round, known.wave)
-        ]
+        effects: list[Effect] = []
+        for peer in lazy:
+            if copies > 0:
+                copies -= 1
+                effects.append(self._of_its_own_wave(peer, known, data))
+                self._counters["beside_the_tree"] += 1
+            elif self._announcements.add(now, peer, id_, known.round, known.wave):
+                effects.append(self._announce(peer, self._announcements.take(peer)))
         return effects
 
     def _of_its_own_wave(self, peer: NodeId, known: Known, data: bytes) -> Send:

@@ -18,7 +18,7 @@ hundreds the first payload would come hundreds of times.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from typing import Final
 
 from arqonmesh.config.model import BroadcastSettings
@@ -41,7 +41,7 @@ class Tree:
     """Turns links eager and lazy, by what comes over them."""
 
     def __init__(
-        self, settings: BroadcastSettings, *, neighbours: Neighbours, resting: Resting, counters: Counter[str]
+        self, settings: BroadcastSettings, *, neighbours: Neighbours, resting: Resting, counters: defaultdict[str, int]
     ) -> None:
         self._settings = settings
         self._neighbours = neighbours
