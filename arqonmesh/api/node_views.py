@@ -98,6 +98,8 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[PolicyRuleView, ...] = ()
     verdicts: tuple[PolicyVerdictView, ...] = ()
     """For the channel that was asked about."""
+    channel: str = ""
+    """Its full name: `default:host` for `host`."""
 
 
 class ConfigChangeView(msgspec.Struct, frozen=True, kw_only=True):

@@ -108,7 +108,8 @@ def describe(kind: mi.Type) -> str:
             *some, last = [str(value) for value in kind.values]
             return f"one of {', '.join(some)} or {last}" if some else last
         case mi.StrType():
-            return "text" + (f" of at most {kind.max_length:,} characters" if kind.max_length else "")
+            least = f"{kind.min_length:,} to" if kind.min_length else "at most"
+            return "text" + (f" of {least} {kind.max_length:,} characters" if kind.max_length else "")
         case mi.VarTupleType(item_type=mi.StructType(fields=fields)):
             return "a list of groups of " + ", ".join(field.encode_name for field in fields)
         case mi.VarTupleType():

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from arqonmesh.config.model import Config
 from arqonmesh.config.packs import packs_of
+from arqonmesh.config.patterns import hopeless
 from arqonmesh.config.problems import Problem, Where
 from arqonmesh.errors import ConfigError
 from arqonmesh.ids import parse_cluster
@@ -66,6 +67,7 @@ def broken_relations(config: Config, where: Where) -> Iterator[Problem]:
         )
     if 0 < config.bus.rate_bytes_per_s < config.bus.frame_bytes_max:
         yield refuse("bus.rate_bytes_per_s", f"0, or at least bus.frame_bytes_max, {config.bus.frame_bytes_max}")
+    yield from hopeless(config, where)
     yield from _residency(config, where)
     sources = ("secret", "secret_file", "public_key_file", "jwks_file")
     given = [name for name in sources if getattr(config.bus.auth.jwt, name)]

@@ -84,13 +84,13 @@ def pub(
     """Publish a message, or each line of standard input; returns when the bus has taken them all."""
     _check_named(channel, "arqon pub telemetry:host '{\"load\": 0.4}'")
 
-    async def publish() -> int:
+    async def publish() -> tuple[int, str]:
         async with await _connect(url, token, tenant, data_dir, context, reconnect=False) as bus:
             return await _publish(bus, channel, text)
 
-    published = asyncio.run(publish())
-    said = f"{published} message{'' if published == 1 else 's'} published on {channel}"
-    return Answer({"channel": channel, "published": published}, lambda screen: screen.line(said))
+    published, full = asyncio.run(publish())
+    said = f"{published} message{'' if published == 1 else 's'} published on {full}"
+    return Answer({"channel": full, "published": published}, lambda screen: screen.line(said))
 
 
 @verb(
@@ -183,7 +183,8 @@ async def _connect(
     return await BusClient.connect(in_tenant(url, tenant), shown, **how)
 
 
-async def _publish(bus: BusClient, channel: str, text: str) -> int:
+async def _publish(bus: BusClient, channel: str, text: str) -> tuple[int, str]:
+    """How many messages were published, and on which channel by its full name."""
     refusals: list[ArqonError] = []
     refusal = asyncio.Event()
     refused = asyncio.ensure_future(_collect_refusals(bus, refusals, refusal))
@@ -199,12 +200,24 @@ async def _publish(bus: BusClient, channel: str, text: str) -> int:
             await bus.publish_raw(channel, payload_of(text))
             published = 1
         await _flushed(bus, refusal)
+        full = channel if ":" in channel or refusals else await _full_name(bus, channel)
     finally:
         await bus.close()
         await refused
     if refusals:
         raise refusals[0]
-    return published
+    return published, full
+
+
+async def _full_name(bus: BusClient, channel: str) -> str:
+    """What the bus made of a name without a room, which depends on its settings; as typed where it does not tell."""
+    from arqonmesh.client.message import object_of
+
+    try:
+        told = object_of(await bus.command("channel_info", channel=channel, limit=1)).get("channel")
+    except ArqonError:  # who may publish there need not be told of it
+        return channel
+    return str(told.get("id", channel)) if isinstance(told, dict) else channel
 
 
 async def _flushed(bus: BusClient, refusal: asyncio.Event) -> None:

@@ -5,14 +5,16 @@ Where the settings of a node are gone and its identity is there, they are writte
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from arqonmesh.errors import TrustError, UsageError
+from arqonmesh.errors import ConfigError, TrustError, UsageError
 from arqonmesh.ids import parse_cluster
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.options import DataDir, Json
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
     from arqonmesh.trust.keys import NodeKey
 
 app = noun("A new node.")
+
+OPTIONS: Final = {
+    **{f"node.{name}": f"--{name}" for name in ("cluster", "role", "region")},
+    **{f"listen.{name}": f"--{name}" for name in ("quic", "bus", "http", "telemetry", "advertise")},
+    "federation.export.allow": "--export",
+    "federation.export.deny": "--keep",
+}
+"""The settings that the command line gives, and what is typed for each."""
+_SETTING: Final = re.compile(rf"\b({'|'.join(map(re.escape, OPTIONS))})\b(?:\[\d+\])?")
 
 
 @verb(
@@ -105,7 +116,9 @@ def init(
         "listen": listen,
         "federation": {"export": rules},
     }
-    text_of_file = render(_given(values), schema=schema.FILE_NAME)
+    given = _given(values)
+    _refuse_wrong(given)
+    text_of_file = render(given, schema=schema.FILE_NAME)
     place.files.create()
     key = kept or create_node_key(place.files.node_key)
     (place.data_dir / schema.FILE_NAME).write_text(schema.render())
@@ -133,6 +146,15 @@ def init(
         "node_key": str(place.files.node_key),
     }
     return Answer(data, text)
+
+
+def _refuse_wrong(given: dict[str, Any]) -> None:
+    """Raises ConfigError with the first thing that is wrong, as what was typed: nobody wrote a file yet."""
+    from arqonmesh.config.load import examine
+
+    for problem in examine(json.dumps(given).encode()).problems:  # JSON is YAML
+        sentence = _SETTING.sub(lambda found: OPTIONS[found[1]], problem.sentence)
+        raise ConfigError(problem.code, sentence, hint="arqon init --help")
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

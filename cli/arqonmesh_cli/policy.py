@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from arqonmesh.errors import UsageError
 from arqonmesh_cli.answer import Answer, noun, verb
 from arqonmesh_cli.connect import ask_at
 from arqonmesh_cli.options import Context, DataDir, Json
@@ -75,9 +76,18 @@ def explain(
     channel: Channel, to: Target = "", data_dir: DataDir = None, context: Context = None, as_json: Json = False
 ) -> Answer:
     """Say to which members events on a channel may be sent, and why. Who imports them has rules of its own."""
+    if not channel.strip():
+        raise UsageError(
+            "bus.channel-name",
+            f"{channel!r} names no channel; it needs to be ROOM:CHANNEL",
+            hint="arqon policy explain telemetry:host",
+        )
     policy = ask_at(data_dir, context, lambda node: node.policy(channel, to))
+    full = policy.channel or channel
 
     def text(screen: Screen) -> None:
+        if full != channel:
+            screen.line(f"{channel} is {full}: who names no room means that one")
         screen.table(
             ("NODE", "CLUSTER", "REGION", "LINK", "VERDICT", "RULE", "WHY"),
             [
@@ -95,7 +105,7 @@ def explain(
             empty="no other member is known",
         )
 
-    return Answer({"channel": channel, "verdicts": policy.verdicts}, text)
+    return Answer({"channel": full, "verdicts": policy.verdicts}, text)
 
 
 @verb(app, "packs", "arqon policy packs", "arqon policy packs --json | jq '.data[] | select(.name == \"gdpr\")'")

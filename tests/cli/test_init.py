@@ -88,6 +88,29 @@ def test_wrong_settings_make_nothing(wrong: tuple[str, ...], arqon: Arqon, tmp_p
     assert not at.exists()
 
 
+@pytest.mark.parametrize(
+    ("typed", "seen", "right"),
+    [
+        (("--quic", "foo"), "--quic is 'foo'", "HOST:PORT"),
+        (("--quic", "127.0.0.1:99999"), "--quic is '127.0.0.1:99999'", "0 to 65535"),
+        (("--advertise", "x:0"), "--advertise holds 'x:0'", "1 to 65535"),
+        (("--bus", "127.0.0.1:1", "--telemetry", "127.0.0.1:1"), "--telemetry is", "than --bus and --http"),
+        (("--export", ""), "--export is ''", "1 to 256 characters"),
+        (("--export", "a:b", "--export", "nocolon"), "--export is 'nocolon'", "nocolon:* or default:nocolon"),
+        (("--keep", "a:b:c"), "--keep is 'a:b:c'", "ROOM:CHANNEL"),
+    ],
+)
+def test_what_is_wrong_is_told_by_the_option_that_was_typed(
+    typed: tuple[str, ...], seen: str, right: str, arqon: Arqon, tmp_path: Path
+) -> None:
+    """Nobody wrote a file yet, so there are no lines and no settings' names; and nothing is made."""
+    done = arqon("init", "--cluster", "hq", "--data-dir", str(tmp_path / "n"), *typed)
+    first, second, _ = done.err.splitlines()
+    assert (done.code, seen in first, right in second) == (2, True, True), done.err
+    assert "line" not in done.err and "listen." not in done.err
+    assert not (tmp_path / "n").exists()
+
+
 def test_the_data_directory_comes_from_the_environment_too(
     arqon: Arqon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

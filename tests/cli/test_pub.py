@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from arqonmesh.client import BusClient
-from arqonmesh.config.model import BusSettings
+from arqonmesh.config.model import AuthSettings, BusSettings, RoomNames, RoomRule
 from arqonmesh.errors import PeerError
 from arqonmesh_cli.bus import _publish
 from bench.lone_bus import LoneBus
@@ -32,6 +32,23 @@ async def test_what_the_bus_takes_is_counted_when_it_has_taken_it() -> None:
     """One message, and the connection ends in order."""
     lone = LoneBus(BusSettings())
     bus = await BusClient.connect(await lone.start(), reconnect=False)
-    assert await _publish(bus, "a:b", "hello") == 1
+    assert await _publish(bus, "a:b", "hello") == (1, "a:b")
     assert lone.core.counters["published"] == 1
+    await lone.stop()
+
+
+async def test_a_channel_without_a_room_is_told_by_its_full_name() -> None:
+    """As the bus that took the message calls it: what its rooms are called is its own setting."""
+    lone = LoneBus(BusSettings(names=RoomNames(room="lobby")))
+    bus = await BusClient.connect(await lone.start(), reconnect=False)
+    assert await _publish(bus, "nocolon", "hello") == (1, "lobby:nocolon")
+    await lone.stop()
+
+
+async def test_a_bus_that_tells_nothing_of_a_channel_still_takes_what_is_published_there() -> None:
+    """Who may publish need not see who is there; the name is then as it was typed."""
+    rule = RoomRule(rooms=("default:*",), publish="guest", presence="granted")
+    lone = LoneBus(BusSettings(auth=AuthSettings(rooms=(rule,))))
+    bus = await BusClient.connect(await lone.start(), reconnect=False)
+    assert await _publish(bus, "nocolon", "hello") == (1, "nocolon")
     await lone.stop()

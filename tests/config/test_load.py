@@ -72,8 +72,8 @@ def test_words_stay_words() -> None:
 
 def test_an_alias_stands_for_what_its_anchor_names() -> None:
     """Two channels' rules may share a list."""
-    config = loads(b"node: {cluster: hq}\nfederation: {export: {allow: &a [x]}, import: {allow: *a}}")
-    assert config.federation.import_.allow == ("x",)
+    config = loads(b"node: {cluster: hq}\nfederation: {export: {allow: &a [x:y]}, import: {allow: *a}}")
+    assert config.federation.import_.allow == ("x:y",)
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_only_settings_that_are_marked_are_taken_over_by_a_running_node() -> Non
     before = loads(MINIMAL)
     after = loads(
         b"node: {cluster: hq, region: eu}\nbus: {rate_per_s: 9, frame_bytes_max: 1000, slow: {policy: spill}}\n"
-        b"federation: {import: {allow: [a]}, ttl: 3}\nlog: {level: debug}"
+        b"federation: {import: {allow: ['a:*']}, ttl: 3}\nlog: {level: debug}"
     )
     assert [(change.setting.name, change.setting.hot) for change in changes(before, after)] == [
         ("node.region", False),
@@ -209,8 +209,8 @@ def test_what_a_node_is_takes_a_restart() -> None:
 
 def test_a_section_of_which_one_value_is_given_keeps_its_other_defaults() -> None:
     """`federation.import.allow` is `*`, also beside a `deny`."""
-    config = loads(b"node: {cluster: hq}\nfederation: {import: {deny: [a]}}")
-    assert (config.federation.import_.allow, config.federation.import_.deny) == (("*",), ("a",))
+    config = loads(b"node: {cluster: hq}\nfederation: {import: {deny: ['a:*']}}")
+    assert (config.federation.import_.allow, config.federation.import_.deny) == (("*",), ("a:*",))
     assert loads(b"node: {cluster: hq}\nfederation: {import: {allow: []}}").federation.import_.allow == ()
 
 

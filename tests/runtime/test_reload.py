@@ -80,6 +80,7 @@ async def test_what_differs_is_told_and_what_can_be_is_taken(node: Running) -> N
         ("bus: {rate_per_s: 7, auth: {jwt: {jwks_file: absent.json}}}", "bus.auth-keys"),
         ("bus: {rate_per_s: 7, buffer_bytes_max: 2000, frame_bytes_max: 1000}", "config.needs-restart"),
         ("bus: {rate_per_s: 7", "config.syntax"),
+        ("bus: {rate_per_s: 7}\nfederation: {export: {deny: [nocolon]}}", "config.pattern"),
     ],
 )
 async def test_a_file_with_anything_wrong_changes_nothing(node: Running, text: str, code: str) -> None:

@@ -654,7 +654,7 @@ class GetPolicyRequest(_message.Message):
     def __init__(self, channel: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class Policy(_message.Message):
-    __slots__ = ("export_allow", "export_deny", "import_allow", "import_deny", "decisions", "rules", "verdicts")
+    __slots__ = ("export_allow", "export_deny", "import_allow", "import_deny", "decisions", "rules", "verdicts", "channel")
     EXPORT_ALLOW_FIELD_NUMBER: _ClassVar[int]
     EXPORT_DENY_FIELD_NUMBER: _ClassVar[int]
     IMPORT_ALLOW_FIELD_NUMBER: _ClassVar[int]
@@ -662,6 +662,7 @@ class Policy(_message.Message):
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
     export_allow: _containers.RepeatedScalarFieldContainer[str]
     export_deny: _containers.RepeatedScalarFieldContainer[str]
     import_allow: _containers.RepeatedScalarFieldContainer[str]
@@ -669,7 +670,8 @@ class Policy(_message.Message):
     decisions: _containers.RepeatedCompositeFieldContainer[Decision]
     rules: _containers.RepeatedCompositeFieldContainer[PolicyRule]
     verdicts: _containers.RepeatedCompositeFieldContainer[PolicyVerdict]
-    def __init__(self, export_allow: _Optional[_Iterable[str]] = ..., export_deny: _Optional[_Iterable[str]] = ..., import_allow: _Optional[_Iterable[str]] = ..., import_deny: _Optional[_Iterable[str]] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[PolicyRule, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[PolicyVerdict, _Mapping]]] = ...) -> None: ...
+    channel: str
+    def __init__(self, export_allow: _Optional[_Iterable[str]] = ..., export_deny: _Optional[_Iterable[str]] = ..., import_allow: _Optional[_Iterable[str]] = ..., import_deny: _Optional[_Iterable[str]] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[PolicyRule, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[PolicyVerdict, _Mapping]]] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class PolicyRule(_message.Message):
     __slots__ = ("name", "kind", "channels", "regions", "every_s", "to")
