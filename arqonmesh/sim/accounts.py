@@ -63,10 +63,10 @@ def check_accounts(sim: Simulation) -> None:
         _same(process, "bus delivered", node.bus.counters["delivered"], heard)
         if node.plane is not None:
             counted = node.plane.federation.counters.dropped
-            told = sim.dropped_of.get((process.name, process.lives, "federation"), 0)
+            told = sim.observer.dropped_of.get((process.name, process.lives, "federation"), 0)
             _same(process, "federation dropped", counted, told)
     for reason in LOSSES:
-        count = sim.dropped.get(("federation", reason), 0)
+        count = sim.observer.dropped.get(("federation", reason), 0)
         if count and not sim.ledger.missing(sim.processes):
             raise Broken(f"accounts: {count} messages are counted as lost ({reason}), and none is missing")
 

@@ -37,7 +37,7 @@ class TwoSides:
             self._sides, self._since = sides, sim.world.now
         if sim.world.now - self._since < SPLIT_GRACE_US:
             return
-        writing = [side for side in sides if any(sim.writable.get(name) for name in side)]
+        writing = [side for side in sides if any(sim.observer.writable.get(name) for name in side)]
         if len(writing) > 1:
             raise Broken(f"two sides may write at {sim.world.now / SECOND:.3f} s: {writing}")
         if self._governed is not None:
@@ -53,11 +53,11 @@ def check_always(sim: Simulation) -> None:
         raise Broken(f"delivery: {sim.ledger.breaches[0]} ({len(sim.ledger.breaches)} breaches)")
     if sim.witness is not None and sim.witness.breaches:
         raise Broken(f"credentials: {sim.witness.breaches[0]} ({len(sim.witness.breaches)} breaches)")
-    if sim.forks:
-        raise Broken(f"fork: {sim.forks[0]}")
-    if sim.false_dead:
-        raise Broken(f"false verdict: {sim.false_dead[0]}")
-    for (accuser, party, cause), count in sim.faults.items():
+    if sim.observer.forks:
+        raise Broken(f"fork: {sim.observer.forks[0]}")
+    if sim.observer.false_dead:
+        raise Broken(f"false verdict: {sim.observer.false_dead[0]}")
+    for (accuser, party, cause), count in sim.observer.faults.items():
         if cause != "timeout":  # absence is the world's doing, and here the world is hard
             raise Broken(f"blame: {accuser} blames {party} for {cause} ({count} times), and nobody misbehaves here")
 
@@ -79,7 +79,7 @@ def converged(sim: Simulation, among: Sequence[str] = ()) -> str:
             backlog = plane.federation.backlog(process.node_id)
             if backlog > in_flight and sim.expects_link(name, other):
                 return f"{name} still owes {other} {backlog} messages"
-        if not sim.writable.get(name):
+        if not sim.observer.writable.get(name):
             return f"{name} is read-only"
     if len(planes) < len(members):
         return f"{len(members) - len(planes)} nodes are down"

@@ -108,11 +108,11 @@ class Enactment:
             process.disk.on_error = process.on_next_write = None
             for b in sim.processes:
                 if b in core and a != b:
-                    clear_weather(self._path(a, b))
-                    sim.set_cut(a, b, False)
+                    clear_weather(self.sim.path(a, b))
+                    sim.cuts.set(a, b, False)
                 elif b not in core and self.plan.shut_out:
-                    sim.set_cut(a, b, True)
-                    sim.set_cut(b, a, True)
+                    sim.cuts.set(a, b, True)
+                    sim.cuts.set(b, a, True)
             if process.paused:
                 sim.resume(a)
             if not process.alive:
@@ -156,7 +156,7 @@ class Enactment:
             for pair in pairs:
                 self._cuts[pair] -= 1
                 if not self._cuts[pair]:
-                    sim.set_cut(*pair, False)
+                    sim.cuts.set(*pair, False)
 
         self._later(action, mend)
 
@@ -220,15 +220,15 @@ class Enactment:
         weather = action.weather or Weather()
         self.sim.trouble()
         self.sim.tell("network", f"{a} --> {b} turns: {weather}")
-        set_weather(weather, self._path(a, b))
+        set_weather(weather, self.sim.path(a, b))
         before = self.plan.climate or Weather()
-        self._later(action, lambda: set_weather(before, self._path(a, b)))
+        self._later(action, lambda: set_weather(before, self.sim.path(a, b)))
 
     def _clog(self, action: Action) -> None:
         a, b = action.nodes[0], action.others[0]
         self.sim.trouble()
         self.sim.tell("network", f"{a} --> {b} stands still for {action.for_us / SECOND:.3f} s")
-        self._path(a, b).clog(self.sim.world.now + action.for_us)
+        self.sim.path(a, b).clog(self.sim.world.now + action.for_us)
 
     def _clock_step(self, action: Action) -> None:
         self.sim.tell(action.nodes[0], f"its wall clock jumps by {action.amount} ms")
@@ -272,9 +272,6 @@ class Enactment:
             end.send(Lane.DATAGRAM, encode([FUTURE_TAG, self._said]))
 
     # --- paths --------------------------------------------------------------------------------------------
-
-    def _path(self, a: str, b: str) -> LinkModel:
-        return self.sim.network.path(self.sim.machine(a).node_id, self.sim.machine(b).node_id)
 
     def _climate(self, turn: Callable[[LinkModel], None], only: Process | None = None) -> None:
         for one in self.sim.processes.values():

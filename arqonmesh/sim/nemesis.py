@@ -108,7 +108,7 @@ class Nemesis:
         """One direction of one path becomes bad, or good again."""
         names = list(self._sim.processes)
         a, b = self._dice.sample(names, 2)
-        model = self._sim.network.path(self._sim.processes[a].node_id, self._sim.processes[b].node_id)
+        model = self._sim.path(a, b)
         if self._dice.random() < 0.3:
             clear(model)
             self._sim.tell("network", f"{a} --> {b} is fine again")

@@ -99,11 +99,11 @@ def result_of(name: str, sim: Simulation, broken: str, wall_s: float) -> Result:
         wall_s=wall_s,
         said=len(sim.ledger.said),
         heard=sum(len(messages) for messages in sim.ledger.heard.values()),
-        dropped={f"{where} {reason}": count for (where, reason), count in sorted(sim.dropped.items())},
+        dropped={f"{where} {reason}": count for (where, reason), count in sorted(sim.observer.dropped.items())},
         packets=sim.network.packets,
         bytes=sim.network.bytes,
         settled_s=sim.settled_us / SECOND,
-        detection_s=[us / SECOND for us in sim.detections_us],
+        detection_s=[us / SECOND for us in sim.observer.detections_us],
         peaks=dict(sorted(sim.peaks.items())),
     )
 

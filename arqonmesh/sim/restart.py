@@ -25,18 +25,16 @@ from arqonmesh.ids import MeshId, NodeId, encode_ulid
 from arqonmesh.sim.crypto import ToyCrypto
 from arqonmesh.sim.disk import Tables, in_order
 from arqonmesh.sim.process import Process
+from arqonmesh.sim.roster import JOIN_POLICY, admission_of, genesis_of
 from arqonmesh.sim.sharing import SHARING, no_garbage
 from arqonmesh.sim.simulation import Simulation
 from arqonmesh.sim.world import EPOCH_MS
 from arqonmesh.wire.statement import (
     GENESIS_HASH,
     Adjacency,
-    Admission,
     Body,
     Coordinate,
-    Genesis,
     Held,
-    JoinPolicy,
     Kind,
     Links,
     NodeRecord,
@@ -115,10 +113,10 @@ def restart(sim: Simulation, links: Iterable[tuple[str, str]], *, settled: bool 
     mesh = prepare(sim, wanted, settled=settled)
     sim.tell("world", f"{len(sim.processes)} nodes that know each other start again")
     with no_garbage():
-        sim.starting = True
+        sim.observer.starting = True
         for process in sim.processes.values():
             process.boot(mesh)
-        sim.starting = False
+        sim.observer.starting = False
     for name, peer in wanted:
         endpoint = sim.processes[name].endpoint
         assert endpoint is not None, f"{name} is down"
@@ -153,13 +151,11 @@ def _said(
     it is, its links, that it holds all votes, and its coordinate."""
     nodes = (founder, *others)
     authors = {process.node_id: _Author(process, mesh_id) for process in nodes}
-    first, node = authors[founder.node_id], founder.config.node
-    first.say(Kind.GENESIS, "", Genesis("sim", EPOCH_MS, founder.public_key, node.cluster, node.role))
-    first.say(Kind.JOIN_POLICY, "", JoinPolicy("key", b"", b""))
+    first = authors[founder.node_id]
+    first.say(Kind.GENESIS, "", genesis_of(founder))
+    first.say(Kind.JOIN_POLICY, "", JOIN_POLICY)
     for process in others:
-        node = process.config.node
-        admission = Admission(process.public_key, node.cluster, node.role, "", 0, EPOCH_MS, b"", b"")
-        first.say(Kind.ADMISSION, process.node_id, admission)
+        first.say(Kind.ADMISSION, process.node_id, admission_of(process))
     roll = int.from_bytes(roll_of((founder.node_id,)), "big")
     for ordinal, process in enumerate(others, 1):
         roll ^= int.from_bytes(roll_of((process.node_id,)), "big")

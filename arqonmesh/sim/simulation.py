@@ -2,7 +2,10 @@
 
 sim = Simulation(seed)
 sim.add("hub"); sim.add("factory", role="spoke"); sim.found()      # one mesh, everyone admitted, everyone booted
-sim.run_for(5 * SECOND); sim.cut("hub", "factory"); ...
+sim.run_for(5 * SECOND); sim.cut(["hub"], ["factory"]); ...
+
+What it sees is kept elsewhere: who does not reach whom in cuts.py, what nodes tell in observer.py, what their clients say
+and hear in ledger.py.
 
 Many full nodes share memory of the process (sharing.py), and `with Simulation(seed) as sim:` or `sim.close()` gives it
 back.
@@ -13,7 +16,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Final, Literal, Self, cast
+from typing import Final, Literal, Self
 
 from arqonmesh.config.model import (
     Config,
@@ -25,28 +28,21 @@ from arqonmesh.config.model import (
     PeerSettings,
     Rules,
 )
-from arqonmesh.core.events import (
-    Dropped,
-    Fault,
-    Forked,
-    LinkDown,
-    LinkUp,
-    MemberChanged,
-    PartitionChanged,
-    Publish,
-    ScoreChanged,
-)
-from arqonmesh.core.kernel import SECOND, Event
+from arqonmesh.core.events import Publish
+from arqonmesh.core.kernel import SECOND
 from arqonmesh.core.plane import MeshIdentity
 from arqonmesh.ids import MeshId, NodeId, encode_ulid
 from arqonmesh.sim.credentials import Witness
+from arqonmesh.sim.cuts import Cuts
 from arqonmesh.sim.ledger import Ledger
 from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.network import Network
+from arqonmesh.sim.observer import Observer
 from arqonmesh.sim.process import Process
+from arqonmesh.sim.roster import JOIN_POLICY, admission_of, genesis_of
 from arqonmesh.sim.workload import CHANNELS, EXPORTED, Listener, Talker, parse_frame
 from arqonmesh.sim.world import EPOCH_MS, World
-from arqonmesh.wire.statement import Admission, Genesis, JoinPolicy, Kind
+from arqonmesh.wire.statement import Kind
 
 ORIGIN_MEMORY_US: Final = 5 * SECOND
 """What a node's clients said so shortly before it died may have been in its memory only: a bus is no durable stream."""
@@ -54,8 +50,6 @@ ADMISSION_US: Final = SECOND // 2
 """From a node's admission until it starts: by then the admission is on disk, or never will be."""
 FAREWELL_US: Final = SECOND
 """From a node's farewell until it is gone."""
-CALM_AFTER_US: Final = 20 * SECOND
-"""After the last trouble, links may take as long as the dialler's longest pause to come back."""
 
 
 class Simulation:
@@ -72,31 +66,16 @@ class Simulation:
         self.talkers: dict[str, Talker] = {}
         self.mesh: MeshIdentity | None = None
         self.names: dict[NodeId, str] = {}
-        self.writable: dict[str, bool] = {}
-        """Nodes that run, and whether they say that this side may write."""
-        self.dropped: dict[tuple[str, str], int] = {}
-        """By (where, reason)."""
-        self.dropped_of: dict[tuple[str, int, str], int] = {}
-        """By (node, its life, where)."""
+        self.observer = Observer(
+            self.world, self.ledger, self.names, lives=self._lives, calm_since=lambda: self.calm_since
+        )
         self.peaks: dict[str, int] = {}
         """The most that any node held in each of its queues, as seen at sample points."""
-        self.faults: dict[tuple[str, str, str], int] = {}
-        """(accuser, party, cause). Nobody misbehaves here, so each is a bug, or a false accusation."""
-        self.forks: list[str] = []
-        self.false_dead: list[str] = []
-        """Who held a running, reachable node dead, and when."""
         self.calm_since: int | None = 0
         """Since when nothing has been wrong in this world; None while something is."""
-        self.cuts: dict[tuple[str, str], None] = {}
-        self._linked: dict[tuple[str, str], None] = {}
-        """Pairs that were ever linked, as seen by the first."""
-        self.detections_us: list[int] = []
-        """From the death of a node until the first other one noticed, for each that anyone noticed."""
-        self._fell_at: dict[str, int] = {}
+        self.cuts = Cuts(self.path)
         self.witness: Witness | None = None
         """Set where nodes show each other leaf certificates."""
-        self.starting = False
-        """Nodes read their disks: whom they find there is no news, and of a thousand it would be a million lines."""
         self.settled_us = 0
         """How long after the last trouble all agreed."""
         self.ends = ExitStack()
@@ -150,7 +129,7 @@ class Simulation:
     ) -> Process:
         """A machine of any settings; its clients hear and say `channels`."""
         process = kind(self.world, self.network, name, config)
-        process.watchers.append(self._watch)
+        process.watchers.append(self.observer.watch)
         if self.mesh is None:
             self.processes[name] = process
         self.names[process.node_id] = name
@@ -166,11 +145,9 @@ class Simulation:
         plane = None if admitter.node is None or admitter.paused else admitter.node.plane
         if plane is None or not plane.partition.writable:
             return False
-        node = process.config.node
-        admission = Admission(process.public_key, node.cluster, node.role, "", 0, admitter.wall_ms(), b"", b"")
+        admission = Publish(Kind.ADMISSION, process.node_id, admission_of(process, admitter.wall_ms()))
         self.tell(by, f"lets {process.name} in")
-        published = (Publish(Kind.ADMISSION, process.node_id, admission),)
-        admitter.perform(admitter.running.publish(admitter.now(), published))
+        admitter.perform(admitter.running.publish(admitter.now(), (admission,)))
         life = admitter.lives
 
         def begin() -> None:
@@ -197,27 +174,10 @@ class Simulation:
         founder, *others = self.processes.values()
         mesh_id = MeshId(encode_ulid(EPOCH_MS, self.world.dice("mesh id").getrandbits(80)))
         founder.boot(MeshIdentity(mesh_id=mesh_id, founder=founder.node_id))
-        settings = founder.config.node
         statements = [
-            Publish(Kind.GENESIS, "", Genesis("sim", EPOCH_MS, founder.public_key, settings.cluster, settings.role)),
-            Publish(Kind.JOIN_POLICY, "", JoinPolicy("key", b"", b"")),
-            *(
-                Publish(
-                    Kind.ADMISSION,
-                    other.node_id,
-                    Admission(
-                        node_key=other.public_key,
-                        cluster=other.config.node.cluster,
-                        role=other.config.node.role,
-                        ticket_id="",
-                        uses=0,
-                        admitted_ms=EPOCH_MS,
-                        channel_binding=b"",
-                        signature=b"",
-                    ),
-                )
-                for other in others
-            ),
+            Publish(Kind.GENESIS, "", genesis_of(founder)),
+            Publish(Kind.JOIN_POLICY, "", JOIN_POLICY),
+            *(Publish(Kind.ADMISSION, other.node_id, admission_of(other)) for other in others),
         ]
         founder.perform(founder.running.publish(founder.now(), statements))
         self.world.run_for(SECOND)
@@ -264,16 +224,15 @@ class Simulation:
         self.tell("network", f"silently cut: {' '.join(some)} {arrow} {' '.join(others)}")
         for a in some:
             for b in others:
-                self.set_cut(a, b, True)
+                self.cuts.set(a, b, True)
                 if not one_way:
-                    self.set_cut(b, a, True)
+                    self.cuts.set(b, a, True)
 
     def heal(self) -> None:
         """Every cut is mended."""
         if self.cuts:
             self.tell("network", "all cuts are mended")
-        for a, b in list(self.cuts):
-            self.set_cut(a, b, False)
+        self.cuts.mend()
 
     def crash(self, name: str) -> None:
         """kill -9."""
@@ -305,7 +264,7 @@ class Simulation:
     def boot(self, name: str) -> None:
         process = self.processes[name]
         assert process.mesh is not None
-        self._fell_at.pop(name, None)
+        self.observer.boots(name)
         self.tell(name, "starts again")
         process.boot(process.mesh)
 
@@ -346,29 +305,21 @@ class Simulation:
         """By its name, also when it has left."""
         return self.processes.get(name) or self.departed[name]
 
+    def path(self, a: str, b: str) -> LinkModel:
+        """The way of packets from one machine to another."""
+        return self.network.path(self.machine(a).node_id, self.machine(b).node_id)
+
     def alive(self) -> list[Process]:
         return [process for process in self.processes.values() if process.alive]
 
     def sides(self) -> list[list[str]]:
         """Groups of running nodes that reach each other, over others if need be, both ways."""
-        if not self.cuts:
-            running = [process.name for process in self.alive() if not process.paused]
-            return [running] if running else []
-        left = [process.name for process in self.alive() if not process.paused]
-        groups: list[list[str]] = []
-        while left:
-            group, queue = [left[0]], [left.pop(0)]
-            while queue:
-                here = queue.pop()
-                for there in list(left):
-                    if (here, there) not in self.cuts and (there, here) not in self.cuts:
-                        left.remove(there)
-                        group.append(there)
-                        queue.append(there)
-            groups.append(group)
-        return groups
+        return self.cuts.sides(process.name for process in self.alive() if not process.paused)
 
     # --- private ------------------------------------------------------------------------------------------
+
+    def _lives(self, name: str) -> bool:
+        return name in self.processes and self.processes[name].alive
 
     def _may_hear(self, listener: str, origin: str, channel: str) -> bool:
         """Everyone exports one channel and imports all: the other one stays in its cluster."""
@@ -383,14 +334,6 @@ class Simulation:
             return False
         ours = [p for p in self.processes.values() if p.config.node.cluster == self.machine(origin).config.node.cluster]
         return any(process.config.node.role == "hub" for process in ours)
-
-    def set_cut(self, a: str, b: str, cut: bool) -> None:
-        """One direction, without a word."""
-        self.network.path(self.machine(a).node_id, self.machine(b).node_id).cut = cut
-        if cut:
-            self.cuts[a, b] = None
-        else:
-            self.cuts.pop((a, b), None)
 
     def _down(self, name: str, how: str, kill: Callable[[Process], None]) -> None:
         process = self.processes[name]
@@ -409,7 +352,7 @@ class Simulation:
         """What its death takes with it. It lives still."""
         self.trouble()
         name = process.name
-        self._fell_at[name] = self.world.now
+        self.observer.fell(name)
         plane = process.running.plane
         if plane is not None:
             for _, _, frame in plane.federation.in_hand():
@@ -417,86 +360,4 @@ class Simulation:
                 if message is not None:
                     self.ledger.excused[name, message] = None
         self.ledger.origin_died(name, self.world.now, ORIGIN_MEMORY_US)
-        self.writable.pop(name, None)
         self.tell(name, how)
-
-    def _noticed(self, name: str) -> None:
-        fell_at = self._fell_at.pop(name, None)
-        if fell_at is not None:
-            self.detections_us.append(self.world.now - fell_at)
-
-    def _watch(self, process: Process, event: Event) -> None:
-        teller = _TELLERS.get(type(event))
-        if teller is not None and not (self.starting and type(event) is MemberChanged):
-            teller(self, process, event)
-
-    def _link_up(self, process: Process, event: Event) -> None:
-        peer = self.names[cast(LinkUp, event).peer]
-        self.tell(process.name, f"link to {peer} is up")
-        if (process.name, peer) not in self._linked:
-            self._linked[process.name, peer] = None
-            self.ledger.first_link_us = self.world.now
-
-    def _link_down(self, process: Process, event: Event) -> None:
-        down = cast(LinkDown, event)
-        self.tell(process.name, f"link to {self.names[down.peer]} is down: {down.reason}")
-        self._noticed(self.names[down.peer])
-
-    def _member(self, process: Process, event: Event) -> None:
-        change = cast(MemberChanged, event)
-        name = self.names.get(change.node, "a stranger")
-        self.tell(process.name, f"sees {name} {change.new}: {change.reason}")
-        if change.new in ("suspect", "dead"):
-            self._noticed(name)
-        calm = self.calm_since is not None and self.world.now - self.calm_since > CALM_AFTER_US
-        if change.new == "dead" and calm and name in self.processes and self.processes[name].alive:
-            self.false_dead.append(
-                f"{process.name} held {name} dead at {self.world.now / SECOND:.3f} s: {change.reason}"
-            )
-
-    def _partition(self, process: Process, event: Event) -> None:
-        view = cast(PartitionChanged, event)
-        self.writable[process.name] = view.writable
-        may = "may write" if view.writable else "read-only"
-        self.tell(
-            process.name,
-            f"mesh is {view.state}, {may}: reaches {view.reachable} of {view.members}, needs {view.required}",
-        )
-
-    def _fault(self, process: Process, event: Event) -> None:
-        fault = cast(Fault, event)
-        key = (process.name, self.names.get(fault.party, fault.party), fault.cause)
-        self.faults[key] = self.faults.get(key, 0) + 1
-        self.tell(process.name, f"blames {key[1]}: {fault.cause}")
-
-    def _score(self, process: Process, event: Event) -> None:
-        change = cast(ScoreChanged, event)
-        self.world.trace.add(self.world.now, process.name, f"score {change.node} {change.score_ppm}")
-
-    def _fork(self, process: Process, event: Event) -> None:
-        fork = cast(Forked, event)
-        if fork.restored:
-            return
-        sentence = f"{process.name} proves that {self.names[fork.author]} forked at {fork.epoch}.{fork.seq}"
-        self.forks.append(sentence)
-        self.tell(process.name, sentence)
-
-    def _drop(self, process: Process, event: Event) -> None:
-        drop = cast(Dropped, event)
-        key = (drop.where, drop.reason)
-        self.dropped[key] = self.dropped.get(key, 0) + drop.count
-        of = (process.name, process.lives, drop.where)
-        self.dropped_of[of] = self.dropped_of.get(of, 0) + drop.count
-        self.world.trace.add(self.world.now, process.name, f"drops {drop.where} {drop.reason} {drop.count}")
-
-
-_TELLERS: Final[dict[type[Event], Callable[[Simulation, Process, Event], None]]] = {
-    LinkUp: Simulation._link_up,
-    LinkDown: Simulation._link_down,
-    MemberChanged: Simulation._member,
-    PartitionChanged: Simulation._partition,
-    Fault: Simulation._fault,
-    ScoreChanged: Simulation._score,
-    Forked: Simulation._fork,
-    Dropped: Simulation._drop,
-}

@@ -37,7 +37,7 @@ def test_a_mesh_that_has_heard_of_its_start_says_nothing_twice() -> None:
     """Each node signs just what the others hold of it already: nothing is news to anyone, and nobody forks."""
     with Simulation(1) as sim:
         idle_graph(sim, 12, 2 * SECOND, settled=True)
-        assert not sim.forks
+        assert not sim.observer.forks
         for process in sim.processes.values():
             plane = process.running.plane
             assert plane is not None
@@ -104,7 +104,7 @@ def test_what_a_node_says_is_decoded_by_who_hears_it_also_where_frames_are_share
         peers = [sim.names[link.peer] for link in speaker.running.plane.links.report()]  # type: ignore[union-attr]
         speaker.perform([Send(sim.processes[name].node_id, Lane.CONTROL, bad) for name in peers])
         sim.run_for(SECOND)
-        assert sim.faults == {(name, "node-0000", "malformed"): 1 for name in peers}
+        assert sim.observer.faults == {(name, "node-0000", "malformed"): 1 for name in peers}
 
 
 def held() -> list[tuple[int, int]]:

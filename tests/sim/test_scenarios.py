@@ -78,7 +78,7 @@ def test_a_cut_is_noticed_and_told_by_both_sides() -> None:
 
     told = [(who, what) for at, who, what in sim.world.trace.story if at > cut_at]
     assert {who for who, what in told if "is down" in what} == {"hub", "spoke-1"}
-    assert sim.writable == {"hub": True, "spoke-1": False, "spoke-2": True}
+    assert sim.observer.writable == {"hub": True, "spoke-1": False, "spoke-2": True}
 
 
 # --- the checkers can fail ---------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def test_two_writing_sides_are_caught() -> None:
     checker = TwoSides()
     checker.look(sim)
     sim.run_for(10 * SECOND)
-    sim.writable.update({"hub": True, "spoke-1": True})
+    sim.observer.writable.update({"hub": True, "spoke-1": True})
     with pytest.raises(Broken, match="two sides may write"):
         checker.look(sim)
 

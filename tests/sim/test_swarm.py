@@ -81,7 +81,7 @@ def test_a_later_version_among_us_does_no_harm() -> None:
     result, sim = replay_plan(plan(told_at, restart, author, length_us=4 * SECOND))
     assert result.broken == ""
     assert result.dropped["node unknown-message"] == 2  # one on each lane, to the hub
-    assert not [key for key in sim.faults if key[2] != "timeout"]
+    assert not [key for key in sim.observer.faults if key[2] != "timeout"]
     for process in sim.processes.values():
         assert any(row[1] == FUTURE_KIND for row in process.disk.durable()["statements"]), process.name
 

@@ -199,7 +199,7 @@ class Arena:
                 linked = process.endpoint is not None and other.node_id in process.endpoint.ends
                 if linked and plane.federation.backlog(other.node_id):
                     return f"{process.name} still owes {other.name} messages"
-            if not self.sim.writable.get(process.name):
+            if not self.sim.observer.writable.get(process.name):
                 return f"{process.name} is read-only"
             roster = tuple(member.node for member in plane.admission.members())
             roots.setdefault((plane.gossip.root(), plane.gossip.verdicts, roster), process.name)

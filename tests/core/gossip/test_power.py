@@ -38,7 +38,7 @@ def endure(seed: int) -> tuple[int, list[str]]:
             speak(sim, victim.name, dice.randrange(3))
             sim.run_for(dice.randrange(0, 400 * MILLISECOND))
     sim.run_for(1_500 * MILLISECOND)
-    return lost, sim.forks
+    return lost, sim.observer.forks
 
 
 def speak(sim: Simulation, name: str, key: int) -> None:

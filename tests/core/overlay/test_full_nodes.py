@@ -41,4 +41,4 @@ def test_a_mesh_of_full_nodes_comes_together_over_a_few_links_each() -> None:
                 seen[peer] = None
                 queue.append(peer)
     assert len(seen) == NODES
-    assert ("node", "malformed") not in sim.dropped
+    assert ("node", "malformed") not in sim.observer.dropped
