@@ -4,8 +4,8 @@ sim = Simulation(seed)
 sim.add("hub"); sim.add("factory", role="spoke"); sim.found()      # one mesh, everyone admitted, everyone booted
 sim.run_for(5 * SECOND); sim.cut(["hub"], ["factory"]); ...
 
-What it sees is kept elsewhere: who does not reach whom in cuts.py, what nodes tell in observer.py, what their clients say
-and hear in ledger.py.
+What it sees is kept elsewhere: who does not reach whom in cuts.py, what nodes tell in observer.py, what their clients
+say and hear in ledger.py.
 
 Many full nodes share memory of the process (sharing.py), and `with Simulation(seed) as sim:` or `sim.close()` gives it
 back.
