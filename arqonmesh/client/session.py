@@ -53,7 +53,9 @@ class Session:
         """Events that came again and were not handed on."""
         self.questions = Questions()
         self.boxes = Mailboxes(self._room_again)
-        self.subscriptions = Subscriptions(endpoints, self.ask, self._take, lambda one: self.resumed(one))
+        self.subscriptions = Subscriptions(
+            endpoints, self.ask, self._take, lambda one: self.resumed(one), returns=reconnect
+        )
         self.resumed: Callable[[Resumed], None] = lambda resumed: None
         self.changed: Callable[[State], None] = lambda state: None
         self._link = Link(self, endpoints, self.token, heartbeat_s=heartbeat_s, tls=tls)

@@ -12,10 +12,11 @@ from msgspec import structs
 from arqonmesh.client.catch_up import CatchUp
 from arqonmesh.client.endpoints import Endpoints
 from arqonmesh.client.message import Message, object_of
+from arqonmesh.client.pasts import Past, survey_of
 from arqonmesh.client.positions import Positions, is_pattern, matches
 from arqonmesh.client.refill import Refill
 from arqonmesh.client.resume import Resumed, resumed_of
-from arqonmesh.errors import Denied
+from arqonmesh.errors import Denied, UsageError
 
 JOINS_AT_ONCE_MAX: Final = 64
 BUSY_PATIENCE_S: Final = 60.0
@@ -30,7 +31,7 @@ _log: Final = logging.getLogger("arqonmesh.client")
 
 class Subscriptions:
     """`ask` runs a command of the bus; `take` hands an event to the application, unless it came before; `told` hears
-    how it goes on where something was dropped."""
+    how it goes on where something was dropped. `returns`: whether a lost connection is replaced."""
 
     def __init__(
         self,
@@ -38,6 +39,8 @@ class Subscriptions:
         ask: Callable[..., Awaitable[Message]],
         take: Callable[[Message], bool],
         told: Callable[[Resumed], None],
+        *,
+        returns: bool = True,
     ) -> None:
         self.joined: dict[str, None] = {}
         self.positions = Positions()
@@ -45,6 +48,7 @@ class Subscriptions:
         self.refill = Refill(self.catch_up, told)
         self._endpoints = endpoints
         self._ask = ask
+        self._returns = returns
         self._at_once = JOINS_AT_ONCE_MAX
         """Fewer once a bus said that this is too fast for it; a little more each time that it does not."""
         self._slower = asyncio.Event()
@@ -53,10 +57,19 @@ class Subscriptions:
     async def join(self, channel: str, since: Mapping[str, int] | None) -> Resumed:
         """Subscribe, from a position where one is given; from now on it is joined again after each loss."""
         if since is not None:
+            if is_pattern(channel):
+                raise UsageError(
+                    "bus.invalid-field",
+                    f"{channel} is many channels; since belongs to one",
+                    hint="bus.join('ROOM:CHANNEL', since=...)",
+                )
             self.catch_up.leave(channel)
             self.positions.set(channel, since)
             self.positions.asking(channel)
-        resumed = await self._join(channel, since)
+        asked = {} if is_pattern(channel) and self._returns else since
+        resumed, answer = await self._join(channel, asked)
+        if is_pattern(channel) and (survey := survey_of(answer.payload_)) is not None:
+            self.catch_up.pasts[channel] = Past(survey)
         self.joined[channel] = None
         return resumed
 
@@ -118,7 +131,7 @@ class Subscriptions:
             if is_pattern(channel):
                 return await self._join_pattern(channel)
             if not self.positions.known(channel):
-                return [await self._join(channel, None)]
+                return [(await self._join(channel, None))[0]]
             return [await self._join_from(channel, self.positions.asking(channel))]
         except Denied as denied:
             _log.warning("%s could not be joined again: %s", channel, denied)
@@ -127,7 +140,7 @@ class Subscriptions:
     async def _join_from(self, channel: str, since: dict[str, int]) -> Resumed:
         """Or from now on, when this client may join it and not read its history."""
         try:
-            return await self._join(channel, since)
+            return (await self._join(channel, since))[0]
         except Denied as denied:
             position = object_of(await self._ask_patiently("join_channel", {"channel": channel})).get("position", {})
             _log.warning("%s is joined again without what was missed: %s", channel, denied)
@@ -136,13 +149,16 @@ class Subscriptions:
         self.positions.told(channel, position)
         return Resumed(channel, False, gaps, url=self._endpoints.current)
 
-    async def _join(self, channel: str, since: Mapping[str, int] | None) -> Resumed:
+    async def _join(self, channel: str, since: Mapping[str, int] | None) -> tuple[Resumed, Message]:
         args: dict[str, Any] = {"channel": channel}
         if since is not None:
             args["since"] = dict(since)
         answer = await self._ask_patiently("join_channel", args)
         told = object_of(answer)
         resumed = resumed_of(channel, self._endpoints.current, told)
+        if is_pattern(channel):  # its position is that of no channel (pasts.py)
+            self.catch_up.began(channel, answer.timestamp)
+            return resumed, answer
         position = told.get("position")
         if isinstance(position, dict) and channel not in self.catch_up:  # else some of it was dropped on its way
             if resumed.recovered is None:
@@ -150,26 +166,35 @@ class Subscriptions:
             else:
                 gaps = self.positions.answered(channel, position, resumed.gaps)
                 resumed = structs.replace(resumed, recovered=not gaps, gaps=gaps)
-        if is_pattern(channel):
-            self.catch_up.began(channel, answer.timestamp)
-        return resumed
+        return resumed, answer
 
     async def _ask_patiently(self, name: str, args: dict[str, Any]) -> Message:
         return await self._ask(name, args, patience_s=BUSY_PATIENCE_S)
 
     async def _join_pattern(self, pattern: str) -> list[Resumed]:
         holds = self.catch_up.hold_under(pattern, self.joined)
+        past = self.catch_up.pasts.get(pattern)
         url = self._endpoints.current
+        self.catch_up.expect(pattern)
         try:
-            resumed = [await self._join(pattern, None)]
+            one, answer = await self._join(pattern, past.beginning if past is not None else {})
+            resumed = [one]
+            if (survey := survey_of(answer.payload_)) is not None:
+                if past is None:
+                    self.catch_up.pasts[pattern] = Past(survey)
+                else:
+                    holds += self.catch_up.hold_unheard(pattern, survey, self.joined)
+                    past.adopt(survey)
+            self.catch_up.expected(pattern)
             for hold in holds:
-                one = await self.catch_up.run(hold, pattern, url)
-                resumed += [] if one is None else [one]
+                caught_up = await self.catch_up.run(hold, pattern, url)
+                resumed += [] if caught_up is None else [caught_up]
             return resumed
         except Denied:
             for hold in holds:
                 self.catch_up.give_up(hold, url)
             raise
         finally:
+            self.catch_up.expected(pattern)
             for hold in holds:
                 self.catch_up.discard(hold)

@@ -54,7 +54,7 @@ async def test_an_answer_that_was_cut_off_is_asked_for_again_from_the_same_posit
     doubt = {"epoch": A1, "first": 41, "last": None}
 
     async def ask(name: str, args: dict[str, Any], **how: Any) -> Message:
-        if "since" not in args:
+        if args["channel"] == "a:*":
             return answer({"success": True})
         asked.append(dict(args["since"]))
         if len(asked) == 1:

@@ -26,6 +26,8 @@ class Shelf:
         self._channels_max = channels_max
         self._generation = 0
         self._kept: dict[str, Streams] = {}
+        self._crashed: set[int] = set()
+        """Earlier lives of this node whose streams were not ended in good order."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -42,6 +44,13 @@ class Shelf:
             life = life_of(stream)
             ours = life is not None and life.node == own.node
             streams.restore(stream, cast(int, head), read_holes(cast(str, holes)), bool(ended) or not ours)
+            if ours and not ended and life is not None:
+                self._crashed.add(life.boot)
+
+    def ended_well(self, epoch: str) -> bool:
+        """Whether nothing of this earlier life of the node can be missing, as far as the disk knows."""
+        life = life_of(epoch)
+        return life is None or life.boot not in self._crashed
 
     @property
     def epoch(self) -> str:

@@ -10,12 +10,14 @@ from arqonmesh.core.bus.commands.request import CHANNEL, Command, Request
 from arqonmesh.core.bus.limits import check_subscriptions
 from arqonmesh.core.bus.mesh_news import tell_mesh_state
 from arqonmesh.core.bus.names import is_pattern
+from arqonmesh.core.bus.past import position_of
 from arqonmesh.core.bus.permissions import Action
 from arqonmesh.core.bus.position import position_now
 from arqonmesh.core.bus.presence import notice
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.replays import replay
 from arqonmesh.core.bus.resume import hear_live, resume
+from arqonmesh.core.bus.survey import survey
 from arqonmesh.core.bus.tenants import outside
 from arqonmesh.core.kernel import Effect
 
@@ -37,13 +39,11 @@ def _join(bus: Bus, request: Request) -> dict[str, Any] | None:
         answer, beside = _enter(bus, client, name)
         request.effects.extend(beside)
         return answer
-    if is_pattern(name):
-        raise Refusal(
-            "bus.invalid-field",
-            f"{outside(name)} is many channels; since belongs to one",
-            field="since",
-            hint='{"type": "join", "channel": "telemetry:host", "since": {}}',
-        )
+    if is_pattern(name):  # it has no past of its own: its answer names that of its channels
+        position = position_of(since)
+        answer, beside = _enter(bus, client, name)
+        request.effects.extend(beside)
+        return {**answer, **survey(bus, client.identity, name, position)}
     for action in _WITH_PAST:
         bus.permissions.check(client.identity, action, name)
     bus.channels.check_subscriptions(client, name)
@@ -110,7 +110,11 @@ def _leave(bus: Bus, request: Request) -> dict[str, Any]:
 JOIN: Final = Command(
     "join_channel",
     "Receive what is published there. `room:*`, `*:channel` and `*` take many.",
-    {"channel": CHANNEL, "since": "a position {epoch: offset}: what was missed since comes first, then what is live"},
+    {
+        "channel": CHANNEL,
+        "since": "a position {epoch: offset}: what was missed since comes first, then what is live; of many channels, "
+        "the answer names where those stand in which something was published since",
+    },
     _join,
     action="join",
     example={"type": "join_channel", "channel": "telemetry:host"},
