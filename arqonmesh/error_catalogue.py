@@ -681,6 +681,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "No running demo or lab has given a node this name.",
         "Start `arqon demo`, or name the node by --data-dir.",
     ),
+    "cli.context-taken": (
+        "A running demo has given its nodes these names; a second one would take them away from it.",
+        "Go on with that one, or end it: `q` in its terminal, or `kill PID`.",
+    ),
     "cli.duration": ("A span of time could not be read.", "Write a number and a unit: 500ms, 90s, 15m, 1h, 7d, 1h30m."),
     "cli.follow-ended": (
         "The node ended a stream of events that was to go on: it tells the newest 32 watchers at once.",
@@ -742,6 +746,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "demo.lost": (
         "An exported message did not arrive although its links were up.",
         "Run it again on a less busy machine; if it stays, report it.",
+    ),
+    "demo.node-ended": (
+        "The process of a node of the demo ended before the demo did: killed, or out of memory.",
+        "Nothing is left of it. Start `arqon demo` again; if it ends again, look for who kills it with `dmesg`.",
     ),
     "demo.not-linked": (
         "The demo's nodes could not reach each other on this machine.",

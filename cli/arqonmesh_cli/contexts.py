@@ -1,19 +1,24 @@
 """Named data directories: how `--context hq` finds a node of a running demo or lab.
 
 A small JSON file in the user's runtime directory; who starts named nodes writes their names and removes them. A name
-whose owner process is gone does not count.
+whose owner process is gone does not count, and neither does one whose owner's number is another's by now. Who changes
+the file holds a lock beside it, so that of two who want a name one gets it and the other hears of that.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from arqonmesh.errors import ConfigError, NotFound
+from arqonmesh.errors import ConfigError, NotFound, UsageError
+from arqonmesh_cli.processes import began, gone
 
 
 def registry_path() -> Path:
@@ -36,7 +41,7 @@ def contexts() -> dict[str, Path]:
     return {
         name: Path(entry["data_dir"])
         for name, entry in _read().items()
-        if isinstance(entry, dict) and isinstance(entry.get("data_dir"), str) and _alive(entry.get("pid"))
+        if isinstance(entry, dict) and isinstance(entry.get("data_dir"), str) and _alive(entry)
     }
 
 
@@ -46,23 +51,60 @@ def find(name: str) -> Path:
     if name in known:
         return known[name]
     there_are = ", ".join(sorted(known)) or "none now; `arqon demo` makes hq, factory and store"
-    raise NotFound("cli.context", f"no context is named {name!r}; there are: {there_are}", hint="arqon demo")
+    hint = f"arqon node status --context {min(known)}" if known else "arqon demo"
+    raise NotFound("cli.context", f"no context is named {name!r}; there are: {there_are}", hint=hint)
 
 
 def register(names: dict[str, Path], owner: int | None = None) -> None:
     """Add names that hold while process `owner` (this one by default) runs; replaces those of the same spelling."""
-    entries = {name: entry for name, entry in _read().items() if isinstance(entry, dict) and _alive(entry.get("pid"))}
-    entries |= {name: {"data_dir": str(path), "pid": owner or os.getpid()} for name, path in names.items()}
-    _write(entries)
+    with _locked():
+        _add(names, owner or os.getpid())
+
+
+def claim(names: dict[str, Path]) -> None:
+    """As `register` for this process, unless one of them is somebody else's: he shows commands with it. Raises as
+    `refuse_taken`."""
+    with _locked():
+        refuse_taken(names)
+        _add(names, os.getpid())
+
+
+def refuse_taken(names: dict[str, Path]) -> None:
+    """Raises UsageError `cli.context-taken`, with the process, when one of the names means another directory now."""
+    known = _read()
+    taken = {name: known[name] for name in names if name in contexts() and known[name]["data_dir"] != str(names[name])}
+    if taken:
+        name, entry = min(taken.items())
+        whose = f"process {entry['pid']} has named its nodes {', '.join(sorted(taken))}"
+        raise UsageError(
+            "cli.context-taken",
+            f"{whose}, and a second one of each would mislead its commands; it needs to end first",
+            hint=f"arqon node status --context {name}    # to look at it; kill {entry['pid']} ends it",
+        )
 
 
 def unregister(names: dict[str, Path]) -> None:
     """Remove those names that still mean these directories."""
-    entries = _read()
-    for name, path in names.items():
-        if isinstance(entries.get(name), dict) and entries[name].get("data_dir") == str(path):
-            del entries[name]
+    with _locked():
+        entries = _read()
+        for name, path in names.items():
+            if isinstance(entries.get(name), dict) and entries[name].get("data_dir") == str(path):
+                del entries[name]
+        _write(entries)
+
+
+def _add(names: dict[str, Path], owner: int) -> None:
+    entries = {name: entry for name, entry in _read().items() if isinstance(entry, dict) and _alive(entry)}
+    since = began(owner)
+    entries |= {name: {"data_dir": str(path), "pid": owner, "since": since} for name, path in names.items()}
     _write(entries)
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    with registry_path().with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _read() -> dict[str, Any]:
@@ -80,13 +122,7 @@ def _write(entries: dict[str, Any]) -> None:
     scratch.replace(path)
 
 
-def _alive(pid: object) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _alive(entry: dict[str, Any]) -> bool:
+    """Whether the process that owns this name still runs; one that began at another time only has its number."""
+    pid, since = entry.get("pid"), entry.get("since", "")
+    return isinstance(pid, int) and pid > 0 and isinstance(since, str) and not gone(pid, since)

@@ -69,6 +69,7 @@ async def _demo(live: bool, span_s: float, screen: Screen) -> Report:
             else:
                 screen.line((f"publishing for {show_duration(span_s)}", "dim"))
                 await asyncio.sleep(span_s)
+            mesh.refuse_ended()
             await traffic.finish()
             report = await gather(mesh, traffic)
         screen.line(("stopping", "dim"))

@@ -22,7 +22,7 @@ from arqonmesh.api.node_views import NodeStatus
 from arqonmesh.errors import ArqonError, TimedOut
 from arqonmesh_cli import contexts
 from arqonmesh_cli.connect import client_of
-from arqonmesh_cli.processes import listener_pid, wait_gone
+from arqonmesh_cli.processes import began, gone, listener_pid, wait_gone
 from arqonmesh_cli.where import place_of
 
 MESH: Final = "demo"
@@ -42,6 +42,8 @@ class DemoNode:
     data_dir: Path
     client: NodeClient
     status: NodeStatus
+    since: str
+    """When its process began: with its number, which process it is."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,17 @@ class DemoMesh:
 
     def node(self, name: str) -> DemoNode:
         return next(node for node in self.nodes if node.name == name)
+
+    def refuse_ended(self) -> None:
+        """Raises ArqonError `demo.node-ended` when a node is there no more: what it would be asked next, and what
+        would be advised then, means a directory that goes with the demo."""
+        ended = [node.name for node in self.nodes if gone(node.status.pid, node.since)]
+        if ended:
+            raise ArqonError(
+                "demo.node-ended",
+                f"{' and '.join(ended)} of the demo ended by itself; everything else is stopped and removed",
+                hint="arqon demo",
+            )
 
     def to_try(self) -> tuple[str, ...]:
         """Lines to type while it runs."""
@@ -69,7 +82,9 @@ class DemoMesh:
 
 @contextlib.asynccontextmanager
 async def demo_mesh(say: Callable[[str], None]) -> AsyncIterator[DemoMesh]:
-    """The mesh, linked and ready; at the end every process of it is gone and so is the directory."""
+    """The mesh, linked and ready; at the end every process of it is gone and so is the directory. Raises UsageError
+    `cli.context-taken` while another demo has the names, and `demo.node-ended` for what fails because a node died."""
+    contexts.refuse_taken({name: Path() for name, _ in NODES})  # before anything is started in vain
     mesh = DemoMesh(Path(tempfile.mkdtemp(prefix="arqon-demo-")))
     directories = {name: mesh.directory / name for name, _ in NODES}
     starts: list[asyncio.Task[DemoNode]] = []
@@ -81,9 +96,14 @@ async def demo_mesh(say: Callable[[str], None]) -> AsyncIterator[DemoMesh]:
             starts.append(asyncio.create_task(_start(name, role, directories[name], listen)))
         # Shielded: a start that is interrupted halfway would leave a process that nobody knows.
         mesh.nodes = list(await asyncio.shield(asyncio.gather(*starts)))
-        contexts.register(directories)
+        contexts.claim(directories)
         await _form(mesh, say)
         yield mesh
+    except ArqonError as error:
+        mesh.refuse_ended()
+        if str(mesh.directory) in error.hint:
+            error.hint = "arqon demo"  # of what the hint speaks nothing is left
+        raise
     finally:
         contexts.unregister(directories)
         await _finish(_end(starts, directories))
@@ -126,7 +146,8 @@ async def _start(name: str, role: str, data_dir: Path, listen: list[str]) -> Dem
     )
     await _arqon("node", "start", "--detach", *at)
     client = client_of(place_of(data_dir, None))
-    return DemoNode(name, role, data_dir, client, await client.node_status())
+    status = await client.node_status()
+    return DemoNode(name, role, data_dir, client, status, began(status.pid))
 
 
 async def _arqon(*words: str) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from arqonmesh.errors import ConfigError, NotFound
+from arqonmesh.errors import ConfigError, NotFound, UsageError
 from arqonmesh_cli import contexts
 from arqonmesh_cli.where import place_of
 from tests.cli.conftest import Arqon, Served
@@ -29,6 +29,46 @@ def test_another_s_name_is_not_removed(tmp_path: Path) -> None:
     contexts.register({"hq": tmp_path / "second"})
     contexts.unregister({"hq": tmp_path / "first"})
     assert contexts.find("hq") == tmp_path / "second"
+
+
+def test_a_name_that_somebody_else_s_running_nodes_have_is_not_taken_from_them(arqon: Arqon, tmp_path: Path) -> None:
+    """The first demo goes on showing commands with it: a second one is refused, and told whose the names are."""
+    first = subprocess.Popen(["sleep", "60"])
+    try:
+        contexts.register({"hq": tmp_path / "first"}, owner=first.pid)
+        done = arqon("demo", "--once", "--json")
+        assert (done.code, done.json["error"]["code"]) == (2, "cli.context-taken")
+        assert f"process {first.pid}" in done.json["error"]["message"]
+        assert done.err == "", "nothing was started"
+        with pytest.raises(UsageError):
+            contexts.claim({"factory": tmp_path / "second" / "factory", "hq": tmp_path / "second" / "hq"})
+        assert contexts.contexts() == {"hq": tmp_path / "first"}
+    finally:
+        first.kill()
+        first.wait()
+    contexts.claim({"hq": tmp_path / "second"})
+    assert contexts.find("hq") == tmp_path / "second"
+
+
+def test_a_name_does_not_hold_for_a_process_that_only_has_its_owner_s_number(tmp_path: Path) -> None:
+    """Numbers come round: a demo that was killed would bar the next one for as long as somebody else runs."""
+    contexts.register({"hq": tmp_path})
+    path = contexts.registry_path()
+    entries = json.loads(path.read_text())
+    entries["hq"]["since"] = "1"
+    path.write_text(json.dumps(entries))
+    assert contexts.contexts() == {}
+
+
+def test_an_unknown_name_is_answered_with_a_command_for_one_that_there_is(tmp_path: Path) -> None:
+    """And with the demo, which makes some, only where there is none."""
+    with pytest.raises(NotFound) as caught:
+        contexts.find("nosuch")
+    assert caught.value.hint == "arqon demo"
+    contexts.register({"store": tmp_path / "store", "factory": tmp_path / "factory"})
+    with pytest.raises(NotFound) as caught:
+        contexts.find("nosuch")
+    assert caught.value.hint == "arqon node status --context factory"
 
 
 def test_a_name_whose_owner_died_does_not_count(tmp_path: Path) -> None:

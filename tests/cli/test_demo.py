@@ -11,9 +11,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from arqonmesh_cli import contexts
+from arqonmesh_cli.processes import listener_pid, wait_gone
+from arqonmesh_cli.where import place_of
 
 pytestmark = pytest.mark.process
 
@@ -84,14 +90,14 @@ def test_however_it_is_interrupted_nothing_is_left(number: signal.Signals, code:
     assert left_behind(directory[0]) == []
 
 
-def test_on_a_terminal_it_is_live_with_lines_to_try() -> None:
-    """The live screen with three clusters and what to type; q ends it with the table."""
+def live_until_q(before_q: Callable[[], None]) -> tuple[int, bytes]:
+    """`arqon demo` on a terminal, until it shows two links; then this, then q. Its exit code and all that it showed."""
     pid, terminal = pty.fork()
     if pid == 0:
         environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40", "NO_COLOR": "1"}
         os.execvpe(sys.executable, [*RUN, "demo"], environment)
     seen = b""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     sent = False
     try:
         while time.monotonic() < deadline:
@@ -104,6 +110,7 @@ def test_on_a_terminal_it_is_live_with_lines_to_try() -> None:
                     break
                 seen += piece
             if not sent and b"TRY IN ANOTHER TERMINAL" in seen and b"hq - store" in seen:
+                before_q()
                 os.write(terminal, b"q")
                 sent = True
         else:
@@ -111,10 +118,41 @@ def test_on_a_terminal_it_is_live_with_lines_to_try() -> None:
         _, status = os.waitpid(pid, 0)
         pid = 0
     finally:
-        os.close(terminal)
         if pid:
             os.kill(pid, signal.SIGTERM)
+            with suppress(OSError):
+                while os.read(terminal, 65_536):  # what it still shows has to go somewhere
+                    pass
             os.waitpid(pid, 0)
+        os.close(terminal)
     assert sent, seen[-2_000:]
-    assert os.waitstatus_to_exitcode(status) == 0, seen[-2_000:]
+    return os.waitstatus_to_exitcode(status), seen
+
+
+def test_on_a_terminal_it_is_live_with_lines_to_try() -> None:
+    """The live screen with three clusters and what to type; q ends it with the table."""
+    code, seen = live_until_q(lambda: None)
+    assert code == 0, seen[-2_000:]
     assert b"never left its cluster" in seen
+
+
+@pytest.mark.parametrize("name", ["hq", "factory"])
+def test_a_node_that_ended_by_itself_is_named_and_the_rest_is_gone(name: str) -> None:
+    """No advice for a directory that the demo has just deleted."""
+    directories: list[Path] = []
+
+    def kill() -> None:
+        directories.append(contexts.find(name))
+        pid = listener_pid(place_of(directories[0], None).socket)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert wait_gone(pid, 10)
+
+    code, seen = live_until_q(kill)
+    end = seen[seen.rindex(b"error: ") :].decode()
+    assert code == 1
+    assert f"{name} of the demo ended by itself [demo.node-ended]" in end
+    assert "everything else is stopped and removed" in end
+    assert "arqon-demo" not in end
+    assert not directories[0].parent.exists()
+    assert left_behind(str(directories[0].parent)) == []
