@@ -6,6 +6,8 @@ import pytest
 
 from arqonmesh.core.kernel import MILLISECOND, SECOND
 from arqonmesh.sim.checkers import wait_for_convergence
+from arqonmesh.sim.cuts import Cuts
+from arqonmesh.sim.link_model import LinkModel
 from arqonmesh.sim.simulation import Simulation
 
 SETTLE_US = 2 * SECOND
@@ -63,3 +65,18 @@ def test_after_any_cut_the_link_is_back_within_a_dial(one_way: bool) -> None:
     """Dials come at most a second apart, and each says its first word every 200 ms for a second."""
     took = {cut_ms: back_after_ms(cut_ms, one_way=one_way) for cut_ms in (1_350, 1_500, 2_000, 2_400, 3_000, 5_000)}
     assert {cut_ms: ms for cut_ms, ms in took.items() if ms > 1_200} == {}
+
+
+def test_sides_are_those_who_reach_each_other_over_others_too() -> None:
+    """A way there and no way back makes no side."""
+    paths: dict[tuple[str, str], LinkModel] = {}
+    cuts = Cuts(lambda a, b: paths.setdefault((a, b), LinkModel()))
+    assert cuts.sides("abc") == [["a", "b", "c"]]
+    cuts.set("a", "c", True)
+    assert cuts.sides("abc") == [["a", "b", "c"]], "a and c reach each other over b"
+    cuts.set("c", "b", True)
+    assert cuts.sides("abc") == [["a", "b"], ["c"]]
+    assert [pair for pair, model in paths.items() if model.cut] == [("a", "c"), ("c", "b")]
+    cuts.mend()
+    assert cuts.sides("abc") == [["a", "b", "c"]]
+    assert not any(model.cut for model in paths.values())

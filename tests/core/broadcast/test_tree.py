@@ -428,3 +428,24 @@ def test_a_link_that_stays_enters_the_tree_though_nobody_says_so() -> None:
     assert peer("b") not in hand.core.eager
     hand.wait(1)
     assert peer("b") in hand.core.eager
+
+
+def test_nobody_wakes_for_a_link_that_is_known_to_stay_or_is_down() -> None:
+    """The wait for it ends with its rest, however that ended."""
+    hand = Hand("a")
+    hand.tell(OverlayRuns(True, ()))
+    hand.tell(LinkUp(peer("b"), "quic"))
+    hand.tell(LinkUp(peer("c"), "quic"))
+    assert hand.core.next_deadline() == hand.now + STAYS_US
+    hand.tell(NeighbourUp(peer("b"), chosen=True))
+    hand.down("c")
+    assert hand.core.next_deadline() is None
+
+
+def test_the_first_payload_goes_by_the_tree_alone() -> None:
+    """It proves what is redundant; a copy that begins a wave of its own would prove nothing."""
+    hand = Hand("a", "b", "c", "d", eager_max=1, members=100)
+    datas = (b"%04d" % number + BIG for number in range(40))
+    first, second, *_ = (data for data in datas if not is_plain(name_of(payload(data))))
+    assert len(sends(hand.broadcast(first), BroadcastPayload)) == 1
+    assert len(sends(hand.broadcast(second), BroadcastPayload)) > 1
