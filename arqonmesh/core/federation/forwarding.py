@@ -51,7 +51,7 @@ class Forwarding:
         batch = arrival.batch
         links = self._links.open_to(batch.via)
         for box, cluster in links:
-            if box.spared.lost:
+            if box.spared.lost and self._links.takes(box):
                 for debt in box.spared.due({arrival.origin: box.next_order}):
                     self._pay(now, debt, box, cluster, out)
         self._send(now, batch, batch.via, arrival.forward, links, arrival.custody, out)
@@ -66,7 +66,7 @@ class Forwarding:
             return out
         box.spared.parted(now)
         cluster = self._links.cluster_of(peer)
-        if box.spared.lost and cluster is not None:
+        if box.spared.lost and cluster is not None and self._links.takes(box):
             box.rewind()
             for debt in box.spared.due(box.newest()):
                 self._pay(now, debt, box, cluster, out, place=debt.order)

@@ -80,6 +80,10 @@ class Links:
                 links.append((box, cluster))
         return links
 
+    def takes(self, box: Outbox) -> bool:
+        """Whether anything may be put into it now, or would be given up at once."""
+        return box.up or self._hold
+
     def enqueue(
         self,
         now: Instant,
@@ -92,7 +96,7 @@ class Links:
     ) -> None:
         """Into this outbox, and on its way when the link is up. `custody`: upstream waits for this hop, too. `place`:
         it was reserved, and everything in the outbox waits."""
-        if not box.up and not self._hold:
+        if not self.takes(box):
             self._books.drop(out, "link-down", parcel.messages, box.peer)
             return
         if custody is not None and box.peer in custody.holders:

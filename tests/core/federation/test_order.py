@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arqonmesh.config.model import FederationSettings, Rules
-from arqonmesh.core.events import TransportUp
+from arqonmesh.config.model import FederationSettings, OutboxSettings, Rules
+from arqonmesh.core.events import Dropped, TransportUp
 from arqonmesh.core.federation import spared
 from arqonmesh.core.federation.batch import encode_sections
 from arqonmesh.core.federation.spared import SPARED_FOR_US, Debt, Spared
@@ -18,12 +18,17 @@ ONE = [tuple(section for section, _ in encode_sections(CHANNEL, [b"1"]))]
 """The sections of the first message's batch."""
 EXPORTS = FederationSettings(export=Rules(allow=("telemetry:*",)))
 
+DROPS = FederationSettings(export=EXPORTS.export, outbox=OutboxSettings(when_down="drop"))
 
-def square(*, committed: bool = True) -> tuple[Net, Member, Member, Member, Member]:
+
+def square(
+    *, committed: bool = True, witnessing: FederationSettings = EXPORTS
+) -> tuple[Net, Member, Member, Member, Member]:
     """Origin, relay and witness know each other; only the relay leads to the last one. The witness has the origin's
     first message by the relay, in its hands or `committed`, and the relay has not yet passed it on to the last one."""
     net = Net()
-    origin, relay, witness, last = (net.add(name, name, EXPORTS) for name in ("origin", "relay", "witness", "last"))
+    origin, relay, last = (net.add(name, name, EXPORTS) for name in ("origin", "relay", "last"))
+    witness = net.add("witness", "witness", witnessing)
     for one, two in ((origin, relay), (origin, witness), (relay, witness), (relay, last)):
         net.connect(one, two)
     net.settle()
@@ -40,6 +45,10 @@ def square(*, committed: bool = True) -> tuple[Net, Member, Member, Member, Memb
     assert witness.delivered == relay.delivered[: int(committed)]
     assert last.delivered == []
     return net, origin, relay, witness, last
+
+
+def lost_at(member: Member) -> list[tuple[str, int]]:
+    return [(event.reason, event.count) for event in member.said(Dropped) if isinstance(event, Dropped)]
 
 
 def on_the_way(net: Net, source: Member, target: Member) -> list[BusBatch]:
@@ -165,6 +174,36 @@ def test_a_connection_that_takes_the_place_of_another_counts_as_a_parting() -> N
     again = on_the_way(net, witness, relay)
     assert len(flown) == 1
     assert [batch.sections for batch in again] == [*ONE, *[batch.sections for batch in flown]]
+
+
+def test_where_nothing_is_held_for_a_link_that_is_down_what_was_spared_waits_for_the_link() -> None:
+    """And is not counted as lost: nobody has lost it."""
+    net, origin, relay, witness, last = square(witnessing=DROPS)
+    net.connect(origin, witness)
+    net.crash(relay)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    assert lost_at(witness) == [("link-down", 1)]
+    net.boot(relay)
+    for other in (witness, last):
+        net.connect(relay, other)
+    net.publish(origin, CHANNEL, b"3")
+    net.settle()
+    assert [frame for _, frame in last.delivered] == [b"1", b"3"]
+    assert lost_at(witness) == [("link-down", 1)]
+
+
+def test_where_nothing_is_held_what_flew_on_a_silent_link_is_given_up_with_its_connection() -> None:
+    """Also when something may be lost that would go before it."""
+    net, origin, relay, witness, _ = square(witnessing=DROPS)
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    assert witness.fed.backlog(relay.node_id) == 1
+    net.silence(witness, relay)
+    net.tell(witness, TransportUp(relay.node_id, "test", True))
+    assert witness.fed.backlog(relay.node_id) == 0
+    assert lost_at(witness) == [("link-down", 1)]
 
 
 def test_what_came_by_a_third_node_counts_for_everyone_on_the_way() -> None:
