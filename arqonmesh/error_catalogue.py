@@ -18,6 +18,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The mesh admitted this node's key into another cluster than arqon.yaml says now. A key keeps its cluster.",
         "Set node.cluster back, or make a new node with `arqon init` in another data directory.",
     ),
+    "config.other-role": (
+        "The mesh admitted this node's key with another role than arqon.yaml says now. A key keeps its role.",
+        "Set node.role back, or make a new node with `arqon init --cluster NAME` in another data directory.",
+    ),
     "trust.key-length": (
         "A key has another length than 32 bytes.",
         "The key or its file was cut or mixed up; restore it from a backup.",

@@ -1,4 +1,5 @@
-"""What a start would refuse although the settings hold together: keys that cannot be read, an open bus on a network.
+"""What a start would refuse although the settings hold together: keys that cannot be read, an open bus on a network,
+another cluster or role than the mesh admitted the node with.
 
 For `arqon config check`, which promises what the next start will say. Nothing is made or changed on the way.
 """
@@ -16,6 +17,7 @@ from arqonmesh.config.load import Examined
 from arqonmesh.config.model import Config
 from arqonmesh.config.problems import Problem
 from arqonmesh.errors import ArqonError
+from arqonmesh.runtime.admitted import contradictions, stored_admission
 
 
 def refusals(config: Config, data_dir: Path, seen: Examined) -> Iterator[Problem]:
@@ -24,6 +26,8 @@ def refusals(config: Config, data_dir: Path, seen: Examined) -> Iterator[Problem
     def problem(name: str, error: ArqonError) -> Problem:
         return Problem(error.code, name, error.sentence, seen.where(tuple(name.split("."))), error.hint)
 
+    for name, error in contradictions(stored_admission(data_dir), config.node):
+        yield problem(name, error)
     path = data_dir / API_KEYS_FILE
     try:
         opened = closing(ApiKeys(path, wall_clock_ms)) if path.exists() else nullcontext()

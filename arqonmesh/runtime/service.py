@@ -28,13 +28,14 @@ from arqonmesh.core.events import LinkDown
 from arqonmesh.core.kernel import Delete, Event, Put, Write
 from arqonmesh.core.node import Node, World
 from arqonmesh.core.plane import MeshIdentity
-from arqonmesh.errors import ConfigError, StorageError
+from arqonmesh.errors import StorageError
 from arqonmesh.ids import ClusterId, short
 from arqonmesh.net.addresses import show_address
 from arqonmesh.net.endpoint import QuicEndpoint
 from arqonmesh.net.hello import LocalNode
 from arqonmesh.observe.loop_lag import LoopLag
 from arqonmesh.runtime import mesh_state
+from arqonmesh.runtime.admitted import contradictions
 from arqonmesh.runtime.authority import RosterAuthority
 from arqonmesh.runtime.bus_figures import BusFigures
 from arqonmesh.runtime.bus_keys import BusKeys
@@ -163,7 +164,7 @@ class Service:
         self.certificates.on_rotated = lambda leaf: self.endpoint.rotate(leaf, local=self._local)
         durable = {**self._durable, "streams": self.history.load()}
         begun = self.node.start(self.host.now(), durable, self._mesh)
-        self._refuse_other_cluster()
+        self._refuse_another_self()
         self.host.perform(begun)
         self.bus_keys.look()
         self._describe()
@@ -302,17 +303,12 @@ class Service:
         if self.node.plane is not None:
             self.host.perform(self.node.describe(self.host.now(), self.addresses(), SOFTWARE, CAPABILITIES))
 
-    def _refuse_other_cluster(self) -> None:
+    def _refuse_another_self(self) -> None:
         """What we send in the name of a cluster that is not ours every other member refuses, and holds against us."""
-        plane, settings = self.node.plane, self.config.node
+        plane = self.node.plane
         own = None if plane is None else plane.admission.member(self.key.node_id)
-        if own is not None and own.cluster != settings.cluster:
-            raise ConfigError(
-                "config.other-cluster",
-                f"this node was admitted to its mesh as one of cluster {own.cluster!r}, and arqon.yaml says "
-                f"{settings.cluster!r}",
-                hint=f"set node.cluster: {own.cluster}, or arqon init elsewhere for a new node",
-            )
+        for _, error in contradictions(own, self.config.node):
+            raise error
 
     async def _stored(self, writes: tuple[Write, ...]) -> None:
         """Write and wait until it is on disk. Raises StorageError when the disk fails: then it never will be."""

@@ -273,18 +273,22 @@ async def test_what_falls_after_a_node_has_left_is_dialled_again_in_its_next_mes
         await spoke.close()
 
 
-async def test_a_member_does_not_start_under_another_clusters_name(tmp_path: Path) -> None:
-    """All of its batches would be refused, and held against it, without a word at home."""
+@pytest.mark.parametrize(("cluster", "role", "code"), [("x", "hub", "other-cluster"), ("hq", "leader", "other-role")])
+async def test_a_member_does_not_start_under_another_clusters_name_or_role(
+    cluster: str, role: str, code: str, tmp_path: Path
+) -> None:
+    """All of its batches would be refused, and held against it, without a word at home; or it would call itself what
+    nobody treats it as."""
     node = service(tmp_path, "hq", "hub")
     await node.open()
     await Control(node).seed("acme", "open", "")
     await node.close()
 
-    settings = loads(SETTINGS.format(cluster="elsewhere", role="hub").encode())
+    settings = loads(SETTINGS.format(cluster=cluster, role=role).encode())
     moved = Service(settings, node.key, Store.open(tmp_path / "hq" / "mesh.db"), tmp_path / "hq")
     with pytest.raises(ConfigError) as refusal:
         await moved.open()
-    assert refusal.value.code == "config.other-cluster"
+    assert refusal.value.code == f"config.{code}"
     await moved.close()
 
 
