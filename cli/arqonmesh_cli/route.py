@@ -18,6 +18,8 @@ def show_route(screen: Screen, route: RouteView, suffix: str) -> None:
     who = f"{route.cluster}/{route.to[:8]}"
     if not route.hops:
         screen.line((f"no way leads to {who}", "bold"), ", which is ", state_word(route.state))
+        if not route.link:
+            screen.line((f"  which links this node has: arqon link ls{suffix}", "dim"))
     elif len(route.hops) == 1:
         state = "" if route.link in ("", "up") else f" ({state_word(route.link)})"
         screen.line((f"{who} is linked with this node", "bold"), f"{state}, {_rtt(route.hops)}")

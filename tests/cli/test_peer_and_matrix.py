@@ -165,6 +165,7 @@ def test_no_route_and_a_last_resort_are_told_in_words() -> None:
         return stream.text()
 
     assert told().startswith(f"no way leads to lab/{STORE[:8]}, which is")
+    assert told().endswith("\n  which links this node has: arqon link ls\n")
     assert told(hop(STORE), link="up") == f"lab/{STORE[:8]} is linked with this node, 1.0 ms\n"
     opening = told(hop(STORE, rtt_ms=None), link="opening")
     assert "is linked with this node (◐ opening), not measured yet" in opening

@@ -192,7 +192,7 @@ class Peers:
             self._env.wall_ms(),
             causes=self.causes(node),
             probation=node in self._probation,
-            preferred=node in self.preference.chosen,
+            preferred=node in self.preference.chosen and node in self._pool,
             guess_us=None if peer.latency_us is not None else self._guess(node),
         )
 

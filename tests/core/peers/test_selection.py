@@ -165,6 +165,9 @@ def test_every_hundred_rounds_it_measures_clusters_chooses_and_tells() -> None:
     assert event.clusters == (("near", 6, 5_000), ("far", 6, 95_000))
     assert event.gain_ppm == 900_000
     assert core.view(0, event.chosen[0]).preferred
+    core.on_event(0, PeerRuled(event.chosen[0], True, ""))
+    core.on_event(0, MemberChanged(event.chosen[1], "alive", "left", 1, "farewell"))
+    assert [node for node in event.chosen if core.view(0, node).preferred] == list(event.chosen[2:])
 
 
 def test_without_regions_clusters_are_bands_of_latency() -> None:
