@@ -308,8 +308,9 @@ class Federation:
         return out + self._links.renewed(now, event.peer)
 
     def _transport_down(self, now: Instant, event: TransportDown) -> list[Effect]:
+        out = self._partings.link_down(now, event) + self._forwarding.parted(now, event.peer)
         self._upstreams.end(event.peer)
-        return self._partings.link_down(now, event) + self._forwarding.parted(now, event.peer)
+        return out
 
     def _member_admitted(self, now: Instant, event: MemberAdmitted) -> list[Effect]:
         return self._imports.introduced(now, event.node)

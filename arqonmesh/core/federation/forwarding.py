@@ -51,9 +51,8 @@ class Forwarding:
         batch = arrival.batch
         links = self._links.open_to(batch.via)
         for box, cluster in links:
-            if box.spared.lost and self._links.takes(box):
-                for debt in box.spared.due({arrival.origin: box.next_order}):
-                    self._pay(now, debt, box, cluster, out)
+            if box.spared.lost:
+                self._remind(now, arrival.origin, box, cluster, out)
         self._send(now, batch, batch.via, arrival.forward, links, arrival.custody, out)
         if len(batch.via) > 1:
             self._spare(now, arrival)
@@ -64,6 +63,8 @@ class Forwarding:
         box = self._links.outboxes.get(peer)
         if box is None:
             return out
+        if self._stands_long(now, peer):
+            box.spared.forget_lost()
         box.spared.parted(now)
         cluster = self._links.cluster_of(peer)
         if box.spared.lost and cluster is not None and self._links.takes(box):
@@ -82,12 +83,25 @@ class Forwarding:
             box = self._links.outboxes.get(NodeId(node))
             if box is None:
                 continue
-            upstream = self._upstreams.standing(box.peer)
-            if upstream is None or box.peer == arrival.upstream.peer:
-                lost = upstream is not arrival.upstream
+            if box.peer == arrival.upstream.peer:
+                lost = self._upstreams.standing(box.peer) is not arrival.upstream
             else:  # it came by others, and took its time: a young connection may be that of another life
-                lost = now - upstream.since < SPARED_FOR_US
+                lost = not self._stands_long(now, box.peer)
             box.spared.note(Debt(batch, tuple(arrival.forward), box.reserve(), now, size), lost=lost)
+
+    def _stands_long(self, now: Instant, peer: NodeId) -> bool:
+        """Whether this neighbour has had its connection for so long that all who wait for its word have sent again what
+        it died with."""
+        upstream = self._upstreams.standing(peer)
+        return upstream is not None and now - upstream.since >= SPARED_FOR_US
+
+    def _remind(self, now: Instant, origin: NodeId, box: Outbox, cluster: str, out: list[Effect]) -> None:
+        """Something newer of this origin is about to go to this neighbour."""
+        if self._stands_long(now, box.peer):
+            box.spared.forget_lost()
+        elif self._links.takes(box):
+            for debt in box.spared.due({origin: box.next_order}):
+                self._pay(now, debt, box, cluster, out)
 
     def _pay(
         self, now: Instant, debt: Debt, box: Outbox, cluster: str, out: list[Effect], *, place: int | None = None

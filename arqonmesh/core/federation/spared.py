@@ -9,12 +9,16 @@ of the same origin come to it sooner, by another way, they would overtake:
     origin ─2─▶ here ─2─▶ relay ─2─▶ last          1 is known here, and so was not for the relay: `last` has 2 before 1
 
 So what a neighbour was spared is kept, with the place in its outbox that it would have had. When the connection that
-the neighbour had is gone, it goes before the first newer batch of its origin; if none ever waits for that neighbour,
-it is not sent. Its path is told without the detour by which it came here, or the relay would take it for a loop.
+the neighbour had is gone, it goes before the first newer batch of its origin that is passed on from here; if there is
+none until the neighbour has been back for `SPARED_FOR_US`, it is not sent. By then whoever has no acknowledgement has
+sent again, and a node that is new to the neighbour would have the old batch late instead: the neighbour has forgotten
+to whom it passed it on. The path is told without the detour by which it came here, or the relay would take it for a
+loop.
 
 Kept are `SPARED_FOR_US` of each neighbour: who lives has its next hops' word, or a row on disk, within CUSTODY_PATIENCE
-(custody.py), and who is silent for longer than that has no link. They are kept in memory: when a relay and who could
-remind it die together, `last` may still have 2 before 1.
+(custody.py), and who is silent for as long as this has no connection any more. They are kept in memory: when a relay
+and who could remind it die together, `last` may still have 2 before 1; so it may when the relay has no link to whoever
+sends 1 again for longer than `SPARED_FOR_US` after it is back.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ from arqonmesh.core.kernel import SECOND, Instant
 from arqonmesh.wire.messages import BusBatch
 
 SPARED_FOR_US: Final = 10 * SECOND
-"""How long a neighbour may take to pass on what is spared it, and still be alive."""
+"""How long a neighbour may take to pass on what is spared it, and still be alive; and, once it is back, to hear again
+what it died with."""
 SPARED_MAX: Final = 256
 """Batches that are kept of one neighbour, the oldest forgotten first."""
 SPARED_BYTES_MAX: Final = 256 << 10
@@ -86,6 +91,11 @@ class Spared:
         if self._kept:
             self._lost = deque(merge(self._lost, self._kept, key=lambda debt: debt.order))
             self._kept.clear()
+
+    def forget_lost(self) -> None:
+        """The neighbour has been back for long."""
+        self._bytes -= sum(debt.size for debt in self._lost)
+        self._lost.clear()
 
     def due(self, newest: Mapping[str, int]) -> list[Debt]:
         """Take out what may be lost and comes before something newer: `newest` tells of each origin the place of its

@@ -275,6 +275,45 @@ def test_who_was_silent_for_long_before_its_connection_went_has_passed_on_what_i
     assert len(on_the_way(net, witness, relay)) == 1
 
 
+def back_for_long() -> tuple[Net, Member, Member, Member]:
+    """Everyone has 1, the relay was started anew ten seconds ago, and has everyone's acknowledgement."""
+    net, origin, relay, witness, last = square()
+    net.connect(origin, witness)
+    net.settle()
+    assert last.delivered == [(CHANNEL, b"1")]
+    net.crash(relay)
+    net.boot(relay)
+    for other in (origin, witness, last):
+        net.connect(relay, other)
+    net.settle()
+    net.now += SPARED_FOR_US
+    return net, origin, relay, witness
+
+
+@pytest.mark.requirement("R-FE-6")
+def test_who_has_been_back_for_long_is_reminded_of_nothing() -> None:
+    """It does not know any more that it passed 1 on, and would send it to who is new: after 2, which it has itself."""
+    net, origin, relay, witness = back_for_long()
+    newcomer = net.add("newcomer", "newcomer", EXPORTS)
+    net.connect(relay, newcomer)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    exchange(net, origin, relay)
+    exchange(net, relay, newcomer)
+    net.settle()
+    assert newcomer.delivered == [(CHANNEL, b"2")]
+
+
+def test_what_was_lost_with_one_connection_is_not_with_the_next() -> None:
+    net, origin, relay, witness = back_for_long()
+    for other in (origin, witness):
+        net.cut(relay, other)
+    net.connect(relay, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    assert len(on_the_way(net, witness, relay)) == 1
+
+
 def test_what_is_kept_of_what_a_neighbour_was_spared_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """By number and by bytes; the oldest is forgotten first."""
     monkeypatch.setattr(spared, "SPARED_MAX", 3)
