@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from arqonmesh.config.model import FederationSettings
 from arqonmesh.core.federation.arrival import Arrival
 from arqonmesh.core.federation.batch import Section
@@ -53,7 +55,7 @@ class Forwarding:
         for box, cluster in links:
             if box.spared.lost:
                 self._remind(now, arrival.origin, box, cluster, out)
-        self._send(now, batch, batch.via, arrival.forward, links, arrival.custody, out)
+        self._send(now, batch, arrival.forward, links, arrival.custody, out)
         if len(batch.via) > 1:
             self._spare(now, arrival)
 
@@ -79,7 +81,7 @@ class Forwarding:
         """Neighbours on its path have it, as long as they live."""
         batch = arrival.batch
         size = len(batch.head) + sum(map(len, batch.sections))
-        for node in batch.via[1:]:
+        for at, node in enumerate(batch.via[1:], 1):
             box = self._links.outboxes.get(NodeId(node))
             if box is None:
                 continue
@@ -87,7 +89,8 @@ class Forwarding:
                 lost = self._upstreams.standing(box.peer) is not arrival.upstream
             else:  # it came by others, and took its time: a young connection may be that of another life
                 lost = not self._stands_long(now, box.peer)
-            box.spared.note(Debt(batch, tuple(arrival.forward), box.reserve(), now, size), lost=lost)
+            debt = Debt(_shortcut(batch, at), tuple(arrival.forward), box.reserve(), now, size)
+            box.spared.note(debt, lost=lost)
 
     def _stands_long(self, now: Instant, peer: NodeId) -> bool:
         """Whether this neighbour has had its connection for so long that all who wait for its word have sent again what
@@ -106,15 +109,13 @@ class Forwarding:
     def _pay(
         self, now: Instant, debt: Debt, box: Outbox, cluster: str, out: list[Effect], *, place: int | None = None
     ) -> None:
-        """What a neighbour was spared, after all: by the way that led to it, without the detour over it to here."""
-        via = debt.batch.via[: debt.batch.via.index(box.peer)]
-        self._send(now, debt.batch, via, debt.sections, [(box, cluster)], None, out, place=place)
+        """What a neighbour was spared, after all."""
+        self._send(now, debt.batch, debt.sections, [(box, cluster)], None, out, place=place)
 
     def _send(
         self,
         now: Instant,
         batch: BusBatch,
-        via: tuple[str, ...],
         sections: Sequence[tuple[int, Section]],
         links: list[tuple[Outbox, str]],
         custody: Custody | None,
@@ -136,5 +137,10 @@ class Forwarding:
             if pinned is not None:
                 verdicts = self._sending.verdicts(ruling, pinned, links)
                 self._sending.decided("transit", section.channel, verdicts, count, out)
-        envelope = Envelope((*via, self._env.node_id), min(batch.ttl, self._ttl) - 1, batch.head, batch.signature)
+        envelope = Envelope((*batch.via, self._env.node_id), min(batch.ttl, self._ttl) - 1, batch.head, batch.signature)
         self._books.counters.forwarded += self._sending.send(now, envelope, rights, links, custody, out, place=place)
+
+
+def _shortcut(batch: BusBatch, at: int) -> BusBatch:
+    """As if it had come here instead of to the node at this place of its path."""
+    return structs.replace(batch, via=batch.via[:at], ttl=batch.ttl + len(batch.via) - at)

@@ -12,8 +12,8 @@ So what a neighbour was spared is kept, with the place in its outbox that it wou
 the neighbour had is gone, it goes before the first newer batch of its origin that is passed on from here; if there is
 none until the neighbour has been back for `SPARED_FOR_US`, it is not sent. By then whoever has no acknowledgement has
 sent again, and a node that is new to the neighbour would have the old batch late instead: the neighbour has forgotten
-to whom it passed it on. The path is told without the detour by which it came here, or the relay would take it for a
-loop.
+to whom it passed it on. Its path and `ttl` are told without the detour by which it came here: the relay would take it
+for a loop, or for itself alone.
 
 Kept are `SPARED_FOR_US` of each neighbour: who lives has its next hops' word, or a row on disk, within CUSTODY_PATIENCE
 (custody.py), and who is silent for as long as this has no connection any more. They are kept in memory: when a relay
@@ -44,6 +44,7 @@ class Debt(NamedTuple):
     """A batch that a neighbour was spared."""
 
     batch: BusBatch
+    """As if it had come here instead of to the neighbour."""
     sections: tuple[tuple[int, Section], ...]
     """Those that were passed on to others, with their places in the batch."""
     order: int

@@ -22,13 +22,13 @@ DROPS = FederationSettings(export=EXPORTS.export, outbox=OutboxSettings(when_dow
 
 
 def square(
-    *, committed: bool = True, witnessing: FederationSettings = EXPORTS
+    *, committed: bool = True, exports: FederationSettings = EXPORTS, witnessing: FederationSettings | None = None
 ) -> tuple[Net, Member, Member, Member, Member]:
     """Origin, relay and witness know each other; only the relay leads to the last one. The witness has the origin's
     first message by the relay, in its hands or `committed`, and the relay has not yet passed it on to the last one."""
     net = Net()
-    origin, relay, last = (net.add(name, name, EXPORTS) for name in ("origin", "relay", "last"))
-    witness = net.add("witness", "witness", witnessing)
+    origin, relay, last = (net.add(name, name, exports) for name in ("origin", "relay", "last"))
+    witness = net.add("witness", "witness", witnessing or exports)
     for one, two in ((origin, relay), (origin, witness), (relay, witness), (relay, last)):
         net.connect(one, two)
     net.settle()
@@ -237,6 +237,38 @@ def test_it_is_told_without_the_detour_that_it_made_over_who_gets_it_again() -> 
         net.tick(witness)
     ways = [batch.via for batch in on_the_way(net, witness, relay)]
     assert ways == [(origin.node_id, witness.node_id)] * 2
+
+
+def test_of_a_longer_way_it_is_told_how_it_came_to_who_gets_it_again() -> None:
+    """Who is before the relay on it has it, and is not to be sent it by the relay."""
+    net = Net()
+    origin, before, relay, witness = (net.add(name, name, EXPORTS) for name in ("origin", "before", "relay", "witness"))
+    for one, two in ((origin, before), (before, relay), (relay, witness)):
+        net.connect(one, two)
+    net.publish(origin, CHANNEL, b"1")
+    net.settle()
+    net.crash(relay)
+    net.boot(relay)
+    net.connect(relay, witness)
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    ways = [batch.via for batch in on_the_way(net, witness, relay)]
+    assert ways == [(origin.node_id, before.node_id, witness.node_id), (origin.node_id, witness.node_id)]
+
+
+@pytest.mark.requirement("R-FE-6")
+def test_the_detour_takes_nothing_of_how_far_it_may_go() -> None:
+    """With three steps the last one is just within reach by the witness: of the newer, so of what goes before it."""
+    net, origin, relay, witness, last = square(exports=FederationSettings(export=EXPORTS.export, ttl=3))
+    relay_dies(net, relay, witness, last)
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    assert [batch.ttl for batch in on_the_way(net, witness, relay)] == [1, 1]
+    exchange(net, witness, relay)
+    exchange(net, relay, last)
+    assert [frame for _, frame in last.delivered] == [b"1", b"2"]
 
 
 def test_what_nothing_newer_follows_is_not_sent() -> None:
