@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +18,9 @@ from arqonmesh.client.failures import bad_address
 
 RECONNECT_MIN_S: Final = 0.2
 RECONNECT_MAX_S: Final = 15.0
+RECONNECT_LOCAL_MAX_S: Final = 1.0
+"""To a node on this machine: knocking costs nobody anything there, and a restart takes a few seconds. Still drawn from
+zero, so that all its clients come back spread over a second."""
 STEADY_S: Final = 5.0
 """How long a connection has to live for its node to count as one that works."""
 
@@ -59,7 +63,8 @@ class Endpoints:
     def wait_s(self) -> float:
         """How long to wait before the next attempt."""
         rounds = self._failed // len(self.urls)
-        bound_s = min(RECONNECT_MIN_S * 2.0 ** min(rounds, 32), RECONNECT_MAX_S)
+        most_s = RECONNECT_LOCAL_MAX_S if _is_local(self.current) else RECONNECT_MAX_S
+        bound_s = min(RECONNECT_MIN_S * 2.0 ** min(rounds, 32), most_s)
         return random.random() * bound_s
 
 
@@ -73,6 +78,15 @@ def _checked(url: str) -> str:
     if not fine:
         raise bad_address(url)
     return whole
+
+
+def _is_local(url: str) -> bool:
+    """Whether this address never leaves the machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _with_query(url: str, query: str) -> str:

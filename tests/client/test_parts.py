@@ -8,7 +8,13 @@ import pytest
 from msgspec import Raw
 
 from arqonmesh.client import Gap, Message, Resumed
-from arqonmesh.client.endpoints import RECONNECT_MAX_S, RECONNECT_MIN_S, STEADY_S, Endpoints
+from arqonmesh.client.endpoints import (
+    RECONNECT_LOCAL_MAX_S,
+    RECONNECT_MAX_S,
+    RECONNECT_MIN_S,
+    STEADY_S,
+    Endpoints,
+)
 from arqonmesh.client.message import read
 from arqonmesh.client.positions import Positions, matches
 from arqonmesh.client.resume import resumed_of
@@ -61,6 +67,31 @@ def test_a_lost_client_goes_round_all_nodes_before_it_waits_longer(monkeypatch: 
     assert endpoints.wait_s() == RECONNECT_MAX_S / 4, "a node that takes clients and drops them is no node that works"
     endpoints.lost(STEADY_S)
     assert endpoints.wait_s() == RECONNECT_MIN_S / 4
+
+
+@pytest.mark.parametrize(
+    ("url", "most_s"),
+    [
+        ("ws://127.0.0.1:9100", RECONNECT_LOCAL_MAX_S),
+        ("127.9.9.9:1/t/acme", RECONNECT_LOCAL_MAX_S),
+        ("ws://localhost:9100", RECONNECT_LOCAL_MAX_S),
+        ("wss://[::1]:9100", RECONNECT_LOCAL_MAX_S),
+        ("ws://10.0.0.1:9100", RECONNECT_MAX_S),
+        ("wss://localhost.example.org", RECONNECT_MAX_S),
+        ("ws://[fe80::1]:9100", RECONNECT_MAX_S),
+    ],
+)
+def test_a_node_on_this_machine_is_knocked_at_more_often(
+    url: str, most_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart of some seconds its clients are back within one, and not all at once."""
+    endpoints = Endpoints(url)
+    for _ in range(100):
+        endpoints.failed()
+    monkeypatch.setattr(random, "random", lambda: 1.0)
+    assert endpoints.wait_s() == most_s
+    monkeypatch.setattr(random, "random", lambda: 0.25)
+    assert endpoints.wait_s() == most_s / 4
 
 
 def test_what_the_bus_should_know_of_a_client_goes_with_the_address() -> None:
