@@ -32,6 +32,19 @@ def is_meant(room: str, channel: str) -> bool:
     return room.partition(":")[0] == ROOM or channel.partition(":")[0] == ROOM
 
 
+def channel_meant(name: str) -> str:
+    """The one channel, as a subscription names it: `$mesh`, `$mesh:*` or `$mesh:state`. Raises Refusal."""
+    room, colon, leaf = name.partition(":")
+    if room == ROOM and (not colon or leaf in ("*", NAME.partition(":")[2])):
+        return NAME
+    raise Refusal(
+        "bus.no-such-channel",
+        f"there is no channel {name[:160]!r}; the room {ROOM} has {NAME} alone, which {ROOM} and {ROOM}:* mean, too",
+        field="channel",
+        hint='{"type": "join", "channel": "$mesh:state"}',
+    )
+
+
 def reserved() -> Refusal:
     return Refusal(
         "bus.reserved-room",

@@ -63,7 +63,10 @@ def resolve_target(room: str, channel: str, names: RoomNames = USUAL) -> str:
 def resolve_pattern(room: str, channel: str, names: RoomNames = USUAL) -> str:
     """As `resolve`, for a subscription: `room:*`, `*:channel`, `*` and `$mesh` are fine too. Raises Refusal."""
     if mesh_room.is_meant(room, channel):
-        return mesh_room.NAME
+        whole = (
+            room if not channel else channel if channel.startswith(mesh_room.ROOM) else f"{mesh_room.ROOM}:{channel}"
+        )
+        return mesh_room.channel_meant(whole)
     if (room or EVERYTHING, channel or EVERYTHING) == (EVERYTHING, EVERYTHING):
         return EVERYTHING
     name = _joined(room, channel, names)

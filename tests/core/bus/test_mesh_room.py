@@ -111,6 +111,30 @@ def test_nobody_else_is_told_and_nobody_announces_who_listens() -> None:
     assert states(home.take(one)) == []
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "join", "channel": "$mesh:bogus"},
+        {"type": "join", "room": "$mesh", "channel": "bogus"},
+        {"type": "join", "room": "$mesh", "channel": "a:b"},
+        {"type": "join", "channel": "$meshes"},
+        {"type": "leave", "channel": "$mesh:"},
+    ],
+)
+def test_another_name_in_the_mesh_s_room_is_none(frame: dict[str, str]) -> None:
+    """It is not taken for the one that there is; the answer names that."""
+    home = house()
+    client = home.connect()
+    home.take(client)
+    answer = home.ask(client, frame)
+    assert (answer["type"], answer["payload"]["code"]) == (
+        "error", "bus.channel-name" if "$meshes" in frame["channel"] else "bus.no-such-channel",
+    )  # fmt: skip
+    assert home.bus.clients[client].subscriptions == {}
+    if "$meshes" not in frame["channel"]:
+        assert "$mesh has $mesh:state alone" in answer["payload"]["message"]
+
+
 def test_leaving_the_mesh_is_told() -> None:
     """Phase `none`: there is nothing to be on a side of."""
     home = house()
