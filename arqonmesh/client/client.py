@@ -94,6 +94,11 @@ class BusClient:
         return self._session.client_id
 
     @property
+    def frame_bytes_max(self) -> int:
+        """The largest frame that the node takes, `bus.frame_bytes_max`; a larger one is refused here. 0: unknown."""
+        return self._session.frame_bytes_max
+
+    @property
     def state(self) -> State:
         return self._session.state
 

@@ -115,6 +115,14 @@ def request_failed(target: str, message: Message) -> PeerError:
     return PeerError(code, f"{target} could not answer: {sentence}", hint=str(told.get("hint", "")))
 
 
+def frame_too_large(url: str, size_bytes: int, bytes_max: int) -> UsageError:
+    return UsageError(
+        "bus.frame-too-large",
+        f"the message makes a frame of {size_bytes} bytes; bus.frame_bytes_max at {url} is {bytes_max}",
+        hint="send it in parts, or raise bus.frame_bytes_max in that node's arqon.yaml and start it again",
+    )
+
+
 def none_of(urls: Sequence[str], failures: Sequence[ArqonError]) -> ArqonError:
     """What to say when every node of a cluster was tried: the one failure, or all of them in a sentence."""
     if len(failures) == 1:

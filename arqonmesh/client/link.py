@@ -33,6 +33,8 @@ class Link:
         self.client_id = ""
         self.node = ""
         """The id of the node at the other end."""
+        self.frame_bytes_max = 0
+        """The largest frame that it takes; 0: it did not say."""
         self._owner = owner
         self._endpoints = endpoints
         self._token = token
@@ -88,6 +90,8 @@ class Link:
             payload = object_of(message)
             if "welcome" in payload:
                 self.client_id, self.node = str(payload.get("client_id", "")), str(payload.get("node", ""))
+                largest = payload.get("frame_bytes_max")
+                self.frame_bytes_max = largest if isinstance(largest, int) else 0
                 welcome.set_result("")
                 return
             if message.type == "welcome":  # how the telemetry of a node greets

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeAlias
 from arqonmesh.client import mailboxes
 from arqonmesh.client.connection import Connection
 from arqonmesh.client.endpoints import Endpoints
-from arqonmesh.client.failures import Busy, ended, no_answer, none_of, told_by_the_bus
+from arqonmesh.client.failures import Busy, ended, frame_too_large, no_answer, none_of, told_by_the_bus
 from arqonmesh.client.link import Link
 from arqonmesh.client.mailboxes import Mailboxes
 from arqonmesh.client.message import Message, encode, is_echo, object_of
@@ -91,6 +91,8 @@ class Session:
                 raise self._problem
             connection = self._link.connection
             if connection is not None and connection.can_write:
+                if len(frame) > self._link.frame_bytes_max > 0:  # the bus would end the connection, and others' frames
+                    raise frame_too_large(self.endpoints.current, len(frame), self._link.frame_bytes_max)
                 connection.send(frame)
                 return
             self._writable.clear()
@@ -141,6 +143,10 @@ class Session:
         if message.type == "error":
             raise told_by_the_bus(message)
         return message
+
+    @property
+    def frame_bytes_max(self) -> int:
+        return self._link.frame_bytes_max
 
     @property
     def failure(self) -> ArqonError | None:

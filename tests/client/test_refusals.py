@@ -15,7 +15,7 @@ from arqonmesh.client import connection as connection_module
 from arqonmesh.client.failures import not_a_bus, told_by_the_bus
 from arqonmesh.client.message import read
 from arqonmesh.config.model import BusSettings, TelemetrySettings
-from arqonmesh.errors import Denied, PeerError, TimedOut
+from arqonmesh.errors import Denied, PeerError, TimedOut, UsageError
 from bench.lone_bus import LoneBus
 from tests.bridge.test_http import Node
 from tests.client.conftest import url_of
@@ -152,3 +152,15 @@ def test_a_hint_in_words_stays_as_it_is() -> None:
         message = read(json.dumps({"type": "error", "payload": {"code": "bus.x", "hint": hint}}).encode())
         assert message is not None
         assert told_by_the_bus(message).hint == hint
+
+
+async def test_a_frame_that_the_bus_would_end_the_connection_for_is_not_sent() -> None:
+    """The error says how large it may be; the connection, and what waits in it, goes on."""
+    bus = LoneBus(BusSettings(frame_bytes_max=1_000))
+    async with await BusClient.connect(await bus.start(), reconnect=False) as client:
+        assert client.frame_bytes_max == 1_000
+        with pytest.raises(UsageError, match=r"bus\.frame_bytes_max at ws://.* is 1000") as refused:
+            await client.publish("a:b", "x" * 1_000)
+        assert refused.value.code == "bus.frame-too-large"
+        assert (await client.send("a:b", "x" * 800)).id
+    await bus.stop()

@@ -42,6 +42,7 @@ def connect(bus: Bus, now: Instant, client: ClientId, info: ClientInfo) -> list[
         "client_id": client,
         "node": bus.env.node_id,
         "cluster": bus.env.cluster,
+        "frame_bytes_max": bus.settings.frame_bytes_max,
     }
     return [
         say(bus, connected, "system" if connected.canonical else "message", payload),

@@ -38,6 +38,7 @@ def test_a_client_with_the_subprotocol_is_welcomed_in_canonical() -> None:
     assert (welcome["type"], welcome["v"]) == ("system", 1)
     assert welcome["payload"]["client_id"] == client
     assert welcome["payload"]["cluster"] == "hq"
+    assert welcome["payload"]["frame_bytes_max"] == 262_144
 
 
 @pytest.mark.requirement("R-BU-22")
