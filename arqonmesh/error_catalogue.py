@@ -739,7 +739,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "The command failed in a way nobody foresaw.",
         "Run it again with ARQON_DEBUG=1 and report the trace.",
     ),
-    "cli.not-text": ("An argument holds bytes that are not UTF-8.", "Write it in UTF-8."),
+    "cli.not-text": (
+        "An argument, or a line of standard input for `arqon pub`, holds bytes that are not UTF-8.",
+        "Write it in UTF-8; `iconv -t UTF-8` converts.",
+    ),
     "cli.usage": ("The command line does not fit the command.", "Add --help to see its form and an example."),
     "demo.bus": ("A bus of the demo refused a message of the demo.", "Report it with the message."),
     "demo.command": ("A command that the demo runs gave no answer.", "Run that command by hand to see more."),

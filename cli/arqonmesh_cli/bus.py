@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,21 +16,22 @@ import typer
 from arqonmesh.errors import ArqonError, PeerError, TimedOut, UsageError
 from arqonmesh.observe.printable import printable
 from arqonmesh_cli.answer import Answer, noun, verb
-from arqonmesh_cli.connect import client_of
+from arqonmesh_cli.connect import answer_of, look_whether_stopped
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.options import Context, DataDir, Json
-from arqonmesh_cli.screen import tell_terminal
+from arqonmesh_cli.screen import tell_person, tell_terminal
 from arqonmesh_cli.tenant import check_tenant, in_tenant
-from arqonmesh_cli.where import place_of
+from arqonmesh_cli.where import Place, place_of
 
 if TYPE_CHECKING:
-    from arqonmesh.client import BusClient, Message
+    from arqonmesh.client import BusClient, Message, Resumed
+    from arqonmesh.client.session import State
     from arqonmesh.client.token import TokenSource
 
 app = noun("The bus.")
 
 LINE_BYTES_MAX: Final = 256 << 10
-"""The longest line that `pub -` takes; the bus takes no larger frame by default."""
+"""The longest line that `pub -` takes for a bus that does not say what it takes."""
 CHUNK_BYTES: Final = 64 << 10
 
 Channel = Annotated[str, typer.Argument(metavar="ROOM:CHANNEL", help="Such as telemetry:host.")]
@@ -56,7 +58,12 @@ Tenant = Annotated[
 Count = Annotated[int | None, typer.Option("--count", min=1, help="End after so many messages.", show_default=False)]
 Within = Annotated[
     str | None,
-    typer.Option("--timeout", metavar="TIME", help="Give up when --count is not reached by then.", show_default=False),
+    typer.Option(
+        "--timeout",
+        metavar="TIME",
+        help="End after this time; with --count, an error when fewer came.",
+        show_default=False,
+    ),
 ]
 Reconnect = Annotated[bool, typer.Option("--reconnect", help="When the node goes away, wait for it to come back.")]
 
@@ -142,7 +149,7 @@ def payload_of(text: str) -> bytes:
     """The JSON that stands for a line of text: itself when it is a JSON object, else {"text": ...}."""
     import msgspec
 
-    text = text.encode("utf-8", "replace").decode()  # what the shell passed may be no text at all
+    text.encode()  # what the shell passed may be no text at all: the command line is told so
     stripped = text.strip()
     if stripped.startswith("{"):
         try:
@@ -176,8 +183,7 @@ async def _connect(
     shown: TokenSource = token
     if url is None:
         place = place_of(data_dir, context)
-        async with client_of(place) as node:
-            url = (await node.node_status()).bus
+        url = (await answer_of(place, lambda node: node.node_status())).bus
         if not token and place.bus_token(tenant):  # what is wrong with the settings is said here
             shown = partial(place.bus_token, tenant)  # a node that was started again asks for a new one
     return await BusClient.connect(in_tenant(url, tenant), shown, **how)
@@ -191,8 +197,8 @@ async def _publish(bus: BusClient, channel: str, text: str) -> tuple[int, str]:
     published = 0
     try:
         if text == "-":
-            async for line in _stdin_lines():
-                await bus.publish_raw(channel, payload_of(line))
+            async for line in _stdin_lines(bus.frame_bytes_max or LINE_BYTES_MAX):
+                await _publish_line(bus, channel, line, published + 1)
                 published += 1
                 if refusals:
                     break
@@ -218,6 +224,37 @@ async def _full_name(bus: BusClient, channel: str) -> str:
     except ArqonError:  # who may publish there need not be told of it
         return channel
     return str(told.get("id", channel)) if isinstance(told, dict) else channel
+
+
+async def _publish_line(bus: BusClient, channel: str, line: bytes, number: int) -> None:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as wrong:
+        raise UsageError(
+            "cli.not-text",
+            f"line {number} of standard input is not UTF-8 (byte {line[wrong.start]:#04x} at {wrong.start + 1}); it "
+            f"needs to be text{_sent_before(number)}",
+            hint=f"iconv -f ISO-8859-1 -t UTF-8 FILE | arqon pub {channel} -",
+        ) from None
+    try:
+        await bus.publish_raw(channel, payload_of(text))
+    except UsageError as error:
+        if error.code == "bus.frame-too-large":
+            raise _too_long(number, error.sentence, bus.frame_bytes_max) from None
+        raise
+
+
+def _too_long(number: int, why: str, bytes_max: int) -> UsageError:
+    return UsageError(
+        "cli.line-too-long",
+        f"line {number} of standard input is too long: {why}{_sent_before(number)}",
+        hint=f"fold -w {bytes_max // 2} FILE | arqon pub ROOM:CHANNEL -    # or raise bus.frame_bytes_max",
+    )
+
+
+def _sent_before(number: int) -> str:
+    """What became of the rest."""
+    return "" if number == 1 else f"; the {number - 1} before it {'was' if number == 2 else 'were'} sent"
 
 
 async def _flushed(bus: BusClient, refusal: asyncio.Event) -> None:
@@ -258,22 +295,30 @@ def _listen(
 ) -> None:
     patience_s = None if timeout is None else parse_duration(timeout, "--timeout 10s")
     seen = 0
+    joined, lost = False, ""
 
     async def listen() -> None:
-        nonlocal seen
-        bus = await _connect(url, token, tenant, data_dir, context, reconnect=reconnect)
-        async with bus:
-            await bus.join(channel)
-            tell_terminal(f"listening on {channel} at {bus.url}; Ctrl-C ends it")
-            async for message in bus.messages():
-                if as_json:
-                    sys.stdout.buffer.write(json_line(message.raw))
-                else:
-                    sys.stdout.buffer.write(message_line(message).encode() + b"\n")
-                sys.stdout.buffer.flush()
-                seen += 1
-                if seen == count:
-                    return
+        nonlocal seen, joined, lost
+        connected = await _connect(url, token, tenant, data_dir, context, reconnect=reconnect)
+        async with connected:
+            if not as_json:
+                connected.on_state(_Outages(connected.url).told)
+            connected.on_resume(_tell_gap)
+            await _join(connected, channel)
+            joined = True
+            tell_terminal(f"listening on {channel} at {connected.url}; Ctrl-C ends it")
+            try:
+                async for message in connected.messages():
+                    if as_json:
+                        sys.stdout.buffer.write(json_line(message.raw))
+                    else:
+                        sys.stdout.buffer.write(message_line(message).encode() + b"\n")
+                    sys.stdout.buffer.flush()
+                    seen += 1
+                    if seen == count:
+                        return
+            finally:
+                lost = "" if connected.state == "connected" else connected.url
 
     async def bounded() -> None:
         async with asyncio.timeout(patience_s):
@@ -283,16 +328,75 @@ def _listen(
         asyncio.run(bounded())
     except TimeoutError:
         waited = show_duration(patience_s or 0.0)
-        wanted = "no end was asked for" if count is None else f"{count} were asked for"
+        if not joined:
+            raise _never_connected(waited, url or place_of(data_dir, context)) from None
         if count is not None:
             raise TimedOut(
-                "cli.sub-timeout", f"{seen} messages on {channel} in {waited}; {wanted}", hint="arqon policy show"
+                "cli.sub-timeout",
+                f"{seen} messages on {channel} in {waited}; {count} were asked for"
+                + (f", and {lost} is not reachable" if lost else ""),
+                hint="arqon node status" if lost else "arqon policy show",
             ) from None
     except KeyboardInterrupt:
         return  # the way to end it
 
 
-async def _stdin_lines() -> AsyncIterator[str]:
+async def _join(bus: BusClient, channel: str) -> None:
+    try:
+        await bus.join(channel)
+    except ArqonError as error:
+        if error.code == "bus.no-such-channel":  # only the mesh's own room refuses a name so
+            error.hint = "arqon sub '$mesh:state'"
+        raise
+
+
+def _never_connected(waited: str, where: str | Place) -> TimedOut:
+    """What is said when the time was up before anything could be heard."""
+    hint = "arqon node status    # says where a node's bus is"
+    if isinstance(where, Place):
+        try:
+            look_whether_stopped(where)
+        except TimedOut as stopped:
+            return stopped
+        hint = f"arqon node status {where.option}"
+        where = f"the node in {where.data_dir}"
+    return TimedOut(
+        "bus.timeout",
+        f"not connected within {waited}: {where} did not answer; it needs to be less busy, or --timeout to be longer",
+        hint=hint,
+    )
+
+
+class _Outages:
+    """Tells a person at a terminal when the node goes, and when it is back."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._gone_at_s: float | None = None
+
+    def told(self, state: State) -> None:
+        if state == "reconnecting":
+            self._gone_at_s = time.monotonic()
+            tell_terminal(f"{self._url} is gone; waiting for it to come back, Ctrl-C ends it")
+        elif state == "connected" and self._gone_at_s is not None:
+            away_s, self._gone_at_s = time.monotonic() - self._gone_at_s, None
+            tell_terminal(f"{self._url} is back after {show_duration(away_s)}")
+
+
+def _tell_gap(resumed: Resumed) -> None:
+    """What is missing although the bus was asked for it, whoever reads the messages."""
+    if resumed.recovered is not False:
+        return
+    counted = sum(gap.last - gap.first + 1 for gap in resumed.gaps if gap.last is not None)
+    parts = [f"{counted} that nobody has any more"] if counted else []
+    if any(gap.last is None for gap in resumed.gaps):
+        parts.append("maybe some that nobody knows of")
+    if not resumed.gaps:
+        parts.append("maybe some that could not be asked for")
+    tell_person(f"gap on {resumed.channel}: of the messages that came meanwhile, missing are {' and '.join(parts)}")
+
+
+async def _stdin_lines(bytes_max: int) -> AsyncIterator[bytes]:
     """Lines of standard input as they come, read by a thread because a file cannot be awaited; one chunk ahead."""
     loop = asyncio.get_running_loop()
     chunks: asyncio.Queue[bytes] = asyncio.Queue(1)
@@ -308,16 +412,15 @@ async def _stdin_lines() -> AsyncIterator[str]:
             return  # the loop is gone: so is the reader of this
 
     threading.Thread(target=read, daemon=True, name="stdin").start()
-    rest = b""
+    rest, count = b"", 0
     while chunk := await chunks.get():
         *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > LINE_BYTES_MAX:
-            raise UsageError(
-                "cli.line-too-long",
-                f"a line of standard input has more than {LINE_BYTES_MAX} bytes; it needs to fit into one message",
-                hint="arqon pub ROOM:CHANNEL -  < a file with shorter lines",
-            )
         for line in lines:
-            yield line.decode("utf-8", "replace")
+            yield line
+        count += len(lines)
+        if len(rest) > bytes_max:
+            raise _too_long(
+                count + 1, f"more than {bytes_max} bytes, which is all that one message may have", bytes_max
+            )
     if rest:
-        yield rest.decode("utf-8", "replace")
+        yield rest

@@ -24,24 +24,28 @@ SILENCE_S: Final = 2.0
 def ask(place: Place, question: Callable[[NodeClient], Awaitable[T]], *, answered: asyncio.Event | None = None) -> T:
     """The answer to `question`, which sets `answered` when it goes on for longer with an answer. Raises what the node
     raised, NotRunning when there is none, TimedOut `api.deadline` with the process that is late or stopped."""
+    return asyncio.run(answer_of(place, question, answered=answered))
 
-    async def once() -> T:
+
+async def answer_of(
+    place: Place, question: Callable[[NodeClient], Awaitable[T]], *, answered: asyncio.Event | None = None
+) -> T:
+    """As `ask`, for who has a loop already."""
+    try:
         async with client_of(place) as node:
             asked = asyncio.ensure_future(question(node))
             heard = asyncio.ensure_future((answered or asyncio.Event()).wait())
-            done, _ = await asyncio.wait((asked, heard), timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
-            heard.cancel()
-            if not done:
-                pid = listener_pid(place.socket)
-                if pid is not None and stopped(pid):
-                    asked.cancel()
-                    await asyncio.wait((asked,))
-                    raise _late(place, pid, taken=True)
-                tell_terminal(f"waiting for process {pid or 'unknown'} in {place.data_dir} to answer")
-            return await asked
-
-    try:
-        return asyncio.run(once())
+            try:
+                done, _ = await asyncio.wait((asked, heard), timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    look_whether_stopped(place)
+                    pid = listener_pid(place.socket)
+                    tell_terminal(f"waiting for process {pid or 'unknown'} in {place.data_dir} to answer")
+                return await asked
+            finally:
+                heard.cancel()
+                asked.cancel()
+                await asyncio.wait((asked,))
     except ArqonError as error:
         from arqonmesh.api.failures import QueueFull
 
@@ -55,6 +59,13 @@ def ask(place: Place, question: Callable[[NodeClient], Awaitable[T]], *, answere
 def ask_at(data_dir: Path | None, context: str | None, question: Callable[[NodeClient], Awaitable[T]]) -> T:
     """`ask` at the place that the shared options name."""
     return ask(place_of(data_dir, context), question)
+
+
+def look_whether_stopped(place: Place) -> None:
+    """Raises TimedOut `api.deadline` when the node's process is stopped and cannot answer anybody."""
+    pid = listener_pid(place.socket)
+    if pid is not None and stopped(pid):
+        raise _late(place, pid, taken=True)
 
 
 def client_of(place: Place) -> NodeClient:

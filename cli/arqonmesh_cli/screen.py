@@ -49,6 +49,11 @@ def tell_terminal(text: str) -> None:
         screen.line((text, "dim"))
 
 
+def tell_person(text: str) -> None:
+    """What matters whoever listens: on standard error, beside what is printed for programs."""
+    Screen(sys.stderr).line(text)
+
+
 def style(state: str) -> str:
     return STATES.get(state, ("·", ""))[1]
 

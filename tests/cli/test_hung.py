@@ -76,7 +76,9 @@ def stuck() -> Iterator[Stuck]:
         yield process
 
 
-@pytest.mark.parametrize("words", ASKING)
+@pytest.mark.parametrize(
+    "words", [*ASKING, ("pub", "a:b", "x"), ("sub", "a:b"), ("sub", "a:b", "--timeout", "1s"), ("tail", "--reconnect")]
+)
 def test_a_stopped_process_is_named_with_what_lets_it_go_on_or_ends_it(
     words: tuple[str, ...], arqon: Arqon, stuck: Stuck
 ) -> None:

@@ -197,6 +197,91 @@ def test_a_line_too_long_for_a_message_is_refused_and_not_kept_in_memory(node: N
     assert json.loads(done.stdout)["error"]["code"] == "cli.line-too-long"
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        (b"x" * 300_000, "cli.line-too-long", ("line 3", "bytes; bus.frame_bytes_max at ws://", "is 262144")),
+        (b"\xe9t\xe9", "cli.not-text", ("line 3", "byte 0xe9 at 1")),
+    ],
+    ids=["too long", "no text"],
+)
+def test_a_line_that_no_message_can_carry_is_named_by_its_number(
+    node: Node, line: bytes, code: str, said: tuple[str, ...]
+) -> None:
+    """Nothing of it is sent, neither with other characters in the place of its own; what came before it is."""
+    with listening(node, "logs:lines", "--json") as listener:
+        done = subprocess.run(
+            [*RUN, "pub", "logs:lines", "-", "--json", *node.at],
+            input=b"one\ntwo\n" + line + b"\nfour\n",
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        error = json.loads(done.stdout)["error"]
+        assert (done.returncode, error["code"]) == (2, code)
+        for part in (*said, "the 2 before it were sent"):
+            assert part in error["message"]
+        node.run("pub", "logs:lines", "end")
+        texts = [json.loads(line)["data"]["payload"]["text"] for line in drained(listener, '"end"')]
+        assert texts == ["one", "two", "end"]
+        listener.send_signal(signal.SIGINT)
+        assert listener.wait(20) == 0
+
+
+def test_an_argument_that_is_no_text_is_not_published_as_another(node: Node) -> None:
+    """As any other argument: exit code 2."""
+    done = subprocess.run(
+        [*RUN, "pub", "a:b", b"\xff", "--json", *node.at], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (2, "cli.not-text")
+
+
+def test_sub_ends_when_its_time_is_up_and_fails_only_where_more_was_asked_for(node: Node) -> None:
+    """--timeout alone is an end like another; with --count, too few are an error."""
+    assert node.run("sub", "a:nobody", "--timeout", "3s") == ""
+    assert "cli.sub-timeout" in node.run("sub", "a:nobody", "--timeout", "3s", "--count", "1", "--json", code=6)
+
+
+def test_a_name_that_is_none_in_the_mesh_s_room_is_refused_with_the_one_that_is(node: Node) -> None:
+    """Who misspelt it would wait for what never comes."""
+    error = json.loads(node.run("sub", "$mesh:bogus", "--json", code=5))["error"]
+    assert (error["code"], error["hint"]) == ("bus.no-such-channel", "arqon sub '$mesh:state'")
+
+
+def test_who_listens_with_reconnect_is_told_that_the_node_went_and_that_it_is_back() -> None:
+    """One line each on a terminal; and what was published meanwhile in a channel that the pattern had never heard."""
+    with tempfile.TemporaryDirectory(prefix="arqon-") as directory:
+        node = Node(Path(directory) / "hq", 0)
+        bus, http, quic = (f"127.0.0.1:{port}" for port in free_ports(3))
+        node.run("init", "--cluster", "hq", "--quic", quic, "--bus", bus, "--http", http, "--telemetry", "127.0.0.1:0")
+        node.run("node", "start", "--detach")
+        terminal, end = pty.openpty()
+        listener = node.open("sub", "a:*", "--reconnect", "--count", "1", stderr=end)
+        os.close(end)
+        said = b""
+
+        def until_said(text: bytes) -> None:
+            nonlocal said
+            while text not in said:
+                said += os.read(terminal, 4_096)
+
+        try:
+            until_said(b"listening on a:*")
+            node.run("node", "stop", "--timeout", "20s")
+            until_said(f"ws://{bus} is gone; waiting for it to come back".encode())
+            node.run("node", "start", "--detach")
+            node.run("pub", "a:new", "hello")
+            assert listener.stdout is not None and "hello" in listener.stdout.readline()
+            until_said(f"ws://{bus} is back after ".encode())
+            assert listener.wait(20) == 0
+            assert b"gap on" not in said
+        finally:
+            listener.kill()
+            listener.communicate()
+            os.close(terminal)
+            subprocess.run([*RUN, "node", "stop", "--force", "--timeout", "5s", *node.at], timeout=60, check=False)
+
+
 def test_a_refusal_of_the_bus_is_the_command_s_error(node: Node) -> None:
     """Publishing is not confirmed message by message; a refused one is told all the same."""
     done = subprocess.run(
