@@ -38,6 +38,7 @@ what it died with."""
 SPARED_MAX: Final = 256
 """Batches that are kept of one neighbour, the oldest forgotten first."""
 SPARED_BYTES_MAX: Final = 256 << 10
+"""Of their heads and sections; one is kept, however large."""
 
 
 class Debt(NamedTuple):
@@ -60,13 +61,15 @@ class Debt(NamedTuple):
 class Spared:
     """What one neighbour was spared, oldest first."""
 
-    __slots__ = ("_bytes", "_kept", "_lost")
+    __slots__ = ("_bytes", "_kept", "_lost", "_origins")
 
     def __init__(self) -> None:
         self._kept: deque[Debt] = deque()
         """The connection by which they came stands: the neighbour will pass them on, or has."""
         self._lost: deque[Debt] = deque()
         """The neighbour may have died with them."""
+        self._origins: dict[str, None] = {}
+        """Of what may be lost, and perhaps of more: asked at every batch that is passed on."""
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -79,10 +82,14 @@ class Spared:
 
     def note(self, debt: Debt, *, lost: bool) -> None:
         """`lost`: the connection that the neighbour had when it passed this on is gone already."""
-        (self._lost if lost else self._kept).append(debt)
+        if lost:
+            self._lost.append(debt)
+            self._origins[debt.origin] = None
+        else:
+            self._kept.append(debt)
         self._bytes += debt.size
         self._expire(debt.at)
-        while len(self) > SPARED_MAX or self._bytes > SPARED_BYTES_MAX:
+        while len(self) > SPARED_MAX or (self._bytes > SPARED_BYTES_MAX and len(self) > 1):
             lost_is_older = self._lost and (not self._kept or self._lost[0].order < self._kept[0].order)
             self._bytes -= (self._lost if lost_is_older else self._kept).popleft().size
 
@@ -91,21 +98,26 @@ class Spared:
         self._expire(now)
         if self._kept:
             self._lost = deque(merge(self._lost, self._kept, key=lambda debt: debt.order))
+            self._origins.update({debt.origin: None for debt in self._kept})
             self._kept.clear()
 
     def forget_lost(self) -> None:
         """The neighbour has been back for long."""
         self._bytes -= sum(debt.size for debt in self._lost)
         self._lost.clear()
+        self._origins.clear()
 
     def due(self, newest: Mapping[str, int]) -> list[Debt]:
         """Take out what may be lost and comes before something newer: `newest` tells of each origin the place of its
         newest batch that waits for this neighbour."""
         found: list[Debt] = []
+        if self._origins.keys().isdisjoint(newest):
+            return found
         left: deque[Debt] = deque()
         for debt in self._lost:
             (found if debt.order < newest.get(debt.origin, 0) else left).append(debt)
         self._lost = left
+        self._origins = {debt.origin: None for debt in left}
         self._bytes -= sum(debt.size for debt in found)
         return found
 

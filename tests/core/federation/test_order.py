@@ -363,6 +363,27 @@ def test_what_is_kept_of_what_a_neighbour_was_spared_is_bounded(monkeypatch: pyt
     assert len(book) == 2
 
 
+def test_of_what_is_kept_the_oldest_goes_first_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is larger than all the room takes it alone; what is sent leaves room."""
+    monkeypatch.setattr(spared, "SPARED_BYTES_MAX", 1_000)
+    book = Spared()
+    for order, lost in ((1, True), (2, False), (3, True)):
+        book.note(debt(order, size=400), lost=lost)
+    assert [kept.order for kept in everything(book)] == [2, 3]
+    for order in (4, 5):
+        book.note(debt(order, size=400), lost=False)
+    assert [kept.order for kept in everything(book)] == [4, 5]
+    book.note(debt(6), lost=True)
+    book.note(debt(7, size=1_001), lost=False)
+    assert [kept.order for kept in everything(book)] == [7]
+    for order in (8, 9):
+        book.note(debt(order, size=400), lost=True)
+    book.forget_lost()
+    for order in (10, 11):
+        book.note(debt(order, size=400), lost=False)
+    assert [kept.order for kept in everything(book)] == [10, 11]
+
+
 def test_what_may_be_lost_is_due_before_what_is_newer_of_its_origin_alone() -> None:
     book = Spared()
     book.note(debt(1, "a"), lost=True)
