@@ -109,8 +109,10 @@ class Forwarding:
     def _pay(
         self, now: Instant, debt: Debt, box: Outbox, cluster: str, out: list[Effect], *, place: int | None = None
     ) -> None:
-        """What a neighbour was spared, after all."""
-        self._send(now, debt.batch, debt.sections, [(box, cluster)], None, out, place=place)
+        """What a neighbour was spared, after all. Others have it, too: in a full outbox it takes nobody's place."""
+        messages = sum(len(section.frames) for _, section in debt.sections)
+        if box.fits(messages, debt.size):
+            self._send(now, debt.batch, debt.sections, [(box, cluster)], None, out, place=place)
 
     def _send(
         self,

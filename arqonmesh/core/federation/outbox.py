@@ -81,6 +81,10 @@ class Outbox:
         self._count(entry)
         return entry
 
+    def fits(self, messages: int, size: int) -> bool:
+        """Whether this goes in, and nothing has to go for it."""
+        return self.messages + messages <= self._settings.messages_max and self.bytes + size <= self._settings.bytes_max
+
     def reserve(self) -> int:
         """The next place in the queue; it stays empty, or is filled later."""
         order = self.next_order

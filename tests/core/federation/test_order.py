@@ -206,6 +206,26 @@ def test_where_nothing_is_held_what_flew_on_a_silent_link_is_given_up_with_its_c
     assert lost_at(witness) == [("link-down", 1)]
 
 
+@pytest.mark.parametrize(
+    ("outbox", "room"),
+    [(OutboxSettings(messages_max=2), False), (OutboxSettings(bytes_max=250), False), (OutboxSettings(), True)],
+)
+def test_in_a_full_outbox_it_takes_nobodys_place(outbox: OutboxSettings, room: bool) -> None:
+    """Whoever has no acknowledgement of it has it as well; what waits in the outbox nobody else may have."""
+    settings = FederationSettings(export=EXPORTS.export, outbox=outbox)
+    net, origin, relay, witness, _ = square(committed=False, witnessing=settings)
+    net.publish(witness, CHANNEL, b"0")
+    net.tick(witness)
+    while net.commit(witness):
+        net.tick(witness)
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    net.crash(relay)
+    assert witness.fed.backlog(relay.node_id) == 2 + room
+    assert lost_at(witness) == []
+
+
 def test_what_came_by_a_third_node_counts_for_everyone_on_the_way() -> None:
     """The relay passed 1 on to the witness, the witness to a bystander; the bystander knows the relay, too."""
     net, origin, relay, witness, last = square(committed=False)
