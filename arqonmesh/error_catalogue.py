@@ -16,7 +16,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "config.other-cluster": (
         "The mesh admitted this node's key into another cluster than arqon.yaml says now. A key keeps its cluster.",
-        "Set node.cluster back, or make a new node with `arqon init` in another data directory.",
+        "Set node.cluster back, or make a new node with `arqon init --cluster NAME` in another data directory.",
     ),
     "config.other-role": (
         "The mesh admitted this node's key with another role than arqon.yaml says now. A key keeps its role.",
@@ -40,7 +40,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "trust.key-file-missing": (
         "The node has no private key yet, or the data directory is another one.",
-        "Run `arqon init --cluster NAME`, or give the right `--data-dir`.",
+        "Give the right `--data-dir`, or put the key back from a backup; `arqon init --cluster NAME` makes a new node.",
     ),
     "trust.key-file-exists": (
         "A key file already stands there. It is never overwritten: it is the node's identity.",
@@ -64,7 +64,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "trust.key-file-malformed": (
         "The private key file does not hold an Ed25519 key in PEM form.",
-        "Restore it from a backup, or move it away and run `arqon init` for a new identity.",
+        "Restore it from a backup, or move it away and run `arqon init --cluster NAME` for a new identity.",
     ),
     "trust.no-certificate": (
         "The other end showed no certificate; both ends of a link must.",
@@ -104,7 +104,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "trust.ticket-malformed": (
         "The text is not a ticket.",
-        "Copy the whole line that `arqon invite new` printed; it begins with `arqon1`.",
+        "Copy the whole line that `arqon invite new --cluster NAME` printed; it begins with `arqon1`.",
     ),
     "trust.ticket-checksum": (
         "The ticket lost or changed a character on its way.",
@@ -120,7 +120,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "trust.ticket-unfit": (
         "A ticket cannot hold what was asked for: too many uses or addresses, or a name out of bounds.",
-        "Give fewer or shorter values to `arqon invite new`.",
+        "Give fewer or shorter values to `arqon invite new --cluster NAME`.",
     ),
     "trust.join-key-length": (
         "A join key is too short to be a secret, or too long.",
@@ -177,8 +177,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "bus.auth": (
         "The bus asks for a token or an API key, and the client showed none, or one that does not hold up.",
-        "Send `Authorization: Bearer TOKEN`, or `?token=TOKEN` in the URL; `arqon sub` takes --token. Tokens are made "
-        "by your issuer or `arqon bus token`, keys by `arqon bus key new`.",
+        "Send `Authorization: Bearer TOKEN`, or `?token=TOKEN` in the URL; `arqon sub ROOM:CHANNEL --token TOKEN` "
+        "does. Tokens are made by your issuer or `arqon bus token`, keys by `arqon bus key new NAME`.",
     ),
     "bus.auth-expired": (
         "The token or API key has expired. A connected client is told `bus.auth.expiry_notice_s` before, and closed "
@@ -197,7 +197,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "bus.auth-revoked": (
         "The API key was revoked; a client that used it was closed with 4401.",
-        "Make another with `arqon bus key new`; `arqon bus key ls` shows the state of all.",
+        "Make another with `arqon bus key new NAME`; `arqon bus key ls` shows the state of all.",
     ),
     "bus.connections": (
         "As many connections come from this address as bus.connections_per_address_max allows (HTTP 429).",
@@ -286,8 +286,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "bus.closed": (
         "The connection to the bus ended.",
-        "Look with `arqon node status`. `arqon sub --reconnect` and BusClient.connect(reconnect=True) wait for the "
-        "node to come back, and go on where they were.",
+        "Look with `arqon node status`. `arqon sub ROOM:CHANNEL --reconnect` and BusClient.connect(reconnect=True) "
+        "wait for the node to come back, and go on where they were.",
     ),
     "bus.frame-too-large": (
         "The frame is larger than bus.frame_bytes_max.",
@@ -550,7 +550,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "admission.key-needed": (
         "The mesh lets nodes in by its join key or by ticket, and the request had neither.",
-        "`arqon mesh join --address HOST:PORT --key KEY`, or ask a member for a ticket (`arqon invite new`).",
+        "`arqon mesh join --address HOST:PORT --key KEY`, or ask a member for a ticket "
+        "(`arqon invite new --cluster NAME`).",
     ),
     "admission.malformed-statement": (
         "The answer to the join request holds something that is not a signed statement.",
@@ -570,7 +571,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "admission.ticket-expired": (
         "The ticket's time is over, by the clock of the member that was asked.",
-        "Ask for a new one: `arqon invite new --expires 1h`; check both clocks if it should still be valid.",
+        "Ask for a new one: `arqon invite new --cluster NAME --expires 1h`; check both clocks if it should still hold.",
     ),
     "admission.ticket-needed": (
         "The mesh has no join key, so only tickets let nodes in.",
@@ -578,11 +579,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "admission.ticket-revoked": (
         "The ticket was taken back by its inviter or by the founder.",
-        "Ask for a new one: `arqon invite new`.",
+        "Ask for a new one: `arqon invite new --cluster NAME`.",
     ),
     "admission.ticket-role": (
         "A ticket lets nodes of one role in, and this node asks for another.",
-        "Set `node.role` as the ticket says, or ask for another: `arqon invite new --role ROLE`.",
+        "Set `node.role` as the ticket says, or ask for another: `arqon invite new --cluster NAME --role ROLE`.",
     ),
     "admission.ticket-signature": (
         "The request was not signed with the ticket's one-time key: the ticket was altered, or overheard and replayed.",
@@ -590,11 +591,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "admission.ticket-unknown": (
         "The member that was asked knows no invite with this ticket's id.",
-        "If the ticket is new, try again in a few seconds; else ask for a new one: `arqon invite new`.",
+        "If the ticket is new, try again in a few seconds; else ask for a new one: `arqon invite new --cluster NAME`.",
     ),
     "admission.ticket-used-up": (
         "The ticket has let in as many nodes as it was made for.",
-        "Ask for a new one: `arqon invite new --uses N`.",
+        "Ask for a new one: `arqon invite new --cluster NAME --uses N`.",
     ),
     "admission.unknown-role": (
         "Roles are hub, spoke and leader.",
@@ -602,7 +603,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "admission.wrong-key": (
         "The join key is not the one of this mesh.",
-        "Ask for the key again, or for a ticket: `arqon invite new`.",
+        "Ask for the key again, or for a ticket: `arqon invite new --cluster NAME`.",
     ),
     "admission.wrong-mesh": (
         "The two nodes speak of different meshes; meshes with different ids never mix.",
@@ -611,7 +612,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     # configuration
     "config.data-dir": (
         "The data directory holds the node's key, so it has to be a directory that only its owner can write.",
-        "`chmod 0700` it, or choose another with --data-dir or ARQON_DATA_DIR.",
+        "Make it this user's alone (`chmod 0700`), or choose another with --data-dir or ARQON_DATA_DIR.",
     ),
     "config.duplicate-key": ("A setting stands twice in one section of arqon.yaml.", "Keep the one that is meant."),
     "config.missing-file": (
@@ -649,7 +650,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     # the command
     "sim.baseline": (
         "The file is no result of an earlier search.",
-        "`arqon sim explore --save FILE` writes one; give that to `arqon sim compare`.",
+        "`arqon sim explore --save FILE` writes one; give that to `arqon sim compare FILE`.",
     ),
     "sim.fail": ("What shall fail was not understood.", "Write link:A-B, node:A or site:A after --fail."),
     "sim.no-plan": (
@@ -700,7 +701,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "cli.line-too-long": (
         "A line of standard input is larger than one message may be.",
-        "Split the lines before `arqon pub`.",
+        "Split the lines before `arqon pub ROOM:CHANNEL -`.",
     ),
     "cli.no-log": (
         "A node in the foreground logs to its terminal; only --detach writes node.log.",
@@ -802,7 +803,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "lab.no-topology": ("There is no topology of this name and no such file.", "Use one of those told, or a path."),
     "lab.node-ended": ("A node of the lab ended right after its start.", "Its last log lines are in the message."),
     "lab.not-up": ("No lab is up.", "Run `arqon lab up star3` as root."),
-    "lab.order": ("The lab's switch was told something it does not know.", "Use `arqon lab cut` and `heal`."),
+    "lab.order": (
+        "The lab's switch was told something it does not know.",
+        "Use `arqon lab cut A B` and `arqon lab heal`.",
+    ),
     "lab.rights": (
         "A lab makes network namespaces and TUN interfaces, which needs root and /dev/net/tun.",
         "Run it with sudo; in a container, with CAP_SYS_ADMIN, CAP_NET_ADMIN and the device.",
@@ -830,10 +834,13 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "join.known-otherwise": (
         "This node's key was admitted with another cluster or role than arqon.yaml says. A key keeps both for life, "
         "or anybody who holds it could move to where it was not let in.",
-        "Set node.cluster and node.role back, or make a new key with `arqon init` in another data directory.",
+        "Set node.cluster and node.role back, or make a new key: `arqon init --cluster NAME --data-dir DIR`.",
     ),
     "join.no-address": ("The ticket names no address that could be dialled.", "Ask for a new ticket."),
-    "join.no-key-set": ("The mesh has no join key.", "Join with a ticket: `arqon invite new` on a member."),
+    "join.no-key-set": (
+        "The mesh has no join key.",
+        "Join with a ticket: `arqon invite new --cluster NAME` on a member.",
+    ),
     "join.no-mesh": (
         "The node that was asked belongs to no mesh, or has just left it.",
         "Use the address of a member.",
@@ -866,7 +873,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "A ticket names where to dial, and this node does not know its own address.",
         'Set listen.advertise: ["HOST:PORT"] in arqon.yaml (a list) and start the node again.',
     ),
-    "invite.not-allowed": ("Hubs, leaders and the founder invite.", "Run `arqon invite new` on one of them."),
+    "invite.not-allowed": (
+        "Hubs, leaders and the founder invite.",
+        "Run `arqon invite new --cluster NAME` on one of them.",
+    ),
     "invite.not-yours": ("A ticket is revoked by its maker or by the founder.", "Run it on that node."),
     "invite.role": ("A role is one of hub, spoke, leader.", "Choose one of them."),
     "invite.unknown": ("No ticket has this id.", "See `arqon invite ls`."),
@@ -883,7 +893,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "This side of the mesh does not reach a quorum of its voters, so nothing that changes the membership or its "
         "rules is accepted here; otherwise two sides of a cut could each go their own way.",
         "Run `arqon mesh status` to see who is missing and since when, and bring them back; or ask on the other side. "
-        "Whom this node banned does not count here: `arqon peer forgive` undoes that.",
+        "Whom this node banned does not count here: `arqon peer forgive ID` undoes that.",
     ),
     "mesh.policy": ("A join policy is one of open, key, closed.", "Choose one of them."),
     "peer.is-cluster": (
@@ -981,7 +991,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "See `arqon link ls` on the dialling node: its last error says more.",
     ),
     "link.handshake-timeout": (
-        "No answer, or half an answer, within the handshake's five seconds.",
+        "No answer, or half an answer, within `links.handshake_ms`, 20 s unless it is set.",
         "Is the node up, the address its QUIC address, and UDP open on the way? `arqon link ls` shows the next try.",
     ),
     "link.hello": (
@@ -1006,7 +1016,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "link.no-mesh": (
         "The node belongs to no mesh yet, so it has no members to link to.",
-        "`arqon mesh seed` or `arqon mesh join TICKET`.",
+        "`arqon mesh seed NAME` or `arqon mesh join TICKET`.",
     ),
     "link.other-node": (
         "Another node than the wanted one answers at this address.",

@@ -54,6 +54,6 @@ def target_of(socket: str | os.PathLike[str]) -> str:
         raise ConfigError(
             "api.socket-path",
             f"the control socket's path has {length} bytes ({path}); it needs to have at most {SOCKET_PATH_MAX_BYTES}",
-            hint="arqon init --data-dir /a/shorter/path",
+            hint="arqon init --cluster NAME --data-dir /a/shorter/path",
         )
     return "unix:" + quote(path)

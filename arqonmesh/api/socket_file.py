@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,6 @@ def clear_the_way(path: Path) -> None:
         raise UsageError(
             "api.already-running",
             f"a node already serves {path}; it needs to be stopped first",
-            hint=f"arqon node stop --data-dir {path.parent}",
+            hint=f"arqon node stop --data-dir {shlex.quote(str(path.parent))}",
         )
     path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def read_file(path: Path) -> bytes:
         raise ConfigError(
             "config.missing-file",
             f"there is no {path}; it needs to be made first",
-            hint=f"arqon init --cluster NAME --data-dir {path.parent}",
+            hint=f"arqon init --cluster NAME --data-dir {shlex.quote(str(path.parent))}",
         ) from None
     except OSError as error:
         raise ConfigError(

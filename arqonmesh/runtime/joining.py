@@ -147,7 +147,8 @@ def _checked(joiner: Joiner, offer: JoinOffer, accept: JoinAccept) -> Joined:
             "join.known-otherwise",
             f"the mesh knows this node's key as a {own.role} of cluster {own.cluster!r}, and arqon.yaml says "
             f"{joiner.role} of {joiner.cluster!r}; a key keeps the cluster and role that it was admitted with",
-            hint=f"set node.cluster: {own.cluster} and node.role: {own.role}, or arqon init elsewhere for a new key",
+            hint=f"set node.cluster: {own.cluster} and node.role: {own.role}, "
+            "or arqon init --cluster NAME --data-dir DIR",
         )
     mesh = MeshIdentity(mesh_id=mesh_id, founder=founder, bootstrap=proof(statements, roster))
     members = tuple((NodeId(node), tuple(addresses)) for node, addresses in accept.members)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 from pathlib import Path
 
 from arqonmesh.errors import StorageError
@@ -40,7 +41,7 @@ class FileLock:
             raise StorageError(
                 "store.in-use",
                 f"{path.parent} is in use by another node process (pid {holder}); one data directory is one node",
-                hint=f"arqon node status --data-dir {path.parent}",
+                hint=f"arqon node status --data-dir {shlex.quote(str(path.parent))}",
             ) from error
         try:
             os.ftruncate(fd, 0)

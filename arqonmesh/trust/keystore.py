@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shlex
 import stat
 from pathlib import Path
 from typing import Final
@@ -109,7 +110,11 @@ def _read_private(path: Path) -> bytes:
         # O_NONBLOCK: opening a pipe by mistake must not hang the node.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise TrustError("trust.key-file-missing", f"no key file at {path}", hint="arqon init --cluster NAME") from None
+        raise TrustError(
+            "trust.key-file-missing",
+            f"no key file at {path}; it is the node's identity: put it back from a backup, or make a new node",
+            hint=f"arqon init --cluster NAME --data-dir {_beside(path)}",
+        ) from None
     except OSError as error:
         raise TrustError(
             "trust.key-file-unreadable",
@@ -153,5 +158,12 @@ def _malformed(path: Path, why: str) -> TrustError:
     return TrustError(
         "trust.key-file-malformed",
         f"{path} is not a node key: {why}",
-        hint=f"restore {path} from a backup, or move it away and run: arqon init",
+        hint=f"restore {path} from a backup, or arqon init --cluster NAME --data-dir {_beside(path)}",
     )
+
+
+def _beside(key: Path) -> str:
+    """Where a new node can be made: `arqon init` makes none over what is left of another."""
+    directory = key.absolute().parent
+    left = directory.is_dir() and any(directory.iterdir())
+    return shlex.quote(str(directory.with_name(directory.name + "-2") if left else directory))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -178,7 +179,7 @@ def _existing_key(place: Place) -> NodeKey | None:
     raise UsageError(
         "cli.already-initialised",
         f"{found[0]} exists; a node is never made over another one",
-        hint=f"arqon init --cluster NAME --data-dir {another}",
+        hint=f"arqon init --cluster NAME --data-dir {shlex.quote(str(another))}",
     )
 
 

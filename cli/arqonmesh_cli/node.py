@@ -151,7 +151,7 @@ def logs(
         raise NotFound(
             "cli.no-log",
             f"there is no log at {place.files.log}; only a node started with --detach writes one",
-            hint=f"{place.start_hint} --detach",
+            hint=f"{place.start_hint} --detach" if place.files.initialised else place.start_hint,
         )
     try:
         for line in follow(place.files.log, lines) if follow_ else last_lines(place.files.log, lines):

@@ -129,9 +129,14 @@ def test_what_is_no_file_is_refused_and_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_a_missing_key_names_the_command_that_makes_one(tmp_path: Path) -> None:
-    """`arqon init`; and a directory that is not there is said when writing."""
-    error = refusal(tmp_path / "node.key")
-    assert (error.code, error.hint) == ("trust.key-file-missing", "arqon init --cluster NAME")
+    """`arqon init`, there, or beside what is left of a node, over which it makes none; and a directory that is not
+    there is said when writing."""
+    error = refusal(tmp_path / "my store" / "node.key")
+    hint = f"arqon init --cluster NAME --data-dir '{tmp_path}/my store"
+    assert (error.code, error.hint) == ("trust.key-file-missing", hint + "'")
+    (tmp_path / "my store").mkdir()
+    (tmp_path / "my store" / "arqon.yaml").touch()
+    assert refusal(tmp_path / "my store" / "node.key").hint == hint + "-2'"
 
     with pytest.raises(TrustError) as caught:
         create_node_key(tmp_path / "nowhere" / "node.key")

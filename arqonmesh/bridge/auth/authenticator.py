@@ -119,7 +119,7 @@ class Authenticator:
                 raise Denied(
                     "http.host",
                     f"the request is for {asked[:256]!r}, a name that may be made to lead here, and shows no key",
-                    hint="ask for localhost or the address itself, or arqon bus key new NAME and show the key",
+                    hint="ask for localhost or the address itself, or show a key: arqon bus key new NAME",
                 )
             if open_to_others:
                 raise AuthRefused("bus.auth", "others reach this address, so it needs a token or an API key", hint=HOW)
