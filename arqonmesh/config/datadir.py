@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -76,11 +77,22 @@ class DataDir:
         """`arqon init` was here."""
         return self.config.exists()
 
+    def refuse_file(self) -> None:
+        """Raises ConfigError `config.data-dir` where a file stands in the directory's place, or above it."""
+        there = next(path for path in (self.root, *self.root.parents) if os.path.exists(path))
+        if not os.path.isdir(there):
+            said = f"{there} is a file"
+            if there != self.root:
+                said = f"the data directory {self.root} cannot be made, because {said}"
+            hint = f"ls -l {shlex.quote(str(there))}"
+            raise ConfigError("config.data-dir", f"{said}; a directory is needed", hint=hint)
+
     def create(self) -> None:
         """Make the directory, 0700. One that exists is kept, and refused when others may write to it.
 
         Raises ConfigError `config.data-dir`.
         """
+        self.refuse_file()
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             seen = self.root.stat()

@@ -73,7 +73,7 @@ class Certificates:
         return CertificateView(
             node_id=self._key.node_id,
             subject=_subject(leaf),
-            serial=f"{certificate.serial_number:x}",
+            serial=f"{certificate.serial_number:032x}",
             not_before_ms=_milliseconds(certificate.not_valid_before_utc),
             not_after_ms=_milliseconds(certificate.not_valid_after_utc),
             renew_at_ms=self._ring.renew_at_ms,

@@ -257,7 +257,7 @@ class Control:
             raise UsageError(
                 "invite.no-address",
                 "this node does not know an address at which others reach it",
-                hint='set listen.advertise: ["HOST:PORT"] in arqon.yaml, then arqon node stop and start',
+                hint='set listen.advertise: ["HOST:PORT"] in arqon.yaml, then arqon node stop, then arqon node start',
             )
         member = plane.admission.member(service.node.world.node_id)
         founder = plane.mesh.founder == service.node.world.node_id
@@ -265,7 +265,7 @@ class Control:
             raise Denied(
                 "invite.not-allowed",
                 f"this node is a {service.node.config.node.role}; hubs, leaders and the founder invite",
-                hint="run arqon invite new on one of them (arqon mesh status)",
+                hint="arqon invite new --cluster NAME    # on one of them: arqon mesh status",
             )
         await require_quorum(service.host, "invite anyone")
         now_ms = service.node.world.wall_ms()
@@ -296,7 +296,7 @@ class Control:
         wanted = ticket_id.upper()
         found = next((ticket for ticket in plane.admission.invites() if ticket.ticket_id == wanted), None)
         if found is None:
-            raise _unknown_ticket(wanted)
+            raise _unknown_ticket(ticket_id)
         if service.node.world.node_id not in (found.inviter, plane.mesh.founder):
             raise Denied(
                 "invite.not-yours",
@@ -393,6 +393,6 @@ async def _to_its_end(doing: Coroutine[None, None, None]) -> None:
 def _unknown_ticket(ticket_id: str) -> NotFound:
     return NotFound(
         "invite.unknown",
-        f"no ticket has the id {ticket_id}; it needs to be a whole id as listed",
+        f"no ticket has the id {ticket_id!r}; it needs to be a whole id as listed",
         hint="arqon invite ls",
     )

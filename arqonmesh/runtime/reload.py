@@ -17,6 +17,7 @@ from arqonmesh.config.changes import Change, changes, hot_part, plain
 from arqonmesh.config.datadir import DataDir
 from arqonmesh.config.load import Examined, examine, read_file
 from arqonmesh.config.model import Config
+from arqonmesh.config.problems import Problem
 from arqonmesh.config.relations import broken_relations
 from arqonmesh.errors import ArqonError, ConfigError
 from arqonmesh.observe.logging import configure
@@ -67,16 +68,30 @@ def _prepared(service: Service) -> tuple[Examined, Config, Config, Authenticator
         )
     config = hot_part(service.config, seen.config)
     for problem in broken_relations(config, seen.where):
-        raise ConfigError(
-            "config.needs-restart",
-            f"{problem.sentence} while what goes with it waits for a restart ({problem.origin}); nothing was changed",
-            hint="arqon node stop, then arqon node start",
+        raise _needs_restart(
+            problem, [change for change in changes(service.config, seen.config) if not change.setting.hot]
         )
     authenticator = service.authenticator.candidate(config.bus)
     for name in ("bus", "telemetry"):
         if address := getattr(config.listen, name):
             authenticator.check_listen(address.rpartition(":")[0].strip("[]"), f"listen.{name}")
     return seen, seen.config, config, authenticator
+
+
+def _needs_restart(problem: Problem, waiting: list[Change]) -> ConfigError:
+    """A setting that could be taken and goes with others that could not: alone it would be what nobody wrote."""
+    meant = [change for change in waiting if change.setting.name in problem.sentence] or waiting
+    others = " and ".join(
+        f"{change.setting.name}, which is {_json(change, change.after)} there and {_json(change, change.before)} in "
+        "the running node"
+        for change in meant
+    )
+    return ConfigError(
+        "config.needs-restart",
+        f"{problem.key} ({problem.origin}) goes with {others}; a restart takes both, a reload only the first, so that "
+        "nothing was changed",
+        hint="arqon node stop, then arqon node start",
+    )
 
 
 def _view(service: Service, seen: Examined, found: list[Change], *, applied: bool) -> ConfigChangesView:

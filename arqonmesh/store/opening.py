@@ -127,7 +127,7 @@ def _look(path: Path) -> bool:
     if not header:
         return True
     if not header.startswith(_MAGIC):
-        raise foreign(path, f"it begins with {header[:16]!r}")
+        raise foreign(path, f"it begins with {_shown(header[:16])}")
     if len(header) < _HEADER_BYTES:
         raise corrupt(path, f"it ends after {len(header)} bytes")
     application = int.from_bytes(header[68:72], "big")
@@ -137,6 +137,16 @@ def _look(path: Path) -> bool:
     if application == APPLICATION_ID and version > SCHEMA_VERSION:
         raise newer(path, version)
     return False
+
+
+def _shown(head: bytes) -> str:
+    """The first bytes of a file for a person: as text where they are text, else as hexadecimal numbers."""
+    try:
+        text = head.decode()
+    except UnicodeDecodeError:
+        text = ""
+    first = text.splitlines()[0] if text.strip() else ""
+    return f'"{first}"' if first and first.isprintable() else f"the bytes {head.hex(' ')}"
 
 
 def _admit(connection: sqlite3.Connection, path: Path) -> None:

@@ -230,4 +230,4 @@ def _age(milliseconds: int) -> str:
     for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
         if milliseconds >= 2 * length:
             return f"{milliseconds // length} {unit}"
-    return f"{milliseconds // 1_000} s"
+    return f"{milliseconds // 1_000} s" if milliseconds >= 1_000 else "less than a second"

@@ -115,6 +115,7 @@ def join(
         seen = "neither a ticket nor an address" if ticket is None else "both a ticket and an address"
         raise UsageError("cli.join", f"{seen}; a join needs one of them", hint="arqon mesh join TICKET")
     patience_s = parse_duration(timeout, "arqon mesh join TICKET --timeout 60s")
+    at = ""
     if address:
         at, secret = link_address(address, "arqon mesh join --address {}"), _secret(key)
 
@@ -126,7 +127,7 @@ def join(
         def join(seconds: float) -> MeshView:
             return ask_at(data_dir, context, lambda node: node.join_ticket(text_of_ticket, timeout_s=seconds))
 
-    mesh = patiently(lambda left_s: within(left_s, join), PASSING_JOIN, patience_s, rng=random.Random())
+    mesh = patiently(lambda left_s: within(left_s, join, at), PASSING_JOIN, patience_s, rng=random.Random())
     place = place_of(data_dir, context)
     return Answer(mesh, lambda screen: _joined(screen, mesh, place))
 

@@ -48,8 +48,9 @@ def patiently(
         pause_s = min(PAUSE_MAX_S, 2 * pause_s)
 
 
-def within(seconds: float, join: Callable[[float], T]) -> T:
+def within(seconds: float, join: Callable[[float], T], address: str = "") -> T:
     """`join(its deadline in seconds)`; a node that is still at it then has given up, and that is an end as others are.
+    `address`: of the member that is asked, where it was given; else the ticket knows.
 
     Raises what `join` raises, and TimedOut `join.timeout` in the place of `api.deadline`.
     """
@@ -59,8 +60,9 @@ def within(seconds: float, join: Callable[[float], T]) -> T:
     except TimedOut as error:
         if error.code != "api.deadline":
             raise
-        raise TimedOut(
-            "join.timeout",
-            f"no member let this node in within {show_duration(round(patience_s) or patience_s)}",
-            hint="arqon status    # on the member; is its QUIC address right, and open for UDP?",
-        ) from error
+        span = show_duration(round(patience_s) or patience_s)
+        if address:
+            said = f"{address} did not let this node in within {span}; it needs to be a member's QUIC address, with UDP"
+        else:
+            said = f"no address of the ticket let this node in within {span}; one needs to be reachable, with UDP"
+        raise TimedOut("join.timeout", f"{said} open on the way", hint="arqon status    # on the member") from error

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from arqonmesh.errors import ConfigError
 from arqonmesh_cli.detach import reporting
 from arqonmesh_cli.lean import import_lean
 from arqonmesh_cli.processes import tell
@@ -73,4 +74,7 @@ def plain_start(arguments: Sequence[str]) -> Start | None:
             ready_fd = int(number)
         else:
             return None
-    return Start(place_of(data_dir, None).data_dir, ready_fd, as_json)
+    try:
+        return Start(place_of(data_dir, None).data_dir, ready_fd, as_json)
+    except ConfigError:
+        return None  # as above

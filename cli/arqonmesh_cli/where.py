@@ -78,9 +78,11 @@ class Place:
 
 
 def place_of(data_dir: Path | None, context: str | None) -> Place:
-    """The place that the shared options name. Raises NotFound for an unknown context."""
+    """The place that the shared options name. Raises NotFound for an unknown context, ConfigError for a file."""
     if context is not None:
         from arqonmesh_cli.contexts import find
 
         return Place(DataDir(find(context)), context)
-    return Place(DataDir.choose(data_dir, os.environ))
+    files = DataDir.choose(data_dir, os.environ)
+    files.refuse_file()
+    return Place(files)

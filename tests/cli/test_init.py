@@ -111,6 +111,19 @@ def test_what_is_wrong_is_told_by_the_option_that_was_typed(
     assert not (tmp_path / "n").exists()
 
 
+@pytest.mark.parametrize(
+    "words", [("init", "--cluster", "hq"), ("node", "start"), ("node", "status"), ("pub", "a:b", "x")], ids=" ".join
+)
+def test_a_file_in_the_place_of_the_data_directory_is_told_as_one(
+    words: tuple[str, ...], arqon: Arqon, tmp_path: Path
+) -> None:
+    """By every command, and not as a node that needs to be made there."""
+    (tmp_path / "file").touch()
+    error = arqon(*words, "--data-dir", str(tmp_path / "file"), "--json").json["error"]
+    assert (error["code"], error["hint"]) == ("config.data-dir", f"ls -l {tmp_path / 'file'}")
+    assert error["message"] == f"{tmp_path / 'file'} is a file; a directory is needed"
+
+
 def test_the_data_directory_comes_from_the_environment_too(
     arqon: Arqon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +178,10 @@ def test_there_is_no_log_before_a_detached_start(arqon: Arqon, tmp_path: Path) -
     done = arqon("node", "logs", "--data-dir", str(tmp_path), "--json")
     assert done.code == 5
     assert done.json["error"]["code"] == "cli.no-log"
+    assert done.json["error"]["hint"] == f"arqon init --cluster NAME --data-dir {tmp_path}"
+    assert arqon("init", "--cluster", "hq", "--data-dir", str(tmp_path)).code == 0
+    done = arqon("node", "logs", "--data-dir", str(tmp_path), "--json")
+    assert done.json["error"]["hint"] == f"arqon node start --data-dir {tmp_path} --detach"
 
 
 def test_logs_prints_the_newest_lines(arqon: Arqon, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from arqonmesh.errors import ArqonError, Denied, PeerError, TimedOut
+from arqonmesh_cli.answer import three_lines
 from arqonmesh_cli.retrying import PASSING_JOIN, PAUSE_MAX_S, PAUSE_MIN_S, patiently, within
 
 
@@ -109,9 +110,13 @@ def test_a_join_under_way_when_its_time_is_over_is_a_join_that_timed_out() -> No
         within(0.3, cut_off)
     with pytest.raises(TimedOut, match="h:1"):
         within(5.0, unreachable)
+    with pytest.raises(TimedOut, match=r"^10\.0\.0\.7:9130 did not let this node in within 5s; ") as named:
+        within(5.0, cut_off, "10.0.0.7:9130")
+    seen, right, step = three_lines(named.value)
+    assert "UDP" in right and step.startswith("arqon status") and "UDP" not in seen + step
     with pytest.raises(TimedOut):
         within(1_000.0, cut_off)
-    assert asked == [5.0, 2.998, 0.3, 60.0]
+    assert asked == [5.0, 2.998, 0.3, 5.0, 60.0]
 
 
 def test_a_refusal_is_asked_once() -> None:

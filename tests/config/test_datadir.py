@@ -41,10 +41,12 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_directorys_place_is_refused(tmp_path: Path) -> None:
-    """With the path and the reason."""
+    """With what stands there and what is needed; nothing of rights, which are not the matter. So is one above it."""
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="cannot be made"):
-        DataDir(tmp_path / "file").create()
+    for root in (tmp_path / "file", tmp_path / "file" / "node"):
+        with pytest.raises(ConfigError, match="file is a file; a directory is needed") as caught:
+            DataDir(root).create()
+        assert (caught.value.code, caught.value.hint) == ("config.data-dir", f"ls -l {tmp_path / 'file'}")
 
 
 def test_the_control_socket_stands_in_the_directory_where_its_path_is_short(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `arqon config check` knows of a node's place in its mesh: what the next start would say, from its files alone."""
+"""What `arqon config check` knows of a node's place in its mesh: what its next start would say, from files alone."""
 
 from __future__ import annotations
 

@@ -97,6 +97,19 @@ async def test_a_file_with_anything_wrong_changes_nothing(node: Running, text: s
     assert node.service.node.bus.settings.rate_per_s == 0
 
 
+async def test_what_waits_for_a_restart_with_something_else_is_told_with_both_values(node: Running) -> None:
+    """A pin and the region that it needs, in one edit: the region is given, and only the node does not have it yet."""
+    node.write('federation:\n  pin: [{channels: ["a:*"], regions: [eu]}]\n')
+    node.file.write_text(node.file.read_text().replace("{cluster: hq}", "{cluster: hq, region: eu}"))
+    with pytest.raises(ConfigError) as caught:
+        await node.control.config_changes(True)
+    assert caught.value.code == "config.needs-restart"
+    assert str(caught.value) == (
+        'federation.pin (arqon.yaml, line 4) goes with node.region, which is "eu" there and "" in the running node; '
+        "a restart takes both, a reload only the first, so that nothing was changed"
+    )
+
+
 async def test_several_problems_are_counted_in_the_one_that_is_told(node: Running) -> None:
     """`arqon config check` tells them all."""
     node.write("bus: {clients_max: -1, rate_per_s: x}\nbuss: {}\n")

@@ -17,7 +17,7 @@ from arqonmesh.config.load import loads
 from arqonmesh.core.bus.clients import ClientInfo
 from arqonmesh.core.events import LinkDown
 from arqonmesh.core.kernel import Emit, Lane
-from arqonmesh.errors import ArqonError, ConfigError, StorageError, UsageError
+from arqonmesh.errors import ArqonError, ConfigError, NotFound, StorageError, UsageError
 from arqonmesh.ids import NodeId
 from arqonmesh.runtime import service as service_module
 from arqonmesh.runtime.control import Control
@@ -290,6 +290,16 @@ async def test_a_member_does_not_start_under_another_clusters_name_or_role(
         await moved.open()
     assert refusal.value.code == f"config.{code}"
     await moved.close()
+
+
+async def test_a_ticket_that_nobody_made_is_told_as_it_was_typed(tmp_path: Path) -> None:
+    """Ids are taken in either case; what is no id is not made louder."""
+    node = service(tmp_path, "hq", "hub")
+    await node.open()
+    await Control(node).seed("acme", "open", "")
+    with pytest.raises(NotFound, match="no ticket has the id 'foo'; "):
+        await Control(node).invite_revoke("foo")
+    await node.close()
 
 
 async def test_a_blocked_loop_of_a_linked_node_is_seen_in_its_figures(tmp_path: Path) -> None:

@@ -90,6 +90,24 @@ def without_a_table(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (b"these are my holiday notes", '(it begins with "these are my hol")'),
+        ("größer als\nalles".encode(), '(it begins with "größer als")'),
+        (b"\x89PNG\r\n\x1a\n", "(it begins with the bytes 89 50 4e 47 0d 0a 1a 0a)"),
+        (b"\x1b[2Jx", "(it begins with the bytes 1b 5b 32 4a 78)"),
+        (b"\n\n", "(it begins with the bytes 0a 0a)"),
+    ],
+)
+def test_what_a_foreign_file_begins_with_is_shown_to_people(content: bytes, shown: str, tmp_path: Path) -> None:
+    """As text or as bytes, in no programming language; and nothing that a terminal would obey."""
+    (tmp_path / "mesh.db").write_bytes(content)
+    with pytest.raises(StorageError) as caught:
+        open_database(tmp_path / "mesh.db")
+    assert shown in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("make", "code"),
     [
         (rubbish, "store.foreign"),

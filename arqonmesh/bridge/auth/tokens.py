@@ -90,9 +90,9 @@ class TokenReader:
                 raise invalid("the token has no `exp`, and bus.auth.jwt.expiry_required is on")
             return 0
         if now_ms >= ends + skew_ms:
-            raise AuthRefused(
-                "bus.auth-expired", f"the token expired {(now_ms - ends) // 1_000} s ago", hint="ask for a new token"
-            )
+            late_s = (now_ms - ends) // 1_000
+            late = f"{late_s} s" if late_s else "less than a second"
+            raise AuthRefused("bus.auth-expired", f"the token expired {late} ago", hint="ask for a new token")
         return ends + skew_ms
 
     def _role(self, claims: dict[str, Any]) -> Role:

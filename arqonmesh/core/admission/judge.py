@@ -143,7 +143,8 @@ def _check_terms(
         return Refuse("admission.ticket-revoked", f"ticket {view.ticket_id} was revoked")
     if now_ms >= invite.expires_ms:
         late_s = (now_ms - invite.expires_ms) // 1_000
-        return Refuse("admission.ticket-expired", f"ticket {view.ticket_id} expired {late_s} s ago")
+        late = f"{late_s} s" if late_s else "less than a second"
+        return Refuse("admission.ticket-expired", f"ticket {view.ticket_id} expired {late} ago")
     if request.cluster != invite.cluster:
         return Refuse(
             "admission.ticket-cluster",

@@ -98,6 +98,8 @@ def test_dates_hold_with_the_allowed_skew(files: Path) -> None:
             assert code_of(made, token) == code
         else:
             assert made.read(token).expires_ms == (NOW_S + 130) * 1_000
+    with pytest.raises(AuthRefused, match="expired less than a second ago"):
+        reader(files, clock, secret=SECRET, clock_skew_s=0).read(hs(exp=NOW_S + 130))
     clock.now_s = NOW_S
     assert code_of(made, hs(exp=None)) == "bus.auth"
     assert reader(files, clock, secret=SECRET, expiry_required=False).read(hs(exp=None)).expires_ms == 0

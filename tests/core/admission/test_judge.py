@@ -197,7 +197,10 @@ def test_a_ticket_ends_at_its_time() -> None:
     """Valid one millisecond before `expires_ms`, expired at it."""
     core = mesh()
     invite(core, expires_ms=NOW)
-    assert code(judge(core, request())) == "admission.ticket-expired"
+    for late_ms, said in ((0, "less than a second ago"), (999, "less than a second ago"), (1_000, "expired 1 s ago")):
+        refused = judge(core, request(), now_ms=NOW + late_ms)
+        assert code(refused) == "admission.ticket-expired"
+        assert isinstance(refused, Refuse) and refused.sentence.endswith(said)
     assert isinstance(judge(core, request(), now_ms=NOW - 1), Admit)
 
 
