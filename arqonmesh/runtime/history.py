@@ -67,6 +67,11 @@ class HistoryKeeper:
         rows, self._rows = self._rows, ()
         return rows
 
+    @property
+    def ended_life(self) -> int:
+        """As the back end knows it."""
+        return 0 if self.backend is None else self.backend.ended_life
+
     def adopt(self, settings: HistorySettings) -> None:
         """Other bounds from now on."""
         if self.backend is not None:

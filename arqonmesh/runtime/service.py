@@ -162,7 +162,7 @@ class Service:
         self.host.attach(self.endpoint, self.bus)
         await self.bus.start(*split(self.config.listen.bus))
         self.certificates.on_rotated = lambda leaf: self.endpoint.rotate(leaf, local=self._local)
-        durable = {**self._durable, "streams": self.history.load()}
+        durable = {**self._durable, "streams": self.history.load(), "ended": ((self.history.ended_life,),)}
         begun = self.node.start(self.host.now(), durable, self._mesh)
         self._refuse_another_self()
         self.host.perform(begun)

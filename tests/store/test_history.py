@@ -95,6 +95,24 @@ async def test_it_is_there_after_a_restart_with_the_heads_of_its_streams(open_: 
     assert await read(again, ranges=((EPOCH, 1, 5),)) == [1, 2, 3, 4, 5]
 
 
+async def test_a_life_that_ended_in_good_order_is_known_though_nothing_was_kept_in_it(open_: Opener) -> None:
+    """One that was cut off is not; what ended before it stays known."""
+    await (history := open_()).close("nnnnnnnnnn-a")
+    again = open_()
+    again.load()
+    assert (history.ended_life, again.ended_life) == (0, 0), "it was not even begun"
+    again.start()
+    await again.close("nnnnnnnnnn-b")
+    once_more = open_()
+    once_more.load()
+    assert once_more.ended_life == 11
+    once_more.start()
+    await once_more.close("")
+    last = open_()
+    last.load()
+    assert last.ended_life == 11
+
+
 async def test_a_crash_keeps_whatever_was_committed(open_: Opener, tmp_path: Path) -> None:
     """The files as they lie there at any moment hold all of it; the stream has not ended."""
     history = open_()

@@ -200,8 +200,9 @@ class Bus:
     # --- Core ------------------------------------------------------------------------------------------------
 
     def start(self, now: Instant, durable: Durable) -> list[Effect]:
-        """`durable["streams"]`: (channel, epoch, head, holes, ended) of what the durable history holds."""
-        self.shelf.load(durable.get("streams", ()))
+        """`durable["streams"]`: (channel, epoch, head, holes, ended) of what the durable history holds; "ended": the
+        newest life of this node that ended in good order."""
+        self.shelf.load(durable.get("streams", ()), durable.get("ended", ()))
         self.exchange.reach.load(durable.get("scalars", ()))
         return []
 

@@ -53,6 +53,25 @@ def _node(epoch: str) -> str:
     return epoch.partition("-")[0]
 
 
+def doubts(bus: Bus, streams: Streams, since: Mapping[str, int]) -> list[Gap]:
+    """As `Streams.doubtful`, without the lives of this node that ended in good order and of which the disk has nothing
+    in this channel, as the client has not: there was nothing, unless it was too old to be kept."""
+    own, now_s, age_max_s = life_of(bus.shelf.epoch), bus.wall_ms / 1_000, bus.settings.history.max_age_s
+    found = []
+    for gap in streams.doubtful(since):
+        life = life_of(gap.epoch)
+        quiet = (
+            bus.env.durable
+            and since.get(gap.epoch) == 0
+            and (own is not None and life is not None and life.node == own.node and life.boot > now_s - age_max_s)
+            and bus.shelf.ended_well(gap.epoch)
+            and not (gap.epoch in streams.unsure or streams.has_given_up(gap.epoch) or bus.shelf.evicted)
+        )
+        if not quiet:
+            found.append(gap)
+    return found
+
+
 def crowded_out(position: Mapping[str, int], streams: Streams, since: Mapping[str, int]) -> list[Gap]:
     """What `since` names and an answer with this position does not, for want of room."""
     if len(position) < EPOCHS_MAX:

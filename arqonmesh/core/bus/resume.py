@@ -21,7 +21,7 @@ from arqonmesh.core.bus.answers import refuse
 from arqonmesh.core.bus.envelope import Stored, legacy_of, parse_stored
 from arqonmesh.core.bus.history import cut
 from arqonmesh.core.bus.late import is_owed
-from arqonmesh.core.bus.position import crowded_out, living, position_now
+from arqonmesh.core.bus.position import crowded_out, doubts, living, position_now
 from arqonmesh.core.bus.refusal import Refusal
 from arqonmesh.core.bus.streams import gaps_in
 from arqonmesh.core.events import HistoryRead
@@ -167,7 +167,7 @@ def _finish(
         if ahead:
             channel.ahead[client.id] = ahead
     position = position_now(bus, streams, since)
-    gaps = [*gaps_in(wanted, have), *streams.doubtful(since), *crowded_out(position, streams, since)]
+    gaps = [*gaps_in(wanted, have), *doubts(bus, streams, since), *crowded_out(position, streams, since)]
     answer["recovered"] = not gaps
     answer["missed"] = len(events)
     if gaps:

@@ -27,13 +27,16 @@ class Shelf:
         self._generation = 0
         self._kept: dict[str, Streams] = {}
         self._crashed: set[int] = set()
-        """Earlier lives of this node whose streams were not ended in good order."""
+        """Earlier lives of this node with a stream that was not ended in good order."""
+        self._ended: set[int] = set()
+        """Those of which the disk says that they were."""
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def load(self, rows: Iterable[Row]) -> None:
+    def load(self, rows: Iterable[Row], ended_lives: Iterable[Row] = ()) -> None:
         """Rows of the history's table `streams`: (channel, epoch, head, holes, ended), oldest first."""
+        self._ended.update(cast(int, boot) for (boot,) in ended_lives)
         own = life_of(epoch_of(self._node_id, 0))
         assert own is not None
         for channel, epoch, head, holes, ended in rows:
@@ -44,13 +47,13 @@ class Shelf:
             life = life_of(stream)
             ours = life is not None and life.node == own.node
             streams.restore(stream, cast(int, head), read_holes(cast(str, holes)), bool(ended) or not ours)
-            if ours and not ended and life is not None:
-                self._crashed.add(life.boot)
+            if ours and life is not None:
+                (self._ended if ended else self._crashed).add(life.boot)
 
     def ended_well(self, epoch: str) -> bool:
-        """Whether nothing of this earlier life of the node can be missing, as far as the disk knows."""
+        """Whether the disk knows that all of this earlier life of the node came to it."""
         life = life_of(epoch)
-        return life is None or life.boot not in self._crashed
+        return life is not None and life.boot in self._ended and life.boot not in self._crashed
 
     @property
     def epoch(self) -> str:

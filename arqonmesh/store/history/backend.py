@@ -24,6 +24,8 @@ class HistoryBackend(ABC):
     """Called on the event loop only. `keep` never waits and never raises."""
 
     NAME: ClassVar[str]
+    ended_life: int = 0
+    """The newest life of this node of which it is known, after `load`, that it ended in good order; 0: none."""
 
     def __init_subclass__(cls) -> None:
         BACKENDS[cls.NAME] = cls

@@ -20,6 +20,7 @@ from arqonmesh.errors import StorageError
 from arqonmesh.store.history.backend import Found, HistoryBackend
 from arqonmesh.store.history.reader import read
 from arqonmesh.store.history.schema import explained, open_history, put_out_of_use
+from arqonmesh.store.history.tables import ENDED
 from arqonmesh.store.history.writer import HistoryWriter
 from arqonmesh.store.opening import connect
 
@@ -113,8 +114,10 @@ class SqliteHistory(HistoryBackend):
                 " AS newest JOIN channels ON channels.id = newest.channel ORDER BY touched_ms, epoch",
                 (STREAMS_MAX,),
             ).fetchall()
+            ended = self._connection.execute("SELECT value FROM numbers WHERE name = ?", (ENDED,)).fetchone()
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
+        self.ended_life = 0 if ended is None else int(ended[0])
         return rows
 
     def start(self) -> None:

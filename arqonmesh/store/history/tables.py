@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from arqonmesh.core.bus.shelf import read_holes, write_holes
-from arqonmesh.core.bus.streams import add_hole, fill_hole
+from arqonmesh.core.bus.streams import add_hole, fill_hole, life_of
 from arqonmesh.store.history.chunks import OVERHEAD_BYTES, Chunk, encode
 from arqonmesh.store.history.schema import put_out_of_use
 
+ENDED: Final = "ended"
+"""In `numbers`: the newest life of the node that ended in good order, also one in which nothing was published."""
 SYNC_EVERY_S: Final = 1.0
 PRUNED_MAX: Final = 500
 """Rows per pruning step; a step is one transaction."""
@@ -64,6 +66,9 @@ class HistoryTables:
             self._connection.execute(
                 "UPDATE streams SET ended = 1 WHERE epoch = ? OR epoch LIKE ?", (epoch, epoch + ".%")
             )
+            life = life_of(epoch)
+            boot = 0 if life is None else life.boot
+            self._connection.execute("INSERT OR REPLACE INTO numbers VALUES (?, ?)", (ENDED, boot))
 
     def store(self, chunks: list[Chunk]) -> None:
         connection = self._connection

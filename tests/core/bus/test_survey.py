@@ -11,7 +11,7 @@ from arqonmesh.core.bus import survey as survey_module
 from arqonmesh.core.bus.identity import ANONYMOUS, Identity
 from arqonmesh.core.bus.streams import epoch_of
 from arqonmesh.ids import ClientId
-from tests.core.bus.house import House
+from tests.core.bus.house import START_MS, House
 
 OWN = "n" * 32
 
@@ -31,10 +31,10 @@ def joined(house: House, client: ClientId, pattern: str, since: dict[str, int]) 
     return payload
 
 
-def restarted(life: int, *rows: tuple[str, str, int, str, int], durable: bool = True) -> House:
-    """A node in this life; rows of its disk: (channel, epoch, head, holes, ended)."""
+def restarted(life: int, *rows: tuple[str, str, int, str, int], durable: bool = True, ended: int = 0) -> House:
+    """A node in this life; rows of its disk: (channel, epoch, head, holes, ended), and the life that ended well."""
     house = House(boot_epoch=life, durable=durable)
-    house.bus.start(house.now, {"streams": rows})
+    house.bus.start(house.now, {"streams": rows, "ended": ((ended,),)})
     return house
 
 
@@ -63,13 +63,36 @@ def test_after_a_restart_what_was_published_since_is_named_and_nothing_else() ->
     assert (told["position"], told["recovered"], "gaps" in told) == ({own(6): 0}, True, False)
 
 
-@pytest.mark.parametrize("durable", [True, False])
-def test_a_life_of_which_something_may_be_gone_is_told_as_a_gap(durable: bool) -> None:
+@pytest.mark.parametrize("case", ["a crash", "a crash before anything was kept", "nothing on disk"])
+def test_a_life_of_which_something_may_be_gone_is_told_as_a_gap(case: str) -> None:
     """It ended in a crash, or this node keeps nothing: there may have been channels that nobody knows any more."""
-    rows = [("x:y", own(5), 1, "", 0)] if durable else []
-    told = joined(house := restarted(6, *rows, durable=durable), member := house.connect(), "a:*", {own(5): 0})
+    rows = [("x:y", own(5), 1, "", 0)] if case == "a crash" else []
+    durable = case != "nothing on disk"
+    house = restarted(6, *rows, durable=durable, ended=4 if durable else 5)
+    told = joined(house, member := house.connect(), "a:*", {own(5): 0})
     assert (told["recovered"], told["gaps"]) == (False, [{"epoch": own(5), "first": 1, "last": None}])
     assert joined(house, member, "a:*", told["position"])["recovered"] is True, "told once"
+
+
+def test_a_quiet_life_that_ended_well_leaves_no_doubt() -> None:
+    """Nothing was published in it at all: the disk says that it ended in good order."""
+    house = restarted(6, ended=5)
+    assert joined(house, house.connect(), "a:*", {own(5): 0})["recovered"] is True
+
+
+@pytest.mark.parametrize(
+    ("ended", "age_s", "recovered"), [(True, 3_600, True), (False, 3_600, False), (True, 10**6, False)]
+)
+def test_a_channel_in_which_nothing_was_is_in_no_doubt_after_a_restart_in_good_order(
+    ended: bool, age_s: int, recovered: bool
+) -> None:
+    """For who had heard nothing of it either; after a crash, or where it may have been too old to be kept, it is."""
+    before = START_MS // 1_000 - age_s
+    house = restarted(before + 60, ended=before if ended else 0)
+    told = joined(house, house.connect(), "a:b", {own(before): 0})
+    assert (told["recovered"], "gaps" in told) == (recovered, not recovered)
+    page = house.ask(house.connect(), {"type": "history", "channel": "a:b", "since": {own(before): 0}})["payload"]
+    assert ("gaps" in page) is (not recovered)
 
 
 def test_a_channel_whose_end_is_in_doubt_is_named_as_such() -> None:

@@ -10,6 +10,7 @@ from msgspec import Raw
 from arqonmesh.core.bus.commands.request import Command, Request
 from arqonmesh.core.bus.envelope import legacy_of, parse_stored
 from arqonmesh.core.bus.past import Page, Window, load_ring, page, plan, window_of, with_ring
+from arqonmesh.core.bus.position import doubts
 from arqonmesh.core.bus.tenants import outside
 from arqonmesh.core.events import HistoryRead
 from arqonmesh.core.kernel import Effect, HistoryQuery
@@ -65,7 +66,7 @@ def _told(bus: Bus, client: Client, name: str, limit: int, window: Window, found
         "more": found.more,
         "position": {} if streams is None else streams.position(),
     }
-    if window.since is not None and streams is not None and (gaps := streams.doubtful(window.since)):
+    if window.since is not None and streams is not None and (gaps := doubts(bus, streams, window.since)):
         answer["gaps"] = [gap._asdict() for gap in gaps]  # as a join with this `since` is told them
     return answer
 

@@ -75,6 +75,7 @@ class RedisHistory(HistoryBackend):
     def load(self) -> Sequence[Row]:
         """What SQLite knows, and what Redis knows beyond that; blocks for the time of read_heads at most."""
         known = () if self._behind is None else self._behind.load()
+        self.ended_life = 0 if self._behind is None else self._behind.ended_life
         heads = read_heads(self._url, self._timeout_s)
         rows = with_heads(known, heads.rows)
         before = {(row[0], row[1]): row[2] for row in known}
