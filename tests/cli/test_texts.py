@@ -60,9 +60,10 @@ def test_a_json_object_is_sent_as_typed() -> None:
     assert payload_of("[1, 2]") == b'{"text":"[1, 2]"}'
 
 
-def test_bytes_that_are_no_text_are_sent_with_a_mark_in_their_place() -> None:
-    """What the shell passes may be anything (surrogateescape)."""
-    assert payload_of("caf\udce9") == b'{"text":"caf?"}'
+def test_bytes_that_are_no_text_are_not_sent_as_other_text() -> None:
+    """What the shell passes may be anything (surrogateescape): the command line says `cli.not-text` to this."""
+    with pytest.raises(UnicodeEncodeError):
+        payload_of("caf\udce9")
 
 
 def test_a_json_answer_is_one_line_also_when_its_payload_was_written_on_several() -> None:
