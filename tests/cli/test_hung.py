@@ -76,6 +76,14 @@ def stuck() -> Iterator[Stuck]:
         yield process
 
 
+def test_who_never_was_connected_is_not_told_that_no_message_came(arqon: Arqon, stuck: Stuck) -> None:
+    """With --count or without: the time was up before anything could be heard, whatever the rules let through."""
+    for more in ((), ("--count", "1")):
+        error = arqon("sub", "a:b", "--timeout", "300ms", *more, *stuck.at, "--json").json["error"]
+        assert (error["code"], "not connected within 300ms" in error["message"]) == ("bus.timeout", True)
+        assert error["hint"] == f"arqon node status --data-dir {stuck.data_dir}"
+
+
 @pytest.mark.parametrize(
     "words", [*ASKING, ("pub", "a:b", "x"), ("sub", "a:b"), ("sub", "a:b", "--timeout", "1s"), ("tail", "--reconnect")]
 )

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from arqonmesh.client import Message
+from arqonmesh.client import Gap, Message, Resumed
 from arqonmesh.errors import UsageError
-from arqonmesh_cli.bus import json_line, message_line, payload_of
+from arqonmesh_cli.bus import _tell_gap, json_line, message_line, payload_of
 from arqonmesh_cli.demo_report import percentile_ms
 from arqonmesh_cli.durations import parse_duration, show_duration
 from arqonmesh_cli.readings import host, proc
@@ -111,3 +111,21 @@ def test_moments_are_shown_in_the_zone_of_the_machine(monkeypatch: pytest.Monkey
     time.tzset()
     assert clock(1_760_000_000_000) == "08:53:20"
     assert day_and_clock(1_760_000_000_000) == "2025-10-09 08:53:20 +0000"
+
+
+@pytest.mark.parametrize(
+    ("resumed", "said"),
+    [
+        (Resumed("a:b", True, missed=3), ""),
+        (Resumed("a:b", None), ""),
+        (Resumed("a:b", False, (Gap("n-1", 3, 5), Gap("m-1", 1, 1))), "missing are 4 that nobody has any more"),
+        (Resumed("a:*", False, (Gap("n-1", 1, None),)), "missing are maybe some that nobody knows of"),
+        (Resumed("a:b", False), "missing are maybe some that could not be asked for"),
+    ],
+)
+def test_a_gap_is_one_line_on_standard_error(resumed: Resumed, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever listens, a terminal or a program; nothing where nothing is missing."""
+    _tell_gap(resumed)
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1 if said else 0)
+    assert said in err and (not said or err.startswith(f"gap on {resumed.channel}: "))

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from arqonmesh.client import BusClient, Message, catch_up
+from arqonmesh.client import BusClient, Message, Resumed, catch_up
+from arqonmesh.client.endpoints import Endpoints
+from arqonmesh.client.message import encode, read
+from arqonmesh.client.subscriptions import Subscriptions
 from arqonmesh.config.model import BusSettings, HistorySettings
 from arqonmesh.core.bus import survey as survey_module
 from arqonmesh.errors import UsageError
@@ -157,6 +160,73 @@ async def test_channels_that_were_heard_of_and_never_caught_up_wait_no_longer(
         await publisher.send(f"a:{n}", n)
     await until(lambda: seen == [0, 1, 2])
     assert not member._session.subscriptions.catch_up._holds
+
+
+A1, A2, B1 = "aaaaaaaaaa-1", "aaaaaaaaaa-2", "bbbbbbbbbb-1"
+
+
+class Answering:
+    """A bus that answers the joins of `a:*` one after the other as it was told, and keeps what it was asked."""
+
+    def __init__(self, *surveys: dict[str, Any]) -> None:
+        self.asked: list[tuple[str, dict[str, int]]] = []
+        self.history: dict[str, Any] = {"messages": []}
+        self._surveys = iter(surveys)
+        self.subscriptions = Subscriptions(Endpoints("ws://h"), self.ask, self.take, lambda one: None)
+        self.subscriptions.positions.connected("aaaaaaaaaa")
+
+    async def ask(self, name: str, args: dict[str, Any], **how: Any) -> Message:
+        self.asked.append((args["channel"], dict(args["since"])))
+        payload = next(self._surveys) if name == "join_channel" else self.history
+        return frame({"type": "response", "payload": payload, "timestamp": "2026-01-01T00:00:00.000Z"})
+
+    def take(self, message: Message) -> bool:
+        return self.subscriptions.positions.advance(message.channel, message)
+
+    def hear(self, channel: str, epoch: str, offset: int) -> None:
+        room, _, leaf = channel.partition(":")
+        message = frame({"type": "event", "room": room, "channel": leaf, "epoch": epoch, "offset": offset})
+        if not self.subscriptions.catch_up.holds(channel, message):
+            self.take(message)
+
+    async def come_back(self) -> list[Resumed]:
+        self.subscriptions.positions.connected("aaaaaaaaaa")
+        return await self.subscriptions.join_again()
+
+
+def frame(told: dict[str, Any]) -> Message:
+    message = read(encode(told))
+    assert message is not None
+    return message
+
+
+async def test_each_return_says_from_which_one_it_goes_on() -> None:
+    """What the bus has told of a life that is over it is not asked for again."""
+    bus = Answering(*({"position": {epoch: 0}, "positions": {}, "recovered": True} for epoch in (A1, A2, A2)))
+    await bus.subscriptions.join("a:*", None)
+    await bus.come_back()
+    await bus.come_back()
+    assert bus.asked == [("a:*", {}), ("a:*", {A1: 0}), ("a:*", {A2: 0})]
+
+
+async def test_a_channel_that_is_heard_goes_on_from_where_all_its_streams_were() -> None:
+    """Those that it was not heard from, too: of what they had before the join nothing comes."""
+    told = {"position": {A1: 0, B1: 0}, "positions": {"a:b": {A1: 3, B1: 7}}}
+    bus = Answering(told, {**told, "recovered": True})
+    await bus.subscriptions.join("a:*", None)
+    bus.hear("a:b", A1, 4)
+    bus.hear("a:new", B1, 1)
+    await bus.come_back()
+    assert bus.asked[2:] == [("a:b", {A1: 4, B1: 7}), ("a:new", {A1: 0, B1: 1})]
+
+
+async def test_a_channel_whose_end_is_in_doubt_is_asked_for_though_nothing_new_is_seen_of_it() -> None:
+    """Its last events may have gone with a crash: the answer tells the gap."""
+    told = {"position": {A1: 0}, "positions": {"a:b": {A1: 3}}}
+    bus = Answering(told, {**told, "position": {A2: 0}, "unsure": ["a:b"], "recovered": True})
+    bus.history = {"messages": [], "position": {A1: 3, A2: 0}, "gaps": [{"epoch": A1, "first": 4, "last": None}]}
+    await bus.subscriptions.join("a:*", None)
+    assert [(one.channel, one.recovered) for one in await bus.come_back()] == [("a:*", True), ("a:b", False)]
 
 
 async def test_a_pattern_has_no_position_to_go_on_from(open_bus: LoneBus, connect: Connect) -> None:
