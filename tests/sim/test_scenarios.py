@@ -9,8 +9,10 @@ import pytest
 from arqonmesh.core.admission.core import Admission as AdmissionCore
 from arqonmesh.core.admission.judge import Judgement
 from arqonmesh.core.events import PartitionChanged
-from arqonmesh.core.federation.inbox import Inbox, Seen
-from arqonmesh.core.kernel import SECOND
+from arqonmesh.core.federation.batch import Head
+from arqonmesh.core.federation.imports import Imports
+from arqonmesh.core.kernel import SECOND, Effect
+from arqonmesh.ids import NodeId
 from arqonmesh.sim.__main__ import main
 from arqonmesh.sim.broken import Broken
 from arqonmesh.sim.checkers import TwoSides
@@ -18,6 +20,10 @@ from arqonmesh.sim.disk import Disk
 from arqonmesh.sim.play import play
 from arqonmesh.sim.scenarios import idle, star
 from arqonmesh.sim.simulation import Simulation
+from arqonmesh.wire.messages import BusBatch
+
+Places = tuple[dict[int, None], dict[int, None]]
+"""Of a batch's sections those that are new here, and those that have not been passed on."""
 
 
 @pytest.mark.requirement("R-FE-6")
@@ -85,7 +91,14 @@ def test_a_cut_is_noticed_and_told_by_both_sides() -> None:
 
 
 def forget_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Inbox, "look", lambda *_: Seen.NEW)
+    """Of what was passed on everyone remembers that it was: else a batch would go round and round."""
+    unseen = Imports._unseen
+
+    def forgetful(self: Imports, origin: NodeId, head: Head, batch: BusBatch, out: list[Effect]) -> Places:
+        _, unforwarded = unseen(self, origin, head, batch, out)
+        return {index: None for index, section in enumerate(batch.sections) if section}, unforwarded
+
+    monkeypatch.setattr(Imports, "_unseen", forgetful)
 
 
 def test_a_mesh_that_forgets_what_it_has_seen_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
