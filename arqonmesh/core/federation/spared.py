@@ -16,9 +16,9 @@ to whom it passed it on. Its path and `ttl` are told without the detour by which
 for a loop, or for itself alone.
 
 Kept are `SPARED_FOR_US` of each neighbour: who lives has its next hops' word, or a row on disk, within CUSTODY_PATIENCE
-(custody.py), and who is silent for as long as this has no connection any more. They are kept in memory: when a relay
-and who could remind it die together, `last` may still have 2 before 1; so it may when the relay has no link to whoever
-sends 1 again for longer than `SPARED_FOR_US` after it is back.
+(custody.py), and who is silent for as long as this has no connection any more, at the usual heartbeats. They are kept
+in memory: when a relay and who could remind it die together, `last` may still have 2 before 1; so it may when the relay
+has no link to whoever sends 1 again for longer than `SPARED_FOR_US` after it is back.
 """
 
 from __future__ import annotations

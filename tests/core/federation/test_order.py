@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from arqonmesh.config.model import FederationSettings, OutboxSettings, Rules
-from arqonmesh.core.events import Dropped, TransportUp
+from arqonmesh.config.model import FederationSettings, OutboxSettings, PinRule, Rules
+from arqonmesh.core.events import Dropped, MemberChanged, TransportUp
 from arqonmesh.core.federation import spared
-from arqonmesh.core.federation.batch import encode_sections
+from arqonmesh.core.federation.batch import decode_section
 from arqonmesh.core.federation.spared import SPARED_FOR_US, Debt, Spared
 from arqonmesh.wire.codec import decode_message
 from arqonmesh.wire.messages import BusBatch
 from tests.core.federation.pretend import Member, Net
 
 CHANNEL = "telemetry:x"
-ONE = [tuple(section for section, _ in encode_sections(CHANNEL, [b"1"]))]
-"""The sections of the first message's batch."""
 EXPORTS = FederationSettings(export=Rules(allow=("telemetry:*",)))
 
 DROPS = FederationSettings(export=EXPORTS.export, outbox=OutboxSettings(when_down="drop"))
@@ -54,6 +52,11 @@ def lost_at(member: Member) -> list[tuple[str, int]]:
 def on_the_way(net: Net, source: Member, target: Member) -> list[BusBatch]:
     queue = net.queues[source.node_id, target.node_id]
     return [message for message in map(decode_message, queue) if isinstance(message, BusBatch)]
+
+
+def frames(batches: list[BusBatch]) -> list[bytes]:
+    sections = [decode_section(section) for batch in batches for section in batch.sections if section]
+    return [frame for section in sections for frame in section.frames]
 
 
 def exchange(net: Net, source: Member, target: Member) -> None:
@@ -134,23 +137,33 @@ def test_what_was_on_its_way_to_the_relay_when_it_died_follows_what_the_relay_ha
         net.tick(witness)
     net.crash(witness)  # what waits for the relay is on disk
     net.boot(witness)
+    net.publish(witness, CHANNEL, b"its own")
+    net.tick(witness)
+    while net.commit(witness):
+        net.tick(witness)
+    net.crash(witness)
+    net.boot(witness)
     net.boot(relay)
     for other in (witness, last):
         net.connect(relay, other)
     net.settle()
-    assert [frame for _, frame in last.delivered] == [b"1", b"2"]
+    assert [frame for _, frame in last.delivered] == [b"1", b"2", b"its own"]
 
 
-@pytest.mark.parametrize("since", [0, SPARED_FOR_US])
-def test_what_came_by_a_third_node_may_be_of_an_earlier_life_while_the_connection_is_young(since: int) -> None:
-    """The relay had died and come back before the bystander had by the witness what the relay had passed on to it."""
+@pytest.mark.parametrize("since", [0, SPARED_FOR_US, None])
+def test_what_came_by_a_third_node_may_be_of_an_earlier_life_while_the_connection_is_young(since: int | None) -> None:
+    """The relay had died and come back before the bystander had by the witness what the relay had passed on to it. Or
+    it has none: the relay has died again."""
     net, origin, relay, witness, _ = square(committed=False)
     bystander = net.add("bystander", "bystander", EXPORTS)
     net.connect(witness, bystander)
     net.crash(relay)
     net.boot(relay)
+    net.now += SPARED_FOR_US
     net.connect(relay, bystander)
-    net.now += since
+    if since is None:
+        net.crash(relay)
+    net.now += since or 0
     while net.commit(witness):
         net.tick(witness)
     exchange(net, witness, bystander)
@@ -158,7 +171,27 @@ def test_what_came_by_a_third_node_may_be_of_an_earlier_life_while_the_connectio
     net.connect(origin, bystander)
     net.publish(origin, CHANNEL, b"2")
     exchange(net, origin, bystander)
-    assert len(on_the_way(net, bystander, relay)) == (2 if since == 0 else 1)
+    assert bystander.fed.backlog(relay.node_id) == (1 if since else 2)
+
+
+@pytest.mark.requirement("R-FE-6")
+def test_what_the_relay_had_goes_between_what_came_before_and_after_it() -> None:
+    """0 and 2 were on their way to it, and not 1, which had come through it."""
+    net = Net()
+    origin, relay, witness = (net.add(name, name, EXPORTS) for name in ("origin", "relay", "witness"))
+    for one, two in ((origin, relay), (origin, witness), (relay, witness)):
+        net.connect(one, two)
+    net.settle()
+    for frame, first in ((b"0", witness), (b"1", relay), (b"2", witness)):
+        net.publish(origin, CHANNEL, frame)
+        exchange(net, origin, first)
+        while first is relay and (net.deliver(relay, witness) or net.commit(witness)):
+            net.tick(witness)
+    assert frames(on_the_way(net, witness, relay)) == [b"0", b"2"]
+    net.crash(relay)
+    net.boot(relay)
+    net.connect(relay, witness)
+    assert frames(on_the_way(net, witness, relay)) == [b"0", b"1", b"2"]
 
 
 @pytest.mark.requirement("R-FE-6")
@@ -168,12 +201,10 @@ def test_a_connection_that_takes_the_place_of_another_counts_as_a_parting() -> N
     net.connect(origin, witness)
     net.publish(origin, CHANNEL, b"2")
     exchange(net, origin, witness)
-    flown = on_the_way(net, witness, relay)
+    assert frames(on_the_way(net, witness, relay)) == [b"2"]
     net.queues[witness.node_id, relay.node_id].clear()
     net.tell(witness, TransportUp(relay.node_id, "test", True))
-    again = on_the_way(net, witness, relay)
-    assert len(flown) == 1
-    assert [batch.sections for batch in again] == [*ONE, *[batch.sections for batch in flown]]
+    assert frames(on_the_way(net, witness, relay)) == [b"1", b"2"]
 
 
 def test_where_nothing_is_held_for_a_link_that_is_down_what_was_spared_waits_for_the_link() -> None:
@@ -224,6 +255,70 @@ def test_in_a_full_outbox_it_takes_nobodys_place(outbox: OutboxSettings, room: b
     net.crash(relay)
     assert witness.fed.backlog(relay.node_id) == 2 + room
     assert lost_at(witness) == []
+
+
+@pytest.mark.parametrize("kept_back", ["by nothing", "by its region", "by our rules"])
+def test_what_pins_keep_back_by_now_is_not_sent_after_all(kept_back: str) -> None:
+    """The relay had it when it was in the region, or before there was a pin."""
+    pinning = FederationSettings(export=EXPORTS.export, pin=(PinRule(channels=("telemetry:*",), regions=("eu",)),))
+    net, origin, relay, witness, last = square(witnessing=EXPORTS if kept_back == "by our rules" else pinning)
+    net.move(relay, "eu")
+    relay_dies(net, relay, witness, last)
+    if kept_back == "by its region":
+        net.move(relay, "us")
+    if kept_back == "by our rules":
+        witness.fed.adopt(FederationSettings(pin=(PinRule(channels=("telemetry:*",), regions=("us",)),)))
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    expected = [b"1", b"2"] if kept_back == "by nothing" else []
+    assert frames(on_the_way(net, witness, relay)) == expected
+
+
+def test_what_the_import_rules_kept_out_is_not_sent_after_all() -> None:
+    """It is passed on to nobody, and so not to who was spared it."""
+    net = Net()
+    both = FederationSettings(export=Rules(allow=("*",)))
+    origin, relay = (net.add(name, name, both) for name in ("origin", "relay"))
+    choosy = FederationSettings(export=both.export, import_=Rules(allow=("telemetry:*",)))
+    witness = net.add("witness", "witness", choosy)
+    for one, two in ((origin, relay), (relay, witness)):
+        net.connect(one, two)
+    for channel, frame in (("raw:x", b"0"), (CHANNEL, b"1")):
+        net.publish(origin, channel, frame)
+    net.settle()
+    net.crash(relay)
+    net.boot(relay)
+    net.connect(relay, witness)
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    assert frames(on_the_way(net, witness, relay)) == [b"1", b"2"]
+
+
+def test_who_left_is_owed_nothing_when_it_is_back() -> None:
+    """Nothing was kept for it."""
+    net, origin, relay, witness, last = square()
+    net.crash(relay)
+    net.tell(witness, MemberChanged(relay.node_id, "alive", "left", 1, "test"))
+    net.tell(witness, MemberChanged(relay.node_id, "left", "alive", 2, "test"))
+    net.boot(relay)
+    for other in (witness, last):
+        net.connect(relay, other)
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    assert frames(on_the_way(net, witness, relay)) == [b"2"]
+
+
+def test_who_is_not_on_the_roster_is_sent_nothing_after_all() -> None:
+    net, origin, relay, witness, _ = square()
+    net.connect(origin, witness)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    net.off_the_roster[relay.node_id] = None
+    net.crash(relay)
+    assert witness.fed.backlog(relay.node_id) == 1
 
 
 def test_what_came_by_a_third_node_counts_for_everyone_on_the_way() -> None:
@@ -292,12 +387,18 @@ def test_the_detour_takes_nothing_of_how_far_it_may_go() -> None:
 
 
 def test_what_nothing_newer_follows_is_not_sent() -> None:
-    """Whoever has no acknowledgement of it sends it again; this is for the order alone."""
+    """Whoever has no acknowledgement of it sends it again; this is for the order alone. What another origin said is not
+    newer."""
     net, _, relay, witness, last = square()
     relay_dies(net, relay, witness, last)
     assert on_the_way(net, witness, relay) == []
     assert witness.fed.backlog(relay.node_id) == 0
     assert last.delivered == []
+    other = net.add("other", "other", EXPORTS)
+    net.connect(other, witness)
+    net.publish(other, CHANNEL, b"its own")
+    exchange(net, other, witness)
+    assert frames(on_the_way(net, witness, relay)) == [b"its own"]
 
 
 def test_what_comes_again_through_the_one_that_died_is_not_sent_back_to_it() -> None:
@@ -412,8 +513,10 @@ def test_what_may_be_lost_is_due_before_what_is_newer_of_its_origin_alone() -> N
     book.note(debt(6, "a"), lost=False)
     assert [due.order for due in book.due({"a": 4, "c": 9})] == [1]
     assert book.due({"a": 4}) == []
+    assert [due.order for due in book.due({"b": 4})] == [2]
+    book.note(debt(7, "b"), lost=False)
     book.parted(0)
-    assert [due.order for due in book.due({"a": 9, "b": 9})] == [2, 5, 6]
+    assert [due.order for due in book.due({"a": 9, "b": 9})] == [5, 6, 7]
     assert not book.lost
 
 
