@@ -19,7 +19,7 @@ from arqonmesh.core.federation.links import Links
 from arqonmesh.core.federation.outbox import Outbox
 from arqonmesh.core.federation.policy import Policy
 from arqonmesh.core.federation.sending import NOTHING, Envelope, Right, Sending
-from arqonmesh.core.federation.spared import SPARED_FOR_US, Debt
+from arqonmesh.core.federation.spared import REMINDED_FOR_US, SPARED_FOR_US, Debt
 from arqonmesh.core.federation.upstream import Upstreams
 from arqonmesh.core.kernel import Effect, Env, Instant
 from arqonmesh.ids import NodeId
@@ -65,7 +65,7 @@ class Forwarding:
         box = self._links.outboxes.get(peer)
         if box is None:
             return out
-        if self._stands_long(now, peer):
+        if self._stands_for(now, peer, REMINDED_FOR_US):
             box.spared.forget_lost()
         box.spared.parted(now)
         cluster = self._links.cluster_of(peer)
@@ -88,19 +88,18 @@ class Forwarding:
             if box.peer == arrival.upstream.peer:
                 lost = self._upstreams.standing(box.peer) is not arrival.upstream
             else:  # it came by others, and took its time: a young connection may be that of another life
-                lost = not self._stands_long(now, box.peer)
+                lost = not self._stands_for(now, box.peer, SPARED_FOR_US)
             debt = Debt(_shortcut(batch, at), tuple(arrival.forward), box.reserve(), now, size)
             box.spared.note(debt, lost=lost)
 
-    def _stands_long(self, now: Instant, peer: NodeId) -> bool:
-        """Whether this neighbour has had its connection for so long that all who wait for its word have sent again what
-        it died with."""
+    def _stands_for(self, now: Instant, peer: NodeId, time_us: Instant) -> bool:
+        """Whether this neighbour has had its connection for so long."""
         upstream = self._upstreams.standing(peer)
-        return upstream is not None and now - upstream.since >= SPARED_FOR_US
+        return upstream is not None and now - upstream.since >= time_us
 
     def _remind(self, now: Instant, origin: NodeId, box: Outbox, cluster: str, out: list[Effect]) -> None:
         """Something newer of this origin is about to go to this neighbour."""
-        if self._stands_long(now, box.peer):
+        if self._stands_for(now, box.peer, REMINDED_FOR_US):
             box.spared.forget_lost()
         elif self._links.takes(box):
             for debt in box.spared.due({origin: box.next_order}):

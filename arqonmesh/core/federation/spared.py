@@ -10,7 +10,7 @@ of the same origin come to it sooner, by another way, they would overtake:
 
 So what a neighbour was spared is kept, with the place in its outbox that it would have had. When the connection that
 the neighbour had is gone, it goes before the first newer batch of its origin that is passed on from here; if there is
-none until the neighbour has been back for `SPARED_FOR_US`, it is not sent. By then whoever has no acknowledgement has
+none until the neighbour has been back for `REMINDED_FOR_US`, it is not sent. By then whoever has no acknowledgement has
 sent again, and a node that is new to the neighbour would have the old batch late instead: the neighbour has forgotten
 to whom it passed it on. Its path and `ttl` are told without the detour by which it came here: the relay would take it
 for a loop, or for itself alone.
@@ -18,7 +18,7 @@ for a loop, or for itself alone.
 Kept are `SPARED_FOR_US` of each neighbour: who lives has its next hops' word, or a row on disk, within CUSTODY_PATIENCE
 (custody.py), and who is silent for as long as this has no connection any more, at the usual heartbeats. They are kept
 in memory: when a relay and who could remind it die together, `last` may still have 2 before 1; so it may when the relay
-has no link to whoever sends 1 again for longer than `SPARED_FOR_US` after it is back.
+has no link to whoever sends 1 again for longer than `REMINDED_FOR_US` after it is back.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from arqonmesh.core.kernel import SECOND, Instant
 from arqonmesh.wire.messages import BusBatch
 
 SPARED_FOR_US: Final = 10 * SECOND
-"""How long a neighbour may take to pass on what is spared it, and still be alive; and, once it is back, to hear again
-what it died with."""
+"""How long a neighbour may take to pass on what is spared it, and still be alive."""
+REMINDED_FOR_US: Final = 60 * SECOND
+"""How long a neighbour that is back may take to have links again to all who send again what it died with."""
 SPARED_MAX: Final = 256
 """Batches that are kept of one neighbour, the oldest forgotten first."""
 SPARED_BYTES_MAX: Final = 256 << 10

@@ -8,7 +8,7 @@ from arqonmesh.config.model import FederationSettings, OutboxSettings, PinRule, 
 from arqonmesh.core.events import Dropped, MemberChanged, TransportUp
 from arqonmesh.core.federation import spared
 from arqonmesh.core.federation.batch import decode_section
-from arqonmesh.core.federation.spared import SPARED_FOR_US, Debt, Spared
+from arqonmesh.core.federation.spared import REMINDED_FOR_US, SPARED_FOR_US, Debt, Spared
 from arqonmesh.wire.codec import decode_message
 from arqonmesh.wire.messages import BusBatch
 from tests.core.federation.pretend import Member, Net
@@ -428,8 +428,8 @@ def test_who_was_silent_for_long_before_its_connection_went_has_passed_on_what_i
     assert len(on_the_way(net, witness, relay)) == 1
 
 
-def back_for_long() -> tuple[Net, Member, Member, Member]:
-    """Everyone has 1, the relay was started anew ten seconds ago, and has everyone's acknowledgement."""
+def back_for(time_us: int) -> tuple[Net, Member, Member, Member]:
+    """Everyone has 1, and the relay was started anew so long ago."""
     net, origin, relay, witness, last = square()
     net.connect(origin, witness)
     net.settle()
@@ -438,15 +438,15 @@ def back_for_long() -> tuple[Net, Member, Member, Member]:
     net.boot(relay)
     for other in (origin, witness, last):
         net.connect(relay, other)
-    net.settle()
-    net.now += SPARED_FOR_US
+    net.now += time_us
+    net.settle(wait_us=0)
     return net, origin, relay, witness
 
 
 @pytest.mark.requirement("R-FE-6")
 def test_who_has_been_back_for_long_is_reminded_of_nothing() -> None:
     """It does not know any more that it passed 1 on, and would send it to who is new: after 2, which it has itself."""
-    net, origin, relay, witness = back_for_long()
+    net, origin, relay, witness = back_for(REMINDED_FOR_US)
     newcomer = net.add("newcomer", "newcomer", EXPORTS)
     net.connect(relay, newcomer)
     net.publish(origin, CHANNEL, b"2")
@@ -457,8 +457,16 @@ def test_who_has_been_back_for_long_is_reminded_of_nothing() -> None:
     assert newcomer.delivered == [(CHANNEL, b"2")]
 
 
+@pytest.mark.requirement("R-FE-6")
+def test_until_then_it_may_have_no_link_to_who_sends_again() -> None:
+    net, origin, relay, witness = back_for(REMINDED_FOR_US - 1)
+    net.publish(origin, CHANNEL, b"2")
+    exchange(net, origin, witness)
+    assert frames(on_the_way(net, witness, relay)) == [b"1", b"2"]
+
+
 def test_what_was_lost_with_one_connection_is_not_with_the_next() -> None:
-    net, origin, relay, witness = back_for_long()
+    net, origin, relay, witness = back_for(REMINDED_FOR_US)
     for other in (origin, witness):
         net.cut(relay, other)
     net.connect(relay, witness)
