@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CHANNELS_MAX: Final = 1_000
 """Channels that one answer names; that there are others, `positions_more` says."""
 POSITIONS_BYTES_MAX: Final = 256 << 10
-LOOKED_AT_MAX: Final = 32_768
+LOOKED_AT_MAX: Final = 16_384
 """Channels of a pattern that one answer looks at, two millionths of a second each."""
 _EPOCH_BYTES: Final = 32
 """What one stream of a position takes, about."""
