@@ -92,7 +92,7 @@ class Forwarding:
             debt = Debt(_shortcut(batch, at), tuple(arrival.forward), box.reserve(), now, size)
             box.spared.note(debt, lost=lost)
 
-    def _stands_for(self, now: Instant, peer: NodeId, time_us: Instant) -> bool:
+    def _stands_for(self, now: Instant, peer: NodeId, time_us: int) -> bool:
         """Whether this neighbour has had its connection for so long."""
         upstream = self._upstreams.standing(peer)
         return upstream is not None and now - upstream.since >= time_us
