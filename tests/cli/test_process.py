@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,17 +68,18 @@ def node() -> Iterator[Node]:
         subprocess.run([*RUN, "node", "stop", "--force", "--timeout", "5s", *node.at], timeout=60, check=False)
 
 
-def listening(node: Node, *words: str) -> subprocess.Popen[str]:
-    """A subscriber that has certainly joined: it was seen to receive."""
-    listener = node.open("sub", *words)
-    assert listener.stdout is not None
-    while True:
-        node.run("pub", words[0], '{"probe": true}')
-        import select
-
-        if select.select([listener.stdout], [], [], 0.2)[0]:
+@contextmanager
+def listening(node: Node, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A subscriber that has certainly joined: it was seen to receive. It does not outlive the block."""
+    with node.open("sub", *words) as listener:
+        assert listener.stdout is not None
+        try:
+            while not select.select([listener.stdout], [], [], 0.2)[0]:
+                node.run("pub", words[0], '{"probe": true}')
             assert "probe" in listener.stdout.readline()
-            return listener
+            yield listener
+        finally:
+            listener.kill()
 
 
 def drained(listener: subprocess.Popen[str], until: str) -> list[str]:
@@ -200,7 +203,7 @@ def test_a_line_too_long_for_a_message_is_refused_and_not_kept_in_memory(node: N
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        (b"x" * 300_000, "cli.line-too-long", ("line 3", "bytes; bus.frame_bytes_max at ws://", "is 262144")),
+        (b"x" * 262_100, "cli.line-too-long", ("line 3", "bytes; bus.frame_bytes_max at ws://", "is 262144")),
         (b"\xe9t\xe9", "cli.not-text", ("line 3", "byte 0xe9 at 1")),
     ],
     ids=["too long", "no text"],
